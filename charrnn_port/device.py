@@ -1,0 +1,53 @@
+"""Where to compute and in which precision, from the options -gpuid, -opencl and -dtype."""
+
+from collections.abc import Callable
+
+import torch
+
+from util.errors import UserError
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+def choose_device(gpuid: int, opencl: bool, echo: Callable[[str], None]) -> torch.device:
+    """CUDA, else MPS, else the CPU; the CPU at once for a negative gpuid, as in the original.
+
+    Raises UserError for a GPU number that this machine does not have.
+    """
+    if gpuid < 0:
+        return torch.device("cpu")
+    if opencl:
+        echo("PyTorch has no OpenCL!")
+    elif torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        if gpuid >= count:
+            raise UserError(f"-gpuid {gpuid}: this machine has {count} GPU(s), numbered from 0")
+        echo(f"using CUDA on GPU {gpuid}...")
+        return torch.device("cuda", gpuid)
+    elif torch.backends.mps.is_available():
+        echo("using MPS (Apple GPU)...")
+        return torch.device("mps")
+    else:
+        echo("no GPU found: PyTorch sees neither CUDA nor MPS!")
+    echo("Falling back on CPU mode")
+    return torch.device("cpu")
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """`auto` is double on the CPU and single on a GPU, as the original computes.
+
+    Raises UserError for double on MPS, which has none.
+    """
+    if name == "auto":
+        name = "float64" if device.type == "cpu" else "float32"
+    if name == "float64" and device.type == "mps":
+        raise UserError("-dtype float64: MPS has no double precision; take float32, or the CPU with -gpuid -1")
+    return DTYPES[name]
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all it was asked to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

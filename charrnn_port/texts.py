@@ -1,0 +1,78 @@
+"""Texts to start with: tinyshakespeare from its public address, or the reference that every Python carries."""
+
+import hashlib
+import os
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from util.errors import UserError
+
+TINYSHAKESPEARE = "data/tinyshakespeare"
+PYDOC = "data/pydoc"
+URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+SIZE = 1_115_394  # bytes
+TIMEOUT = 5  # seconds without an answer
+
+
+def provide(data_dir: str, given: bool, echo: Callable[[str], None]) -> str:
+    """The folder to train on: `data_dir`, after fetching or writing its text where that is one of ours.
+
+    Only a user who named no folder gets another one than the default when the network is not there.
+    """
+    name = os.path.normpath(data_dir)
+    if Path(name, "input.txt").exists():
+        return data_dir
+    if name == TINYSHAKESPEARE:
+        try:
+            fetch_tinyshakespeare(Path(name, "input.txt"))
+        except OSError as error:
+            problem = f"cannot fetch {name} ({getattr(error, 'reason', None) or error})"
+            if given:
+                raise UserError(f"{problem}; put a text there as input.txt, or try -data_dir {PYDOC}") from error
+            echo(f"{problem}: training on Python's own reference text in {PYDOC} instead")
+            return provide(PYDOC, given, echo)
+    elif name == PYDOC:
+        write_pydoc(Path(name, "input.txt"))
+    return data_dir
+
+
+def fetch_tinyshakespeare(path: Path) -> None:
+    """Download, check, put in place. Raises OSError where there is no network or the file is another one."""
+    text = bytearray()
+    with (
+        urllib.request.urlopen(URL, timeout=TIMEOUT) as answer,
+        click.progressbar(length=SIZE, label="fetching tinyshakespeare", file=sys.stderr) as bar,
+    ):
+        while chunk := answer.read(1 << 16):
+            text += chunk
+            bar.update(len(chunk))
+    if hashlib.sha256(text).hexdigest() != SHA256:
+        raise OSError("what came is not the file it should be")
+    write(path, bytes(text))
+
+
+def write_pydoc(path: Path) -> None:
+    """Write the language reference behind `help()` in Python, about 0.7 MB; it differs a little by version."""
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise UserError("this Python comes without pydoc_data: name a text's folder with -data_dir") from error
+    write(path, "\n\n".join(topics[name].strip() for name in sorted(topics)).encode())
+
+
+def write(path: Path, text: bytes) -> None:
+    """Write a text whole or not at all."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(text)
+        aside.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; name another -data_dir") from error
+    finally:
+        aside.unlink(missing_ok=True)

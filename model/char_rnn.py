@@ -1,0 +1,121 @@
+"""The network of train.lua: one-hot input, layers of one cell with dropout between, decoder, log-softmax.
+
+Letters in shapes: T = seq_length, B = batch_size, H = rnn_size, V = vocab_size.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear, log_softmax, nll_loss
+
+from model import gru, lstm, rnn
+from util.model_utils import flat_parameters
+from util.one_hot import one_hot
+
+CELLS = {"lstm": lstm, "gru": gru, "rnn": rnn}
+
+
+class CharRNN:
+    """A stack of cells written out step by step, differentiated by autograd.
+
+    `params` and `grad_params` are the flat vectors `[n]` that all parameters and gradients are views of:
+    `layers`, each by name in the cell's order, then the `decoder`'s weight `[V, H]` and bias `[V]`.
+
+    The state is a list of `[B, H]` tensors, layer by layer in the cell's order (lstm: c, h).
+    """
+
+    def __init__(
+        self,
+        model: str,
+        vocab_size: int,
+        rnn_size: int,
+        num_layers: int,
+        *,
+        scripted: bool = False,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.model = model
+        self.vocab_size = vocab_size
+        self.rnn_size = rnn_size
+        self.num_layers = num_layers
+        self.cell = CELLS[model]
+        self._step = script(self.cell.step) if scripted else self.cell.step
+
+        input_sizes = [vocab_size] + [rnn_size] * (num_layers - 1)
+        parts = [self.cell.parameter_shapes(input_size, rnn_size) for input_size in input_sizes]
+        parts.append({"weight": (vocab_size, rnn_size), "bias": (vocab_size,)})
+        shapes = [shape for part in parts for shape in part.values()]
+        self.params, self.grad_params, tensors = flat_parameters(shapes, dtype, device)
+        remaining = iter(tensors)
+        *self.layers, self.decoder = [{name: next(remaining) for name in part} for part in parts]
+
+    def zero_state(self, batch_size: int) -> list[Tensor]:
+        """The state before the first character: a zero tensor for each layer and name in the cell's STATE."""
+        count = self.num_layers * len(self.cell.STATE)
+        return [self.params.new_zeros(batch_size, self.rnn_size) for _ in range(count)]
+
+    def log_probs(self, x: Tensor, state: Sequence[Tensor], masks: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Log-probabilities of every next character: x `[T, B]` int64 → `[T, B, V]`, and the state after it.
+
+        masks `[T, num_layers, B, H]` multiply the output of each layer (dropout); None leaves it as it is.
+        """
+        width = len(self.cell.STATE)
+        log_probs = []
+        for t, ids in enumerate(x):
+            output = one_hot(ids, self.vocab_size, self.params.dtype)
+            next_state: list[Tensor] = []
+            for index, parameters in enumerate(self.layers):
+                next_state += self._step(output, *state[index * width : (index + 1) * width], *parameters.values())
+                output = next_state[-1]
+                if masks is not None:
+                    output = output * masks[t, index]
+            state = next_state
+            log_probs.append(log_softmax(linear(output, **self.decoder), dim=1))
+        return torch.stack(log_probs), list(state)
+
+    def training_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
+        """One forward and backward pass: fills `grad_params`, advances `state` in place, returns the loss.
+
+        The loss is in nats per character. The gradient is of the *sum* over time of the batch means, as in
+        train.lua: seq_length times that of the loss.
+
+        With `alias` the final state is written over `state` before the backward pass, which then reads it as
+        the state before t = 1. The original does so from its second batch on, because the state it carries
+        over is the very buffer its last time step writes into.
+
+        x, y: `[T, B]` int64; state: `[B, H]` each; masks: as in `log_probs`.
+        """
+        log_probs, final = self.log_probs(x, state, masks)
+        loss = nll_loss(log_probs.flatten(0, 1), y.flatten())
+        if alias:
+            carry(final, state)
+        self.grad_params.zero_()
+        (loss * len(x)).backward()
+        if not alias:
+            carry(final, state)
+        return loss.detach()
+
+    @torch.no_grad()
+    def evaluation_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor]) -> Tensor:
+        """The loss (nats per character) without dropout and without gradients; advances `state` in place."""
+        log_probs, final = self.log_probs(x, state)
+        carry(final, state)
+        return nll_loss(log_probs.flatten(0, 1), y.flatten())
+
+
+def carry(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
+    """Copy one state over another behind autograd's back: what it saved of `target` changes with it."""
+    for tensor, value in zip(target, source, strict=True):
+        tensor.data.copy_(value)
+
+
+def script(step: Callable) -> Callable:
+    """The step compiled by TorchScript. Raises RuntimeError where this PyTorch has none."""
+    with warnings.catch_warnings():
+        # TorchScript is deprecated upstream; it is still the quickest way to fuse a step on CUDA.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        return torch.jit.script(step)

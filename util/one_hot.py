@@ -1,0 +1,9 @@
+"""One-hot encoding (the original's util/OneHot.lua)."""
+
+import torch
+from torch import Tensor
+
+
+def one_hot(ids: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """Rows of the identity matrix: ids `[batch_size]` int64 in 0..size-1 → `[batch_size, size]` of `dtype`."""
+    return torch.eye(size, dtype=dtype, device=ids.device)[ids]

@@ -18,6 +18,7 @@ from charrnn_port.command_line import command, option, options
 from charrnn_port.device import DTYPES, choose_device, choose_dtype, synchronize
 from charrnn_port.torch7.random import Generator
 from charrnn_port.torch7.rmsprop import RMSprop
+from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.training import Training, initialize, open_forget_gates
 from model.char_rnn import CELLS, CharRNN
 from util.errors import UserError
@@ -156,7 +157,8 @@ def train(opt: SimpleNamespace, training: Training) -> None:
 
         if i % opt.eval_val_every == 0 or i == iterations:
             val_losses[i] = training.evaluate(2, echo)
-            savefile = f"{opt.checkpoint_dir}/lm_{opt.savefile}_epoch{epoch:.2f}_{val_losses[i]:.4f}.t7.pt"
+            name = f"lm_{opt.savefile}_epoch{lua_format(epoch, '.2f')}_{lua_format(val_losses[i], '.4f')}.t7.pt"
+            savefile = f"{opt.checkpoint_dir}/{name}"
             echo(f"saving checkpoint to {savefile}")
             checkpoint.save(
                 checkpoint.Checkpoint(
@@ -174,8 +176,9 @@ def train(opt: SimpleNamespace, training: Training) -> None:
 
         if i % opt.print_every == 0:
             echo(
-                f"{i}/{int(iterations)} (epoch {epoch:.3f}), train_loss = {train_loss:6.8f}, "
-                f"grad/param norm = {training.norm_ratio():6.4e}, time/batch = {seconds:.4f}s"
+                f"{i}/{int(iterations)} (epoch {lua_format(epoch, '.3f')}), "
+                f"train_loss = {lua_format(train_loss, '.8f')}, "
+                f"grad/param norm = {lua_format(training.norm_ratio(), '.4e')}, time/batch = {seconds:.4f}s"
             )
 
         if math.isnan(train_loss):

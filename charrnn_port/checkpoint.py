@@ -5,8 +5,7 @@ and no file can run code.
 """
 
 import os
-import pickle
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -71,12 +70,11 @@ def load(path: str | os.PathLike) -> Checkpoint:
         raise UserError(f"File {path} does not exist. Are you sure you didn't forget to prepend cv/ ?")
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged pickle can make the unpickler raise nearly anything
         raise UserError(f"{path} is damaged or not a checkpoint") from error
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise UserError(f"{path} is not a checkpoint of char-rnn")
-    names = {field.name for field in fields(Checkpoint)}
-    return Checkpoint(**{name: value for name, value in values.items() if name in names})
+    return Checkpoint(**values)
 
 
 def reason(error: Exception) -> str:

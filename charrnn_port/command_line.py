@@ -153,7 +153,7 @@ class Program(click.Command):
         try:
             sys.exit(super().main(*args, **kwargs, standalone_mode=False))
         except click.exceptions.BadParameter as error:
-            fail(f"{error.param.opts[0]}: {error.message}" if error.param else error.format_message(), 2)
+            fail(f"{error.param.opts[0]}: {error.message}" if error.message else error.format_message(), 2)
         except click.Abort:
             fail("interrupted", 130)
         except click.ClickException as error:

@@ -46,7 +46,9 @@ def fetch_tinyshakespeare(path: Path) -> None:
     text = bytearray()
     with (
         urllib.request.urlopen(URL, timeout=TIMEOUT) as answer,
-        click.progressbar(length=SIZE, label="fetching tinyshakespeare", file=sys.stderr) as bar,
+        click.progressbar(
+            length=SIZE, label="fetching tinyshakespeare", file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as bar,
     ):
         while chunk := answer.read(1 << 16):
             text += chunk
@@ -57,7 +59,7 @@ def fetch_tinyshakespeare(path: Path) -> None:
 
 
 def write_pydoc(path: Path) -> None:
-    """Write the language reference behind `help()` in Python, about 0.7 MB; it differs a little by version."""
+    """Write the language reference behind `help()` in Python, about 0.5 MB; it differs a little by version."""
     try:
         from pydoc_data.topics import topics
     except ImportError as error:

@@ -1,0 +1,64 @@
+"""What the tests share: the recordings of the original program, and its two programs run in this process."""
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import pytest
+from click.testing import CliRunner, Result
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = Path(__file__).parent / "reference"
+sys.path.insert(0, str(ROOT))  # train.py and sample.py, whether installed or not
+
+import sample  # noqa: E402
+import train  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def recordings() -> h5py.File:
+    """Recordings of the unmodified char-rnn on Torch7: `runs/NAME` and `random/KIND_SEED`."""
+    with h5py.File(REFERENCE / "torch7.h5") as file:
+        yield file
+
+
+@pytest.fixture(scope="session")
+def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the text that all recorded runs were trained on."""
+    folder = tmp_path_factory.mktemp("data") / "play"
+    shutil.copytree(REFERENCE / "play", folder)
+    return folder
+
+
+def run_train(*arguments: object) -> Result:
+    """`python train.py ARGUMENTS`, in this process."""
+    return CliRunner().invoke(train.main, [str(word) for word in arguments])
+
+
+def run_sample(*arguments: object) -> Result:
+    """`python sample.py ARGUMENTS`, in this process."""
+    return CliRunner().invoke(sample.main, [str(word) for word in arguments])
+
+
+def train_options(*arguments: object) -> SimpleNamespace:
+    """The options that train.py would run with."""
+    context = train.main.make_context("train.py", [str(word) for word in arguments])
+    return SimpleNamespace(**context.params, given={"data_dir"})
+
+
+def arguments_of(run: h5py.Group) -> list[str]:
+    """The options a recorded run was started with."""
+    return shlex.split(run.attrs["arguments"])
+
+
+def assert_one_line_error(result: Result, status: int, *words: str) -> None:
+    """The program ended with this status and a single line on stderr that has all these words."""
+    assert result.exit_code == status, result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert result.stderr.startswith("Error: ")
+    for word in words:
+        assert word in result.stderr

@@ -1,0 +1,136 @@
+"""Runs of the original program on Torch7, repeated: the printed lines, parameters, gradients and samples."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import REFERENCE, arguments_of, run_sample, run_train, train_options
+
+import train
+
+RUNS = """lstm gru rnn lstm_1layer lstm_dropout gru_dropout rnn_dropout decay clip splits explode print_every
+    init_from_lstm init_from_gru init_from_lstm_dropout""".split()
+SAMPLED = "lstm gru rnn lstm_1layer lstm_dropout gru_dropout rnn_dropout decay".split()
+# What the original prints and this port has nothing to say of: clones of the network.
+NOT_PRINTED = re.compile(r"cloning .*\n")
+TIME = re.compile(r", time/batch = .*")
+
+
+@pytest.fixture(scope="module")
+def trained(recordings, play, tmp_path_factory):
+    """Function: train a recorded run (once) and return its output and its checkpoint folder."""
+    folder = tmp_path_factory.mktemp("cv")
+
+    @cache
+    def repeat(name: str, cell: str) -> tuple[str, Path]:
+        arguments = arguments_of(recordings["runs"][name])
+        if "-init_from" in arguments:
+            place = arguments.index("-init_from") + 1
+            _, parent, file = Path(arguments[place]).parts
+            arguments[place] = str(repeat(parent, cell)[1] / f"{file}.pt")
+        checkpoint_dir = folder / f"{name}_{cell}"
+        result = run_train("-data_dir", play, "-checkpoint_dir", checkpoint_dir, "-cell", cell, *arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout, checkpoint_dir
+
+    return repeat
+
+
+def comparable(output: str) -> list[str]:
+    """Printed lines from the loading of data on, without times and without the folders of files."""
+    lines = NOT_PRINTED.sub("", output).split("\n")
+    lines = lines[lines.index("loading data files...") :]
+    lines = [TIME.sub("", line).replace(".t7.pt", ".t7") for line in lines]
+    return [re.sub(r"(checkpoint (?:to )?)\S*/", r"\1", line) for line in lines]
+
+
+@pytest.mark.parametrize("cell", ["plain", "script"])
+@pytest.mark.parametrize("name", RUNS)
+def test_prints_the_same_lines(recordings, trained, name, cell):
+    run = recordings["runs"][name]
+    output, checkpoint_dir = trained(name, cell)
+    assert comparable(output) == comparable(bytes(run["stdout"][:]).decode())
+    written = {file.name for file in checkpoint_dir.glob("*")}
+    assert written == {f"{name}.pt" for name in run.attrs.get("checkpoints", [])}
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+@pytest.mark.parametrize("variant", ["seed123", "seed7_t05", "t2", "argmax", "prime", "prime_argmax"])
+def test_samples_the_same_bytes(recordings, trained, name, variant):
+    recorded = recordings["runs"][name]["samples"][variant]
+    checkpoint = trained(name, "plain")[1] / f"{recorded.attrs['checkpoint']}.pt"
+    result = run_sample(checkpoint, "-gpuid", "-1", "-verbose", "0", *recorded.attrs["arguments"])
+    assert result.stdout_bytes == bytes(recorded[:])
+
+
+def test_preprocessing_says_what_the_original_says(recordings, tmp_path):
+    (tmp_path / "input.txt").write_bytes((REFERENCE / "play/input.txt").read_bytes())
+    # Too few iterations to print any: only the preparations are compared.
+    arguments = "-gpuid -1 -max_epochs 0.001 -rnn_size 32 -batch_size 10 -seq_length 20".split()
+    output = run_train("-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv", *arguments).stdout
+    recorded = NOT_PRINTED.sub("", bytes(recordings["runs/lstm/stdout"][:]).decode())
+    recorded = recorded[: recorded.index("1/285")].replace("data/play", str(tmp_path))
+    # One cache file in place of two.
+    recorded = recorded.replace("vocab.t7 and data.t7 do not", "data.h5 does not")
+    recorded = recorded.replace(f"saving {tmp_path}/vocab.t7\n", "").replace("data.t7", "data.h5")
+    assert output == recorded
+
+
+def relative(ours: torch.Tensor, recorded: np.ndarray) -> float:
+    return np.linalg.norm(ours.numpy() - recorded) / np.linalg.norm(recorded)
+
+
+@pytest.mark.parametrize("cell", ["plain", "script"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "lstm_dropout", "gru_dropout", "rnn_dropout"])
+def test_parameters_and_gradients(recordings, play, name, cell):
+    """Initial parameters bit for bit; gradients to 1e-12 and parameters after 20 iterations to 1e-9, by norm."""
+    run = recordings["runs"][name]
+    training = train.prepare(train_options("-data_dir", play, "-cell", cell, *arguments_of(run)))
+    if "params_0" in run:
+        assert np.array_equal(training.network.params.numpy(), run["params_0"])
+    for i in range(1, 21):
+        training.iteration()
+        if f"grads_{i}" in run:
+            assert relative(training.network.grad_params, run[f"grads_{i}"][:]) < 1e-12
+    assert relative(training.network.params, run["params_20"][:]) < 1e-9
+
+
+def log_lines(output: str) -> list[str]:
+    return [TIME.sub("", line) for line in output.split("\n") if "train_loss" in line]
+
+
+def losses(lines: list[str]) -> np.ndarray:
+    return np.array([float(re.search(r"train_loss = ([0-9.]+)", line)[1]) for line in lines])
+
+
+def test_defaults(recordings, trained):
+    """The default network: identical as far as rounding leaves the digits certain, within 1e-4 after that."""
+    run = recordings["runs/defaults"]
+    output, _ = trained("defaults", "plain")
+    ours, recorded = log_lines(output), log_lines(bytes(run["stdout"][:]).decode())
+    certain = run.attrs["identical_lines"]
+    assert len(ours) == len(recorded) == 152
+    assert ours[:certain] == recorded[:certain]
+    assert np.abs(losses(ours) - losses(recorded)).max() < 1e-4
+
+
+TINYSHAKESPEARE = Path("data/tinyshakespeare")
+
+
+@pytest.mark.skipif(
+    not (TINYSHAKESPEARE / "input.txt").exists(), reason="needs data/tinyshakespeare; `python train.py` fetches it"
+)
+def test_defaults_on_tinyshakespeare(tmp_path):
+    """`python train.py -gpuid -1`: the first 135 lines are the original's, the loss is within 1e-4 to line 250."""
+    recorded = (REFERENCE / "lstm_defaults_tinyshakespeare.txt").read_text().splitlines()
+    arguments = ["-data_dir", TINYSHAKESPEARE, "-checkpoint_dir", tmp_path, "-gpuid", "-1"]
+    training = train.prepare(train_options(*arguments))
+    options = train_options(*arguments, "-max_epochs", 250.5 / training.loader.ntrain)
+    ours = log_lines(run_train(*arguments, "-max_epochs", options.max_epochs).stdout)
+    # The recorded run was to go on for 50 epochs.
+    ours = [line.replace("/250 ", "/21150 ") for line in ours]
+    assert ours[:135] == recorded[:135]
+    assert np.abs(losses(ours) - losses(recorded[:250])).max() < 1e-4

@@ -45,7 +45,7 @@ def main(opt: SimpleNamespace) -> None:
 
     device = choose_device(opt.gpuid, opt.opencl == 1, gprint)
     saved = checkpoint.load(opt.model)
-    network = saved.build(choose_dtype("auto", device), device)
+    network = saved.build("fused", choose_dtype("auto", device), device)
     prime = encode(os.fsencode(opt.primetext), saved.vocab)
 
     gprint(f"creating an {saved.opt['model']}...")

@@ -20,7 +20,8 @@ from charrnn_port.torch7.random import Generator
 from charrnn_port.torch7.rmsprop import RMSprop
 from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.training import Training, initialize, open_forget_gates
-from model.char_rnn import CELLS, CharRNN
+from model import NETWORKS
+from model.char_rnn import CELLS
 from util.errors import UserError
 from util.minibatch_loader import MinibatchLoader
 
@@ -73,7 +74,7 @@ echo = click.echo
     option(
         "-state_carry", "alias", "alias = the original's, see README; copy = a real copy", choices=["alias", "copy"]
     ),
-    option("-cell", "auto", "how to run the cells; the same numbers", choices=["auto", "plain", "script"]),
+    option("-cell", "auto", "how to run the cells; the same numbers. auto = fused", choices=["auto", *NETWORKS]),
 )
 def main(opt: SimpleNamespace) -> None:
     """Train a character-level language model."""
@@ -96,7 +97,7 @@ def prepare(opt: SimpleNamespace) -> Training:
     echo(f"vocab size: {loader.vocab_size}")
     checkpoint.require_writable(opt.checkpoint_dir)
 
-    scripted = opt.cell == "script"
+    cell = "fused" if opt.cell == "auto" else opt.cell
     if opt.init_from:
         echo(f"loading a model from checkpoint {opt.init_from}")
         saved = checkpoint.load(opt.init_from)
@@ -107,12 +108,10 @@ def prepare(opt: SimpleNamespace) -> Training:
             f"overwriting rnn_size={opt.rnn_size}, num_layers={opt.num_layers}, model={opt.model} "
             "based on the checkpoint."
         )
-        network = saved.build(dtype, device, scripted)
+        network = saved.build(cell, dtype, device)
     else:
         echo(f"creating an {opt.model} with {opt.num_layers} layers")
-        network = CharRNN(
-            opt.model, loader.vocab_size, opt.rnn_size, opt.num_layers, scripted=scripted, dtype=dtype, device=device
-        )
+        network = NETWORKS[cell](opt.model, loader.vocab_size, opt.rnn_size, opt.num_layers, dtype=dtype, device=device)
         initialize(network, random)
     if opt.model == "lstm":  # after -init_from too, as in the original
         for layer in range(opt.num_layers):

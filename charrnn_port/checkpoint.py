@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from model import NETWORKS
 from model.char_rnn import CharRNN
 from util.errors import UserError
 
@@ -30,17 +31,10 @@ class Checkpoint:
     val_losses: dict[int, float]  # by iteration
     val_loss: float  # the last of them
 
-    def build(self, dtype: torch.dtype, device: torch.device | str = "cpu", scripted: bool = False) -> CharRNN:
-        """The network with these parameters."""
-        network = CharRNN(
-            self.opt["model"],
-            len(self.vocab),
-            self.opt["rnn_size"],
-            self.opt["num_layers"],
-            scripted=scripted,
-            dtype=dtype,
-            device=device,
-        )
+    def build(self, cell: str, dtype: torch.dtype, device: torch.device | str = "cpu") -> CharRNN:
+        """The network with these parameters; `cell` is a key of NETWORKS."""
+        sizes = [self.opt[name] for name in ("rnn_size", "num_layers")]
+        network = NETWORKS[cell](self.opt["model"], len(self.vocab), *sizes, dtype=dtype, device=device)
         network.params.copy_(self.params)
         return network
 

@@ -23,9 +23,10 @@ def initialize(network: CharRNN, random: Generator) -> None:
     network.params.copy_(torch.from_numpy(random.uniform(-0.08, 0.08, size)))
 
 
+@torch.no_grad()
 def open_forget_gates(network: CharRNN, layer: int) -> None:
     """Set the forget gate's i2h bias of an lstm layer (from 0), so that it remembers at the start."""
-    gates = network.layers[layer]["i2h_bias"].data.chunk(4)  # in, forget, out, transform
+    gates = network.layers[layer]["i2h_bias"].chunk(4)  # in, forget, out, transform
     gates[1].fill_(FORGET_BIAS)
 
 

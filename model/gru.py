@@ -5,9 +5,13 @@ another function: their weights and ours are not interchangeable.
 H is rnn_size, I the size of the input (vocab_size in the first layer, H above it).
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+
+from model.sequence import sigmoid_backward, steps, tanh_backward
 
 # The state a layer carries; the last one is also its output.
 STATE = ("h",)
@@ -60,3 +64,73 @@ def step(
         + linear(reset_gate * h, candidate_h2h_weight, candidate_h2h_bias)
     )
     return (update_gate * candidate + (1 - update_gate) * h,)
+
+
+class Sequence:
+    """The fast pass of one layer over a whole sequence: no autograd, buffers and their views made once.
+
+    The caller writes i2h(x) plus both biases into `sums` and the gradient that comes from above into `grad_h`.
+    `forward` leaves the outputs in `h[1:]`; `backward` leaves the gradient of the sums in `sums`.
+    """
+
+    I2H = ("update_i2h", "reset_i2h", "candidate_i2h")
+    H2H = ("update_h2h", "reset_h2h", "candidate_h2h")
+
+    def __init__(self, new: Callable[..., Tensor], seq_length: int, batch_size: int, rnn_size: int) -> None:
+        T, B, H = seq_length, batch_size, rnn_size
+        self.sums = new(T, B, 3 * H)  # sums → gates → their derivatives → gradients of the sums
+        self.h = new(T + 1, B, H)  # place 0 is the state before the sequence
+        self.reset_h = new(T, B, H)  # reset gate times the h before
+        self.reset, self.keep = new(T, B, H), new(T, B, H)  # for the backward pass: reset gate, 1 - update gate
+        self.grad_h = new(T, B, H)
+        self.grad_reset_h = new(B, H)
+        self.state = (self.h,)
+
+        update, reset, candidate = self.gates = self.sums.split(H, dim=2)
+        two_gates = self.sums[..., : 2 * H]
+        self._steps = steps(two_gates, update, reset, candidate, self.reset_h, self.h[:-1], self.h[1:])
+        before = [None, *self.grad_h[:-1].unbind()]  # where the gradient of the h before goes: nowhere at t = 1
+        self._steps_back = [
+            (*views, grad_before)
+            for views, grad_before in zip(
+                steps(two_gates, update, reset, candidate, self.reset, self.keep, self.grad_h), before, strict=True
+            )
+        ][::-1]
+
+    def forward(self, h2h_weight: Tensor) -> None:
+        """From `sums` and `h[0]` to all of h. h2h_weight: `[3 * H, H]`, update, reset, candidate."""
+        H = h2h_weight.shape[1]
+        gates_weight, candidate_weight = h2h_weight[: 2 * H].T, h2h_weight[2 * H :].T
+        for two_gates, update, reset, candidate, reset_h, h, next_h in self._steps:
+            two_gates.addmm_(h, gates_weight).sigmoid_()
+            torch.mul(reset, h, out=reset_h)
+            candidate.addmm_(reset_h, candidate_weight).tanh_()
+            torch.lerp(h, candidate, update, out=next_h)
+
+    def backward(self, h2h_weight: Tensor) -> None:
+        """From `grad_h` to the gradient of all sums. Reads `h[0]` as the state before the sequence."""
+        H = h2h_weight.shape[1]
+        gates_weight, candidate_weight = h2h_weight[: 2 * H], h2h_weight[2 * H :]
+        update, reset, candidate = self.gates
+        # Each gate gives way to the derivative of h (of reset_h for the reset gate) by its sum, for all time
+        # steps at once.
+        torch.neg(update, out=self.keep).add_(1)
+        by_update = sigmoid_backward(torch.sub(candidate, self.h[:-1], out=self.reset), update, grad_input=self.reset)
+        tanh_backward(update, candidate, grad_input=candidate)
+        update.copy_(by_update)
+        self.reset.copy_(reset)
+        sigmoid_backward(self.h[:-1], reset, grad_input=reset)
+
+        grad_reset_h = self.grad_reset_h
+        for two_gates, update, reset, candidate, reset_gate, keep, grad_h, grad_before in self._steps_back:
+            candidate.mul_(grad_h)
+            torch.mm(candidate, candidate_weight, out=grad_reset_h)
+            reset.mul_(grad_reset_h)
+            update.mul_(grad_h)
+            if grad_before is not None:
+                grad_before.addcmul_(grad_h, keep).addcmul_(grad_reset_h, reset_gate).addmm_(two_gates, gates_weight)
+
+    def h2h_gradients(self) -> list[tuple[Tensor, Tensor]]:
+        """What h2h_weight's gradient is the product of: inputs and the gradients of outputs, for its parts."""
+        H = self.h.shape[2]
+        return [(self.h[:-1], self.sums[..., : 2 * H]), (self.reset_h, self.sums[..., 2 * H :])]

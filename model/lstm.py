@@ -4,9 +4,13 @@ The job of a cell is to turn its input and its state of one step ago into its st
 H is rnn_size, I the size of the input (vocab_size in the first layer, H above it).
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+
+from model.sequence import sigmoid_backward, steps, tanh_backward
 
 # The state a layer carries, in the original's order; the last one is also its output.
 STATE = ("c", "h")
@@ -32,3 +36,73 @@ def step(
     next_c = forget_gate * c + in_gate * torch.tanh(transform_sum)
     next_h = out_gate * torch.tanh(next_c)
     return next_c, next_h
+
+
+class Sequence:
+    """The fast pass of one layer over a whole sequence: no autograd, buffers and their views made once.
+
+    The caller writes i2h(x) plus both biases into `sums` and the gradient that comes from above into `grad_h`.
+    `forward` leaves the outputs in `h[1:]`; `backward` leaves the gradient of the sums in `sums`.
+    """
+
+    I2H, H2H = ("i2h",), ("h2h",)
+
+    def __init__(self, new: Callable[..., Tensor], seq_length: int, batch_size: int, rnn_size: int) -> None:
+        T, B, H = seq_length, batch_size, rnn_size
+        self.sums = new(T, B, 4 * H)  # sums → gates → their derivatives → gradients of the sums
+        self.c, self.h = new(T + 1, B, H), new(T + 1, B, H)  # place 0 is the state before the sequence
+        self.tanh_c = new(T, B, H)  # tanh(c); in the backward pass the forget gate
+        self.dc_by_dh = new(T, B, H)
+        self.grad_h = new(T, B, H)
+        self.grad_c = new(B, H)
+        self.state = (self.c, self.h)
+
+        in_gate, forget_gate, out_gate, transform = self.gates = self.sums.split(H, dim=2)
+        self._steps = steps(
+            self.sums, self.sums[..., : 3 * H], in_gate, forget_gate, out_gate, transform,
+            self.c[:-1], self.c[1:], self.h[:-1], self.h[1:], self.tanh_c,
+        )  # fmt: skip
+        self._steps_back = steps(
+            self.sums, self.sums[..., : 2 * H].unflatten(2, (2, H)), out_gate, transform,
+            self.tanh_c, self.dc_by_dh, self.grad_h,
+        )[::-1]  # fmt: skip
+
+    def forward(self, h2h_weight: Tensor) -> None:
+        """From `sums`, `c[0]` and `h[0]` to all of c and h. h2h_weight: `[4 * H, H]`."""
+        weight = h2h_weight.T
+        for sums, three_gates, in_gate, forget_gate, out_gate, transform, c, next_c, h, next_h, tanh_c in self._steps:
+            sums.addmm_(h, weight)
+            three_gates.sigmoid_()
+            transform.tanh_()
+            torch.mul(forget_gate, c, out=next_c).addcmul_(in_gate, transform)
+            torch.tanh(next_c, out=tanh_c)
+            torch.mul(out_gate, tanh_c, out=next_h)
+
+    def backward(self, h2h_weight: Tensor) -> None:
+        """From `grad_h` to the gradient of all sums. Reads `c[0]` as the state before the sequence."""
+        in_gate, forget_gate, out_gate, transform = self.gates
+        # Each gate gives way to the derivative of c or h by its sum, for all time steps at once.
+        tanh_backward(out_gate, self.tanh_c, grad_input=self.dc_by_dh)
+        sigmoid_backward(self.tanh_c, out_gate, grad_input=out_gate)
+        by_transform = tanh_backward(in_gate, transform, grad_input=self.tanh_c)
+        sigmoid_backward(transform, in_gate, grad_input=in_gate)
+        transform.copy_(by_transform)
+        self.tanh_c.copy_(forget_gate)
+        sigmoid_backward(self.c[:-1], forget_gate, grad_input=forget_gate)
+
+        grad_c = self.grad_c.zero_()
+        grad_c_twice = grad_c.unsqueeze(1)  # for the input and the forget gate
+        later = None
+        for sums, in_and_forget, out_gate, transform, forget_gate, dc_by_dh, grad_h in self._steps_back:
+            if later is not None:
+                grad_h.addmm_(later, h2h_weight)
+            grad_c.addcmul_(grad_h, dc_by_dh)
+            out_gate.mul_(grad_h)
+            in_and_forget.mul_(grad_c_twice)
+            transform.mul_(grad_c)
+            grad_c.mul_(forget_gate)
+            later = sums
+
+    def h2h_gradients(self) -> list[tuple[Tensor, Tensor]]:
+        """What h2h_weight's gradient is the product of: its inputs and the gradients of its outputs."""
+        return [(self.h[:-1], self.sums)]

@@ -3,9 +3,13 @@
 H is rnn_size, I the size of the input (vocab_size in the first layer, H above it).
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+
+from model.sequence import steps, tanh_backward
 
 # The state a layer carries; the last one is also its output.
 STATE = ("h",)
@@ -26,3 +30,40 @@ def step(
 ) -> tuple[Tensor]:
     """One time step: x `[batch_size, I]`, h `[batch_size, H]` → the next h, as a tuple of one."""
     return (torch.tanh(linear(x, i2h_weight, i2h_bias) + linear(h, h2h_weight, h2h_bias)),)
+
+
+class Sequence:
+    """The fast pass of one layer over a whole sequence: no autograd, buffers and their views made once.
+
+    The caller writes i2h(x) plus both biases into `sums` and the gradient that comes from above into `grad_h`.
+    `forward` leaves the outputs in `h[1:]`; `backward` leaves the gradient of the sums in `sums`.
+    """
+
+    I2H, H2H = ("i2h",), ("h2h",)
+
+    def __init__(self, new: Callable[..., Tensor], seq_length: int, batch_size: int, rnn_size: int) -> None:
+        T, B, H = seq_length, batch_size, rnn_size
+        self.sums = new(T, B, H)  # sums → gradients of the sums
+        self.h = new(T + 1, B, H)  # place 0 is the state before the sequence
+        self.grad_h = new(T, B, H)
+        self.state = (self.h,)
+        self._steps = steps(self.sums, self.h[:-1], self.h[1:])
+        self._steps_back = steps(self.sums, self.h[1:], self.grad_h)[::-1]
+
+    def forward(self, h2h_weight: Tensor) -> None:
+        """From `sums` and `h[0]` to all of h. h2h_weight: `[H, H]`."""
+        weight = h2h_weight.T
+        for sums, h, next_h in self._steps:
+            torch.tanh(sums.addmm_(h, weight), out=next_h)
+
+    def backward(self, h2h_weight: Tensor) -> None:
+        """From `grad_h` to the gradient of all sums."""
+        later = None
+        for sums, h, grad_h in self._steps_back:
+            if later is not None:
+                grad_h.addmm_(later, h2h_weight)
+            later = tanh_backward(grad_h, h, grad_input=sums)
+
+    def h2h_gradients(self) -> list[tuple[Tensor, Tensor]]:
+        """What h2h_weight's gradient is the product of: its inputs and the gradients of its outputs."""
+        return [(self.h[:-1], self.sums)]

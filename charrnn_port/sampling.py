@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from charrnn_port.torch7.random import Generator
-from model.char_rnn import CharRNN
+from model.fused import FusedCharRNN
 from util.errors import UserError
 
 
@@ -22,7 +22,7 @@ def encode(text: bytes, vocab: bytes) -> list[int]:
 
 
 def sample(
-    network: CharRNN,
+    network: FusedCharRNN,
     random: Generator,
     length: int,
     prime: list[int] | None = None,
@@ -34,16 +34,63 @@ def sample(
     Each is drawn from the probabilities ** (1 / temperature), or is the likeliest with `argmax`. Without
     `prime` the first is drawn from the uniform distribution.
     """
-    state = network.zero_state(1)
-    # Torch7 fills in probabilities here where log-probabilities belong; all equal, they come to the same.
-    prediction = np.full(network.vocab_size, 1 / network.vocab_size)
-    for id_ in prime or []:
-        yield id_
-        prediction, state = feed(network, id_, state)
+    predict = Predictor(network)
+    if prime:
+        yield from prime
+        prediction = predict.prime(prime)
+    else:
+        # Torch7 fills in probabilities here where log-probabilities belong; all equal, they come to the same.
+        prediction = np.full(network.vocab_size, 1 / network.vocab_size)
     for _ in range(length):
         id_ = int(prediction.argmax()) if argmax else draw(prediction, random, temperature)
-        prediction, state = feed(network, id_, state)
         yield id_
+        prediction = predict(id_)
+
+
+class Predictor:
+    """What comes next, character by character: a network with the state of one sequence.
+
+    On a CPU in NumPy, whose calls on vectors this short cost a third of PyTorch's.
+    """
+
+    def __init__(self, network: FusedCharRNN) -> None:
+        self.network = network
+        on_cpu = network.params.device.type == "cpu"
+        self.convert = (lambda tensor: tensor.detach().numpy()) if on_cpu else torch.Tensor.detach
+        self.functions = (numpy_sigmoid, np.tanh) if on_cpu else (torch.sigmoid, torch.tanh)
+        self.layers = [[self.convert(tensor) for tensor in layer] for layer in network.weights()]
+        self.decoder = [self.convert(network.decoder[name]) for name in ("weight", "bias")]
+        self.set_state(network.zero_state(1))
+
+    def set_state(self, state: list[torch.Tensor]) -> None:
+        """Take over a state of batch size 1, `[1, H]` each."""
+        flat = [self.convert(tensor[0].clone()) for tensor in state]
+        width = len(self.network.cell.STATE)
+        self.state = [flat[i : i + width] for i in range(0, len(flat), width)]
+
+    def prime(self, ids: list[int]) -> np.ndarray:
+        """Feed a text in one pass over the whole sequence; log-probabilities `[V]` of what follows."""
+        x = torch.tensor(ids, device=self.network.params.device)[:, None]
+        log_probs, state = self.network.log_probs(x, self.network.zero_state(1))
+        self.set_state(state)
+        return log_probs[-1, 0].cpu().numpy()
+
+    def __call__(self, id_: int) -> np.ndarray:
+        """Feed one character; log-probabilities `[V]` of the next, up to a constant that sampling divides out."""
+        output = None
+        for index, (i2h_weight, h2h_weight, bias) in enumerate(self.layers):
+            sums = i2h_weight[id_] if index == 0 else bias + i2h_weight @ output
+            self.state[index] = self.network.cell.advance(sums, *self.state[index], h2h_weight, *self.functions)
+            output = self.state[index][-1]
+        weight, bias = self.decoder
+        scores = bias + weight @ output
+        scores -= scores.max()
+        return scores if isinstance(scores, np.ndarray) else scores.cpu().numpy()
+
+
+def numpy_sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), without its overflow."""
+    return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
 def draw(prediction: np.ndarray, random: Generator, temperature: float) -> int:
@@ -51,10 +98,3 @@ def draw(prediction: np.ndarray, random: Generator, temperature: float) -> int:
     probabilities = np.exp(prediction / temperature)
     probabilities /= np.cumsum(probabilities)[-1]  # Torch7 sums from the left
     return random.multinomial(probabilities.astype(np.float32))
-
-
-@torch.no_grad()
-def feed(network: CharRNN, id_: int, state: list[torch.Tensor]) -> tuple[np.ndarray, list[torch.Tensor]]:
-    """One character on: log-probabilities `[vocab_size]` of the next, and the state."""
-    log_probs, state = network.log_probs(torch.tensor([[id_]], device=network.params.device), state)
-    return log_probs.flatten().cpu().numpy(), state

@@ -4,14 +4,15 @@ The same function as CharRNN, many times faster: the input products of the upper
 weight gradients are single matrix products over all time steps, and one-hot products are row gathers and sums.
 
 The memory bill, in numbers (of 8 bytes in float64, 4 in float32), for T = seq_length, B = batch_size,
-H = rnn_size, V = vocab_size and L layers (`FusedCharRNN.buffer_numbers` adds up what is really there):
+H = rnn_size, V = vocab_size and L layers:
 
     lstm  T*B * (L * 9*H + V)    gates 4, c, h, tanh_c, dc_by_dh, grad_h
     gru   T*B * (L * 8*H + V)    gates 3, h, reset_h, reset, keep, grad_h
     rnn   T*B * (L * 3*H + V)    sums, h, grad_h
 
-plus T*B*H a layer with dropout, a B*H here and there, and four vectors as long as the parameters (they,
-their gradients, RMSprop's mean square and its denominator). At the defaults in double precision 52 MB.
+plus B*H here and there, T*B*H a layer with dropout, a weight's gradient before it is transposed, and four
+vectors as long as the parameters: they, their gradients, RMSprop's mean square and its denominator.
+At the defaults in double precision 47 MB and 8 MB.
 """
 
 from collections.abc import Sequence

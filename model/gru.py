@@ -66,6 +66,18 @@ def step(
     return (update_gate * candidate + (1 - update_gate) * h,)
 
 
+def advance(sums, h, h2h_weight, sigmoid, tanh):
+    """One step for one sequence, for NumPy arrays or tensors: h `[H]` → the next h, as a tuple of one.
+
+    i2h(x) plus both biases is known already: sums `[3 * H]`, update, reset, candidate.
+    """
+    size = len(h)
+    gates = sigmoid(sums[: 2 * size] + h2h_weight[: 2 * size] @ h)
+    update_gate, reset_gate = gates[:size], gates[size:]
+    candidate = tanh(sums[2 * size :] + h2h_weight[2 * size :] @ (reset_gate * h))
+    return (h + update_gate * (candidate - h),)
+
+
 class Sequence:
     """The fast pass of one layer over a whole sequence: no autograd, buffers and their views made once.
 

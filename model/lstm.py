@@ -38,6 +38,18 @@ def step(
     return next_c, next_h
 
 
+def advance(sums, c, h, h2h_weight, sigmoid, tanh):
+    """One step for one sequence, for NumPy arrays or tensors: c and h `[H]` → the next c and h.
+
+    i2h(x) plus both biases is known already: sums `[4 * H]`.
+    """
+    size = len(h)
+    sums = sums + h2h_weight @ h
+    gates, transform = sigmoid(sums[: 3 * size]), tanh(sums[3 * size :])
+    next_c = gates[size : 2 * size] * c + gates[:size] * transform
+    return next_c, gates[2 * size :] * tanh(next_c)
+
+
 class Sequence:
     """The fast pass of one layer over a whole sequence: no autograd, buffers and their views made once.
 

@@ -32,6 +32,14 @@ def step(
     return (torch.tanh(linear(x, i2h_weight, i2h_bias) + linear(h, h2h_weight, h2h_bias)),)
 
 
+def advance(sums, h, h2h_weight, sigmoid, tanh):
+    """One step for one sequence, for NumPy arrays or tensors: h `[H]` → the next h, as a tuple of one.
+
+    i2h(x) plus both biases is known already: sums `[H]`.
+    """
+    return (tanh(sums + h2h_weight @ h),)
+
+
 class Sequence:
     """The fast pass of one layer over a whole sequence: no autograd, buffers and their views made once.
 

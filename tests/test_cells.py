@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model import gru, lstm, rnn
+from charrnn_port.sampling import Predictor
+from model import NETWORKS, gru, lstm, rnn
 from model.char_rnn import CELLS, CharRNN, script
 from util.one_hot import one_hot
 
@@ -12,9 +13,9 @@ T, B, V, H = 7, 4, 11, 6
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-13}
 
 
-def network(model: str, num_layers: int = 2, **options) -> CharRNN:
+def network(model: str, num_layers: int = 2, cell: str = "plain") -> CharRNN:
     """A network in double precision with parameters large enough to bend every gate."""
-    built = CharRNN(model, V, H, num_layers, **options)
+    built = NETWORKS[cell](model, V, H, num_layers)
     built.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
     return built
 
@@ -41,9 +42,10 @@ def rows_for_torch(weight: Tensor, model: str) -> Tensor:
 TORCH_NAMES = {"weight_ih": "i2h_weight", "weight_hh": "h2h_weight", "bias_ih": "i2h_bias", "bias_hh": "h2h_bias"}
 
 
+@pytest.mark.parametrize("cell", list(NETWORKS))
 @pytest.mark.parametrize("model", ["lstm", "rnn"])
-def test_equals_torch_forward_and_every_gradient(model):
-    ours = network(model)
+def test_equals_torch_forward_and_every_gradient(model, cell):
+    ours = network(model, cell=cell)
     theirs = (nn.LSTM if model == "lstm" else nn.RNN)(V, H, 2, dtype=torch.float64)
     decoder = nn.Linear(H, V, dtype=torch.float64)
     with torch.no_grad():
@@ -63,7 +65,7 @@ def test_equals_torch_forward_and_every_gradient(model):
     output, final = theirs(one_hot(x, V, torch.float64), start)
     log_probs = decoder(output).log_softmax(dim=2)
     (nn.functional.nll_loss(log_probs.flatten(0, 1), y.flatten()) * T).backward()
-    our_log_probs, our_final = ours.log_probs(x, state)
+    our_log_probs, our_final = [clone(result) for result in ours.log_probs(x, state)]
     ours.training_pass(x, y, state, None, alias=False)
 
     assert torch.allclose(our_log_probs, log_probs, **TOLERANCE)
@@ -123,21 +125,71 @@ def test_step_passes_gradcheck(cell):
     assert torch.autograd.gradcheck(cell.step, inputs)
 
 
+def clone(result):
+    """A copy of a tensor or a list of them: the fused network uses its buffers again."""
+    return [tensor.clone() for tensor in result] if isinstance(result, list) else result.clone()
+
+
+def dropout_masks(num_layers: int) -> Tensor:
+    probability = torch.full((T, num_layers, B, H), 0.5, dtype=torch.float64)
+    return torch.bernoulli(probability, generator=torch.Generator().manual_seed(9)) / 0.5
+
+
+@pytest.mark.parametrize("masks", [None, dropout_masks(3)], ids=["no_dropout", "dropout"])
 @pytest.mark.parametrize("alias", [False, True])
 @pytest.mark.parametrize("model", list(CELLS))
-def test_scripted_cells_equal_plain_ones(model, alias):
-    results = []
-    for scripted in (False, True):
-        net = network(model, num_layers=3, scripted=scripted)
-        state = random_state(net)
-        masks = torch.bernoulli(
-            torch.full((T, 3, B, H), 0.5, dtype=torch.float64), generator=torch.Generator().manual_seed(9)
-        )
-        for _ in range(4):  # TorchScript rewrites what it runs after it has seen a few calls
-            loss = net.training_pass(*batch(), state, masks, alias)
-        results.append([loss, net.grad_params, *state])
-    for plain, scripted in zip(*results, strict=True):
-        assert torch.allclose(plain, scripted, **TOLERANCE)
+@pytest.mark.parametrize("cell", ["script", "fused"])
+def test_other_ways_to_run_equal_the_plain_one(cell, model, alias, masks):
+    """Losses, gradients and states over four batches, each of which starts from the state before it."""
+    plain, other = network(model, 3), network(model, 3, cell)
+    plain_state, other_state = random_state(plain), random_state(other)
+    for _ in range(4):  # TorchScript rewrites what it runs after it has seen a few calls
+        plain_loss = plain.training_pass(*batch(), plain_state, masks, alias)
+        other_loss = other.training_pass(*batch(), other_state, masks, alias)
+        assert torch.allclose(plain_loss, other_loss, **TOLERANCE)
+        assert (plain.grad_params - other.grad_params).norm() < 1e-12 * plain.grad_params.norm()
+        for plain_tensor, other_tensor in zip(plain_state, other_state, strict=True):
+            assert torch.allclose(plain_tensor, other_tensor, **TOLERANCE)
+        for net in (plain, other):
+            net.params.sub_(net.grad_params, alpha=0.01)  # what is made from the parameters must be made again
+    assert torch.allclose(plain.evaluation_pass(*batch(), plain_state), other.evaluation_pass(*batch(), other_state))
+    assert torch.allclose(plain_state[-1], other_state[-1], **TOLERANCE)
+
+
+@pytest.mark.parametrize("model", list(CELLS))
+def test_fused_buffers_serve_batches_of_several_shapes(model):
+    fused, plain = network(model, cell="fused"), network(model)
+    for rows in (T, 1, 3, T):
+        x = batch()[0][:rows]
+        state = random_state(plain)
+        assert torch.allclose(fused.log_probs(x, state)[0], plain.log_probs(x, state)[0], **TOLERANCE)
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize("model", list(CELLS))
+def test_sampling_one_by_one_equals_the_whole_sequence(model, num_layers):
+    """After three characters fed at once, four fed one by one; up to a constant, as sampling needs them."""
+    net = network(model, num_layers, "fused")
+    ids = batch()[0][:, 0]
+    expected = network(model, num_layers).log_probs(ids[:, None], net.zero_state(1))[0]
+    predict = Predictor(net)
+    predictions = [predict.prime(ids[:3].tolist())] + [predict(int(id_)) for id_ in ids[3:]]
+    for ours, theirs in zip(predictions, expected[2:, 0].detach(), strict=True):
+        assert torch.allclose(torch.from_numpy(ours).log_softmax(0), theirs, **TOLERANCE)
+
+
+@pytest.mark.parametrize(("model", "columns"), [("lstm", 9), ("gru", 8), ("rnn", 3)])
+def test_memory_bill(model, columns):
+    """The bill in fused.py: what a pass holds is T * B * (L * columns * H + V) numbers and a few small ones."""
+    size, layers = 64, 2
+    net = NETWORKS["fused"](model, V, size, layers)
+    net.training_pass(*batch(), net.zero_state(B), None, alias=False)
+    (run,) = net._passes.values()
+    tensors = [value for layer in run.layers for value in vars(layer).values() if isinstance(value, Tensor)]
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    held = sum(storages.values()) / 8 + run.log_probs.numel()
+    bill = T * B * (layers * columns * size + V)
+    assert bill <= held <= bill + layers * 5 * B * size
 
 
 def test_scripting_shows_no_deprecation_warning(recwarn):
@@ -145,12 +197,13 @@ def test_scripting_shows_no_deprecation_warning(recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("cell", list(NETWORKS))
 @pytest.mark.parametrize("model", list(CELLS))
-def test_aliased_state_is_read_as_the_final_one_in_the_backward_pass(model):
+def test_aliased_state_is_read_as_the_final_one_in_the_backward_pass(model, cell):
     """Aliasing changes gradients, not losses; copying gives the true gradient."""
     gradients, losses = [], []
     for alias in (False, True):
-        net = network(model)
+        net = network(model, cell=cell)
         state = random_state(net)
         before = [tensor.clone() for tensor in state]
         losses.append(net.training_pass(*batch(), state, None, alias))
@@ -160,10 +213,11 @@ def test_aliased_state_is_read_as_the_final_one_in_the_backward_pass(model):
     assert not torch.allclose(gradients[0], gradients[1], rtol=1e-3)
 
 
+@pytest.mark.parametrize("cell", list(NETWORKS))
 @pytest.mark.parametrize("model", list(CELLS))
-def test_gradient_is_of_the_sum_over_time(model):
+def test_gradient_is_of_the_sum_over_time(model, cell):
     """The derivative along a random direction, by central differences, is seq_length times that of the loss."""
-    net = network(model)
+    net = network(model, cell=cell)
     x, y = batch()
     start = random_state(net)
     net.training_pass(x, y, [tensor.clone() for tensor in start], None, alias=False)

@@ -10,6 +10,7 @@ import torch
 from conftest import REFERENCE, arguments_of, run_sample, run_train, train_options
 
 import train
+from model import NETWORKS
 
 RUNS = """lstm gru rnn lstm_1layer lstm_dropout gru_dropout rnn_dropout decay clip splits explode print_every
     init_from_lstm init_from_gru init_from_lstm_dropout""".split()
@@ -47,8 +48,16 @@ def comparable(output: str) -> list[str]:
     return [re.sub(r"(checkpoint (?:to )?)\S*/", r"\1", line) for line in lines]
 
 
-@pytest.mark.parametrize("cell", ["plain", "script"])
-@pytest.mark.parametrize("name", RUNS)
+# The fused cells repeat every run; the others some of them, and all with `-m long`.
+CASES = [(name, "fused") for name in RUNS]
+for slow in ("plain", "script"):
+    CASES += [
+        pytest.param(name, slow, marks=[] if name in ("lstm", "gru", "rnn", "lstm_dropout") else pytest.mark.long)
+        for name in RUNS
+    ]
+
+
+@pytest.mark.parametrize(("name", "cell"), CASES)
 def test_prints_the_same_lines(recordings, trained, name, cell):
     run = recordings["runs"][name]
     output, checkpoint_dir = trained(name, cell)
@@ -61,7 +70,7 @@ def test_prints_the_same_lines(recordings, trained, name, cell):
 @pytest.mark.parametrize("variant", ["seed123", "seed7_t05", "t2", "argmax", "prime", "prime_argmax"])
 def test_samples_the_same_bytes(recordings, trained, name, variant):
     recorded = recordings["runs"][name]["samples"][variant]
-    checkpoint = trained(name, "plain")[1] / f"{recorded.attrs['checkpoint']}.pt"
+    checkpoint = trained(name, "fused")[1] / f"{recorded.attrs['checkpoint']}.pt"
     result = run_sample(checkpoint, "-gpuid", "-1", "-verbose", "0", *recorded.attrs["arguments"])
     assert result.stdout_bytes == bytes(recorded[:])
 
@@ -83,7 +92,7 @@ def relative(ours: torch.Tensor, recorded: np.ndarray) -> float:
     return np.linalg.norm(ours.numpy() - recorded) / np.linalg.norm(recorded)
 
 
-@pytest.mark.parametrize("cell", ["plain", "script"])
+@pytest.mark.parametrize("cell", list(NETWORKS))
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "lstm_dropout", "gru_dropout", "rnn_dropout"])
 def test_parameters_and_gradients(recordings, play, name, cell):
     """Initial parameters bit for bit; gradients to 1e-12 and parameters after 20 iterations to 1e-9, by norm."""
@@ -106,15 +115,27 @@ def losses(lines: list[str]) -> np.ndarray:
     return np.array([float(re.search(r"train_loss = ([0-9.]+)", line)[1]) for line in lines])
 
 
-def test_defaults(recordings, trained):
+@pytest.mark.parametrize(
+    "cell", ["fused", *[pytest.param(cell, marks=pytest.mark.long) for cell in ("plain", "script")]]
+)
+def test_defaults(recordings, trained, cell):
     """The default network: identical as far as rounding leaves the digits certain, within 1e-4 after that."""
     run = recordings["runs/defaults"]
-    output, _ = trained("defaults", "plain")
+    output, _ = trained("defaults", cell)
     ours, recorded = log_lines(output), log_lines(bytes(run["stdout"][:]).decode())
     certain = run.attrs["identical_lines"]
     assert len(ours) == len(recorded) == 152
     assert ours[:certain] == recorded[:certain]
     assert np.abs(losses(ours) - losses(recorded)).max() < 1e-4
+
+
+def test_float32_follows_the_same_curve(recordings, trained, play, tmp_path):
+    """Within rounding: the losses of the lstm run's first 100 iterations to 2e-5, and all 285 to 2e-3."""
+    arguments = ["-data_dir", play, "-checkpoint_dir", tmp_path, *arguments_of(recordings["runs/lstm"])]
+    single = losses(log_lines(run_train(*arguments, "-dtype", "float32").stdout))
+    double = losses(log_lines(trained("lstm", "fused")[0]))
+    assert np.abs(single - double)[:100].max() < 2e-5
+    assert np.abs(single - double).max() < 2e-3
 
 
 TINYSHAKESPEARE = Path("data/tinyshakespeare")

@@ -1,5 +1,7 @@
 """Torch7's random numbers (torch7/lib/TH/THRandom.c): one MT19937 stream, one 32-bit word a number."""
 
+import math
+
 import numpy as np
 
 
@@ -7,11 +9,13 @@ class Generator:
     """The stream after `torch.manualSeed(seed)`. Seeds count modulo 2**32, as in the original."""
 
     def __init__(self, seed: int) -> None:
-        self._stream = np.random.RandomState(seed & 0xFFFFFFFF)
+        # RandomState seeds as Torch7 does; the bare bit generator is many times quicker for single words.
+        self._words = np.random.MT19937()
+        self._words.state = np.random.RandomState(seed & 0xFFFFFFFF).get_state(legacy=False)
 
     def words(self, size: int | tuple[int, ...]) -> np.ndarray:
-        """The next 32-bit words of the stream, uint32, row-major."""
-        return self._stream.randint(0, 2**32, size=size, dtype=np.uint32)
+        """The next 32-bit words of the stream, row-major, as uint64."""
+        return self._words.random_raw(math.prod(size) if isinstance(size, tuple) else size).reshape(size)
 
     def uniform(self, low: float, high: float, size: int | tuple[int, ...]) -> np.ndarray:
         """Numbers in [low, high), float64."""
@@ -29,4 +33,4 @@ class Generator:
         cumulative = np.cumsum(probabilities, dtype=np.float64)
         cumulative /= cumulative[-1]
         cumulative[-1] = 1.0
-        return int(np.searchsorted(cumulative, self.uniform(0.0, 1.0, 1)[0]))
+        return int(cumulative.searchsorted(self._words.random_raw() * 2.0**-32))

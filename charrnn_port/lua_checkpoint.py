@@ -1,0 +1,400 @@
+"""Between the checkpoints of the Lua original and plain values.
+
+The original saves its network as the object graph that nngraph built: an nn.gModule with nodes, their modules
+and in these the parameters. `from_lua` takes the parameters out; `to_lua` builds the graph anew, as
+model/*.lua do with the nngraph, graph and nn packages of 2017.
+
+What Torch7 saves and `to_lua` leaves out, and why Torch7 does not need it:
+
+- `_debugLabel` in the nodes' annotations: the line of Lua that made the node, for error messages while a graph
+  is built and for drawings of it;
+- the values of gradWeight and gradBias, zero here: train.lua sets them to zero before every batch;
+- the first element of nn.Reshape's batchsize, zero here: undefined until overwritten with the batch size;
+- the state of modules that have run (outputs, masks, sums, after -init_from): all made again when they run.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from charrnn_port.torch7.t7 import Storage, Table, TorchObject
+from model.char_rnn import CELLS
+
+DOUBLE = b"torch.DoubleTensor"
+
+
+def from_lua(checkpoint: object) -> dict[str, Any]:
+    """Plain values from what t7.load gives for a checkpoint of the original: any model, from CPU or GPU.
+
+    - `opt`: dict[str, str | int | float] without what is neither; `dropout` is the network's own (with
+      -init_from the option may say otherwise);
+    - `vocab`: bytes, the character of each id (from 0);
+    - `params`: flat `[n]` on the CPU, float64 or float32 as in the file, in nngraph's order, which is CharRNN's;
+    - `i`, `epoch`, `train_losses` (list), `val_losses` (dict by iteration), `val_loss`: as in train.lua.
+
+    The linear modules are told by their order in the graph: names are in lstm's only, and only since September
+    2015. Raises ValueError for anything but a checkpoint with all of this, and one network, in it.
+    """
+    opt = {
+        decode(name): plain(value)
+        for name, value in get(checkpoint, "opt", Table).items()
+        if isinstance(name, bytes) and isinstance(value, bytes | float)
+    }
+    model, rnn_size, num_layers = (opt.get(name) for name in ("model", "rnn_size", "num_layers"))
+    if model not in CELLS or not all(isinstance(size, int) and size > 0 for size in (rnn_size, num_layers)):
+        raise invalid(f"opt has model {model!r}, rnn_size {rnn_size!r}, num_layers {num_layers!r}")
+    vocab = vocabulary(get(checkpoint, "vocab", Table))
+
+    network = get(get(checkpoint, "protos", Table), "rnn", TorchObject)
+    nodes = get(network, "forwardnodes", Table).sequence()
+    modules = [get(node, "data", Table).get(b"module") for node in nodes]
+    modules = [module for module in modules if isinstance(module, TorchObject)]
+    linear = [module for module in modules if module.class_name == "nn.Linear"]
+    dropout = {get(module, "p", float) for module in modules if module.class_name == "nn.Dropout"} or {0.0}
+    if len(dropout) > 1 or not 0 <= min(dropout) < 1:
+        raise invalid(f"dropout of {sorted(dropout)}, not one from 0 to below 1")
+    return {
+        "opt": opt | {"dropout": plain(dropout.pop())},
+        "vocab": vocab,
+        "params": flat_vector(linear, model, len(vocab), rnn_size, num_layers),
+        "i": whole(get(checkpoint, "i", float)),
+        "epoch": get(checkpoint, "epoch", float),
+        "train_losses": [number(loss) for loss in get(checkpoint, "train_losses", Table).sequence()],
+        "val_losses": {whole(i): number(loss) for i, loss in get(checkpoint, "val_losses", Table).items()},
+        "val_loss": get(checkpoint, "val_loss", float),
+    }
+
+
+def to_lua(values: dict[str, Any]) -> Table:
+    """The object that the original would save (for t7.save), from the values that `from_lua` describes.
+
+    Everything is double and on the CPU. Raises ValueError where `params` does not fit the other values.
+    """
+    opt, vocab = values["opt"], values["vocab"]
+    network = char_rnn(opt["model"], len(vocab), opt["rnn_size"], opt["num_layers"], opt["dropout"])
+    fill_linear(network, values["params"])
+    criterion = TorchObject(
+        "nn.ClassNLLCriterion",
+        record(
+            sizeAverage=True,
+            ignoreIndex=-100,
+            output=0,
+            gradInput=empty(),
+            output_tensor=torch.zeros(1, dtype=torch.float64),
+            total_weight_tensor=torch.ones(1, dtype=torch.float64),
+            target=torch.zeros(1, dtype=torch.int64),
+        ),
+    )
+    return record(
+        protos=record(rnn=network, criterion=criterion),
+        opt=record(**{name: encode(value) if isinstance(value, str) else value for name, value in opt.items()}),
+        vocab=Table((vocab[i : i + 1], i + 1) for i in range(len(vocab))),
+        i=values["i"],
+        epoch=values["epoch"],
+        train_losses=Table(enumerate(values["train_losses"], 1)),
+        val_losses=Table(values["val_losses"]),
+        val_loss=values["val_loss"],
+    )
+
+
+def decode(text: bytes) -> str:
+    return text.decode(errors="surrogateescape")  # a path may be no UTF-8
+
+
+def encode(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+# Reading: every field is checked, for a file may hold anything.
+
+
+def invalid(what: str) -> ValueError:
+    return ValueError(f"not a checkpoint of char-rnn: {what}")
+
+
+def get(holder: object, name: str, kind: type) -> Any:
+    """A field of a table or object that must be there and of this kind."""
+    fields = holder.fields if isinstance(holder, TorchObject) else holder
+    value = fields.get(encode(name)) if isinstance(fields, Table) else None
+    if not isinstance(value, kind):
+        raise invalid(f"{name} is missing" if value is None else f"{name} is a {type(value).__name__}")
+    return value
+
+
+def plain(value: bytes | float) -> str | int | float:
+    if isinstance(value, bytes):
+        return decode(value)
+    return int(value) if value.is_integer() else value
+
+
+def number(value: object) -> float:
+    if not isinstance(value, float):
+        raise invalid(f"a loss is a {type(value).__name__}")
+    return value
+
+
+def whole(value: object) -> int:
+    if not isinstance(value, float) or not value.is_integer():
+        raise invalid(f"an iteration is {value!r}")
+    return int(value)
+
+
+def vocabulary(table: Table) -> bytes:
+    """The characters in the order of their ids, which must be 1, 2, ..."""
+    characters = {id_: character for character, id_ in table.items()}
+    vocab = [characters.get(id_) for id_ in range(1, len(table) + 1)]
+    if not vocab or not all(isinstance(character, bytes) and len(character) == 1 for character in vocab):
+        raise invalid("vocab does not number single characters from 1")
+    return b"".join(vocab)
+
+
+def flat_vector(linear: list[TorchObject], model: str, vocab_size: int, rnn_size: int, num_layers: int) -> Tensor:
+    """The parameters of the linear modules one after the other, after a look at their shapes."""
+    parameters = [get(module, name, Tensor) for module in linear for name in ("weight", "bias")]
+    first, other = (CELLS[model].parameter_shapes(size, rnn_size).values() for size in (vocab_size, rnn_size))
+    if len(parameters) != len(first) * num_layers + 2:
+        raise invalid(f"{len(linear)} linear modules are too many or too few for {num_layers} layers of {model}")
+    shapes = [*first, *(list(other) * (num_layers - 1)), (vocab_size, rnn_size), (vocab_size,)]
+    for parameter, shape in zip(parameters, shapes, strict=True):
+        if parameter.shape != shape:
+            raise invalid(f"parameters of size {tuple(parameter.shape)} where {model} has {shape}")
+    dtypes = {parameter.dtype for parameter in parameters}
+    if dtypes not in ({torch.float32}, {torch.float64}):
+        raise invalid("the parameters are neither all double nor all float")
+    # Views that repeat elements would let a small file stand for a huge vector.
+    storages = {parameter.untyped_storage().data_ptr(): parameter.untyped_storage() for parameter in parameters}
+    if sum(storage.nbytes() for storage in storages.values()) < sum(parameter.nbytes for parameter in parameters):
+        raise invalid("the parameters overlap")
+    return torch.cat([parameter.flatten() for parameter in parameters])
+
+
+# Writing: objects as Lua's constructors leave them.
+
+
+def record(**fields: object) -> Table:
+    return Table((encode(name), value) for name, value in fields.items())
+
+
+def empty() -> Tensor:
+    return torch.empty(0, dtype=torch.float64)
+
+
+def module(class_name: str, **fields: object) -> TorchObject:
+    """A module with the fields of nn.Module and its own."""
+    return TorchObject(class_name, record(**{"_type": DOUBLE, "output": empty(), "gradInput": empty()} | fields))
+
+
+# nngraph's graph. Its nodes point from outputs to inputs; copies of them that share the data point back.
+
+
+def enlist(table: Table, item: object) -> None:
+    """Add to a list of Lua that also holds the place of each item."""
+    if item not in table:
+        place = len(table) // 2 + 1
+        table[place] = item
+        table[item] = place
+
+
+def bare_node(data: Table) -> TorchObject:
+    return TorchObject("nngraph.Node", record(data=data, children=Table(), visited=False, marked=False, id=0))
+
+
+def node(inputs: Iterable[TorchObject] = (), name: str | None = None, **data: object) -> TorchObject:
+    """A node that takes the outputs of other nodes (Node.lua's add, with the order of the inputs)."""
+    annotations = record(name=encode(name)) if name else Table()
+    new = bare_node(record(annotations=annotations, mapindex=Table(), reverseMap=Table(), **data))
+    for source in inputs:
+        connect(new, source)
+    return new
+
+
+def connect(target: TorchObject, source: TorchObject) -> None:
+    enlist(target.fields[b"children"], source)
+    enlist(target.fields[b"data"][b"mapindex"], source.fields[b"data"])
+    source.fields[b"data"][b"reverseMap"][target] = True
+
+
+def split(source: TorchObject, count: int) -> list[TorchObject]:
+    """Nodes for the parts of a node's output, which is a table."""
+    whole_output = node([source], nSplitOutputs=count)
+    return [node([whole_output], selectindex=i + 1, input=Table()) for i in range(count)]
+
+
+def children(parent: TorchObject) -> list[TorchObject]:
+    return parent.fields[b"children"].sequence()
+
+
+def breadth_first_edges(root: TorchObject) -> list[tuple[TorchObject, TorchObject]]:
+    queue, edges = [root], []
+    seen = {root}
+    for parent in queue:
+        for child in children(parent):
+            edges.append((parent, child))
+            if child not in seen:
+                seen.add(child)
+                queue.append(child)
+    return edges
+
+
+def depth_first(root: TorchObject) -> list[TorchObject]:
+    """All nodes, each after its children."""
+    order, seen = [], {root}
+    path = [(root, iter(children(root)))]
+    while path:
+        parent, rest = path[-1]
+        child = next((child for child in rest if child not in seen), None)
+        if child is None:
+            order.append(parent)
+            path.pop()
+        else:
+            seen.add(child)
+            path.append((child, iter(children(child))))
+    return order
+
+
+def graph(edges: list[tuple[TorchObject, TorchObject]]) -> TorchObject:
+    """A graph.Graph; the nodes get their children and, by first appearance, their ids."""
+    nodes, edge_objects = Table(), Table()
+    for start, end in edges:
+        enlist(edge_objects, TorchObject("graph.Edge", record(**{"from": start, "to": end})))
+        enlist(nodes, start)
+        enlist(nodes, end)
+        enlist(start.fields[b"children"], end)
+    for place, member in enumerate(nodes.sequence(), 1):
+        member.fields[b"id"] = place
+    return TorchObject("graph.Graph", record(nodes=nodes, edges=edge_objects))
+
+
+def g_module(inputs: list[TorchObject], outputs: list[TorchObject]) -> TorchObject:
+    """The nn.gModule between these nodes (gmodule.lua's __init)."""
+    innode, outnode = node(input=Table()), node(outputs, input=Table())
+    for target, part in zip(inputs, split(innode, len(inputs)), strict=True):
+        connect(target, part)
+
+    edges = breadth_first_edges(outnode)
+    backward = graph(edges)
+    twins = {member: bare_node(member.fields[b"data"]) for member in backward.fields[b"nodes"].sequence()}
+    forward = graph([(twins[end], twins[start]) for start, end in edges])
+    originals = {twin: member for member, twin in twins.items()}
+    forward_nodes = [twins[member] for member in depth_first(outnode)]
+    backward_nodes = [originals[twin] for twin in depth_first(twins[innode])]
+
+    for member in forward_nodes:
+        member.fields[b"data"][b"forwardNodeId"] = member.fields[b"id"]
+    modules = [member.fields[b"data"].get(b"module") for member in forward_nodes]
+    return TorchObject(
+        "nn.gModule",
+        record(
+            _type=DOUBLE,
+            output=outnode.fields[b"data"][b"input"],
+            modules=Table(enumerate(filter(None, modules), 1)),
+            fg=forward,
+            bg=backward,
+            innode=twins[innode],
+            outnode=outnode,
+            nInputs=len(inputs),
+            verbose=False,
+            forwardnodes=Table(enumerate(forward_nodes, 1)),
+            backwardnodes=Table(enumerate(backward_nodes, 1)),
+        ),
+    )
+
+
+# The networks of model/LSTM.lua, GRU.lua and RNN.lua.
+
+
+def apply(class_name: str, *inputs: TorchObject, name: str | None = None, **fields: object) -> TorchObject:
+    """The node of a new module, applied to the outputs of other nodes."""
+    return node(inputs, name, module=module(class_name, **fields))
+
+
+def add(*inputs: TorchObject) -> TorchObject:
+    return apply("nn.CAddTable", *inputs, gradInput=Table())
+
+
+def multiply(*inputs: TorchObject) -> TorchObject:
+    return apply("nn.CMulTable", *inputs, gradInput=Table())
+
+
+def linear(x: TorchObject, input_size: int, output_size: int, name: str | None = None) -> TorchObject:
+    """A linear module; in place of parameters it has their sizes until `fill_linear`."""
+    return apply("nn.Linear", x, name=name, weight=(output_size, input_size), bias=(output_size,))
+
+
+def fill_linear(network: TorchObject, params: Tensor) -> None:
+    """Give the linear modules views of a copy of `params` `[n]`, and of zeros for their gradients."""
+    modules = [member for member in network.fields[b"modules"].values() if member.class_name == "nn.Linear"]
+    count = sum(math.prod(member.fields[name]) for member in modules for name in (b"weight", b"bias"))
+    if params.shape != (count,):
+        raise ValueError(f"parameters of shape {list(params.shape)} for a network of {count}")
+    values = torch.zeros(count, dtype=torch.float64).copy_(params.detach())
+    gradients = torch.zeros_like(values)
+    place = 0
+    for member in modules:
+        for name, grad_name in ((b"weight", b"gradWeight"), (b"bias", b"gradBias")):
+            size = member.fields[name]
+            part = slice(place, place := place + math.prod(size))
+            member.fields[name], member.fields[grad_name] = values[part].view(size), gradients[part].view(size)
+
+
+def lstm(layer: int, x: TorchObject, state: list[TorchObject], input_size: int, rnn_size: int) -> list[TorchObject]:
+    prev_c, prev_h = state
+    i2h = linear(x, input_size, 4 * rnn_size, f"i2h_{layer}")
+    h2h = linear(prev_h, rnn_size, 4 * rnn_size, f"h2h_{layer}")
+    reshaped = apply(
+        "nn.Reshape",
+        add(i2h, h2h),
+        size=Storage(torch.tensor([4, rnn_size])),
+        batchsize=Storage(torch.tensor([0, 4, rnn_size])),
+        nelement=4 * rnn_size,
+    )
+    parts = split(apply("nn.SplitTable", reshaped, dimension=2), 4)
+    in_gate, forget_gate, out_gate = (apply("nn.Sigmoid", part) for part in parts[:3])
+    in_transform = apply("nn.Tanh", parts[3])
+    next_c = add(multiply(forget_gate, prev_c), multiply(in_gate, in_transform))
+    next_h = multiply(out_gate, apply("nn.Tanh", next_c))
+    return [next_c, next_h]
+
+
+def gru(layer: int, x: TorchObject, state: list[TorchObject], input_size: int, rnn_size: int) -> list[TorchObject]:
+    (prev_h,) = state
+    update_gate, reset_gate = (
+        apply("nn.Sigmoid", add(linear(x, input_size, rnn_size), linear(prev_h, rnn_size, rnn_size))) for _ in range(2)
+    )
+    p2 = linear(multiply(reset_gate, prev_h), rnn_size, rnn_size)
+    p1 = linear(x, input_size, rnn_size)
+    hidden_candidate = apply("nn.Tanh", add(p1, p2))
+    negated = apply("nn.MulConstant", update_gate, constant_scalar=-1, inplace=False)
+    kept = apply("nn.AddConstant", negated, constant_scalar=1, inplace=False)
+    return [add(multiply(update_gate, hidden_candidate), multiply(kept, prev_h))]
+
+
+def rnn(layer: int, x: TorchObject, state: list[TorchObject], input_size: int, rnn_size: int) -> list[TorchObject]:
+    (prev_h,) = state
+    return [apply("nn.Tanh", add(linear(x, input_size, rnn_size), linear(prev_h, rnn_size, rnn_size)))]
+
+
+LAYERS = {"lstm": lstm, "gru": gru, "rnn": rnn}
+
+
+def char_rnn(model: str, vocab_size: int, rnn_size: int, num_layers: int, dropout: float) -> TorchObject:
+    """The gModule of one time step: {x, state of each layer} to {state of each layer, log-probabilities}."""
+
+    def dropped(x: TorchObject) -> TorchObject:
+        if not dropout:
+            return x
+        return apply("nn.Dropout", x, p=dropout, train=True, v2=True, stochastic_inference=False, noise=empty())
+
+    width = len(CELLS[model].STATE)
+    inputs = [apply("nn.Identity") for _ in range(1 + num_layers * width)]
+    x = apply("OneHot", inputs[0], outputSize=vocab_size, _eye=torch.eye(vocab_size, dtype=torch.float64))
+    input_size, outputs = vocab_size, []
+    for layer in range(num_layers):
+        state = inputs[1 + layer * width :][:width]
+        outputs += LAYERS[model](layer + 1, x, state, input_size, rnn_size)
+        x, input_size = dropped(outputs[-1]), rnn_size
+    decoder = linear(x, rnn_size, vocab_size, "decoder" if model == "lstm" else None)
+    return g_module(inputs, [*outputs, apply("nn.LogSoftMax", decoder)])

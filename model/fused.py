@@ -127,7 +127,8 @@ class Pass:
             if index == 0:  # the product with a one-hot row is a row of the transposed weight
                 torch.index_select(i2h_weight, 0, x.flatten(), out=sums)
             else:
-                torch.addmm(bias, output.flatten(0, 1), i2h_weight.T, out=sums)
+                # The biases after the product, as Torch7's nn.Linear adds them: nearest to its rounding.
+                torch.mm(output.flatten(0, 1), i2h_weight.T, out=sums).add_(bias)
             layer.forward(h2h_weight)
             output = layer.h[1:]
             if masks is not None:

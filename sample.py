@@ -3,6 +3,7 @@
     python sample.py cv/lm_lstm_epoch50.00_1.4.t7.pt
     python sample.py cv/lm_lstm_epoch50.00_1.4.t7.pt -temperature 0.5 -length 10000 -verbose 0 > play.txt
     python sample.py cv/lm_lstm_epoch50.00_1.4.t7.pt -primetext "the meaning of life is "
+    python sample.py lm_lstm_epoch30.00_1.3950.t7          # a checkpoint of the Lua original
 
 The text goes to stdout byte by byte as it is drawn. See `python sample.py -help` for all options.
 """
@@ -15,9 +16,8 @@ import click
 
 from charrnn_port import checkpoint
 from charrnn_port.command_line import argument, command, option, options
-from charrnn_port.device import choose_device, choose_dtype
-from charrnn_port.sampling import encode, sample
-from charrnn_port.torch7.random import Generator
+from charrnn_port.device import choose_device
+from charrnn_port.sampling import sample_bytes
 
 
 @command(example='python sample.py cv/lm_lstm_epoch50.00_1.4.t7.pt -temperature 0.8 -primetext "The "')
@@ -37,7 +37,7 @@ from charrnn_port.torch7.random import Generator
     option("-opencl", 0, "accepted for the original's sake: PyTorch has no OpenCL, 1 = use CPU"),
 )
 def main(opt: SimpleNamespace) -> None:
-    """Sample from a character-level language model: MODEL is a checkpoint that train.py wrote."""
+    """Sample from a character-level language model: MODEL is a checkpoint, of train.py or of the Lua original."""
 
     def gprint(line: str) -> None:
         if opt.verbose == 1:
@@ -45,18 +45,24 @@ def main(opt: SimpleNamespace) -> None:
 
     device = choose_device(opt.gpuid, opt.opencl == 1, gprint)
     saved = checkpoint.load(opt.model)
-    network = saved.build("fused", choose_dtype("auto", device), device)
-    prime = encode(os.fsencode(opt.primetext), saved.vocab)
-
+    text = sample_bytes(
+        saved,
+        opt.length,
+        primetext=os.fsencode(opt.primetext),
+        temperature=opt.temperature,
+        argmax=opt.sample == 0,
+        seed=opt.seed,
+        device=device,
+    )
     gprint(f"creating an {saved.opt['model']}...")
-    if prime:
+    if opt.primetext:
         gprint(f"seeding with {opt.primetext}")
     else:
         gprint("missing seed text, using uniform probability over first character")
     gprint("--------------------------")
     out = sys.stdout.buffer
-    for id_ in sample(network, Generator(opt.seed), opt.length, prime, opt.temperature, argmax=opt.sample == 0):
-        out.write(saved.vocab[id_ : id_ + 1])
+    for byte in text:
+        out.write(byte)
         out.flush()
     out.write(b"\n")
     out.flush()

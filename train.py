@@ -163,7 +163,7 @@ def train(opt: SimpleNamespace, training: Training) -> None:
                 checkpoint.Checkpoint(
                     opt={name: value for name, value in vars(opt).items() if name != "given"},
                     vocab=loader.vocab,
-                    params=training.network.params,
+                    params=training.network.params.cpu(),
                     i=i,
                     epoch=epoch,
                     train_losses=train_losses,

@@ -2,10 +2,10 @@
 
 import sys
 
-from charrnn_port import benchmark
+from charrnn_port import benchmark, checkpoint_tools
 from charrnn_port.command_line import fail
 
-VERBS = {"benchmark": benchmark.main}
+VERBS = {"inspect": checkpoint_tools.inspect, "convert": checkpoint_tools.convert, "benchmark": benchmark.main}
 
 
 def main() -> None:

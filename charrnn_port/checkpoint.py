@@ -1,30 +1,36 @@
-"""Checkpoints on disk: `lm_NAME_epochE_LOSS.t7.pt`.
+"""Checkpoints on disk: ours, `lm_NAME_epochE_LOSS.t7.pt`, and the original's, `lm_NAME_epochE_LOSS.t7`.
 
-A file of `torch.save` with plain values and tensors only, so that `torch.load(weights_only=True)` reads it
-and no file can run code.
+Ours are files of `torch.save` with plain values and tensors only, so that `torch.load(weights_only=True)`
+reads them and no file can run code.
 """
 
 import os
+import re
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from charrnn_port import lua_checkpoint
+from charrnn_port.torch7 import t7
 from model import NETWORKS
-from model.char_rnn import CharRNN
+from model.char_rnn import CELLS, CharRNN
 from util.errors import UserError
+from util.files import written_whole
 
 FORMAT = "charrnn_port checkpoint 1"
+ZIP, PICKLE = b"PK\3\4", b"\x80"  # how torch.save's files begin, now and before 2020
 
 
 @dataclass
 class Checkpoint:
     """What train.py knows when it saves; the names are the original's (there `params` is `protos`)."""
 
-    opt: dict  # the options of the run; rnn_size, num_layers, model and dropout describe the network
+    opt: dict[str, str | int | float]  # the run's; rnn_size, num_layers, model and dropout describe the network
     vocab: bytes  # the byte value of each id
-    params: Tensor  # flat [n], float64 or float32, see CharRNN
+    params: Tensor  # flat [n], float64 or float32, on the CPU; see CharRNN
     i: int  # iterations done
     epoch: float
     train_losses: list[float]  # nats per character, one an iteration
@@ -38,37 +44,46 @@ class Checkpoint:
         network.params.copy_(self.params)
         return network
 
+    def require_consistent(self) -> None:
+        """Raises ValueError where the values are not what they should be, or do not fit together."""
+        kinds = (dict, bytes, Tensor, int, float, list, dict, float)
+        for (name, value), kind in zip(vars(self).items(), kinds, strict=True):
+            if not isinstance(value, kind):
+                raise ValueError(f"{name} is a {type(value).__name__}")
+        if not self.vocab or list(self.vocab) != sorted(set(self.vocab)):
+            raise ValueError("vocab is not in ascending order")
+        model, rnn_size, num_layers = (self.opt.get(name) for name in ("model", "rnn_size", "num_layers"))
+        if model not in CELLS or not all(isinstance(size, int) and size > 0 for size in (rnn_size, num_layers)):
+            raise ValueError(f"opt has model {model!r}, rnn_size {rnn_size!r}, num_layers {num_layers!r}")
+        if not isinstance(self.opt.get("dropout"), int | float) or not 0 <= self.opt["dropout"] < 1:
+            raise ValueError(f"opt has dropout {self.opt.get('dropout')!r}")
+        count = parameter_count(model, len(self.vocab), rnn_size, num_layers)
+        if self.params.shape != (count,) or self.params.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"params are {self.params.dtype} {list(self.params.shape)}, not {count} numbers")
+
+
+def parameter_count(model: str, vocab_size: int, rnn_size: int, num_layers: int) -> int:
+    """How many parameters a network has, decoder included."""
+
+    def layer(input_size: int) -> int:
+        return sum(torch.Size(shape).numel() for shape in CELLS[model].parameter_shapes(input_size, rnn_size).values())
+
+    return layer(vocab_size) + (num_layers - 1) * layer(rnn_size) + vocab_size * (rnn_size + 1)
+
 
 def save(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
-    """Write a checkpoint: aside, flushed to disk, then renamed, so that the name never holds half a file.
+    """Write a checkpoint whole or not at all: for Torch7 where the name ends in `.t7`, else ours.
 
     Raises UserError where the disk is full or the folder cannot be written.
     """
-    path = Path(path)
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        with aside.open("wb") as file:
-            torch.save({"format": FORMAT, **asdict(checkpoint)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        with written_whole(path) as aside:
+            if Path(path).suffix == ".t7":
+                t7.save(aside, lua_checkpoint.to_lua(vars(checkpoint)))
+            else:
+                torch.save({"format": FORMAT, **asdict(checkpoint)}, aside)
     except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError
         raise UserError(f"cannot save {path}: {reason(error)}; earlier checkpoints are untouched") from error
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def load(path: str | os.PathLike) -> Checkpoint:
-    """Read a checkpoint onto the CPU. Raises UserError for a file that is missing, damaged or something else."""
-    if not Path(path).is_file():
-        raise UserError(f"File {path} does not exist. Are you sure you didn't forget to prepend cv/ ?")
-    try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can make the unpickler raise nearly anything
-        raise UserError(f"{path} is damaged or not a checkpoint") from error
-    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-        raise UserError(f"{path} is not a checkpoint of char-rnn")
-    return Checkpoint(**values)
 
 
 def reason(error: Exception) -> str:
@@ -76,6 +91,41 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).splitlines()[0]
+
+
+def load(path: str | os.PathLike) -> Checkpoint:
+    """Read a checkpoint of ours or of the original, told by its content, onto the CPU.
+
+    Raises UserError for a file that is missing, damaged or something else. Runs no code that a file brings.
+    """
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(4)
+        values = load_ours(path) if begin.startswith((ZIP, PICKLE)) else lua_checkpoint.from_lua(t7.load(path))
+        checkpoint = Checkpoint(**values)
+        checkpoint.require_consistent()
+    except FileNotFoundError:
+        raise UserError(f"File {path} does not exist. Are you sure you didn't forget to prepend cv/ ?") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged or not a checkpoint: {error}") from error
+    return checkpoint
+
+
+def load_ours(path: str | os.PathLike) -> dict:
+    """The values in a `.t7.pt`. Raises ValueError for any other file."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what PyTorch finds odd in a damaged file
+            values = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can make the unpickler raise nearly anything
+        if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise ValueError(f"a pickle that wants to run {code[1]}, which is refused") from error
+        raise ValueError("PyTorch cannot read it") from error
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+        raise ValueError("a file of PyTorch, but not one that train.py wrote")
+    return values
 
 
 def require_writable(checkpoint_dir: str | os.PathLike) -> None:

@@ -72,6 +72,11 @@ def option(
     return Option([name, name.lstrip("-")], default=default, help=help, type=type_, show_default=default != "")
 
 
+def flag(name: str, help: str) -> Option:
+    """An option without a value: true where it is given."""
+    return Option([name, name.lstrip("-")], is_flag=True, help=help)
+
+
 def options(group: str, *members: Option) -> Callable:
     """Decorator: adds options under a heading in the help."""
 
@@ -119,7 +124,7 @@ class Program(click.Command):
         return super().parse_args(ctx, list(self._spell(ctx, args)))
 
     def _spell(self, ctx: click.Context, args: list[str]) -> list[str]:
-        names = [param.opts[0] for param in self.params if isinstance(param, Option)]
+        flags = {param.opts[0]: param.is_flag for param in self.params if isinstance(param, Option)}
         spelled, rest = [], list(args)
         while rest:
             word = rest.pop(0)
@@ -127,10 +132,12 @@ class Program(click.Command):
             name = "-" + name.lstrip("-")
             if not word.startswith("-") or word == "-" or word in HELP:
                 spelled.append(word)
-            elif name not in names:
-                close = difflib.get_close_matches(name, names, n=1)
+            elif name not in flags:
+                close = difflib.get_close_matches(name, flags, n=1)
                 hint = f"; did you mean {close[0]}?" if close else f"; see {ctx.info_name} -help"
                 raise click.UsageError(f"no such option: {word}{hint}", ctx)
+            elif flags[name]:
+                spelled.append(name)
             elif equals or rest:
                 spelled += [name, value if equals else rest.pop(0)]
             else:

@@ -14,16 +14,14 @@ What Torch7 saves and `to_lua` leaves out, and why Torch7 does not need it:
 """
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from charrnn_port.torch7.nngraph import apply, empty, g_module, record, split
 from charrnn_port.torch7.t7 import Storage, Table, TorchObject
 from model.char_rnn import CELLS
-
-DOUBLE = b"torch.DoubleTensor"
 
 
 def from_lua(checkpoint: object) -> dict[str, Any]:
@@ -171,144 +169,7 @@ def flat_vector(linear: list[TorchObject], model: str, vocab_size: int, rnn_size
     return torch.cat([parameter.flatten() for parameter in parameters])
 
 
-# Writing: objects as Lua's constructors leave them.
-
-
-def record(**fields: object) -> Table:
-    return Table((encode(name), value) for name, value in fields.items())
-
-
-def empty() -> Tensor:
-    return torch.empty(0, dtype=torch.float64)
-
-
-def module(class_name: str, **fields: object) -> TorchObject:
-    """A module with the fields of nn.Module and its own."""
-    return TorchObject(class_name, record(**{"_type": DOUBLE, "output": empty(), "gradInput": empty()} | fields))
-
-
-# nngraph's graph. Its nodes point from outputs to inputs; copies of them that share the data point back.
-
-
-def enlist(table: Table, item: object) -> None:
-    """Add to a list of Lua that also holds the place of each item."""
-    if item not in table:
-        place = len(table) // 2 + 1
-        table[place] = item
-        table[item] = place
-
-
-def bare_node(data: Table) -> TorchObject:
-    return TorchObject("nngraph.Node", record(data=data, children=Table(), visited=False, marked=False, id=0))
-
-
-def node(inputs: Iterable[TorchObject] = (), name: str | None = None, **data: object) -> TorchObject:
-    """A node that takes the outputs of other nodes (Node.lua's add, with the order of the inputs)."""
-    annotations = record(name=encode(name)) if name else Table()
-    new = bare_node(record(annotations=annotations, mapindex=Table(), reverseMap=Table(), **data))
-    for source in inputs:
-        connect(new, source)
-    return new
-
-
-def connect(target: TorchObject, source: TorchObject) -> None:
-    enlist(target.fields[b"children"], source)
-    enlist(target.fields[b"data"][b"mapindex"], source.fields[b"data"])
-    source.fields[b"data"][b"reverseMap"][target] = True
-
-
-def split(source: TorchObject, count: int) -> list[TorchObject]:
-    """Nodes for the parts of a node's output, which is a table."""
-    whole_output = node([source], nSplitOutputs=count)
-    return [node([whole_output], selectindex=i + 1, input=Table()) for i in range(count)]
-
-
-def children(parent: TorchObject) -> list[TorchObject]:
-    return parent.fields[b"children"].sequence()
-
-
-def breadth_first_edges(root: TorchObject) -> list[tuple[TorchObject, TorchObject]]:
-    queue, edges = [root], []
-    seen = {root}
-    for parent in queue:
-        for child in children(parent):
-            edges.append((parent, child))
-            if child not in seen:
-                seen.add(child)
-                queue.append(child)
-    return edges
-
-
-def depth_first(root: TorchObject) -> list[TorchObject]:
-    """All nodes, each after its children."""
-    order, seen = [], {root}
-    path = [(root, iter(children(root)))]
-    while path:
-        parent, rest = path[-1]
-        child = next((child for child in rest if child not in seen), None)
-        if child is None:
-            order.append(parent)
-            path.pop()
-        else:
-            seen.add(child)
-            path.append((child, iter(children(child))))
-    return order
-
-
-def graph(edges: list[tuple[TorchObject, TorchObject]]) -> TorchObject:
-    """A graph.Graph; the nodes get their children and, by first appearance, their ids."""
-    nodes, edge_objects = Table(), Table()
-    for start, end in edges:
-        enlist(edge_objects, TorchObject("graph.Edge", record(**{"from": start, "to": end})))
-        enlist(nodes, start)
-        enlist(nodes, end)
-        enlist(start.fields[b"children"], end)
-    for place, member in enumerate(nodes.sequence(), 1):
-        member.fields[b"id"] = place
-    return TorchObject("graph.Graph", record(nodes=nodes, edges=edge_objects))
-
-
-def g_module(inputs: list[TorchObject], outputs: list[TorchObject]) -> TorchObject:
-    """The nn.gModule between these nodes (gmodule.lua's __init)."""
-    innode, outnode = node(input=Table()), node(outputs, input=Table())
-    for target, part in zip(inputs, split(innode, len(inputs)), strict=True):
-        connect(target, part)
-
-    edges = breadth_first_edges(outnode)
-    backward = graph(edges)
-    twins = {member: bare_node(member.fields[b"data"]) for member in backward.fields[b"nodes"].sequence()}
-    forward = graph([(twins[end], twins[start]) for start, end in edges])
-    originals = {twin: member for member, twin in twins.items()}
-    forward_nodes = [twins[member] for member in depth_first(outnode)]
-    backward_nodes = [originals[twin] for twin in depth_first(twins[innode])]
-
-    for member in forward_nodes:
-        member.fields[b"data"][b"forwardNodeId"] = member.fields[b"id"]
-    modules = [member.fields[b"data"].get(b"module") for member in forward_nodes]
-    return TorchObject(
-        "nn.gModule",
-        record(
-            _type=DOUBLE,
-            output=outnode.fields[b"data"][b"input"],
-            modules=Table(enumerate(filter(None, modules), 1)),
-            fg=forward,
-            bg=backward,
-            innode=twins[innode],
-            outnode=outnode,
-            nInputs=len(inputs),
-            verbose=False,
-            forwardnodes=Table(enumerate(forward_nodes, 1)),
-            backwardnodes=Table(enumerate(backward_nodes, 1)),
-        ),
-    )
-
-
 # The networks of model/LSTM.lua, GRU.lua and RNN.lua.
-
-
-def apply(class_name: str, *inputs: TorchObject, name: str | None = None, **fields: object) -> TorchObject:
-    """The node of a new module, applied to the outputs of other nodes."""
-    return node(inputs, name, module=module(class_name, **fields))
 
 
 def add(*inputs: TorchObject) -> TorchObject:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from charrnn_port.checkpoint import Checkpoint
+from charrnn_port.device import choose_dtype
 from charrnn_port.torch7.random import Generator
 from model.fused import FusedCharRNN
 from util.errors import UserError
@@ -19,6 +21,28 @@ def encode(text: bytes, vocab: bytes) -> list[int]:
                 "leave it out"
             )
     return [vocab.index(byte) for byte in text]
+
+
+def sample_bytes(
+    checkpoint: Checkpoint,
+    length: int = 2000,
+    *,
+    primetext: bytes = b"",
+    temperature: float = 1.0,
+    argmax: bool = False,
+    seed: int = 123,
+    device: torch.device | str = "cpu",
+) -> Iterator[bytes]:
+    """The bytes that sample.py prints for a checkpoint, one by one: `primetext`, then `length` more.
+
+    Computed in double precision on a CPU and in single on a GPU. Raises UserError for a byte in `primetext`
+    that the training text never has.
+    """
+    prime = encode(primetext, checkpoint.vocab)
+    device = torch.device(device)
+    network = checkpoint.build("fused", choose_dtype("auto", device), device)
+    ids = sample(network, Generator(seed), length, prime, temperature, argmax)
+    return (checkpoint.vocab[id_ : id_ + 1] for id_ in ids)
 
 
 def sample(

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from util.errors import UserError
+from util.files import written_whole
 
 TINYSHAKESPEARE = "data/tinyshakespeare"
 PYDOC = "data/pydoc"
@@ -69,12 +70,9 @@ def write_pydoc(path: Path) -> None:
 
 def write(path: Path, text: bytes) -> None:
     """Write a text whole or not at all."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(text)
-        aside.replace(path)
+        with written_whole(path) as aside:
+            aside.write_bytes(text)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; name another -data_dir") from error
-    finally:
-        aside.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Batches are the original's; the cache is rebuilt whenever it does not belong to the text."""
 
 import os
+from contextlib import suppress
 
 import h5py
 import numpy as np
@@ -106,7 +107,25 @@ def replace_cache(tmp_path):
         file["something"] = 1
 
 
-@pytest.mark.parametrize("change", [rewrite_in_place, set_back_the_clock, truncate_cache, replace_cache])
+def other_sizes(tmp_path):
+    """A cache whose data is shorter than the text it claims to be of."""
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        del file["data"]
+        file["data"] = np.zeros(7, np.uint8)
+
+
+def other_types(tmp_path):
+    """A cache whose data are numbers of another type."""
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        size = len(file["data"])
+        del file["data"]
+        file["data"] = np.zeros(size, np.float64)
+
+
+CHANGES = [rewrite_in_place, set_back_the_clock, truncate_cache, replace_cache, other_sizes, other_types]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_cache_is_rebuilt(tmp_path, change):
     folder(tmp_path, b"hello world. " * 10)
     load(tmp_path)
@@ -116,6 +135,30 @@ def test_cache_is_rebuilt(tmp_path, change):
     assert lines[0] == "data.h5 detected as stale. Re-running preprocessing..."
     assert loader.vocab == bytes(sorted(set((tmp_path / "input.txt").read_bytes())))
     assert sorted(os.listdir(tmp_path)) == ["data.h5", "input.txt"]
+
+
+def test_ids_outside_the_vocabulary_are_refused(tmp_path):
+    folder(tmp_path, b"hello world. " * 10)
+    load(tmp_path)
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        file["data"][:] = 200
+    with pytest.raises(UserError, match=r"data\.h5 is damaged"):
+        load(tmp_path).next_batch(1)
+
+
+def test_mutated_caches(tmp_path):
+    """Random bytes anywhere in the cache: rebuilt, refused, or read; never another error."""
+    folder(tmp_path, b"hello world. " * 10)
+    load(tmp_path)
+    whole = (tmp_path / "data.h5").read_bytes()
+    generator = np.random.RandomState(1)
+    for _ in range(300):
+        changed = bytearray(whole)
+        for place in generator.randint(0, len(whole), generator.randint(1, 20)):
+            changed[place] = generator.randint(256)
+        (tmp_path / "data.h5").write_bytes(changed)
+        with suppress(UserError):
+            load(tmp_path).next_batch(1)
 
 
 def test_a_failed_preprocessing_leaves_nothing(tmp_path):

@@ -28,10 +28,9 @@ def trained(recordings, play, tmp_path_factory):
     @cache
     def repeat(name: str, cell: str) -> tuple[str, Path]:
         arguments = arguments_of(recordings["runs"][name])
-        if "-init_from" in arguments:
+        if "-init_from" in arguments:  # cv/RUN/lm_….t7
             place = arguments.index("-init_from") + 1
-            _, parent, file = Path(arguments[place]).parts
-            arguments[place] = str(repeat(parent, cell)[1] / f"{file}.pt")
+            arguments[place] = str(REFERENCE / "lua_checkpoints" / f"{Path(arguments[place]).parent.name}.t7")
         checkpoint_dir = folder / f"{name}_{cell}"
         result = run_train("-data_dir", play, "-checkpoint_dir", checkpoint_dir, "-cell", cell, *arguments)
         assert result.exit_code == 0, result.output
@@ -45,7 +44,8 @@ def comparable(output: str) -> list[str]:
     lines = NOT_PRINTED.sub("", output).split("\n")
     lines = lines[lines.index("loading data files...") :]
     lines = [TIME.sub("", line).replace(".t7.pt", ".t7") for line in lines]
-    return [re.sub(r"(checkpoint (?:to )?)\S*/", r"\1", line) for line in lines]
+    lines = [re.sub(r"(checkpoint to )\S*/", r"\1", line) for line in lines]
+    return [re.sub(r"(from checkpoint )\S*", r"\1", line) for line in lines]
 
 
 # The fused cells repeat every run; the others some of them, and all with `-m long`.

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from util.errors import UserError
+from util.files import written_whole
 
 CHUNK = 1 << 20  # bytes of text held in memory while preprocessing
 
@@ -86,6 +87,8 @@ class MinibatchLoader:
         index = np.arange(start, start + self.seq_length + 1)[:, None] + self._rows
         # The very last target is the first character of the text.
         ids = self._data[index % len(self._data)].astype(np.int64)
+        if ids.max() >= self.vocab_size:
+            raise UserError(f"{self._data.filename} is damaged: delete it, it will be made again")
         return ids[:-1], ids[1:]
 
 
@@ -128,9 +131,12 @@ def cached_fingerprint(cache: Path) -> list[int] | None:
     """The fingerprint of the text that a cache was made from; None where the file is no whole cache."""
     try:
         with h5py.File(cache, "r") as file:
-            return file.attrs["text_fingerprint"].tolist()
-    except (OSError, KeyError, AttributeError):
+            fingerprint = file.attrs["text_fingerprint"].tolist()
+        vocab, data = open_cache(cache)
+    except Exception:  # a damaged file makes h5py raise nearly anything; the cache is then made again
         return None
+    whole = len(data) == fingerprint[0] and list(vocab) == sorted(set(vocab))
+    return fingerprint if whole else None
 
 
 def preprocess(text: Path, cache: Path, echo: Callable[[str], None] = print) -> None:
@@ -148,8 +154,7 @@ def preprocess(text: Path, cache: Path, echo: Callable[[str], None] = print) -> 
 
     echo("putting data into tensor...")
     ids = bytes.maketrans(vocab, bytes(range(len(vocab))))
-    aside = cache.with_name(f"{cache.name}.{os.getpid()}")
-    try:
+    with written_whole(cache) as aside:
         with h5py.File(aside, "w") as file:
             file.attrs["text_fingerprint"] = fingerprint
             file["vocab"] = np.frombuffer(vocab, np.uint8)
@@ -161,9 +166,6 @@ def preprocess(text: Path, cache: Path, echo: Callable[[str], None] = print) -> 
         if text_fingerprint(text) != fingerprint:
             raise UserError(f"{text} changed while it was being read: run again")
         echo(f"saving {cache}")
-        os.replace(aside, cache)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def chunks(text: Path) -> Iterator[bytes]:
@@ -176,6 +178,7 @@ def chunks(text: Path) -> Iterator[bytes]:
 def open_cache(cache: Path) -> tuple[bytes, np.ndarray]:
     """The vocabulary and the ids `[bytes]` uint8 of a cache, the latter mapped into memory, not loaded."""
     with h5py.File(cache, "r") as file:
-        vocab = file["vocab"][()].tobytes()
-        data = file["data"]
-        return vocab, np.memmap(cache, np.uint8, "r", offset=data.id.get_offset(), shape=data.shape)
+        vocab, data = file["vocab"], file["data"]
+        if not vocab.dtype == data.dtype == np.uint8 or vocab.size > 256:
+            raise OSError(f"{cache} is not a cache of a text")
+        return vocab[()].tobytes(), np.memmap(cache, np.uint8, "r", offset=data.id.get_offset(), shape=data.shape)

@@ -17,8 +17,8 @@ def encode(text: bytes, vocab: bytes) -> list[int]:
     for position, byte in enumerate(text):
         if byte not in vocab:
             raise UserError(
-                f"-primetext has {bytes([byte])!r} at position {position}, which the training text never has: "
-                "leave it out"
+                f"-primetext has {bytes([byte])!r} at position {position} (from 0), which the training text "
+                "never has: leave it out"
             )
     return [vocab.index(byte) for byte in text]
 

@@ -35,6 +35,7 @@ class FusedCharRNN(CharRNN):
         self._weights: list[tuple[Tensor, Tensor, Tensor]] = []
         self._weights_version = -1
 
+    @torch.no_grad()
     def weights(self) -> list[tuple[Tensor, Tensor, Tensor]]:
         """For each layer i2h weight `[n, I]`, h2h weight `[n, H]` and the sum of both biases `[n]`, stacked.
 

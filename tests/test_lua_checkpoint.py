@@ -364,12 +364,12 @@ def test_mutated_at_random(tmp_path: Path):
     errors = []
     for seed in range(MUTATIONS):
         path.write_bytes(mutate(random.Random(seed).choice(contents), random.Random(seed)))
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             from_lua(load(path))
         except ValueError as error:
             errors.append(error)
-        assert time.perf_counter() - began < 1
+        assert time.process_time() - began < 1
     assert 0 < len(errors) < MUTATIONS
     others = [str(error) for error in errors if not isinstance(error, T7Error)]
     assert all(re.fullmatch("not a checkpoint of char-rnn: .*", message) for message in others)

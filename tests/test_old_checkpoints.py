@@ -122,10 +122,10 @@ def test_mutated_t7_pt(small_checkpoint):
     for _ in range(300):
         place = generator.randrange(len(whole)) if generator.random() < 0.3 else begin + generator.randrange(2000)
         path.write_bytes(whole[:place] + bytes([generator.randrange(256)]) + whole[place + 1 :])
-        start = time.perf_counter()
+        start = time.process_time()
         with suppress(UserError):
             charrnn_port.load_checkpoint(path).require_consistent()
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
 
 
 class Payload:

@@ -120,5 +120,5 @@ def numpy_sigmoid(x: np.ndarray) -> np.ndarray:
 def draw(prediction: np.ndarray, random: Generator, temperature: float) -> int:
     """One id, drawn from log-probabilities `[vocab_size]`."""
     probabilities = np.exp(prediction / temperature)
-    probabilities /= np.cumsum(probabilities)[-1]  # Torch7 sums from the left
+    probabilities /= probabilities.cumsum()[-1]  # Torch7 sums from the left
     return random.multinomial(probabilities.astype(np.float32))

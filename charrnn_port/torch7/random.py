@@ -30,7 +30,7 @@ class Generator:
 
         From torch7/lib/TH/generic/THTensorRandom.c: the running sum is taken in double, from the left.
         """
-        cumulative = np.cumsum(probabilities, dtype=np.float64)
+        cumulative = probabilities.cumsum(dtype=np.float64)
         cumulative /= cumulative[-1]
         cumulative[-1] = 1.0
         return int(cumulative.searchsorted(self._words.random_raw() * 2.0**-32))

@@ -121,7 +121,7 @@ class Program(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Spell every option with one dash and a separate value; name a wrong one whole."""
-        return super().parse_args(ctx, list(self._spell(ctx, args)))
+        return super().parse_args(ctx, self._spell(ctx, args))
 
     def _spell(self, ctx: click.Context, args: list[str]) -> list[str]:
         flags = {param.opts[0]: param.is_flag for param in self.params if isinstance(param, Option)}
@@ -167,6 +167,8 @@ class Program(click.Command):
             fail(error.format_message(), error.exit_code)
         except UserError as error:
             fail(str(error), 1)
+        except OSError as error:  # of files where none was to be expected
+            fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
 
 
 def fail(message: str, status: int) -> None:

@@ -142,6 +142,17 @@ def test_checkpoint_dir_that_cannot_be_written(small, tmp_path):
     assert "train_loss" not in result.stdout
 
 
+def test_text_that_cannot_be_read(data, small):
+    (data / "input.txt").unlink()
+    (data / "input.txt").mkdir()
+    assert_one_line_error(run_train(*small), 1, "no text at", "input.txt")
+
+
+def test_cache_that_cannot_be_written(data, small):
+    (data / "data.h5").mkdir()
+    assert_one_line_error(run_train(*small), 1, "data.h5")
+
+
 def limit_file_size() -> None:
     """Let no file grow beyond 2000 bytes, which stands in for a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))

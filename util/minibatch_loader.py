@@ -118,7 +118,7 @@ def prepare(text: Path, cache: Path, echo: Callable[[str], None]) -> None:
     try:
         preprocess(text, cache, echo)
     except OSError as error:
-        raise UserError(f"cannot write {cache}: {error.strerror or error}") from error
+        raise UserError(f"cannot make {cache} from {text}: {error.strerror or error}") from error
 
 
 def text_fingerprint(text: Path) -> list[int]:

@@ -43,7 +43,7 @@ echo = click.echo
     "optimization",
     option("-learning_rate", 2e-3, "learning rate", minimum=0),
     option("-learning_rate_decay", 0.97, "factor on the learning rate after an epoch", minimum=0),
-    option("-learning_rate_decay_after", 10, "in number of epochs, when to start decaying the learning rate"),
+    option("-learning_rate_decay_after", 10.0, "in number of epochs, when to start decaying the learning rate"),
     option("-decay_rate", 0.95, "decay rate for rmsprop", minimum=0, below=1),
     option("-dropout", 0.0, "dropout after each hidden layer, 0 = none; try 0.5 if it overfits", minimum=0, below=1),
     option("-seq_length", 50, "number of timesteps to unroll for", minimum=1),

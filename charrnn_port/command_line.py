@@ -69,7 +69,9 @@ def option(
         bounds = {"at least": minimum, "at most": maximum, "above": above, "below": below}
         wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound))
         type_ = Number(isinstance(default, int), lambda x: minimum <= x <= maximum and above < x < below, wanted)
-    return Option([name, name.lstrip("-")], default=default, help=help, type=type_, show_default=default != "")
+    if default != "":
+        help += f"  [default: {default:g}]" if isinstance(default, float) else f"  [default: {default}]"
+    return Option([name, name.lstrip("-")], default=default, help=help, type=type_)
 
 
 def flag(name: str, help: str) -> Option:

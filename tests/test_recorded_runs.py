@@ -148,9 +148,8 @@ def test_defaults_on_tinyshakespeare(tmp_path):
     """`python train.py -gpuid -1`: the first 135 lines are the original's, the loss is within 1e-4 to line 250."""
     recorded = (REFERENCE / "lstm_defaults_tinyshakespeare.txt").read_text().splitlines()
     arguments = ["-data_dir", TINYSHAKESPEARE, "-checkpoint_dir", tmp_path, "-gpuid", "-1"]
-    training = train.prepare(train_options(*arguments))
-    options = train_options(*arguments, "-max_epochs", 250.5 / training.loader.ntrain)
-    ours = log_lines(run_train(*arguments, "-max_epochs", options.max_epochs).stdout)
+    ntrain = train.prepare(train_options(*arguments)).loader.ntrain
+    ours = log_lines(run_train(*arguments, "-max_epochs", 250.5 / ntrain).stdout)
     # The recorded run was to go on for 50 epochs.
     ours = [line.replace("/250 ", "/21150 ") for line in ours]
     assert ours[:135] == recorded[:135]

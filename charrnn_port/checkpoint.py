@@ -50,6 +50,11 @@ class Checkpoint:
         for (name, value), kind in zip(vars(self).items(), kinds, strict=True):
             if not isinstance(value, kind):
                 raise ValueError(f"{name} is a {type(value).__name__}")
+        numbers = [*self.train_losses, *self.val_losses.values(), *self.val_losses]
+        if not all(isinstance(value, int | float) for value in numbers):
+            raise ValueError("not all losses are numbers")
+        if not all(isinstance(value, str | int | float) for value in [*self.opt, *self.opt.values()]):
+            raise ValueError("opt holds more than strings and numbers")
         if not self.vocab or list(self.vocab) != sorted(set(self.vocab)):
             raise ValueError("vocab is not in ascending order")
         model, rnn_size, num_layers = (self.opt.get(name) for name in ("model", "rnn_size", "num_layers"))

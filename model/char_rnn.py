@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import linear, log_softmax, nll_loss
 
 from model import gru, lstm, rnn
+from util.errors import UserError
 from util.model_utils import flat_parameters
 from util.one_hot import one_hot
 
@@ -113,9 +114,13 @@ def carry(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
 
 
 def script(step: Callable) -> Callable:
-    """The step compiled by TorchScript. Raises RuntimeError where this PyTorch has none."""
+    """The step compiled by TorchScript. Raises UserError where this PyTorch has none."""
     with warnings.catch_warnings():
-        # TorchScript is deprecated upstream; it is still the quickest way to fuse a step on CUDA.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        return torch.jit.script(step)
+        # TorchScript is deprecated upstream; on CUDA it still fuses a step's pointwise operations.
+        warnings.simplefilter("ignore")
+        try:
+            return torch.jit.script(step)
+        except (AttributeError, NotImplementedError, RuntimeError) as error:
+            raise UserError(
+                f"-cell script: PyTorch {torch.__version__} has no TorchScript for this Python; take plain or fused"
+            ) from error

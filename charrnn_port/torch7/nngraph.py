@@ -15,7 +15,8 @@ DOUBLE = b"torch.DoubleTensor"
 
 
 def record(**fields: object) -> Table:
-    return Table((name.encode(), value) for name, value in fields.items())
+    """A Lua table with these names."""
+    return Table((name.encode(errors="surrogateescape"), value) for name, value in fields.items())
 
 
 def empty() -> Tensor:

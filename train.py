@@ -2,20 +2,24 @@
 
     python train.py                                              # tinyshakespeare, fetched once
     python train.py -data_dir data/some_folder -rnn_size 512 -num_layers 2 -dropout 0.5
+    python train.py -resume latest                               # go on where a run stopped
     python train.py -init_from cv/lm_lstm_epoch50.00_1.4.t7.pt   # go on from saved parameters
 
 The text is data_dir/input.txt; checkpoints go to cv/. See `python train.py -help` for all options.
 """
 
 import math
+import sys
 import time
 from types import SimpleNamespace
 
 import click
 
 from charrnn_port import checkpoint, texts
+from charrnn_port.checkpoint import Checkpoint
 from charrnn_port.command_line import command, option, options
 from charrnn_port.device import DTYPES, choose_device, choose_dtype, synchronize
+from charrnn_port.interrupts import Interrupts
 from charrnn_port.torch7.random import Generator
 from charrnn_port.torch7.rmsprop import RMSprop
 from charrnn_port.torch7.strfmt import lua_format
@@ -74,15 +78,40 @@ echo = click.echo
     option(
         "-state_carry", "alias", "alias = the original's, see README; copy = a real copy", choices=["alias", "copy"]
     ),
+    option("-resume", "", "go on with the run of this checkpoint, or of the latest in checkpoint_dir: -resume latest"),
     option("-cell", "auto", "how to run the cells; the same numbers. auto = fused", choices=["auto", *NETWORKS]),
 )
 def main(opt: SimpleNamespace) -> None:
     """Train a character-level language model."""
-    train(opt, prepare(opt))
+    resumed = take_options_of_run(opt) if opt.resume else None
+    train(opt, prepare(opt, resumed), resumed)
 
 
-def prepare(opt: SimpleNamespace) -> Training:
-    """Text, network and optimiser, before the first iteration; with -init_from, corrects `opt`."""
+# What may be given beside -resume: the other options change the numbers, and must be those of the run.
+BOOKKEEPING = {"resume", "max_epochs", "print_every", "checkpoint_dir", "savefile", "accurate_gpu_timing", "gpuid"}
+
+
+def take_options_of_run(opt: SimpleNamespace) -> Checkpoint:
+    """The checkpoint to go on from; `opt` gets the options of its run."""
+    saved = checkpoint.load_latest(opt.checkpoint_dir) if opt.resume == "latest" else checkpoint.load(opt.resume)
+    if not saved.progress:
+        raise UserError(f"{opt.resume} is of the Lua original, which kept too little to go on: use -init_from")
+    for name, value in saved.opt.items():
+        if name not in opt.given:
+            setattr(opt, name, value)
+        elif name not in BOOKKEEPING and getattr(opt, name) != value:
+            raise UserError(
+                f"-{name} {getattr(opt, name)} would change the run, which has {value}: leave it out, "
+                "or start another run with -init_from"
+            )
+    return saved
+
+
+def prepare(opt: SimpleNamespace, resumed: Checkpoint | None = None) -> Training:
+    """Text, network and optimiser, before the first iteration or where a run stopped.
+
+    With -init_from, `opt` gets the sizes of that network.
+    """
     if opt.train_frac + opt.val_frac > 1 + 1e-12:
         raise UserError(
             f"-train_frac {opt.train_frac:g} and -val_frac {opt.val_frac:g} add up to more than 1: lower one of them"
@@ -98,7 +127,11 @@ def prepare(opt: SimpleNamespace) -> Training:
     checkpoint.require_writable(opt.checkpoint_dir)
 
     cell = "fused" if opt.cell == "auto" else opt.cell
-    if opt.init_from:
+    if resumed:
+        echo(f"going on after iteration {resumed.i}")
+        require_same_vocab(resumed.vocab, loader.vocab)
+        network = resumed.build(cell, dtype, device)
+    elif opt.init_from:
         echo(f"loading a model from checkpoint {opt.init_from}")
         saved = checkpoint.load(opt.init_from)
         require_same_vocab(saved.vocab, loader.vocab)
@@ -113,14 +146,14 @@ def prepare(opt: SimpleNamespace) -> Training:
         echo(f"creating an {opt.model} with {opt.num_layers} layers")
         network = NETWORKS[cell](opt.model, loader.vocab_size, opt.rnn_size, opt.num_layers, dtype=dtype, device=device)
         initialize(network, random)
-    if opt.model == "lstm":  # after -init_from too, as in the original
+    if opt.model == "lstm" and not resumed:  # after -init_from too, as in the original
         for layer in range(opt.num_layers):
             echo(f"setting forget gate biases to 1 in LSTM layer {layer + 1}")
             open_forget_gates(network, layer)
     echo(f"number of parameters in the model: {network.params.numel()}")
 
     optimizer = RMSprop(network.params, opt.learning_rate, opt.decay_rate)
-    return Training(
+    training = Training(
         network,
         loader,
         optimizer,
@@ -129,15 +162,42 @@ def prepare(opt: SimpleNamespace) -> Training:
         grad_clip=opt.grad_clip,
         alias_state=opt.state_carry == "alias",
     )
+    if resumed:
+        training.go_on(resumed.i, resumed.progress)
+    return training
 
 
-def train(opt: SimpleNamespace, training: Training) -> None:
+def train(opt: SimpleNamespace, training: Training, resumed: Checkpoint | None) -> None:
     """The loop: iterate, decay, evaluate and save, print."""
+    with Interrupts() as interrupts:
+        loop(opt, training, resumed, interrupts)
+    if interrupts.received:
+        sys.exit(128 + interrupts.received)
+
+
+def loop(opt: SimpleNamespace, training: Training, resumed: Checkpoint | None, interrupts: Interrupts) -> None:
+    """Until the iterations are done, the loss explodes or somebody interrupts."""
     loader = training.loader
     iterations = opt.max_epochs * loader.ntrain  # a fraction is possible, and then never reached
-    train_losses: list[float] = []
-    val_losses: dict[int, float] = {}
-    for i in range(1, int(iterations) + 1):
+    train_losses = resumed.train_losses if resumed else []
+    val_losses = resumed.val_losses if resumed else {}
+
+    def save(path: str) -> None:
+        echo(f"saving checkpoint to {path}")
+        saved = Checkpoint(
+            opt={name: value for name, value in vars(opt).items() if name not in ("given", "resume")},
+            vocab=loader.vocab,
+            params=training.network.params.cpu(),
+            i=i,
+            epoch=epoch,
+            train_losses=train_losses,
+            val_losses=val_losses,
+            val_loss=val_losses[max(val_losses)] if val_losses else math.nan,
+            progress=training.progress(),
+        )
+        checkpoint.save(saved, path)
+
+    for i in range(len(train_losses) + 1, int(iterations) + 1):
         epoch = i / loader.ntrain
 
         start = time.perf_counter()
@@ -157,21 +217,7 @@ def train(opt: SimpleNamespace, training: Training) -> None:
         if i % opt.eval_val_every == 0 or i == iterations:
             val_losses[i] = training.evaluate(2, echo)
             name = f"lm_{opt.savefile}_epoch{lua_format(epoch, '.2f')}_{lua_format(val_losses[i], '.4f')}.t7.pt"
-            savefile = f"{opt.checkpoint_dir}/{name}"
-            echo(f"saving checkpoint to {savefile}")
-            checkpoint.save(
-                checkpoint.Checkpoint(
-                    opt={name: value for name, value in vars(opt).items() if name != "given"},
-                    vocab=loader.vocab,
-                    params=training.network.params.cpu(),
-                    i=i,
-                    epoch=epoch,
-                    train_losses=train_losses,
-                    val_losses=val_losses,
-                    val_loss=val_losses[i],
-                ),
-                savefile,
-            )
+            save(f"{opt.checkpoint_dir}/{name}")
 
         if i % opt.print_every == 0:
             echo(
@@ -189,6 +235,11 @@ def train(opt: SimpleNamespace, training: Training) -> None:
             break
         if train_loss > train_losses[0] * 3:
             echo("loss is exploding, aborting.")
+            break
+        if interrupts.received:
+            path = f"{opt.checkpoint_dir}/lm_{opt.savefile}_interrupted.t7.pt"
+            save(path)
+            echo(f"interrupted; to go on: python train.py -resume {path}")
             break
 
 

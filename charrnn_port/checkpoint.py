@@ -7,6 +7,7 @@ reads them and no file can run code.
 import os
 import re
 import warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class Checkpoint:
     epoch: float
     train_losses: list[float]  # nats per character, one an iteration
     val_losses: dict[int, float]  # by iteration
-    val_loss: float  # the last of them
+    val_loss: float  # the last of them, NaN before the first
+    progress: dict | None = None  # Training.progress(), for -resume; the original's checkpoints have none
 
     def build(self, cell: str, dtype: torch.dtype, device: torch.device | str = "cpu") -> CharRNN:
         """The network with these parameters; `cell` is a key of NETWORKS."""
@@ -46,7 +48,7 @@ class Checkpoint:
 
     def require_consistent(self) -> None:
         """Raises ValueError where the values are not what they should be, or do not fit together."""
-        kinds = (dict, bytes, Tensor, int, float, list, dict, float)
+        kinds = (dict, bytes, Tensor, int, float, list, dict, float, dict | None)
         for (name, value), kind in zip(vars(self).items(), kinds, strict=True):
             if not isinstance(value, kind):
                 raise ValueError(f"{name} is a {type(value).__name__}")
@@ -65,6 +67,25 @@ class Checkpoint:
         count = parameter_count(model, len(self.vocab), rnn_size, num_layers)
         if self.params.shape != (count,) or self.params.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"params are {self.params.dtype} {list(self.params.shape)}, not {count} numbers")
+        if self.progress is not None and not self.progress_fits():
+            raise ValueError("progress does not fit the network")
+
+    def progress_fits(self) -> bool:
+        """Whether Training.go_on can take up the progress."""
+        try:
+            shape = torch.Size((self.opt["batch_size"], self.opt["rnn_size"]))
+            state, key = self.progress["state"], self.progress["random"]["key"]
+            return (
+                isinstance(self.progress["learning_rate"], float)
+                and self.progress["mean_square"].shape == self.params.shape
+                and len(state) == self.opt["num_layers"] * len(CELLS[self.opt["model"]].STATE)
+                and all(tensor.shape == shape for tensor in state)
+                and len(key) == 624
+                and all(0 <= word < 2**32 for word in key)
+                and 0 <= self.progress["random"]["pos"] <= 624
+            )
+        except (KeyError, TypeError, AttributeError):
+            return False
 
 
 def parameter_count(model: str, vocab_size: int, rnn_size: int, num_layers: int) -> int:
@@ -131,6 +152,21 @@ def load_ours(path: str | os.PathLike) -> dict:
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise ValueError("a file of PyTorch, but not one that train.py wrote")
     return values
+
+
+def load_latest(checkpoint_dir: str | os.PathLike) -> Checkpoint:
+    """The checkpoint with the most iterations in a folder that can go on; damaged ones do not count.
+
+    Raises UserError where there is none.
+    """
+    found = []
+    for path in Path(checkpoint_dir).glob("*.t7.pt"):
+        with suppress(UserError):
+            found.append(load(path))
+    found = [checkpoint for checkpoint in found if checkpoint.progress]
+    if not found:
+        raise UserError(f"-resume latest: no checkpoint to go on from in {checkpoint_dir}")
+    return max(found, key=lambda checkpoint: checkpoint.i)
 
 
 def require_writable(checkpoint_dir: str | os.PathLike) -> None:

@@ -1,6 +1,7 @@
 """One iteration of train.lua, and its evaluation of a split."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,6 +66,24 @@ class Training:
         gradients.clamp_(-self.grad_clip, self.grad_clip)
         self.optimizer.step(gradients)
         return loss.item()
+
+    def progress(self) -> dict[str, Any]:
+        """Copies of all that the next iteration depends on, the parameters aside: for `go_on` in another run."""
+        return {
+            "learning_rate": self.optimizer.learning_rate,
+            "mean_square": self.optimizer.mean_square.to("cpu", copy=True),
+            "state": [tensor.to("cpu", copy=True) for tensor in self.state],
+            "random": self.random.state,
+        }
+
+    def go_on(self, iterations: int, progress: dict[str, Any]) -> None:
+        """Stand where the run stood that had done so many iterations (at least one) and made this progress."""
+        self.optimizer.learning_rate = progress["learning_rate"]
+        self.optimizer.mean_square.copy_(progress["mean_square"])
+        carry(progress["state"], self.state)
+        self.random.state = progress["random"]
+        self.loader.reset_batch_pointer(1, iterations)
+        self._first = False
 
     def norm_ratio(self) -> float:
         """Norm of the clipped gradient over norm of the updated parameters, as the log line prints it."""

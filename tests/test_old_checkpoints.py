@@ -150,6 +150,7 @@ def test_a_bare_pickle_with_a_payload_is_named_and_refused(tmp_path):
         {"opt": {}}, {"opt": None}, {"vocab": b""}, {"vocab": b"ba"}, {"vocab": "ab"}, {"params": torch.zeros(3)},
         {"params": None}, {"i": "1"}, {"train_losses": None}, {"more": 1},
         {"train_losses": ["1"]}, {"val_losses": {1: None}}, {"opt": {"model": {}}},
+        {"progress": 1}, {"progress": {}},
         {"opt": {"model": "rnn", "rnn_size": 2**62, "num_layers": 2**62, "dropout": 0}},
         {"opt": {"model": "rnn", "rnn_size": -1, "num_layers": 1, "dropout": 0}},
         {"opt": {"model": "cnn", "rnn_size": 1, "num_layers": 1, "dropout": 0}},

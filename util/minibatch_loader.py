@@ -72,9 +72,9 @@ class MinibatchLoader:
         self._batch_ix = {1: 0, 2: 0, 3: 0}
         echo(f"data load done. Number of data batches in train: {self.ntrain}, val: {self.nval}, test: {self.ntest}")
 
-    def reset_batch_pointer(self, split_index: int) -> None:
-        """Go back to the first batch of a split."""
-        self._batch_ix[split_index] = 0
+    def reset_batch_pointer(self, split_index: int, batch_index: int = 0) -> None:
+        """Go to a batch of a split, by default the first."""
+        self._batch_ix[split_index] = batch_index % self.split_sizes[split_index]
 
     def next_batch(self, split_index: int) -> tuple[np.ndarray, np.ndarray]:
         """The next batch of a split, from the first again after the last.

@@ -13,6 +13,17 @@ class Generator:
         self._words = np.random.MT19937()
         self._words.state = np.random.RandomState(seed & 0xFFFFFFFF).get_state(legacy=False)
 
+    @property
+    def state(self) -> dict[str, list[int] | int]:
+        """Where the stream is, in plain numbers; setting it goes on from there."""
+        state = self._words.state["state"]
+        return {"key": state["key"].tolist(), "pos": state["pos"]}
+
+    @state.setter
+    def state(self, state: dict[str, list[int] | int]) -> None:
+        key = np.array(state["key"], np.uint32)
+        self._words.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": state["pos"]}}
+
     def words(self, size: int | tuple[int, ...]) -> np.ndarray:
         """The next 32-bit words of the stream, row-major, as uint64."""
         return self._words.random_raw(math.prod(size) if isinstance(size, tuple) else size).reshape(size)

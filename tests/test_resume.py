@@ -1,0 +1,107 @@
+"""A run that was stopped and goes on prints the same lines as one that never stopped, and has the same parameters."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, assert_one_line_error, run_train
+from test_recorded_runs import TIME, log_lines
+
+import charrnn_port
+
+SMALL = "-gpuid -1 -rnn_size 8 -batch_size 4 -seq_length 10 -max_epochs 3 -learning_rate_decay_after 1".split()
+EVERY = ["-eval_val_every", "20"]
+TEXT = b"the quick brown fox jumps over the lazy dog; the five boxing wizards jump quickly.\n" * 25
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Arguments of a run of 144 iterations that evaluates and saves seven times."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/input.txt").write_bytes(TEXT)
+    return [*SMALL, *EVERY, "-data_dir", tmp_path / "data"]
+
+
+def saved(folder) -> dict:
+    """Checkpoints by iteration."""
+    checkpoints = [(path, charrnn_port.load_checkpoint(path)) for path in folder.glob("*.t7.pt")]
+    return {checkpoint.i: (path, checkpoint) for path, checkpoint in checkpoints}
+
+
+def assert_same(ours, theirs) -> None:
+    """Bit for bit, all that a run depends on."""
+    assert torch.equal(ours.params, theirs.params)
+    assert torch.equal(ours.progress["mean_square"], theirs.progress["mean_square"])
+    for name in ("learning_rate", "random"):
+        assert ours.progress[name] == theirs.progress[name]
+    for a, b in zip(ours.progress["state"], theirs.progress["state"], strict=True):
+        assert torch.equal(a, b)
+    assert (ours.train_losses, ours.val_losses, ours.i) == (theirs.train_losses, theirs.val_losses, theirs.i)
+
+
+@pytest.mark.parametrize("cell", ["fused", "plain"])
+@pytest.mark.parametrize(
+    "options",
+    [["-model", "lstm"], ["-model", "gru", "-dropout", "0.5"], ["-model", "rnn", "-state_carry", "copy"]],
+    ids=["lstm", "gru_dropout", "rnn_copy"],
+)
+def test_the_rest_is_the_same(start, options, cell, tmp_path):
+    """From a checkpoint after 40 iterations; the learning rate decays before and after it."""
+    whole = run_train(*start, *options, "-cell", cell, "-checkpoint_dir", tmp_path / "whole")
+    checkpoints = saved(tmp_path / "whole")
+    resumed = run_train("-resume", checkpoints[40][0], "-checkpoint_dir", tmp_path / "rest")
+    assert resumed.exit_code == 0, resumed.output
+    end = max(checkpoints)
+    assert end > 100
+    assert "decayed" in resumed.stdout
+    assert log_lines(resumed.stdout) == log_lines(whole.stdout)[40:]
+    assert_same(saved(tmp_path / "rest")[end][1], checkpoints[end][1])
+
+
+def test_latest_is_the_furthest_whole_one(start, tmp_path):
+    run_train(*start, "-checkpoint_dir", tmp_path, "-max_epochs", 1.3)  # 62.4 iterations
+    furthest = saved(tmp_path)[60][0]
+    (tmp_path / "lm_lstm_epoch9.99_0.1.t7.pt").write_bytes(furthest.read_bytes()[:1000])
+    resumed = run_train("-resume", "latest", "-checkpoint_dir", tmp_path, "-max_epochs", 2)
+    assert "going on after iteration 60" in resumed.stdout
+    whole = run_train(*start, "-checkpoint_dir", tmp_path / "whole", "-max_epochs", 2)
+    assert log_lines(resumed.stdout) == log_lines(whole.stdout)[60:]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_runs_go_on(start, number, status, tmp_path):
+    whole = log_lines(run_train(*start, "-checkpoint_dir", tmp_path / "whole").stdout)
+    command = [sys.executable, ROOT / "train.py", *start, "-checkpoint_dir", tmp_path / "cv"]
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+    lines = []
+    for line in process.stdout:
+        lines.append(TIME.sub("", line.rstrip("\n")))
+        if line.startswith("30/"):
+            process.send_signal(number)
+    assert process.wait() == status
+    assert "-resume" in lines[-1]
+    interrupted = tmp_path / "cv" / "lm_lstm_interrupted.t7.pt"
+    assert str(interrupted) in lines[-1]
+    done = charrnn_port.load_checkpoint(interrupted).i
+    assert done >= 30
+    resumed = run_train("-resume", interrupted, "-checkpoint_dir", tmp_path / "rest")
+    assert log_lines("\n".join(lines)) + log_lines(resumed.stdout) == whole
+
+
+def test_options_that_would_change_the_run(start, tmp_path):
+    run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 1)
+    path = saved(tmp_path / "cv")[40][0]
+    assert_one_line_error(run_train("-resume", path, "-rnn_size", 9), 1, "-rnn_size 9", "which has 8")
+    agreed = run_train("-resume", path, "-rnn_size", 8, "-print_every", 4, "-checkpoint_dir", tmp_path / "cv")
+    assert [line.split("/")[0] for line in log_lines(agreed.stdout)] == ["44", "48"]
+
+
+def test_what_cannot_go_on(tmp_path):
+    lua = ROOT / "tests/reference/lua_checkpoints/rnn.t7"
+    assert_one_line_error(run_train("-resume", lua), 1, "rnn.t7", "-init_from")
+    assert_one_line_error(
+        run_train("-resume", "latest", "-checkpoint_dir", tmp_path), 1, "no checkpoint", str(tmp_path)
+    )
+    assert_one_line_error(run_train("-resume", tmp_path / "none.t7.pt"), 1, "none.t7.pt does not exist")

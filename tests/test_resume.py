@@ -98,6 +98,13 @@ def test_options_that_would_change_the_run(start, tmp_path):
     assert [line.split("/")[0] for line in log_lines(agreed.stdout)] == ["44", "48"]
 
 
+def test_a_finished_run_says_so(start, tmp_path):
+    run_train(*start, "-checkpoint_dir", tmp_path / "cv")
+    resumed = run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv")
+    assert resumed.exit_code == 0
+    assert resumed.stdout.endswith("all 144 iterations are done; raise -max_epochs to go on\n")
+
+
 def test_what_cannot_go_on(tmp_path):
     lua = ROOT / "tests/reference/lua_checkpoints/rnn.t7"
     assert_one_line_error(run_train("-resume", lua), 1, "rnn.t7", "-init_from")

@@ -197,7 +197,7 @@ def loop(opt: SimpleNamespace, training: Training, resumed: Checkpoint | None, i
         )
         checkpoint.save(saved, path)
 
-    if len(train_losses) >= int(iterations):
+    if resumed and resumed.i >= int(iterations):
         echo(f"nothing left to do: all {int(iterations)} iterations are done; raise -max_epochs to go on")
     for i in range(len(train_losses) + 1, int(iterations) + 1):
         epoch = i / loader.ntrain

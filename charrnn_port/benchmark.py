@@ -34,6 +34,7 @@ SEQ_LENGTH = 50
 TEXT_MB = 64  # for the preprocessing
 TORCH_LAYERS = {"lstm": nn.LSTM, "rnn": nn.RNN}  # nn.GRU computes another function
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+COLUMNS = ("fused", "script", "plain", "torch", "floor")
 
 
 @command(example="python -m charrnn_port benchmark -sizes 128x2 -repeats 20 -json speed.json")
@@ -140,9 +141,6 @@ def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.devic
             print(f"{label:26}{cells}  {against:20}{ratio(seconds['fused'], seconds['floor'])}", flush=True)
             rows.append({"what": label, "seconds": seconds})
     return rows
-
-
-COLUMNS = ("fused", "script", "plain", "torch", "floor")
 
 
 def our_training(

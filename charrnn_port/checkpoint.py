@@ -22,7 +22,7 @@ from util.errors import UserError
 from util.files import written_whole
 
 FORMAT = "charrnn_port checkpoint 1"
-ZIP, PICKLE = b"PK\3\4", b"\x80"  # how torch.save's files begin, now and before 2020
+ZIP, PICKLE = b"PK\3\4", b"\x80"  # how files of torch.save and of pickle begin
 
 
 @dataclass
@@ -127,7 +127,9 @@ def load(path: str | os.PathLike) -> Checkpoint:
     try:
         with open(path, "rb") as file:
             begin = file.read(4)
-        values = load_ours(path) if begin.startswith((ZIP, PICKLE)) else lua_checkpoint.from_lua(t7.load(path))
+        if begin.startswith(PICKLE):
+            raise ValueError("a bare pickle, which may run code and is refused")
+        values = load_ours(path) if begin == ZIP else lua_checkpoint.from_lua(t7.load(path))
         checkpoint = Checkpoint(**values)
         checkpoint.require_consistent()
     except FileNotFoundError:

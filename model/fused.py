@@ -1,6 +1,6 @@
 """The whole network over a whole sequence at once, forward and backward by hand, on buffers made once.
 
-The same function as CharRNN, many times faster: the input products of the upper layers, the decoder and all
+The same function as CharRNN, in about half the time: the input products of the upper layers, the decoder and all
 weight gradients are single matrix products over all time steps, and one-hot products are row gathers and sums.
 
 The memory bill, in numbers (of 8 bytes in float64, 4 in float32), for T = seq_length, B = batch_size,
@@ -191,7 +191,7 @@ class Pass:
     def _outer_product(self, inputs: Tensor, gradient: Tensor, grads: list[Tensor]) -> None:
         """Weight gradients, stacked: gradient `[T * B, n]` transposed times inputs `[T, B, H]`.
 
-        Its transpose is computed instead: MKL takes half again as long for the product as it is written.
+        Its transpose is computed instead: in float64 MKL takes half again as long for the product as it is written.
         """
         inputs = inputs.flatten(0, 1).T
         product = self._grad_weight[: inputs.shape[0] * gradient.shape[1]].view(len(inputs), -1)

@@ -135,10 +135,11 @@ class Payload:
         return exec, ("raise SystemError('a payload ran')",)
 
 
-def test_a_bare_pickle_with_a_payload_is_named_and_refused(tmp_path):
-    (tmp_path / "old.pt").write_bytes(pickle.dumps(Payload()))
-    with pytest.raises(UserError, match="not a checkpoint"):
-        charrnn_port.load_checkpoint(tmp_path / "old.pt")
+def test_a_pickle_with_a_payload_is_named_and_refused(tmp_path):
+    for protocol in (2, 3, 4, 5):
+        (tmp_path / "bare.pt").write_bytes(pickle.dumps(Payload(), protocol))
+        with pytest.raises(UserError, match="a bare pickle, which may run code and is refused"):
+            charrnn_port.load_checkpoint(tmp_path / "bare.pt")
     torch.save(Payload(), tmp_path / "new.pt")
     with pytest.raises(UserError, match=r"wants to run (\w+\.)?exec, which is refused"):
         charrnn_port.load_checkpoint(tmp_path / "new.pt")

@@ -1,8 +1,8 @@
 """Sample characters from a trained model (char-rnn's sample.lua).
 
-    python sample.py cv/lm_lstm_epoch26.00_1.3955.t7.pt
-    python sample.py cv/lm_lstm_epoch26.00_1.3955.t7.pt -temperature 0.5 -length 10000 -verbose 0 > play.txt
-    python sample.py cv/lm_lstm_epoch26.00_1.3955.t7.pt -primetext "the meaning of life is "
+    python sample.py cv/lm_lstm_epoch21.28_1.3915.t7.pt
+    python sample.py cv/lm_lstm_epoch21.28_1.3915.t7.pt -temperature 0.5 -length 10000 -verbose 0 > play.txt
+    python sample.py cv/lm_lstm_epoch21.28_1.3915.t7.pt -primetext "the meaning of life is "
     python sample.py lm_lstm_epoch30.00_1.3950.t7          # a checkpoint of the Lua original
 
 The text goes to stdout byte by byte as it is drawn. See `python sample.py -help` for all options.
@@ -18,9 +18,10 @@ from charrnn_port import checkpoint
 from charrnn_port.command_line import argument, command, option, options
 from charrnn_port.device import choose_device
 from charrnn_port.sampling import sample_bytes
+from util.errors import UserError
 
 
-@command(example='python sample.py cv/lm_lstm_epoch26.00_1.3955.t7.pt -temperature 0.8 -primetext "The "')
+@command(example='python sample.py cv/lm_lstm_epoch21.28_1.3915.t7.pt -temperature 0.8 -primetext "The "')
 @argument("MODEL")
 @options(
     "sampling",
@@ -43,6 +44,8 @@ def main(opt: SimpleNamespace) -> None:
         if opt.verbose == 1:
             click.echo(line)
 
+    if not sys.stdout:
+        raise UserError("there is nowhere to write the text to: stdout is closed")
     device = choose_device(opt.gpuid, opt.opencl == 1, gprint)
     saved = checkpoint.load(opt.model)
     text = sample_bytes(

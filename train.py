@@ -3,7 +3,7 @@
     python train.py                                              # tinyshakespeare, fetched once
     python train.py -data_dir data/some_folder -rnn_size 512 -num_layers 2 -dropout 0.5
     python train.py -resume latest                               # go on where a run stopped
-    python train.py -init_from cv/lm_lstm_epoch26.00_1.3955.t7.pt   # go on from saved parameters
+    python train.py -init_from cv/lm_lstm_epoch21.28_1.3915.t7.pt   # go on from saved parameters
 
 The text is data_dir/input.txt; checkpoints go to cv/. See `python train.py -help` for all options.
 """
@@ -11,20 +11,24 @@ The text is data_dir/input.txt; checkpoints go to cv/. See `python train.py -hel
 import math
 import sys
 import time
+from contextlib import ExitStack
 from types import SimpleNamespace
+from typing import NoReturn
 
 import click
+import torch
 
-from charrnn_port import checkpoint, texts
+from charrnn_port import checkpoint, graphed, texts
+from charrnn_port import checkpoint_folder as folder
 from charrnn_port.checkpoint import Checkpoint
-from charrnn_port.command_line import command, option, options
+from charrnn_port.command_line import command, fail, option, options
 from charrnn_port.device import DTYPES, choose_device, choose_dtype, synchronize
-from charrnn_port.interrupts import Interrupts
+from charrnn_port.parallel import Alone, processes
 from charrnn_port.torch7.random import Generator
 from charrnn_port.torch7.rmsprop import RMSprop
 from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.training import Training, initialize, open_forget_gates
-from model import NETWORKS
+from model import NETWORKS, fastest
 from model.char_rnn import CELLS
 from util.errors import UserError
 from util.minibatch_loader import MinibatchLoader
@@ -65,6 +69,7 @@ echo = click.echo
     option("-eval_val_every", 1000, "every how many iterations to evaluate on validation data and save", minimum=1),
     option("-checkpoint_dir", "cv", "output directory where checkpoints get written"),
     option("-savefile", "lstm", "part of the checkpoints' file names, which are inside checkpoint_dir"),
+    option("-keep_last", 0, "how many of this run's newest checkpoints to keep, beside the best; 0 = all", minimum=0),
     option("-accurate_gpu_timing", 0, "1 = wait for the GPU before reading the clock; slower, but exact times"),
 )
 @options(
@@ -78,22 +83,28 @@ echo = click.echo
     option(
         "-state_carry", "alias", "alias = the original's, see README; copy = a real copy", choices=["alias", "copy"]
     ),
+    option("-tf32", 0, "1 = let a GPU's products round to TF32, 3 digits: faster at large sizes, not the same numbers"),
     option("-resume", "", "go on with the run of this checkpoint, or of the latest in checkpoint_dir: -resume latest"),
-    option("-cell", "auto", "how to run the cells; the same numbers. auto = fused", choices=["auto", *NETWORKS]),
+    option("-cell", "auto", "how to run the cells; the same numbers. auto = the fastest", choices=["auto", *NETWORKS]),
 )
 def main(opt: SimpleNamespace) -> None:
     """Train a character-level language model."""
-    resumed = take_options_of_run(opt) if opt.resume else None
-    train(opt, prepare(opt, resumed), resumed)
+    with processes() as run, ExitStack() as claimed:
+        with run.first_alone():
+            resumed = take_options_of_run(opt) if opt.resume else None
+            if run.rank == 0:
+                claimed.enter_context(folder.claim(opt.checkpoint_dir))
+            training = prepare(opt, resumed, run)
+        train(opt, training, resumed)
 
 
 # What may be given beside -resume: the other options change the numbers, and must be those of the run.
-BOOKKEEPING = {"resume", "max_epochs", "print_every", "checkpoint_dir", "savefile", "accurate_gpu_timing", "gpuid"}
+BOOKKEEPING = set("resume max_epochs print_every checkpoint_dir savefile keep_last accurate_gpu_timing gpuid".split())
 
 
 def take_options_of_run(opt: SimpleNamespace) -> Checkpoint:
     """The checkpoint to go on from; `opt` gets the options of its run."""
-    saved = checkpoint.load_latest(opt.checkpoint_dir) if opt.resume == "latest" else checkpoint.load(opt.resume)
+    saved = folder.load_latest(opt.checkpoint_dir) if opt.resume == "latest" else checkpoint.load(opt.resume)
     if not saved.progress:
         raise UserError(f"{opt.resume} is of the Lua original, which kept too little to go on: use -init_from")
     for name, value in saved.opt.items():
@@ -107,26 +118,28 @@ def take_options_of_run(opt: SimpleNamespace) -> Checkpoint:
     return saved
 
 
-def prepare(opt: SimpleNamespace, resumed: Checkpoint | None = None) -> Training:
-    """Text, network and optimiser, before the first iteration or where a run stopped.
+def prepare(opt: SimpleNamespace, resumed: Checkpoint | None = None, run: Alone | None = None) -> Training:
+    """Text, network and optimiser, before the first iteration or where a run stopped; `run` are its processes.
 
     With -init_from, `opt` gets the sizes of that network.
     """
+    run = run or Alone()
     if opt.train_frac + opt.val_frac > 1 + 1e-12:
         raise UserError(
             f"-train_frac {opt.train_frac:g} and -val_frac {opt.val_frac:g} add up to more than 1: lower one of them"
         )
     random = Generator(opt.seed)
-    device = choose_device(opt.gpuid, opt.opencl == 1, echo)
+    rows = run.rows(opt.batch_size)
+    device = run.device(choose_device(opt.gpuid, opt.opencl == 1, echo))
     dtype = choose_dtype(opt.dtype, device)
+    torch.backends.cuda.matmul.allow_tf32 = opt.tf32 == 1
 
     data_dir = texts.provide(opt.data_dir, "data_dir" in opt.given, echo)
-    loader = MinibatchLoader(data_dir, opt.batch_size, opt.seq_length, opt.train_frac, opt.val_frac, echo)
+    loader = MinibatchLoader(data_dir, opt.batch_size, opt.seq_length, opt.train_frac, opt.val_frac, echo, rows)
     require_batches(loader, opt.max_epochs * loader.ntrain, opt.eval_val_every)
     echo(f"vocab size: {loader.vocab_size}")
-    checkpoint.require_writable(opt.checkpoint_dir)
 
-    cell = "fused" if opt.cell == "auto" else opt.cell
+    cell = fastest(dtype, device) if opt.cell == "auto" else opt.cell
     if resumed:
         echo(f"going on after iteration {resumed.i}")
         require_same_vocab(resumed.vocab, loader.vocab)
@@ -153,7 +166,7 @@ def prepare(opt: SimpleNamespace, resumed: Checkpoint | None = None) -> Training
     echo(f"number of parameters in the model: {network.params.numel()}")
 
     optimizer = RMSprop(network.params, opt.learning_rate, opt.decay_rate)
-    training = Training(
+    training = graphed.training(
         network,
         loader,
         optimizer,
@@ -161,6 +174,7 @@ def prepare(opt: SimpleNamespace, resumed: Checkpoint | None = None) -> Training
         dropout=opt.dropout,
         grad_clip=opt.grad_clip,
         alias_state=opt.state_carry == "alias",
+        processes=run,
     )
     if resumed:
         training.go_on(resumed.i, resumed.progress)
@@ -169,38 +183,51 @@ def prepare(opt: SimpleNamespace, resumed: Checkpoint | None = None) -> Training
 
 def train(opt: SimpleNamespace, training: Training, resumed: Checkpoint | None) -> None:
     """The loop: iterate, decay, evaluate and save, print."""
-    with Interrupts() as interrupts:
-        loop(opt, training, resumed, interrupts)
+    with training.processes.interrupts as interrupts:
+        loop(opt, training, resumed)
     if interrupts.received:
         sys.exit(128 + interrupts.received)
 
 
-def loop(opt: SimpleNamespace, training: Training, resumed: Checkpoint | None, interrupts: Interrupts) -> None:
+GOOD_EVERY = 50  # iterations from one state held in memory, for when the loss explodes, to the next
+
+
+def loop(opt: SimpleNamespace, training: Training, resumed: Checkpoint | None) -> None:
     """Until the iterations are done, the loss explodes or somebody interrupts."""
+    echo = training.processes.interrupts.echo
+    first = training.processes.rank == 0
     loader = training.loader
     iterations = opt.max_epochs * loader.ntrain  # a fraction is possible, and then never reached
     train_losses = resumed.train_losses if resumed else []
     val_losses = resumed.val_losses if resumed else {}
 
-    def save(path: str) -> None:
-        echo(f"saving checkpoint to {path}")
-        saved = Checkpoint(
+    def state() -> Checkpoint:
+        """A copy of what there is after the last iteration."""
+        return Checkpoint(
             opt={name: value for name, value in vars(opt).items() if name not in ("given", "resume")},
             vocab=loader.vocab,
-            params=training.network.params.cpu(),
-            i=i,
-            epoch=epoch,
-            train_losses=train_losses,
-            val_losses=val_losses,
+            params=training.network.params.to("cpu", copy=True),
+            i=len(train_losses),
+            epoch=len(train_losses) / loader.ntrain,
+            train_losses=train_losses.copy(),
+            val_losses=val_losses.copy(),
             val_loss=val_losses[max(val_losses)] if val_losses else math.nan,
             progress=training.progress(),
         )
-        checkpoint.save(saved, path)
+
+    def save(path: str) -> None:
+        echo(f"saving checkpoint to {path}")
+        saved = state()
+        if first:
+            checkpoint.save(saved, path)
 
     if resumed and resumed.i >= int(iterations):
         echo(f"nothing left to do: all {int(iterations)} iterations are done; raise -max_epochs to go on")
+    good = candidate = None
     for i in range(len(train_losses) + 1, int(iterations) + 1):
         epoch = i / loader.ntrain
+        if candidate is None or i % GOOD_EVERY == 1:
+            candidate = state()
 
         start = time.perf_counter()
         train_loss = training.iteration()
@@ -218,8 +245,9 @@ def loop(opt: SimpleNamespace, training: Training, resumed: Checkpoint | None, i
 
         if i % opt.eval_val_every == 0 or i == iterations:
             val_losses[i] = training.evaluate(2, echo)
-            name = f"lm_{opt.savefile}_epoch{lua_format(epoch, '.2f')}_{lua_format(val_losses[i], '.4f')}.t7.pt"
-            save(f"{opt.checkpoint_dir}/{name}")
+            save(folder.path(opt, epoch, val_losses[i]))
+            if opt.keep_last and first:
+                folder.delete_older(opt, val_losses, loader.ntrain)
 
         if i % opt.print_every == 0:
             echo(
@@ -234,15 +262,35 @@ def loop(opt: SimpleNamespace, training: Training, resumed: Checkpoint | None, i
                 "or create a new issue, if none exist.  Ideally, please state: your operating system, "
                 "32-bit/64-bit, your blas version, cpu/cuda/cl?"
             )
-            break
+            abort(opt, i, good, first)
         if train_loss > train_losses[0] * 3:
             echo("loss is exploding, aborting.")
-            break
-        if interrupts.received:
-            path = f"{opt.checkpoint_dir}/lm_{opt.savefile}_interrupted.t7.pt"
+            abort(opt, i, good, first)
+        good = candidate  # all that is in it went into this loss, or into that of an iteration since
+        if training.processes.interrupted():
+            path = folder.interrupted_path(opt)
             save(path)
             echo(f"interrupted; to go on: python train.py -resume {path}")
             break
+
+
+def abort(opt: SimpleNamespace, i: int, good: Checkpoint | None, first: bool) -> NoReturn:
+    """End the program after a loss that is no good, with the last good state saved where there is one."""
+    if not first:  # of several processes one saves and tells
+        sys.exit(3)
+    if good is None:
+        fail(
+            f"the first loss, at iteration {i}, is no good, so there is no state worth saving: "
+            "start from another checkpoint or with other options",
+            3,
+        )
+    path = folder.interrupted_path(opt)
+    checkpoint.save(good, path)
+    fail(
+        f"the loss at iteration {i} is no good; the state after iteration {good.i}, when it was, is saved: start again "
+        f"from it with -init_from {path} and a -learning_rate below {good.progress['learning_rate']:g}",
+        3,
+    )
 
 
 def require_batches(loader: MinibatchLoader, iterations: float, eval_val_every: int) -> None:

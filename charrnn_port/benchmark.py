@@ -21,11 +21,12 @@ from torch import Tensor, nn
 
 from charrnn_port.command_line import command, option, options
 from charrnn_port.device import DTYPES, synchronize
+from charrnn_port.graphed import training
 from charrnn_port.sampling import sample
 from charrnn_port.torch7.random import Generator
 from charrnn_port.torch7.rmsprop import RMSprop
 from charrnn_port.training import Training, initialize
-from model import NETWORKS
+from model import NETWORKS, fastest
 from util.errors import UserError
 from util.minibatch_loader import MinibatchLoader, preprocess
 
@@ -34,7 +35,7 @@ SEQ_LENGTH = 50
 TEXT_MB = 64  # for the preprocessing
 TORCH_LAYERS = {"lstm": nn.LSTM, "rnn": nn.RNN}  # nn.GRU computes another function
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-COLUMNS = ("fused", "script", "plain", "torch", "floor")
+COLUMNS = (*reversed(NETWORKS), "torch", "floor")
 
 
 @command(example="python -m charrnn_port benchmark -sizes 128x2 -repeats 20 -json speed.json")
@@ -117,7 +118,7 @@ def ratio(a: list[float], b: list[float]) -> str:
 def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
     """One iteration of each way to run the cells, of PyTorch's own layer, and of the products alone."""
     print("\none training iteration, ms (median); ratios: median (quartiles)")
-    print(f"{'':26}{'fused':>8}{'script':>8}{'plain':>8}{'nn.*':>8}{'floor':>8}  {'fused / nn.*':20}fused / floor")
+    print(f"{'':35}" + "".join(f"{column:>9}" for column in COLUMNS) + f"  {'ours / torch':20}ours / floor")
     runs = [("lstm", *size, 50) for size in sizes]
     runs += [("lstm", *size, 100) for size in sizes if size[0] >= 512]
     runs += [(model, *sizes[0], 50) for model in ("gru", "rnn")]
@@ -128,17 +129,19 @@ def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.devic
                 continue
             kinds: dict[str, Callable[[], object]] = {}
             shape = (rnn_size, num_layers, batch_size, dtype, device)
-            for cell in ("fused", "script", "plain"):
-                kinds[cell] = our_training(folder, cell, model, *shape).iteration
+            ours = fastest(dtype, device)
+            for cell in NETWORKS:
+                if cell != "compiled" or cell == ours:
+                    kinds[cell] = our_training(folder, cell, model, *shape).iteration
             if model in TORCH_LAYERS:
                 kinds["torch"] = torch_training(model, *shape)
             kinds["floor"] = matrix_products(model, *shape)
             seconds = in_turn(kinds, repeats, device)
             label = f"{model} {rnn_size}x{num_layers} batch {batch_size} {name}"
             medians = {kind: statistics.median(values) * 1e3 for kind, values in seconds.items()}
-            cells = "".join(f"{medians[kind]:8.1f}" if kind in medians else f"{'':8}" for kind in COLUMNS)
-            against = ratio(seconds["fused"], seconds["torch"]) if "torch" in seconds else ""
-            print(f"{label:26}{cells}  {against:20}{ratio(seconds['fused'], seconds['floor'])}", flush=True)
+            cells = "".join(f"{medians[kind]:9.1f}" if kind in medians else f"{'':9}" for kind in COLUMNS)
+            against = ratio(seconds[ours], seconds["torch"]) if "torch" in seconds else ""
+            print(f"{label:35}{cells}  {against:20}{ratio(seconds[ours], seconds['floor'])}", flush=True)
             rows.append({"what": label, "seconds": seconds})
     return rows
 
@@ -158,7 +161,7 @@ def our_training(
     network = NETWORKS[cell](model, len(VOCAB), rnn_size, num_layers, dtype=dtype, device=device)
     random = Generator(1)
     initialize(network, random)
-    return Training(network, loader, RMSprop(network.params, 2e-3, 0.95), random)
+    return training(network, loader, RMSprop(network.params, 2e-3, 0.95), random)
 
 
 def torch_training(
@@ -205,20 +208,23 @@ def matrix_products(
     parts = [2 * H, H] if model == "gru" else [GATES[model] * H]
     n = sum(parts)
     x, grad_x, sums = new(T, B, H), new(T, B, H), new(T, B, n)
-    weight, decoder, scores = new(n, H), new(V, H), new(T * B, V)
+    weight, transposed = new(n, H), new(H, n)
+    decoder, scores = new(V, H), new(T * B, V)
     grad_weight, grad_decoder = new(H, n), new(H, V)
     steps = []
     for t in range(T):
-        for w, s in zip(weight.split(parts), sums[t].split(parts, 1), strict=True):
-            steps.append((x[t], w, w.T, s, grad_x[t]))
+        for w, w_transposed, s in zip(
+            weight.split(parts), transposed.split(parts, 1), sums[t].split(parts, 1), strict=True
+        ):
+            steps.append((x[t], w, w_transposed, s, grad_x[t]))
     rows, grad_rows, sums = x.flatten(0, 1), grad_x.flatten(0, 1), sums.flatten(0, 1)
 
     def products() -> None:
         for layer in range(num_layers):
             if layer:
                 torch.mm(rows, weight.T, out=sums)
-            for h, _, transposed, s, _ in steps:
-                torch.mm(h, transposed, out=s)
+            for h, _, w_transposed, s, _ in steps:
+                torch.mm(h, w_transposed, out=s)
         torch.mm(rows, decoder.T, out=scores)
         torch.mm(scores, decoder, out=grad_rows)
         torch.mm(rows.T, scores, out=grad_decoder)

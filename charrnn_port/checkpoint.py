@@ -7,8 +7,8 @@ reads them and no file can run code.
 import os
 import re
 import warnings
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from util.files import written_whole
 
 FORMAT = "charrnn_port checkpoint 1"
 ZIP, PICKLE = b"PK\3\4", b"\x80"  # how files of torch.save and of pickle begin
+FOLDER = 0x10  # the mark of a folder in a zip file
 
 
 @dataclass
@@ -107,15 +108,17 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
             if Path(path).suffix == ".t7":
                 t7.save(aside, lua_checkpoint.to_lua(vars(checkpoint)))
             else:
-                torch.save({"format": FORMAT, **asdict(checkpoint)}, aside)
-    except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError
+                with aside.open("wb") as file:  # given a name, torch.save would not tell why it failed
+                    torch.save({"format": FORMAT, **vars(checkpoint)}, file)
+    except (OSError, RuntimeError) as error:  # torch's zip writer raises RuntimeError after the OSError of a full disk
         raise UserError(f"cannot save {path}: {reason(error)}; earlier checkpoints are untouched") from error
 
 
 def reason(error: Exception) -> str:
     """Why writing failed, in the operating system's words where it has some."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    for cause in (error, error.__context__):
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
     return str(error).splitlines()[0]
 
 
@@ -146,40 +149,16 @@ def load_ours(path: str | os.PathLike) -> dict:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what PyTorch finds odd in a damaged file
-            values = torch.load(path, map_location="cpu", weights_only=True)
+            with zipfile.ZipFile(path) as archive:  # torch.load verifies no checksums, and reads nothing for a folder
+                folders = [record.filename for record in archive.infolist() if record.external_attr & FOLDER]
+                damaged = archive.testzip() or ", ".join(folders)
+            values = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can make the unpickler raise nearly anything
         if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise ValueError(f"a pickle that wants to run {code[1]}, which is refused") from error
         raise ValueError("PyTorch cannot read it") from error
+    if damaged:
+        raise ValueError(f"{damaged} in it is not what was written")
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise ValueError("a file of PyTorch, but not one that train.py wrote")
     return values
-
-
-def load_latest(checkpoint_dir: str | os.PathLike) -> Checkpoint:
-    """The checkpoint with the most iterations in a folder that can go on; damaged ones do not count.
-
-    Raises UserError where there is none.
-    """
-    found = []
-    for path in Path(checkpoint_dir).glob("*.t7.pt"):
-        with suppress(UserError):
-            found.append(load(path))
-    found = [checkpoint for checkpoint in found if checkpoint.progress]
-    if not found:
-        raise UserError(f"-resume latest: no checkpoint to go on from in {checkpoint_dir}")
-    return max(found, key=lambda checkpoint: checkpoint.i)
-
-
-def require_writable(checkpoint_dir: str | os.PathLike) -> None:
-    """Make the folder for checkpoints and try it. Raises UserError now rather than at the first save."""
-    folder = Path(checkpoint_dir)
-    probe = folder / f".writable.{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"cannot write checkpoints to {folder}: {error.strerror}; name another -checkpoint_dir"
-        ) from error

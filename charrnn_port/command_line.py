@@ -11,6 +11,7 @@ import difflib
 import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -159,6 +160,8 @@ class Program(click.Command):
 
     def main(self, *args: Any, **kwargs: Any) -> None:
         """Run; any error a user can cause ends in one line on stderr."""
+        with suppress(AttributeError):  # where Python runs in something that has its own kind of stdout, or none
+            sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what cannot be printed
         try:
             sys.exit(super().main(*args, **kwargs, standalone_mode=False))
         except click.exceptions.BadParameter as error:

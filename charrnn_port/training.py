@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from charrnn_port.parallel import Alone
 from charrnn_port.torch7.random import Generator
 from charrnn_port.torch7.rmsprop import RMSprop
 from model.char_rnn import CharRNN, carry
@@ -32,7 +33,10 @@ def open_forget_gates(network: CharRNN, layer: int) -> None:
 
 
 class Training:
-    """A network with its data, optimiser, random stream and the state carried from batch to batch."""
+    """A network with its data, optimiser, random stream and the state carried from batch to batch.
+
+    Of several `processes` each has its rows of the batches and of the state; all else is the same in all of them.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Training:
         dropout: float = 0.0,
         grad_clip: float = 5.0,
         alias_state: bool = True,
+        processes: Alone | None = None,
     ) -> None:
         self.network = network
         self.loader = loader
@@ -52,7 +57,9 @@ class Training:
         self.dropout = dropout
         self.grad_clip = grad_clip
         self.alias_state = alias_state
-        self.state = network.zero_state(loader.batch_size)
+        self.processes = processes or Alone()
+        self._rows = self.processes.rows(loader.batch_size)
+        self.state = self._zero_state()
         self._first = True
 
     def iteration(self) -> float:
@@ -60,30 +67,38 @@ class Training:
         x, y = self._batch(1)
         # The very first state is a buffer of its own; every later one is what the last step wrote into.
         alias = self.alias_state and not self._first
-        loss = self.network.training_pass(x, y, self.state, self._masks(), alias)
+        loss = self._update(x, y, self._masks(), alias)
         self._first = False
-        gradients = self.network.grad_params
-        gradients.clamp_(-self.grad_clip, self.grad_clip)
-        self.optimizer.step(gradients)
         return loss.item()
 
+    def _update(self, x: Tensor, y: Tensor, masks: Tensor | None, alias: bool) -> Tensor:
+        loss = self.network.training_pass(x, y, self.state, masks, alias)
+        gradients = self.network.grad_params
+        self.processes.average(gradients, loss)
+        gradients.clamp_(-self.grad_clip, self.grad_clip)
+        self.optimizer.step(gradients)
+        return loss
+
     def progress(self) -> dict[str, Any]:
-        """Copies of all that the next iteration depends on, the parameters aside: for `go_on` in another run."""
+        """Copies of all that the next iteration depends on, the parameters aside: for `go_on` in another run.
+
+        All processes must call it at once; it does not tell how many they are.
+        """
         return {
             "learning_rate": self.optimizer.learning_rate,
             "mean_square": self.optimizer.mean_square.to("cpu", copy=True),
-            "state": [tensor.to("cpu", copy=True) for tensor in self.state],
+            "state": [self.processes.gather(tensor).to("cpu", copy=True) for tensor in self.state],
             "random": self.random.state,
         }
 
     def go_on(self, iterations: int, progress: dict[str, Any]) -> None:
-        """Stand where the run stood that had done so many iterations (at least one) and made this progress."""
+        """Stand where the run stood that had done so many iterations and made this progress."""
         self.optimizer.learning_rate = progress["learning_rate"]
         self.optimizer.mean_square.copy_(progress["mean_square"])
-        carry(progress["state"], self.state)
+        carry([tensor[self._rows] for tensor in progress["state"]], self.state)
         self.random.state = progress["random"]
         self.loader.reset_batch_pointer(1, iterations)
-        self._first = False
+        self._first = iterations == 0
 
     def norm_ratio(self) -> float:
         """Norm of the clipped gradient over norm of the updated parameters, as the log line prints it."""
@@ -97,15 +112,19 @@ class Training:
         echo(f"evaluating loss over split index {split_index}")
         count = self.loader.split_sizes[split_index]
         self.loader.reset_batch_pointer(split_index)
-        state = self.network.zero_state(self.loader.batch_size)
-        loss = 0.0
+        state = self._zero_state()
+        loss = torch.zeros((), dtype=torch.float64)
         for number in range(1, count + 1):
             x, y = self._batch(split_index)
             loss += self.network.evaluation_pass(x, y, state).item()
             echo(f"{number}/{count}...")
         if self.alias_state:
             carry(state, self.state)
-        return loss / count
+        self.processes.average(loss)
+        return loss.item() / count
+
+    def _zero_state(self) -> list[Tensor]:
+        return self.network.zero_state(self._rows.stop - self._rows.start)
 
     def _batch(self, split_index: int) -> tuple[Tensor, Tensor]:
         x, y = self.loader.next_batch(split_index)
@@ -113,9 +132,13 @@ class Training:
         return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
 
     def _masks(self) -> Tensor | None:
-        """Dropout masks `[seq_length, num_layers, batch_size, rnn_size]`: 0 or 1 / (1 - dropout)."""
+        """Dropout masks `[seq_length, num_layers, rows, rnn_size]`: 0 or 1 / (1 - dropout).
+
+        Drawn for all rows of the batch, so that the random stream is the same in all processes.
+        """
         if self.dropout == 0:
             return None
         keep = 1 - self.dropout
-        shape = (self.loader.seq_length, self.network.num_layers, *self.state[0].shape)
-        return torch.from_numpy(self.random.bernoulli(keep, shape)).to(self.network.params) / keep
+        shape = (self.loader.seq_length, self.network.num_layers, self.loader.batch_size, self.network.rnn_size)
+        drawn = self.random.bernoulli(keep, shape)[:, :, self._rows]
+        return torch.from_numpy(drawn).to(self.network.params) / keep

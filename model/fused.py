@@ -6,13 +6,15 @@ weight gradients are single matrix products over all time steps, and one-hot pro
 The memory bill, in numbers (of 8 bytes in float64, 4 in float32), for T = seq_length, B = batch_size,
 H = rnn_size, V = vocab_size and L layers:
 
-    lstm  T*B * (L * 9*H + V)    gates 4, c, h, tanh_c, dc_by_dh, grad_h
-    gru   T*B * (L * 8*H + V)    gates 3, h, reset_h, reset, keep, grad_h
+    lstm  T*B * (L * 8*H + V)    gates 4, c, h, tanh_c, grad_h; in PyTorch dc_by_dh too: L * 9*H
+    gru   T*B * (L * 6*H + V)    gates 3, h, reset_h, grad_h; in PyTorch reset and keep too: L * 8*H
     rnn   T*B * (L * 3*H + V)    sums, h, grad_h
 
-plus B*H here and there, T*B*H a layer with dropout, a weight's gradient before it is transposed, and four
-vectors as long as the parameters: they, their gradients, RMSprop's mean square and its denominator.
-At the defaults in double precision 47 MB and 8 MB.
+plus B*H here and there, T*B*H a layer with dropout, a weight's gradient before it is transposed, and seven vectors
+as long as the parameters: they, their gradients, RMSprop's mean square and its denominator, the weights in another
+layout, and train.py's copies of the first and the third, for when the loss explodes (two more while it makes new
+ones; in the CPU's memory).
+At the defaults in double precision 42 MB and 13 MB.
 """
 
 from collections.abc import Sequence
@@ -22,37 +24,52 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from model.char_rnn import CharRNN, carry
-
-embedding_dense_backward = torch.ops.aten.embedding_dense_backward
+from model.compiled import copy_transposed as compiled_copy_transposed
+from model.compiled import library
+from model.sequence import LayerWeights
+from util.errors import UserError
 
 
 class FusedCharRNN(CharRNN):
-    """CharRNN without autograd. `log_probs` and the state it returns are buffers: valid until the next call."""
+    """CharRNN without autograd. `log_probs` and the state it returns are buffers: valid until the next call.
 
-    def __init__(self, *args, **options) -> None:
+    With `compiled`, time steps are done in C (model/sequence.c). Raises UserError where that cannot be had.
+    """
+
+    def __init__(self, *args, compiled: bool = False, **options) -> None:
         super().__init__(*args, **options)
+        self.sequence, self.copy_transposed = self.cell.EagerSequence, copy_transposed
+        if compiled:
+            if self.params.device.type != "cpu" or library(self.params.dtype) is None:
+                raise UserError("-cell compiled: this needs a CPU and a C compiler named cc or by $CC; take fused")
+            self.sequence, self.copy_transposed = self.cell.CompiledSequence, compiled_copy_transposed
         self._passes: dict[tuple[int, int], Pass] = {}
-        self._weights: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._weights: list[LayerWeights] = []
+        self._weights_version = -1
+
+    def params_changed(self) -> None:
+        """To be called where the parameters change without PyTorch's knowledge, as when a CUDA graph is replayed."""
         self._weights_version = -1
 
     @torch.no_grad()
-    def weights(self) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """For each layer i2h weight `[n, I]`, h2h weight `[n, H]` and the sum of both biases `[n]`, stacked.
-
-        In the first layer the i2h weight is transposed, with the biases added: `[V, n]`, a row for each id.
-        Made again when the parameters have changed since the last call.
-        """
+    def weights(self) -> list["LayerWeights"]:
+        """Those of each layer; taken from the parameters again when these have changed since the last call."""
         if self._weights_version != self.params._version:
             self._weights_version = self.params._version
             self._weights = []
             for parameters in self.layers:
-                names = self.cell.Sequence.I2H, self.cell.Sequence.H2H
-                i2h, h2h = [stack([parameters[f"{name}_weight"] for name in part]) for part in names]
-                bias = sum(stack([parameters[f"{name}_bias"] for name in part]) for part in names)
-                if not self._weights:
-                    i2h = (i2h.T + bias).contiguous()
-                self._weights.append((i2h, h2h, bias))
+                i2h, h2h = self.sequence.I2H, self.sequence.H2H
+                i2h_weight, h2h_weight = [stack([parameters[f"{name}_weight"] for name in part]) for part in (i2h, h2h)]
+                i2h_bias, h2h_bias = [stack([parameters[f"{name}_bias"] for name in part]) for part in (i2h, h2h)]
+                rows = None if self._weights else self._transposed(i2h_weight)
+                h2h_transposed = self._transposed(h2h_weight)
+                self._weights.append(LayerWeights(rows, i2h_weight, i2h_bias, h2h_weight, h2h_transposed, h2h_bias))
         return self._weights
+
+    def _transposed(self, weight: Tensor) -> Tensor:
+        result = weight.new_empty(weight.shape[::-1])
+        self.copy_transposed(result, weight)
+        return result
 
     def _pass(self, x: Tensor) -> "Pass":
         """The buffers for batches of this shape, `[T, B]`."""
@@ -78,7 +95,7 @@ class FusedCharRNN(CharRNN):
         loss = run.loss(y)
         if alias:
             run.set_state(run.final_state())
-        run.backward(x, y, masks)
+        run.backward(y, masks)
         carry(run.final_state(), state)
         return loss
 
@@ -92,6 +109,11 @@ class FusedCharRNN(CharRNN):
         return run.loss(y)
 
 
+def copy_transposed(target: Tensor, source: Tensor) -> None:
+    """What model/compiled.py's function of this name does."""
+    target.copy_(source.T)
+
+
 def stack(tensors: list[Tensor]) -> Tensor:
     """Rows under rows; a single tensor as it is."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
@@ -102,12 +124,16 @@ class Pass:
 
     def __init__(self, network: FusedCharRNN, seq_length: int, batch_size: int) -> None:
         T, B, H, V = seq_length, batch_size, network.rnn_size, network.vocab_size
-        new = network.params.new_zeros
+        new = network.params.new_empty
         self.network = network
-        self.layers = [network.cell.Sequence(new, T, B, H) for _ in network.layers]
+        self.x = torch.empty(T, B, dtype=torch.int64, device=network.params.device)
+        ids = [self.x] + [None] * (network.num_layers - 1)
+        self.layers = [network.sequence(new, each, T, B, H) for each in ids]
+        n = self.layers[0].sums.shape[2]
+        self.grad_rows = [new(1 if each is None else V, n) for each in ids]
         self.dropped = [new(0)] * len(self.layers)  # outputs after dropout, [T, B, H], once there is some
         self.log_probs = new(T, B, V)  # later the gradient of the decoder's sums
-        self._grad_weight = new(H * max(V, self.layers[0].sums.shape[2]))  # the transpose of a weight's gradient
+        self._grad_weight = new(H * max(V, n))  # the transpose of a weight's gradient
 
     def set_state(self, state: Sequence[Tensor]) -> None:
         """Write the state before the sequence."""
@@ -121,16 +147,13 @@ class Pass:
 
     def forward(self, x: Tensor, masks: Tensor | None) -> None:
         """From the ids `[T, B]` to `log_probs`."""
-        weights = self.network.weights()
+        self.x.copy_(x)
         output = None
-        for index, (layer, (i2h_weight, h2h_weight, bias)) in enumerate(zip(self.layers, weights, strict=True)):
-            sums = layer.sums.flatten(0, 1)
-            if index == 0:  # the product with a one-hot row is a row of the transposed weight
-                torch.index_select(i2h_weight, 0, x.flatten(), out=sums)
-            else:
-                # The biases after the product, as Torch7's nn.Linear adds them: nearest to its rounding.
-                torch.mm(output.flatten(0, 1), i2h_weight.T, out=sums).add_(bias)
-            layer.forward(h2h_weight)
+        for index, (layer, weights) in enumerate(zip(self.layers, self.network.weights(), strict=True)):
+            if index > 0:
+                torch.mm(output.flatten(0, 1), weights.i2h.T, out=layer.sums.flatten(0, 1))
+            # The biases come after the product, as Torch7's nn.Linear adds them: nearest to its rounding.
+            layer.forward(weights)
             output = layer.h[1:]
             if masks is not None:
                 if not self.dropped[index].numel():
@@ -138,48 +161,45 @@ class Pass:
                 output = torch.mul(output, masks[:, index], out=self.dropped[index])
         log_probs = self.log_probs.flatten(0, 1)
         decoder = self.network.decoder
-        torch.addmm(decoder["bias"], output.flatten(0, 1), decoder["weight"].T, out=log_probs)
+        torch.mm(output.flatten(0, 1), decoder["weight"].T, out=log_probs).add_(decoder["bias"])
         torch.log_softmax(log_probs, 1, out=log_probs)
 
     def loss(self, y: Tensor) -> Tensor:
         """Nats per character, for the targets `[T, B]`."""
         return nll_loss(self.log_probs.flatten(0, 1), y.flatten())
 
-    def backward(self, x: Tensor, y: Tensor, masks: Tensor | None) -> None:
+    def backward(self, y: Tensor, masks: Tensor | None) -> None:
         """Fill all gradients. `forward` must have run; it is undone, since most buffers are used again."""
         network = self.network
         # Derivative by the decoder's sums, of the sum over time of the batch means: (softmax - one-hot) / B.
         gradient = self.log_probs.flatten(0, 1).exp_()
         gradient.scatter_add_(1, y.reshape(-1, 1), gradient.new_full((1, 1), -1).expand(len(gradient), 1))
-        gradient.div_(x.shape[1])
+        gradient.div_(y.shape[1])
         weight = network.decoder["weight"]
         self._outer_product(self._output(-1, masks), gradient, [weight.grad])
         torch.sum(gradient, 0, out=network.decoder["bias"].grad)
 
-        weights = network.weights()
         for index in reversed(range(len(self.layers))):
             layer, parameters = self.layers[index], network.layers[index]
-            _, h2h_weight, _ = weights[index]
+            weights, grad_rows = network.weights()[index], self.grad_rows[index]
             torch.mm(gradient, weight, out=layer.grad_h.flatten(0, 1))
             if masks is not None:
                 layer.grad_h.mul_(masks[:, index])
-            layer.backward(h2h_weight)
+            layer.backward(weights, grad_rows)
 
-            gradient, weight = layer.sums.flatten(0, 1), weights[index][0]
+            gradient, weight = layer.sums.flatten(0, 1), weights.i2h
             grad_i2h = [parameters[f"{name}_weight"].grad for name in layer.I2H]
-            if index == 0:  # the product with one-hot columns is a sum of rows
-                rows = embedding_dense_backward(gradient, x.flatten(), network.vocab_size, -1, False)
-                for grad, part in zip(grad_i2h, rows.chunk(len(grad_i2h), 1), strict=True):
-                    grad.copy_(part.T)
-                bias = rows.sum(0)
+            if index == 0:
+                for grad, part in zip(grad_i2h, grad_rows.chunk(len(grad_i2h), 1), strict=True):
+                    network.copy_transposed(grad, part)
             else:
                 self._outer_product(self._output(index - 1, masks), gradient, grad_i2h)
-                bias = gradient.sum(0)
             remaining = [parameters[f"{name}_weight"].grad for name in layer.H2H]
             for inputs, part in layer.h2h_gradients():
                 count = part.shape[2] * len(layer.H2H) // gradient.shape[1]
                 self._outer_product(inputs, part.flatten(0, 1), remaining[:count])
                 remaining = remaining[count:]
+            bias = grad_rows.sum(0)
             for names in (layer.I2H, layer.H2H):
                 for name, part in zip(names, bias.chunk(len(names)), strict=True):
                     parameters[f"{name}_bias"].grad.copy_(part)
@@ -197,4 +217,4 @@ class Pass:
         product = self._grad_weight[: inputs.shape[0] * gradient.shape[1]].view(len(inputs), -1)
         torch.mm(inputs, gradient, out=product)
         for grad, part in zip(grads, product.chunk(len(grads), 1), strict=True):
-            grad.copy_(part.T)
+            self.network.copy_transposed(grad, part)

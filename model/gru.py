@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from model.sequence import sigmoid_backward, steps, tanh_backward
+from model.compiled import InC
+from model.sequence import LayerWeights, complete, sigmoid_backward, steps, sum_rows, tanh_backward
 
 # The state a layer carries; the last one is also its output.
 STATE = ("h",)
@@ -81,48 +82,58 @@ def advance(sums, h, h2h_weight, sigmoid, tanh):
 class Sequence:
     """The fast pass of one layer over a whole sequence: no autograd, buffers and their views made once.
 
-    The caller writes i2h(x) plus both biases into `sums` and the gradient that comes from above into `grad_h`.
-    `forward` leaves the outputs in `h[1:]`; `backward` leaves the gradient of the sums in `sums`.
+    The caller writes i2h(x), without bias, into `sums` (nothing in the first layer, which has ids `[T, B]`) and the
+    gradient that comes from above into `grad_h`. `forward` leaves the outputs in `h[1:]`; `backward` leaves the
+    gradient of the sums in `sums`, and in `grad_rows` that of i2h of each id `[V, n]`, or of the biases `[1, n]`.
     """
 
     I2H = ("update_i2h", "reset_i2h", "candidate_i2h")
     H2H = ("update_h2h", "reset_h2h", "candidate_h2h")
 
-    def __init__(self, new: Callable[..., Tensor], seq_length: int, batch_size: int, rnn_size: int) -> None:
-        T, B, H = seq_length, batch_size, rnn_size
-        self.sums = new(T, B, 3 * H)  # sums → gates → their derivatives → gradients of the sums
+    def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int) -> None:
+        self.ids = ids
+        self.sums = new(T, B, 3 * H)  # sums → gates → gradients of the sums
+        self.gates_sums, self.candidate_sums = self.sums.split([2 * H, H], dim=2)
         self.h = new(T + 1, B, H)  # place 0 is the state before the sequence
         self.reset_h = new(T, B, H)  # reset gate times the h before
-        self.reset, self.keep = new(T, B, H), new(T, B, H)  # for the backward pass: reset gate, 1 - update gate
         self.grad_h = new(T, B, H)
         self.grad_reset_h = new(B, H)
+        self.grad_before = new(B, H)  # of the state before the sequence: nobody wants it
         self.state = (self.h,)
 
-        update, reset, candidate = self.gates = self.sums.split(H, dim=2)
-        two_gates = self.sums[..., : 2 * H]
-        self._steps = steps(two_gates, update, reset, candidate, self.reset_h, self.h[:-1], self.h[1:])
-        before = [None, *self.grad_h[:-1].unbind()]  # where the gradient of the h before goes: nowhere at t = 1
-        self._steps_back = [
-            (*views, grad_before)
-            for views, grad_before in zip(
-                steps(two_gates, update, reset, candidate, self.reset, self.keep, self.grad_h), before, strict=True
-            )
-        ][::-1]
+    def h2h_gradients(self) -> list[tuple[Tensor, Tensor]]:
+        """What h2h_weight's gradient is the product of: inputs and the gradients of outputs, for its parts."""
+        return [(self.h[:-1], self.gates_sums), (self.reset_h, self.candidate_sums)]
 
-    def forward(self, h2h_weight: Tensor) -> None:
-        """From `sums` and `h[0]` to all of h. h2h_weight: `[3 * H, H]`, update, reset, candidate."""
-        H = h2h_weight.shape[1]
-        gates_weight, candidate_weight = h2h_weight[: 2 * H].T, h2h_weight[2 * H :].T
-        for two_gates, update, reset, candidate, reset_h, h, next_h in self._steps:
-            two_gates.addmm_(h, gates_weight).sigmoid_()
+
+class EagerSequence(Sequence):
+    """In PyTorch's operations, as few as possible."""
+
+    def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int) -> None:
+        super().__init__(new, ids, T, B, H)
+        self.reset, self.keep = new(T, B, H), new(T, B, H)  # for the backward pass: reset gate, 1 - update gate
+        update, reset, candidate = self.gates = self.sums.split(H, dim=2)
+        self._steps = steps(self.gates_sums, update, reset, candidate, self.reset_h, self.h[:-1], self.h[1:])
+        before = [self.grad_before, *self.grad_h[:-1]]  # where the gradient of the h before goes
+        self._steps_back = steps(self.gates_sums, update, reset, candidate, self.reset, self.keep, self.grad_h, before)[
+            ::-1
+        ]
+
+    def forward(self, weights: LayerWeights) -> None:
+        """From `sums` and `h[0]` to all of h."""
+        complete(self.sums, weights, self.ids)
+        H = len(weights.h2h_transposed)
+        gates_weight, candidate_weight = weights.h2h_transposed.split([2 * H, H], dim=1)
+        for gates, update, reset, candidate, reset_h, h, next_h in self._steps:
+            gates.addmm_(h, gates_weight).sigmoid_()
             torch.mul(reset, h, out=reset_h)
             candidate.addmm_(reset_h, candidate_weight).tanh_()
             torch.lerp(h, candidate, update, out=next_h)
 
-    def backward(self, h2h_weight: Tensor) -> None:
-        """From `grad_h` to the gradient of all sums. Reads `h[0]` as the state before the sequence."""
-        H = h2h_weight.shape[1]
-        gates_weight, candidate_weight = h2h_weight[: 2 * H], h2h_weight[2 * H :]
+    def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
+        """From `grad_h` to all gradients. Reads `h[0]` as the state before the sequence."""
+        H = weights.h2h.shape[1]
+        gates_weight, candidate_weight = weights.h2h.split([2 * H, H])
         update, reset, candidate = self.gates
         # Each gate gives way to the derivative of h (of reset_h for the reset gate) by its sum, for all time
         # steps at once.
@@ -134,15 +145,25 @@ class Sequence:
         sigmoid_backward(self.h[:-1], reset, grad_input=reset)
 
         grad_reset_h = self.grad_reset_h
-        for two_gates, update, reset, candidate, reset_gate, keep, grad_h, grad_before in self._steps_back:
+        self.grad_before.zero_()
+        for gates, update, reset, candidate, reset_gate, keep, grad_h, grad_before in self._steps_back:
             candidate.mul_(grad_h)
             torch.mm(candidate, candidate_weight, out=grad_reset_h)
             reset.mul_(grad_reset_h)
             update.mul_(grad_h)
-            if grad_before is not None:
-                grad_before.addcmul_(grad_h, keep).addcmul_(grad_reset_h, reset_gate).addmm_(two_gates, gates_weight)
+            grad_before.addcmul_(grad_h, keep).addcmul_(grad_reset_h, reset_gate).addmm_(gates, gates_weight)
+        sum_rows(self.sums, grad_rows, self.ids)
 
-    def h2h_gradients(self) -> list[tuple[Tensor, Tensor]]:
-        """What h2h_weight's gradient is the product of: inputs and the gradients of outputs, for its parts."""
-        H = self.h.shape[2]
-        return [(self.h[:-1], self.sums[..., : 2 * H]), (self.reset_h, self.sums[..., 2 * H :])]
+
+class CompiledSequence(InC, Sequence):
+    """In C: gru_forward and gru_backward of model/sequence.c."""
+
+    NAME = "gru"
+
+    def forward_buffers(self) -> tuple[Tensor, ...]:
+        """What gru_forward works on."""
+        return self.sums, self.h, self.reset_h
+
+    def backward_buffers(self) -> tuple[Tensor, ...]:
+        """What gru_backward works on."""
+        return self.sums, self.h, self.grad_h, self.grad_before.zero_(), self.grad_reset_h

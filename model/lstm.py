@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from model.sequence import sigmoid_backward, steps, tanh_backward
+from model.compiled import InC
+from model.sequence import LayerWeights, complete, sigmoid_backward, steps, sum_rows, tanh_backward
 
 # The state a layer carries, in the original's order; the last one is also its output.
 STATE = ("c", "h")
@@ -53,22 +54,33 @@ def advance(sums, c, h, h2h_weight, sigmoid, tanh):
 class Sequence:
     """The fast pass of one layer over a whole sequence: no autograd, buffers and their views made once.
 
-    The caller writes i2h(x) plus both biases into `sums` and the gradient that comes from above into `grad_h`.
-    `forward` leaves the outputs in `h[1:]`; `backward` leaves the gradient of the sums in `sums`.
+    The caller writes i2h(x), without bias, into `sums` (nothing in the first layer, which has ids `[T, B]`) and the
+    gradient that comes from above into `grad_h`. `forward` leaves the outputs in `h[1:]`; `backward` leaves the
+    gradient of the sums in `sums`, and in `grad_rows` that of i2h of each id `[V, n]`, or of the biases `[1, n]`.
     """
 
     I2H, H2H = ("i2h",), ("h2h",)
 
-    def __init__(self, new: Callable[..., Tensor], seq_length: int, batch_size: int, rnn_size: int) -> None:
-        T, B, H = seq_length, batch_size, rnn_size
-        self.sums = new(T, B, 4 * H)  # sums → gates → their derivatives → gradients of the sums
+    def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int) -> None:
+        self.ids = ids
+        self.sums = new(T, B, 4 * H)  # sums → gates → gradients of the sums
         self.c, self.h = new(T + 1, B, H), new(T + 1, B, H)  # place 0 is the state before the sequence
-        self.tanh_c = new(T, B, H)  # tanh(c); in the backward pass the forget gate
-        self.dc_by_dh = new(T, B, H)
+        self.tanh_c = new(T, B, H)
         self.grad_h = new(T, B, H)
         self.grad_c = new(B, H)
         self.state = (self.c, self.h)
 
+    def h2h_gradients(self) -> list[tuple[Tensor, Tensor]]:
+        """What h2h_weight's gradient is the product of: its inputs and the gradients of its outputs."""
+        return [(self.h[:-1], self.sums)]
+
+
+class EagerSequence(Sequence):
+    """In PyTorch's operations, as few as possible."""
+
+    def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int) -> None:
+        super().__init__(new, ids, T, B, H)
+        self.dc_by_dh = new(T, B, H)
         in_gate, forget_gate, out_gate, transform = self.gates = self.sums.split(H, dim=2)
         self._steps = steps(
             self.sums, self.sums[..., : 3 * H], in_gate, forget_gate, out_gate, transform,
@@ -79,19 +91,19 @@ class Sequence:
             self.tanh_c, self.dc_by_dh, self.grad_h,
         )[::-1]  # fmt: skip
 
-    def forward(self, h2h_weight: Tensor) -> None:
-        """From `sums`, `c[0]` and `h[0]` to all of c and h. h2h_weight: `[4 * H, H]`."""
-        weight = h2h_weight.T
+    def forward(self, weights: LayerWeights) -> None:
+        """From `sums`, `c[0]` and `h[0]` to all of c and h."""
+        complete(self.sums, weights, self.ids)
         for sums, three_gates, in_gate, forget_gate, out_gate, transform, c, next_c, h, next_h, tanh_c in self._steps:
-            sums.addmm_(h, weight)
+            sums.addmm_(h, weights.h2h_transposed)
             three_gates.sigmoid_()
             transform.tanh_()
             torch.mul(forget_gate, c, out=next_c).addcmul_(in_gate, transform)
             torch.tanh(next_c, out=tanh_c)
             torch.mul(out_gate, tanh_c, out=next_h)
 
-    def backward(self, h2h_weight: Tensor) -> None:
-        """From `grad_h` to the gradient of all sums. Reads `c[0]` as the state before the sequence."""
+    def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
+        """From `grad_h` to all gradients. Reads `c[0]` as the state before the sequence."""
         in_gate, forget_gate, out_gate, transform = self.gates
         # Each gate gives way to the derivative of c or h by its sum, for all time steps at once.
         tanh_backward(out_gate, self.tanh_c, grad_input=self.dc_by_dh)
@@ -99,7 +111,7 @@ class Sequence:
         by_transform = tanh_backward(in_gate, transform, grad_input=self.tanh_c)
         sigmoid_backward(transform, in_gate, grad_input=in_gate)
         transform.copy_(by_transform)
-        self.tanh_c.copy_(forget_gate)
+        self.tanh_c.copy_(forget_gate)  # the forget gate itself has no other place from here on
         sigmoid_backward(self.c[:-1], forget_gate, grad_input=forget_gate)
 
         grad_c = self.grad_c.zero_()
@@ -107,14 +119,25 @@ class Sequence:
         later = None
         for sums, in_and_forget, out_gate, transform, forget_gate, dc_by_dh, grad_h in self._steps_back:
             if later is not None:
-                grad_h.addmm_(later, h2h_weight)
+                grad_h.addmm_(later, weights.h2h)
             grad_c.addcmul_(grad_h, dc_by_dh)
             out_gate.mul_(grad_h)
             in_and_forget.mul_(grad_c_twice)
             transform.mul_(grad_c)
             grad_c.mul_(forget_gate)
             later = sums
+        sum_rows(self.sums, grad_rows, self.ids)
 
-    def h2h_gradients(self) -> list[tuple[Tensor, Tensor]]:
-        """What h2h_weight's gradient is the product of: its inputs and the gradients of its outputs."""
-        return [(self.h[:-1], self.sums)]
+
+class CompiledSequence(InC, Sequence):
+    """In C: lstm_forward and lstm_backward of model/sequence.c."""
+
+    NAME = "lstm"
+
+    def forward_buffers(self) -> tuple[Tensor, ...]:
+        """What lstm_forward works on."""
+        return self.sums, self.c, self.h, self.tanh_c
+
+    def backward_buffers(self) -> tuple[Tensor, ...]:
+        """What lstm_backward works on."""
+        return self.sums, self.c, self.tanh_c, self.grad_h, self.grad_c.zero_()

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import h5py
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 ROOT = Path(__file__).parent.parent
@@ -16,6 +17,11 @@ sys.path.insert(0, str(ROOT))  # train.py and sample.py, whether installed or no
 
 import sample  # noqa: E402
 import train  # noqa: E402
+from model import NETWORKS, library  # noqa: E402
+
+NEEDS_COMPILER = pytest.mark.skipif(library(torch.float64) is None, reason="no C compiler")
+# The ways to run the cells.
+WAYS = [pytest.param(way, marks=NEEDS_COMPILER if way == "compiled" else []) for way in NETWORKS]
 
 
 @pytest.fixture(scope="session")

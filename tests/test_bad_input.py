@@ -1,5 +1,6 @@
 """Bad input ends in one line on stderr and a status that is not 0; nothing saved before is touched."""
 
+import errno
 import os
 import resource
 import subprocess
@@ -31,7 +32,7 @@ def small(data, tmp_path):
 def saved(small, tmp_path):
     """A checkpoint."""
     assert run_train(*small).exit_code == 0
-    return sorted((tmp_path / "cv").iterdir())[0]
+    return sorted((tmp_path / "cv").glob("*.t7.pt"))[0]
 
 
 def test_missing_data_dir(tmp_path):
@@ -167,5 +168,6 @@ def test_full_disk_while_saving(saved, small, tmp_path):
     assert process.returncode == 1
     assert process.stderr.count("\n") == 1
     assert process.stderr.startswith("Error: cannot save ")
+    assert f"{os.strerror(errno.EFBIG)}; earlier checkpoints are untouched" in process.stderr
     assert saved.read_bytes() == whole
     assert not [file for file in saved.parent.iterdir() if "second" in file.name]

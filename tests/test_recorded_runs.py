@@ -1,16 +1,18 @@
 """Runs of the original program on Torch7, repeated: the printed lines, parameters, gradients and samples."""
 
+import os
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import REFERENCE, arguments_of, run_sample, run_train, train_options
+from conftest import REFERENCE, ROOT, WAYS, arguments_of, run_sample, run_train, train_options
 
 import train
-from model import NETWORKS
 
 RUNS = """lstm gru rnn lstm_1layer lstm_dropout gru_dropout rnn_dropout decay clip splits explode print_every
     init_from_lstm init_from_gru init_from_lstm_dropout""".split()
@@ -33,7 +35,7 @@ def trained(recordings, play, tmp_path_factory):
             arguments[place] = str(REFERENCE / "lua_checkpoints" / f"{Path(arguments[place]).parent.name}.t7")
         checkpoint_dir = folder / f"{name}_{cell}"
         result = run_train("-data_dir", play, "-checkpoint_dir", checkpoint_dir, "-cell", cell, *arguments)
-        assert result.exit_code == 0, result.output
+        assert result.exit_code == (3 if name == "explode" else 0), result.output
         return result.stdout, checkpoint_dir
 
     return repeat
@@ -48,9 +50,9 @@ def comparable(output: str) -> list[str]:
     return [re.sub(r"(from checkpoint )\S*", r"\1", line) for line in lines]
 
 
-# The fused cells repeat every run; the others some of them, and all with `-m long`.
-CASES = [(name, "fused") for name in RUNS]
-for slow in ("plain", "script"):
+# The way that users get repeats every run; the others some of them, and all with `-m long`.
+CASES = [(name, "auto") for name in RUNS]
+for slow in ("plain", "script", "fused"):
     CASES += [
         pytest.param(name, slow, marks=[] if name in ("lstm", "gru", "rnn", "lstm_dropout") else pytest.mark.long)
         for name in RUNS
@@ -62,15 +64,16 @@ def test_prints_the_same_lines(recordings, trained, name, cell):
     run = recordings["runs"][name]
     output, checkpoint_dir = trained(name, cell)
     assert comparable(output) == comparable(bytes(run["stdout"][:]).decode())
-    written = {file.name for file in checkpoint_dir.glob("*")}
-    assert written == {f"{name}.pt" for name in run.attrs.get("checkpoints", [])}
+    written = {file.name for file in checkpoint_dir.glob("*.t7*")}
+    ended_early = {"lm_lstm_interrupted.t7.pt"} if name == "explode" else set()
+    assert written == {f"{name}.pt" for name in run.attrs.get("checkpoints", [])} | ended_early
 
 
 @pytest.mark.parametrize("name", SAMPLED)
 @pytest.mark.parametrize("variant", ["seed123", "seed7_t05", "t2", "argmax", "prime", "prime_argmax"])
 def test_samples_the_same_bytes(recordings, trained, name, variant):
     recorded = recordings["runs"][name]["samples"][variant]
-    checkpoint = trained(name, "fused")[1] / f"{recorded.attrs['checkpoint']}.pt"
+    checkpoint = trained(name, "auto")[1] / f"{recorded.attrs['checkpoint']}.pt"
     result = run_sample(checkpoint, "-gpuid", "-1", "-verbose", "0", *recorded.attrs["arguments"])
     assert result.stdout_bytes == bytes(recorded[:])
 
@@ -92,7 +95,7 @@ def relative(ours: torch.Tensor, recorded: np.ndarray) -> float:
     return np.linalg.norm(ours.numpy() - recorded) / np.linalg.norm(recorded)
 
 
-@pytest.mark.parametrize("cell", list(NETWORKS))
+@pytest.mark.parametrize("cell", WAYS)
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "lstm_dropout", "gru_dropout", "rnn_dropout"])
 def test_parameters_and_gradients(recordings, play, name, cell):
     """Initial parameters bit for bit; gradients to 1e-12 and parameters after 20 iterations to 1e-9, by norm."""
@@ -116,7 +119,7 @@ def losses(lines: list[str]) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "cell", ["fused", *[pytest.param(cell, marks=pytest.mark.long) for cell in ("plain", "script")]]
+    "cell", ["auto", *[pytest.param(cell, marks=pytest.mark.long) for cell in ("plain", "script", "fused")]]
 )
 def test_defaults(recordings, trained, cell):
     """The default network: identical as far as rounding leaves the digits certain, within 1e-4 after that."""
@@ -133,24 +136,31 @@ def test_float32_follows_the_same_curve(recordings, trained, play, tmp_path):
     """Within rounding: the losses of the lstm run's first 100 iterations to 2e-5, and all 285 to 2e-3."""
     arguments = ["-data_dir", play, "-checkpoint_dir", tmp_path, *arguments_of(recordings["runs/lstm"])]
     single = losses(log_lines(run_train(*arguments, "-dtype", "float32").stdout))
-    double = losses(log_lines(trained("lstm", "fused")[0]))
+    double = losses(log_lines(trained("lstm", "auto")[0]))
     assert np.abs(single - double)[:100].max() < 2e-5
     assert np.abs(single - double).max() < 2e-3
 
 
 TINYSHAKESPEARE = Path("data/tinyshakespeare")
+# One thread, and the instructions of its machine.
+AS_RECORDED = {"OMP_NUM_THREADS": "1", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 
 
 @pytest.mark.skipif(
     not (TINYSHAKESPEARE / "input.txt").exists(), reason="needs data/tinyshakespeare; `python train.py` fetches it"
 )
 def test_defaults_on_tinyshakespeare(tmp_path):
-    """`python train.py -gpuid -1`: the first 135 lines are the original's, the loss is within 1e-4 to line 250."""
+    """`python train.py -gpuid -1`: the first 135 lines are the original's, the loss is within 1e-4 to line 250.
+
+    Other threads and instructions round otherwise, and land up to 5e-4 away at line 250: rounding grows like that
+    here, as Torch7's own does.
+    """
     recorded = (REFERENCE / "lstm_defaults_tinyshakespeare.txt").read_text().splitlines()
     arguments = ["-data_dir", TINYSHAKESPEARE, "-checkpoint_dir", tmp_path, "-gpuid", "-1"]
     ntrain = train.prepare(train_options(*arguments)).loader.ntrain
-    ours = log_lines(run_train(*arguments, "-max_epochs", 250.5 / ntrain).stdout)
+    command = [sys.executable, ROOT / "train.py", *arguments, "-max_epochs", str(250.5 / ntrain)]
+    output = subprocess.run(command, env=os.environ | AS_RECORDED, capture_output=True, text=True, check=True)
     # The recorded run was to go on for 50 epochs.
-    ours = [line.replace("/250 ", "/21150 ") for line in ours]
+    ours = [line.replace("/250 ", "/21150 ") for line in log_lines(output.stdout)]
     assert ours[:135] == recorded[:135]
     assert np.abs(losses(ours) - losses(recorded[:250])).max() < 1e-4

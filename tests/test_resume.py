@@ -1,8 +1,10 @@
 """A run that was stopped and goes on prints the same lines as one that never stopped, and has the same parameters."""
 
+import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ from conftest import ROOT, assert_one_line_error, run_train
 from test_recorded_runs import TIME, log_lines
 
 import charrnn_port
+from charrnn_port.checkpoint import save
+from charrnn_port.checkpoint_folder import load_latest
 
 SMALL = "-gpuid -1 -rnn_size 8 -batch_size 4 -seq_length 10 -max_epochs 3 -learning_rate_decay_after 1".split()
 EVERY = ["-eval_val_every", "20"]
@@ -68,6 +72,49 @@ def test_latest_is_the_furthest_whole_one(start, tmp_path):
     assert "going on after iteration 60" in resumed.stdout
     whole = run_train(*start, "-checkpoint_dir", tmp_path / "whole", "-max_epochs", 2)
     assert log_lines(resumed.stdout) == log_lines(whole.stdout)[60:]
+
+
+@pytest.fixture
+def two_runs(start, tmp_path):
+    """Checkpoints of two runs in one folder, by savefile and iteration: `old` went further, `new` came later."""
+    paths = {}
+    for clock, (name, epochs) in enumerate([("old", 3), ("new", 1.3)]):
+        run_train(*start, "-checkpoint_dir", tmp_path, "-savefile", name, "-max_epochs", epochs, "-seed", clock)
+        for path in tmp_path.glob(f"lm_{name}_*.t7.pt"):
+            i = charrnn_port.load_checkpoint(path).i
+            os.utime(path, (1000 * clock + i, 1000 * clock + i))
+            paths[name, i] = path
+    return paths
+
+
+@pytest.mark.parametrize(("name", "furthest"), [("new", 60), ("old", 144)])
+def test_latest_is_of_the_run_that_wrote_last(two_runs, name, furthest, tmp_path):
+    os.utime(two_runs[name, 40])
+    latest = load_latest(tmp_path)
+    assert (latest.opt["savefile"], latest.i) == (name, furthest)
+
+
+def test_latest_is_the_furthest_of_its_run_whatever_the_clock_says(two_runs, tmp_path):
+    """The clock was set back before the run's last checkpoint, to before all else in the folder."""
+    os.utime(two_runs["new", 60], (1, 1))
+    latest = load_latest(tmp_path)
+    assert (latest.opt["savefile"], latest.i) == ("new", 60)
+
+
+def test_latest_passes_over_what_is_damaged(two_runs, tmp_path):
+    """Even where the damaged file is the newest, and the only one of its run."""
+    for i in (20, 40, 60):
+        two_runs["new", i].write_bytes(two_runs["new", i].read_bytes()[:1000])
+    (tmp_path / "lm_lstm_gone.t7.pt").symlink_to(tmp_path / "gone")
+    latest = load_latest(tmp_path)
+    assert (latest.opt["savefile"], latest.i) == ("old", 144)
+
+
+def test_latest_that_is_of_no_iteration_is_the_latest(two_runs, tmp_path):
+    """A state from before the first iteration has no losses to tell its run by."""
+    first = replace(load_latest(tmp_path), i=0, epoch=0.0, train_losses=[], val_losses={})
+    save(first, tmp_path / "lm_lstm_interrupted.t7.pt")
+    assert load_latest(tmp_path).i == 0
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

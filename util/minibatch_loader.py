@@ -5,9 +5,12 @@
     vocab  uint8 [vocab_size]  the byte values that occur, in ascending order; the place is the id
     data   uint8 [bytes]       the text as ids
 
+Where that folder cannot be written, the same goes to the user's cache folder.
+
 Ids count from 0 here (from 1 in Lua), so that a text may use all 256 byte values.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,16 +19,18 @@ import h5py
 import numpy as np
 
 from util.errors import UserError
-from util.files import written_whole
+from util.files import user_cache, written_whole
 
-CHUNK = 1 << 20  # bytes of text held in memory while preprocessing
+CHUNK = 1 << 20  # bytes of text held in memory at once
 
 
 class MinibatchLoader:
     """Batches of a text in order, split into train, validation and test.
 
-    `vocab` is the byte of each id. `split_sizes` counts the batches of each split, numbered as in the
-    original's messages: 1 = train, 2 = validation, 3 = test (also as `ntrain`, `nval`, `ntest`).
+    `vocab` is the byte of each id, `ids` the text `[bytes]` uint8, in memory only where it is read; `places`
+    `[seq_length + 1, rows]` are those of the first batch's ids and of its last targets. `split_sizes` counts the
+    batches of each split, numbered as in the original's messages: 1 = train, 2 = validation, 3 = test (also as
+    `ntrain`, `nval`, `ntest`). Of each batch only the given `rows` are read, by default all.
 
     Raises UserError for a missing or empty text, or one shorter than a batch.
     """
@@ -38,28 +43,29 @@ class MinibatchLoader:
         train_frac: float,
         val_frac: float,
         echo: Callable[[str], None] = print,
+        rows: slice = slice(None),
     ) -> None:
         self.batch_size = batch_size
         self.seq_length = seq_length
-        text, cache = Path(data_dir, "input.txt"), Path(data_dir, "data.h5")
-        prepare(text, cache, echo)
+        text = Path(data_dir, "input.txt")
+        cache = prepare(text, echo)
         echo("loading data files...")
-        self.vocab, self._data = open_cache(cache)
+        self.vocab, self.ids = open_cache(cache)
         self.vocab_size = len(self.vocab)
 
         batch_bytes = batch_size * seq_length
-        self.nbatches, rest = divmod(len(self._data), batch_bytes)
+        self.nbatches, rest = divmod(len(self.ids), batch_bytes)
         if self.nbatches == 0:
             raise UserError(
-                f"{text} holds {len(self._data)} bytes, one batch needs batch_size * seq_length = "
+                f"{text} holds {len(self.ids)} bytes, one batch needs batch_size * seq_length = "
                 f"{batch_bytes}: lower -batch_size or -seq_length, or take a longer text"
             )
         if rest:
             echo("cutting off end of data so that the batches/sequences divide evenly")
-            self._data = self._data[: self.nbatches * batch_bytes]
+            self.ids = self.ids[: self.nbatches * batch_bytes]
         echo("reshaping tensor...")
-        # Row b of the batches is a run of consecutive text; these are where the rows begin.
-        self._rows = np.arange(batch_size) * (self.nbatches * seq_length)
+        # Row b of the batches is a run of consecutive text. These are the places of the first batch and its targets.
+        self.places = np.arange(seq_length + 1)[:, None] + np.arange(batch_size)[rows] * (self.nbatches * seq_length)
 
         if self.nbatches < 50:
             echo(
@@ -76,20 +82,27 @@ class MinibatchLoader:
         """Go to a batch of a split, by default the first."""
         self._batch_ix[split_index] = batch_index % self.split_sizes[split_index]
 
-    def next_batch(self, split_index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The next batch of a split, from the first again after the last.
-
-        Returns x and y, `[seq_length, batch_size]` int64: the ids, and those one character later.
-        """
+    def next_start(self, split_index: int) -> int:
+        """Where the next batch of a split begins, on from `places`; from the first again after the last."""
         number = self._batch_ix[split_index]
         self._batch_ix[split_index] = (number + 1) % self.split_sizes[split_index]
-        start = (self._split_starts[split_index] + number) * self.seq_length
-        index = np.arange(start, start + self.seq_length + 1)[:, None] + self._rows
-        # The very last target is the first character of the text.
-        ids = self._data[index % len(self._data)].astype(np.int64)
-        if ids.max() >= self.vocab_size:
-            raise UserError(f"{self._data.filename} is damaged: delete it, it will be made again")
+        return (self._split_starts[split_index] + number) * self.seq_length
+
+    def next_batch(self, split_index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The next batch of a split.
+
+        Returns x and y, `[seq_length, rows]` int64: the ids, and those one character later.
+        """
+        places = self.places + self.next_start(split_index)
+        places[-1] %= len(self.ids)  # the very last target is the first character of the text
+        ids = self.ids[places].astype(np.int64)
+        self.require_known(ids)
         return ids[:-1], ids[1:]
+
+    def require_known(self, ids: np.ndarray) -> None:
+        """Raise UserError where an id is of no character."""
+        if ids.max() >= self.vocab_size:
+            raise UserError(f"{self.ids.filename} is damaged: delete it, it will be made again")
 
 
 def split_sizes(nbatches: int, train_frac: float, val_frac: float) -> tuple[int, int, int]:
@@ -103,22 +116,43 @@ def split_sizes(nbatches: int, train_frac: float, val_frac: float) -> tuple[int,
     return ntrain, nval, nbatches - ntrain - nval
 
 
-def prepare(text: Path, cache: Path, echo: Callable[[str], None]) -> None:
-    """Preprocess the text unless the cache was made from just this file as it is now."""
+def prepare(text: Path, echo: Callable[[str], None]) -> Path:
+    """The text's cache, after preprocessing unless it was made from just this file as it is now."""
     if not text.is_file():
         raise UserError(f"no text at {text}: put one there, or name its folder with -data_dir")
     fingerprint = text_fingerprint(text)
-    if not cache.exists():
-        echo("data.h5 does not exist. Running preprocessing...")
-    elif cached_fingerprint(cache) != fingerprint:
-        echo("data.h5 detected as stale. Re-running preprocessing...")
+    cache = text.with_name("data.h5")
+    if cached_fingerprint(cache) == fingerprint:
+        return cache
+    if not os.access(text.parent, os.W_OK):
+        cache = cache_elsewhere(text)
+        echo(f"{text.parent} cannot be written: the cache is {cache}")
+        if cached_fingerprint(cache) == fingerprint:
+            return cache
+    if cache.exists():
+        echo(f"{cache.name} detected as stale. Re-running preprocessing...")
     else:
-        return
+        echo(f"{cache.name} does not exist. Running preprocessing...")
     echo(f"one-time setup: preprocessing input text file {text}...")
     try:
         preprocess(text, cache, echo)
+    except BrokenPipeError:  # nothing to do with these files: nobody reads what is printed
+        raise
     except OSError as error:
         raise UserError(f"cannot make {cache} from {text}: {error.strerror or error}") from error
+    return cache
+
+
+def cache_elsewhere(text: Path) -> Path:
+    """In the user's cache folder, under a name that says where the text really lies."""
+    name = hashlib.sha256(os.fsencode(text.resolve())).hexdigest()[:16]
+    try:
+        return user_cache(f"{name}.h5")
+    except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
+        raise UserError(
+            f"neither {text.parent} can be written nor the user's cache folder ({error}): name a folder for the cache "
+            "with XDG_CACHE_HOME"
+        ) from error
 
 
 def text_fingerprint(text: Path) -> list[int]:
@@ -177,8 +211,9 @@ def chunks(text: Path) -> Iterator[bytes]:
 
 def open_cache(cache: Path) -> tuple[bytes, np.ndarray]:
     """The vocabulary and the ids `[bytes]` uint8 of a cache, the latter mapped into memory, not loaded."""
-    with h5py.File(cache, "r") as file:
+    # Opened once, so that ids and vocabulary are of one file even while another process replaces it.
+    with cache.open("rb") as handle, h5py.File(handle, "r") as file:
         vocab, data = file["vocab"], file["data"]
         if not vocab.dtype == data.dtype == np.uint8 or vocab.size > 256:
             raise OSError(f"{cache} is not a cache of a text")
-        return vocab[()].tobytes(), np.memmap(cache, np.uint8, "r", offset=data.id.get_offset(), shape=data.shape)
+        return vocab[()].tobytes(), np.memmap(handle, np.uint8, "r", offset=data.id.get_offset(), shape=data.shape)

@@ -1,7 +1,7 @@
 """model/sequence.c, compiled when it is first needed: in about a third of a second, for this processor.
 
-Where that cannot be had (no C compiler, no BLAS in PyTorch's library that can be called), the cells' passes use
-PyTorch's operations. `CC` names the compiler, `cc` if unset; `CC=false` does without.
+Where that cannot be had (no C compiler, or one without OpenMP), the cells' passes use PyTorch's operations. `CC` names
+the compiler, `cc` if unset; `CC=false` does without.
 """
 
 import ctypes
@@ -20,26 +20,16 @@ from model.sequence import LayerWeights
 
 SOURCE = Path(__file__).with_name("sequence.c")
 # Products and sums are rounded one by one. Loops are vectorised only where nobody reads errno or the traps of numbers.
-FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
+FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
 # Tried in this order: not every compiler knows them all.
-FOR_THIS_MACHINE = [
-    ["-march=native", "-fopenmp", "-mprefer-vector-width=512"],
-    ["-march=native", "-fopenmp"],
-    ["-march=native"],
-    [],
-]
+FOR_THIS_MACHINE = [["-march=native", "-mprefer-vector-width=512"], ["-march=native"], []]
 DEFINES = {torch.float64: ["-DDOUBLE"], torch.float32: []}
-GEMM = {torch.float64: "dgemm_", torch.float32: "sgemm_"}
+PANEL = 32  # an upper bound of WIDTH in product.h
 
 
 @lru_cache
 def library(dtype: torch.dtype) -> ctypes.CDLL | None:
     """The functions of sequence.c for tensors of this type on a CPU; None where they cannot be had."""
-    try:
-        (path,) = Path(torch.__file__).parent.glob("lib/libtorch_cpu.*")
-        gemm = getattr(ctypes.CDLL(str(path)), GEMM[dtype])
-    except (ValueError, OSError, AttributeError):
-        return None
     compiler = shlex.split(os.environ.get("CC", "cc"))
     for machine in FOR_THIS_MACHINE:
         with tempfile.TemporaryDirectory() as folder:
@@ -47,11 +37,9 @@ def library(dtype: torch.dtype) -> ctypes.CDLL | None:
             command = [*compiler, *FLAGS, *machine, *DEFINES[dtype], SOURCE, "-o", result]
             try:
                 subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
-                functions = ctypes.CDLL(str(result))
+                return ctypes.CDLL(str(result))
             except (OSError, subprocess.SubprocessError):
                 continue
-        functions.use_gemm(gemm)
-        return functions
     return None
 
 
@@ -78,14 +66,15 @@ class InC:
 
     def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int) -> None:
         super().__init__(new, ids, T, B, H)
-        self.by_h = new(B, self.sums.shape[2])
+        n = self.sums.shape[2]
+        self.by_h, self.packed = new(B, n), new(n + 2 * PANEL, H + PANEL)
 
     def forward(self, weights: LayerWeights) -> None:
         """As EagerSequence's."""
-        operands = weights.rows, self.ids, weights.i2h_bias, weights.h2h_transposed, weights.h2h_bias, self.by_h
+        operands = weights.rows, self.ids, weights.i2h_bias, weights.h2h, weights.h2h_bias, self.packed, self.by_h
         run(f"{self.NAME}_forward", *operands, *self.forward_buffers(), *self.grad_h.shape)
 
     def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
         """As EagerSequence's."""
-        run(f"{self.NAME}_backward", weights.h2h, *self.backward_buffers(), *self.grad_h.shape)
+        run(f"{self.NAME}_backward", weights.h2h, self.packed, *self.backward_buffers(), *self.grad_h.shape)
         run("sum_rows", grad_rows.zero_(), self.ids, self.sums, *self.sums.flatten(0, 1).shape)

@@ -61,15 +61,12 @@ class FusedCharRNN(CharRNN):
                 i2h, h2h = self.sequence.I2H, self.sequence.H2H
                 i2h_weight, h2h_weight = [stack([parameters[f"{name}_weight"] for name in part]) for part in (i2h, h2h)]
                 i2h_bias, h2h_bias = [stack([parameters[f"{name}_bias"] for name in part]) for part in (i2h, h2h)]
-                rows = None if self._weights else self._transposed(i2h_weight)
-                h2h_transposed = self._transposed(h2h_weight)
-                self._weights.append(LayerWeights(rows, i2h_weight, i2h_bias, h2h_weight, h2h_transposed, h2h_bias))
+                rows = None
+                if not self._weights:
+                    rows = i2h_weight.new_empty(i2h_weight.shape[::-1])
+                    self.copy_transposed(rows, i2h_weight)
+                self._weights.append(LayerWeights(rows, i2h_weight, i2h_bias, h2h_weight, h2h_bias))
         return self._weights
-
-    def _transposed(self, weight: Tensor) -> Tensor:
-        result = weight.new_empty(weight.shape[::-1])
-        self.copy_transposed(result, weight)
-        return result
 
     def _pass(self, x: Tensor) -> "Pass":
         """The buffers for batches of this shape, `[T, B]`."""

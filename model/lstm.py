@@ -94,8 +94,9 @@ class EagerSequence(Sequence):
     def forward(self, weights: LayerWeights) -> None:
         """From `sums`, `c[0]` and `h[0]` to all of c and h."""
         complete(self.sums, weights, self.ids)
+        h2h_transposed = weights.h2h.T.contiguous()  # MKL multiplies by it in 5/6 of the time
         for sums, three_gates, in_gate, forget_gate, out_gate, transform, c, next_c, h, next_h, tanh_c in self._steps:
-            sums.addmm_(h, weights.h2h_transposed)
+            sums.addmm_(h, h2h_transposed)
             three_gates.sigmoid_()
             transform.tanh_()
             torch.mul(forget_gate, c, out=next_c).addcmul_(in_gate, transform)

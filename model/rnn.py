@@ -74,8 +74,9 @@ class EagerSequence(Sequence):
     def forward(self, weights: LayerWeights) -> None:
         """From `sums` and `h[0]` to all of h."""
         complete(self.sums, weights, self.ids)
+        h2h_transposed = weights.h2h.T.contiguous()  # MKL multiplies by it in 5/6 of the time
         for sums, h, next_h in self._steps:
-            torch.tanh(sums.addmm_(h, weights.h2h_transposed), out=next_h)
+            torch.tanh(sums.addmm_(h, h2h_transposed), out=next_h)
 
     def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
         """From `grad_h` to all gradients."""

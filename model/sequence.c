@@ -1,19 +1,17 @@
 /* Whole sequences forward and backward, one function a cell and direction: what their classes CompiledSequence call.
  *
- * model/compiled.py compiles this file when it is first needed, for float or, with -DDOUBLE, for double. The products
- * are those of the BLAS that PyTorch uses; all the pointwise work of a time step is done in one pass over memory.
+ * model/compiled.py compiles this file when it is first needed, for float or, with -DDOUBLE, for double. A time step is
+ * a product (product.h) and one pass over memory for all the pointwise work.
  *
  * All arrays are row-major and contiguous: T = seq_length, B = batch_size, H = rnn_size, n = the width of sums, where
  * gates lie side by side in the order of the cell's file. h (and c) are [T + 1, B, H], the state before the sequence
- * in place 0. h2h_transposed is [H, n], h2h [n, H], the biases [n]. When a pass begins, sums hold i2h(x) without its
- * bias, unless ids [T, B] are given: then that is row ids[t, b] of rows [V, n], and sums hold nothing. by_h [B, n] is
- * space for h2h(h). Sums and products are rounded in the order of the original's modules, hence -ffp-contract=off.
+ * in place 0. h2h is [n, H], the biases [n]. When a pass begins, sums hold i2h(x) without its bias, unless ids [T, B]
+ * are given: then that is row ids[t, b] of rows [V, n], and sums hold nothing. by_h [B, n] is space for h2h(h), packed
+ * [n + 64, H + 32] space for h2h. Sums are rounded in the order of the original's modules, hence -ffp-contract=off.
  */
+#include <omp.h>
 #include <stdint.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #ifdef DOUBLE
 typedef double real;
@@ -86,35 +84,18 @@ static inline real hyperbolic_tangent(real x) {
     return x < 0 ? -y : y;
 }
 
-/* BLAS as Fortran has it, of torch's library: model/compiled.py sets it. */
-typedef void gemm_function(const char *, const char *, const int *, const int *, const int *, const real *,
-                           const real *, const int *, const real *, const int *, const real *, real *, const int *);
-static gemm_function *gemm;
-void use_gemm(gemm_function *function) { gemm = function; }
-
-/* result [rows, columns] = keep * result + left [rows, inner] times right [inner, columns]; each with the distance
-   from one row to the next. Fortran's arrays are the transposes of ours: right comes first. */
-static void product(long rows, long columns, long inner, const real *left, long left_width, const real *right,
-                    long right_width, real keep, real *result, long result_width) {
-    const int m = (int)columns, n = (int)rows, k = (int)inner;
-    const int lda = (int)right_width, ldb = (int)left_width, ldc = (int)result_width;
-    const real one = 1;
-    gemm("N", "N", &m, &n, &k, &one, right, &lda, left, &ldb, &keep, result, &ldc);
-}
+#include "product.h"
 
 /* In how many parts the rows of a batch go through the sequence side by side, a thread each. Where a core's cache
    does not hold the weights, it is better to go through them once, with all threads in each product: one part. */
 static long parts_of(long B, long weights) {
-#ifdef _OPENMP
     const long threads = omp_get_max_threads();
-    if (weights * (long)sizeof(real) <= 1 << 20)
-        return threads < B ? threads : B;
-#endif
-    (void)B, (void)weights;
-    return 1;
+    if (weights * (long)sizeof(real) > 1 << 20)
+        return 1;
+    return threads < B ? threads : B;
 }
 
-/* Call a function for rows 0 to B. For one part outside of any parallel region, in which BLAS would use one thread. */
+/* Call a function for rows 0 to B. For one part outside of any parallel region: in one, threads are made anew. */
 #define SHARE_ROWS(function, ...) \
     const long parts = parts_of(B, n * H); \
     if (parts == 1) \
@@ -123,18 +104,18 @@ static long parts_of(long B, long weights) {
         _Pragma("omp parallel for num_threads(parts)") \
         for (long part = 0; part < parts; part++) \
             function(__VA_ARGS__, B * part / parts, B * (part + 1) / parts);
-#define EACH_ROW _Pragma("omp parallel for if (to - from == B && B * H > 2000)")
+#define EACH_ROW _Pragma("omp parallel for if (!omp_in_parallel() && B * H > 2000)")
 #define VECTORISED _Pragma("GCC ivdep")
 #define SUM(column) (i2h[column] + i2h_bias[column] + (h2h[column] + h2h_bias[column]))
 
 /* → sums: gates; c, h; tanh_c [T, B, H]. */
-static void lstm_forward_rows(const real *rows, const int64_t *ids, const real *i2h_bias, const real *h2h_transposed,
+static void lstm_forward_rows(const real *rows, const int64_t *ids, const real *i2h_bias, const real *packed,
                               const real *h2h_bias, real *by_h, real *sums, real *c, real *h, real *tanh_c, long T,
                               long B, long H, long from, long to) {
     const long n = 4 * H;
     for (long t = 0; t < T; t++) {
         const long start = t * B + from, end = t * B + to; /* rows of [T * B, ...] */
-        product(end - start, n, H, h + start * H, H, h2h_transposed, n, 0, by_h + from * n, n);
+        product(end - start, n, H, h + start * H, H, packed, 0, by_h + from * n, n);
         EACH_ROW
         for (long b = start; b < end; b++) {
             const real *h2h = by_h + (b - t * B) * n, *c_b = c + b * H;
@@ -153,22 +134,22 @@ static void lstm_forward_rows(const real *rows, const int64_t *ids, const real *
     }
 }
 
-void lstm_forward(const real *rows, const int64_t *ids, const real *i2h_bias, const real *h2h_transposed,
-                  const real *h2h_bias, real *by_h, real *sums, real *c, real *h, real *tanh_c, long T, long B,
-                  long H) {
+void lstm_forward(const real *rows, const int64_t *ids, const real *i2h_bias, const real *h2h, const real *h2h_bias,
+                  real *packed, real *by_h, real *sums, real *c, real *h, real *tanh_c, long T, long B, long H) {
     const long n = 4 * H;
-    SHARE_ROWS(lstm_forward_rows, rows, ids, i2h_bias, h2h_transposed, h2h_bias, by_h, sums, c, h, tanh_c, T, B, H)
+    pack(h2h, 1, H, H, n, packed);
+    SHARE_ROWS(lstm_forward_rows, rows, ids, i2h_bias, packed, h2h_bias, by_h, sums, c, h, tanh_c, T, B, H)
 }
 
 /* sums: gates → gradient of the sums. grad_h [T, B, H]: what comes from above → gradient of h.
    grad_c [B, H]: zeros → gradient of the first c. */
-static void lstm_backward_rows(const real *h2h, real *sums, const real *c, const real *tanh_c, real *grad_h,
+static void lstm_backward_rows(const real *packed, real *sums, const real *c, const real *tanh_c, real *grad_h,
                                real *grad_c, long T, long B, long H, long from, long to) {
     const long n = 4 * H;
     for (long t = T - 1; t >= 0; t--) {
         const long start = t * B + from, end = t * B + to;
         if (t < T - 1)
-            product(end - start, H, n, sums + (start + B) * n, n, h2h, H, 1, grad_h + start * H, H);
+            product(end - start, H, n, sums + (start + B) * n, n, packed, 1, grad_h + start * H, H);
         EACH_ROW
         for (long b = start; b < end; b++) {
             const real *c_b = c + b * H, *tanh_c_b = tanh_c + b * H, *grad_h_b = grad_h + b * H;
@@ -188,20 +169,21 @@ static void lstm_backward_rows(const real *h2h, real *sums, const real *c, const
     }
 }
 
-void lstm_backward(const real *h2h, real *sums, const real *c, const real *tanh_c, real *grad_h, real *grad_c, long T,
-                   long B, long H) {
+void lstm_backward(const real *h2h, real *packed, real *sums, const real *c, const real *tanh_c, real *grad_h,
+                   real *grad_c, long T, long B, long H) {
     const long n = 4 * H;
-    SHARE_ROWS(lstm_backward_rows, h2h, sums, c, tanh_c, grad_h, grad_c, T, B, H)
+    pack(h2h, H, 1, n, H, packed);
+    SHARE_ROWS(lstm_backward_rows, packed, sums, c, tanh_c, grad_h, grad_c, T, B, H)
 }
 
 /* → sums: update gate, reset gate, candidate; h; reset_h [T, B, H]: reset gate times the h before. */
-static void gru_forward_rows(const real *rows, const int64_t *ids, const real *i2h_bias, const real *h2h_transposed,
-                             const real *h2h_bias, real *by_h, real *sums, real *h, real *reset_h, long T, long B,
-                             long H, long from, long to) {
+static void gru_forward_rows(const real *rows, const int64_t *ids, const real *i2h_bias, const real *packed_gates,
+                             const real *packed_candidate, const real *h2h_bias, real *by_h, real *sums, real *h,
+                             real *reset_h, long T, long B, long H, long from, long to) {
     const long n = 3 * H;
     for (long t = 0; t < T; t++) {
         const long start = t * B + from, end = t * B + to, count = end - start;
-        product(count, 2 * H, H, h + start * H, H, h2h_transposed, n, 0, by_h + from * n, n);
+        product(count, 2 * H, H, h + start * H, H, packed_gates, 0, by_h + from * n, n);
         EACH_ROW
         for (long b = start; b < end; b++) {
             const real *h2h = by_h + (b - t * B) * n, *h_b = h + b * H;
@@ -213,7 +195,7 @@ static void gru_forward_rows(const real *rows, const int64_t *ids, const real *i
                 gates[j] = update, gates[H + j] = reset, reset_h_b[j] = reset * h_b[j];
             }
         }
-        product(count, H, H, reset_h + start * H, H, h2h_transposed + 2 * H, n, 0, by_h + from * n + 2 * H, n);
+        product(count, H, H, reset_h + start * H, H, packed_candidate, 0, by_h + from * n + 2 * H, n);
         EACH_ROW
         for (long b = start; b < end; b++) {
             const real *h2h = by_h + (b - t * B) * n, *h_b = h + b * H;
@@ -228,16 +210,18 @@ static void gru_forward_rows(const real *rows, const int64_t *ids, const real *i
     }
 }
 
-void gru_forward(const real *rows, const int64_t *ids, const real *i2h_bias, const real *h2h_transposed,
-                 const real *h2h_bias, real *by_h, real *sums, real *h, real *reset_h, long T, long B, long H) {
+void gru_forward(const real *rows, const int64_t *ids, const real *i2h_bias, const real *h2h, const real *h2h_bias,
+                 real *packed, real *by_h, real *sums, real *h, real *reset_h, long T, long B, long H) {
     const long n = 3 * H;
-    SHARE_ROWS(gru_forward_rows, rows, ids, i2h_bias, h2h_transposed, h2h_bias, by_h, sums, h, reset_h, T, B, H)
+    real *candidate = pack(h2h, 1, H, H, 2 * H, packed);
+    pack(h2h + 2 * H * H, 1, H, H, H, candidate);
+    SHARE_ROWS(gru_forward_rows, rows, ids, i2h_bias, packed, candidate, h2h_bias, by_h, sums, h, reset_h, T, B, H)
 }
 
 /* sums, grad_h: as for lstm_backward. grad_before [B, H]: zeros → gradient of the first h.
    grad_reset_h [B, H]: anything → that of the first reset_h. */
-static void gru_backward_rows(const real *h2h, real *sums, const real *h, real *grad_h, real *grad_before,
-                              real *grad_reset_h, long T, long B, long H, long from, long to) {
+static void gru_backward_rows(const real *packed_gates, const real *packed_candidate, real *sums, const real *h,
+                              real *grad_h, real *grad_before, real *grad_reset_h, long T, long B, long H, long from, long to) {
     const long n = 3 * H;
     for (long t = T - 1; t >= 0; t--) {
         const long start = t * B + from, end = t * B + to, count = end - start;
@@ -254,7 +238,7 @@ static void gru_backward_rows(const real *h2h, real *sums, const real *h, real *
                 before_b[j] += by_h * (1 - update);
             }
         }
-        product(count, H, H, sums + start * n + 2 * H, n, h2h + 2 * H * H, H, 0, by_reset_h, H);
+        product(count, H, H, sums + start * n + 2 * H, n, packed_candidate, 0, by_reset_h, H);
         EACH_ROW
         for (long b = start; b < end; b++) {
             const real *h_b = h + b * H, *by_reset_h_b = by_reset_h + (b - start) * H;
@@ -266,23 +250,25 @@ static void gru_backward_rows(const real *h2h, real *sums, const real *h, real *
                 before_b[j] += by_reset_h_b[j] * reset;
             }
         }
-        product(count, H, 2 * H, sums + start * n, n, h2h, H, 1, before, H);
+        product(count, H, 2 * H, sums + start * n, n, packed_gates, 1, before, H);
     }
 }
 
-void gru_backward(const real *h2h, real *sums, const real *h, real *grad_h, real *grad_before, real *grad_reset_h,
-                  long T, long B, long H) {
+void gru_backward(const real *h2h, real *packed, real *sums, const real *h, real *grad_h, real *grad_before,
+                  real *grad_reset_h, long T, long B, long H) {
     const long n = 3 * H;
-    SHARE_ROWS(gru_backward_rows, h2h, sums, h, grad_h, grad_before, grad_reset_h, T, B, H)
+    real *candidate = pack(h2h, H, 1, 2 * H, H, packed);
+    pack(h2h + 2 * H * H, H, 1, H, H, candidate);
+    SHARE_ROWS(gru_backward_rows, packed, candidate, sums, h, grad_h, grad_before, grad_reset_h, T, B, H)
 }
 
 /* → h. */
-static void rnn_forward_rows(const real *rows, const int64_t *ids, const real *i2h_bias, const real *h2h_transposed,
+static void rnn_forward_rows(const real *rows, const int64_t *ids, const real *i2h_bias, const real *packed,
                              const real *h2h_bias, real *by_h, const real *sums, real *h, long T, long B, long H,
                              long from, long to) {
     for (long t = 0; t < T; t++) {
         const long start = t * B + from, end = t * B + to;
-        product(end - start, H, H, h + start * H, H, h2h_transposed, H, 0, by_h + from * H, H);
+        product(end - start, H, H, h + start * H, H, packed, 0, by_h + from * H, H);
         EACH_ROW
         for (long b = start; b < end; b++) {
             const real *h2h = by_h + (b - t * B) * H, *i2h = ids ? rows + ids[b] * H : sums + b * H;
@@ -294,19 +280,20 @@ static void rnn_forward_rows(const real *rows, const int64_t *ids, const real *i
     }
 }
 
-void rnn_forward(const real *rows, const int64_t *ids, const real *i2h_bias, const real *h2h_transposed,
-                 const real *h2h_bias, real *by_h, const real *sums, real *h, long T, long B, long H) {
+void rnn_forward(const real *rows, const int64_t *ids, const real *i2h_bias, const real *h2h, const real *h2h_bias,
+                 real *packed, real *by_h, const real *sums, real *h, long T, long B, long H) {
     const long n = H;
-    SHARE_ROWS(rnn_forward_rows, rows, ids, i2h_bias, h2h_transposed, h2h_bias, by_h, sums, h, T, B, H)
+    pack(h2h, 1, H, H, n, packed);
+    SHARE_ROWS(rnn_forward_rows, rows, ids, i2h_bias, packed, h2h_bias, by_h, sums, h, T, B, H)
 }
 
 /* sums: anything → gradient of the sums. grad_h: as for lstm_backward. */
-static void rnn_backward_rows(const real *h2h, real *sums, const real *h, real *grad_h, long T, long B, long H,
+static void rnn_backward_rows(const real *packed, real *sums, const real *h, real *grad_h, long T, long B, long H,
                               long from, long to) {
     for (long t = T - 1; t >= 0; t--) {
         const long start = t * B + from, end = t * B + to;
         if (t < T - 1)
-            product(end - start, H, H, sums + (start + B) * H, H, h2h, H, 1, grad_h + start * H, H);
+            product(end - start, H, H, sums + (start + B) * H, H, packed, 1, grad_h + start * H, H);
         EACH_ROW
         for (long b = start; b < end; b++) {
             const real *next_h = h + (b + B) * H, *grad_h_b = grad_h + b * H;
@@ -318,9 +305,10 @@ static void rnn_backward_rows(const real *h2h, real *sums, const real *h, real *
     }
 }
 
-void rnn_backward(const real *h2h, real *sums, const real *h, real *grad_h, long T, long B, long H) {
+void rnn_backward(const real *h2h, real *packed, real *sums, const real *h, real *grad_h, long T, long B, long H) {
     const long n = H;
-    SHARE_ROWS(rnn_backward_rows, h2h, sums, h, grad_h, T, B, H)
+    pack(h2h, H, 1, n, H, packed);
+    SHARE_ROWS(rnn_backward_rows, packed, sums, h, grad_h, T, B, H)
 }
 
 /* The gradient of rows, [V, n] or [1, n], zeros at first: the sum of those rows of sums [N, n] that it was added to. */

@@ -20,7 +20,6 @@ class LayerWeights(NamedTuple):
     i2h: Tensor  # [n, I]
     i2h_bias: Tensor  # [n]
     h2h: Tensor  # [n, H]
-    h2h_transposed: Tensor  # [H, n], contiguous: MKL multiplies by it in 5/6 of the time
     h2h_bias: Tensor  # [n]
 
 

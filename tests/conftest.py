@@ -1,5 +1,6 @@
 """What the tests share: the recordings of the original program, and its two programs run in this process."""
 
+import os
 import shlex
 import shutil
 import sys
@@ -18,6 +19,11 @@ sys.path.insert(0, str(ROOT))  # train.py and sample.py, whether installed or no
 import sample  # noqa: E402
 import train  # noqa: E402
 from model import NETWORKS, library  # noqa: E402
+
+# One thread here and in programs that tests start, unless a test asks for more: threads of several programs that share
+# a core spend it waiting for each other.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 NEEDS_COMPILER = pytest.mark.skipif(library(torch.float64) is None, reason="no C compiler")
 # The ways to run the cells.

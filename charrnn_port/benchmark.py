@@ -194,7 +194,7 @@ def torch_training(
 def matrix_products(
     model: str, rnn_size: int, num_layers: int, batch_size: int, dtype: torch.dtype, device: torch.device
 ) -> Callable[[], None]:
-    """The products that an iteration can't do without, at their sizes, into preallocated outputs: the floor.
+    """The products that an iteration can't do without, at their sizes, into preallocated outputs: PyTorch's floor.
 
     Each in the layout that is fastest here. One-hot products are no matrix products (rows are gathered), and
     products over all time steps at once are single ones.

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from model.compiled import InC
-from model.sequence import LayerWeights, complete, sigmoid_backward, steps, sum_rows, tanh_backward
+from model.sequence import LayerWeights, complete, sigmoid_backward, steps, sum_rows, tanh_backward, transposed
 
 # The state a layer carries; the last one is also its output.
 STATE = ("h",)
@@ -122,7 +122,7 @@ class EagerSequence(Sequence):
     def forward(self, weights: LayerWeights) -> None:
         """From `sums` and `h[0]` to all of h."""
         complete(self.sums, weights, self.ids)
-        h2h_transposed = weights.h2h.T.contiguous()  # MKL multiplies by it in 5/6 of the time
+        h2h_transposed = transposed(weights.h2h)
         H = len(h2h_transposed)
         gates_weight, candidate_weight = h2h_transposed.split([2 * H, H], dim=1)
         for gates, update, reset, candidate, reset_h, h, next_h in self._steps:

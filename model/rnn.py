@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from model.compiled import InC
-from model.sequence import LayerWeights, complete, steps, sum_rows, tanh_backward
+from model.sequence import LayerWeights, complete, steps, sum_rows, tanh_backward, transposed
 
 # The state a layer carries; the last one is also its output.
 STATE = ("h",)
@@ -74,7 +74,7 @@ class EagerSequence(Sequence):
     def forward(self, weights: LayerWeights) -> None:
         """From `sums` and `h[0]` to all of h."""
         complete(self.sums, weights, self.ids)
-        h2h_transposed = weights.h2h.T.contiguous()  # MKL multiplies by it in 5/6 of the time
+        h2h_transposed = transposed(weights.h2h)
         for sums, h, next_h in self._steps:
             torch.tanh(sums.addmm_(h, h2h_transposed), out=next_h)
 

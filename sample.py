@@ -1,8 +1,8 @@
 """Sample characters from a trained model (char-rnn's sample.lua).
 
-    python sample.py cv/lm_lstm_epoch21.28_1.3915.t7.pt
-    python sample.py cv/lm_lstm_epoch21.28_1.3915.t7.pt -temperature 0.5 -length 10000 -verbose 0 > play.txt
-    python sample.py cv/lm_lstm_epoch21.28_1.3915.t7.pt -primetext "the meaning of life is "
+    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt
+    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -temperature 0.5 -length 10000 -verbose 0 > play.txt
+    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -primetext "the meaning of life is "
     python sample.py lm_lstm_epoch30.00_1.3950.t7          # a checkpoint of the Lua original
 
 The text goes to stdout byte by byte as it is drawn. See `python sample.py -help` for all options.
@@ -21,7 +21,7 @@ from charrnn_port.sampling import sample_bytes
 from util.errors import UserError
 
 
-@command(example='python sample.py cv/lm_lstm_epoch21.28_1.3915.t7.pt -temperature 0.8 -primetext "The "')
+@command(example='python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -temperature 0.8 -primetext "The "')
 @argument("MODEL")
 @options(
     "sampling",

@@ -42,6 +42,5 @@ class Generator:
         From torch7/lib/TH/generic/THTensorRandom.c: the running sum is taken in double, from the left.
         """
         cumulative = probabilities.cumsum(dtype=np.float64)
-        cumulative /= cumulative[-1]
-        cumulative[-1] = 1.0
+        cumulative /= cumulative[-1]  # the last is then exactly 1, and every draw below it
         return int(cumulative.searchsorted(self._words.random_raw() * 2.0**-32))

@@ -204,6 +204,24 @@ def test_objects_shared_in_many_ways_come_back(ascii: bool, saved_and_loaded):
     assert_same_graph(saved_and_loaded(outer, ascii), outer)
 
 
+def test_objects_are_equal_only_to_themselves(saved_and_loaded):
+    """As in Lua; so each is a key of its own."""
+    for new in (Table, lambda: TorchObject("nn.Linear"), lambda: Storage(torch.ones(1)), lambda: Function(8, b"")):
+        one, other = new(), new()
+        assert one == one
+        assert one != other
+        table = Table({one: 1.0, other: 2.0})
+        assert (table[one], table[other]) == (1, 2)
+        assert sorted(saved_and_loaded(table).values()) == [1, 2]
+
+
+def test_binary_unless_asked_for_ascii(tmp_path: Path):
+    for name, options in (("number.t7", {}), ("number_ascii.t7", {"ascii": True})):
+        save(tmp_path / name, 3.25, **options)
+    assert (tmp_path / "number.t7").read_bytes() == integers(1) + struct.pack("<d", 3.25)
+    assert (tmp_path / "number_ascii.t7").read_bytes() == b"1\n3.25\n"
+
+
 @pytest.mark.parametrize("ascii", [False, True])
 def test_whole_numbers_are_numbers(ascii: bool, saved_and_loaded):
     assert saved_and_loaded(7, ascii) == 7.0
@@ -281,6 +299,12 @@ def test_gpu_classes_become_cpu_tensors(kind: str, code: str, dtype: torch.dtype
     values = loaded(tensor(kind, [2, 2], [1, 2], 2, storage(kind, 5, struct.pack(f"<5{code}", 0, 1, 2, 3, 4))))
     assert values.dtype == dtype
     assert values.tolist() == [[1, 3], [2, 4]]
+
+
+def test_as_many_dimensions_as_pytorch_takes(loaded):
+    values = loaded(tensor("Float", [1] * 63 + [2], [1] * 64, 1, storage("Float", 2, struct.pack("<2f", 5, 6))))
+    assert values.shape == (1,) * 63 + (2,)
+    assert values.flatten().tolist() == [5, 6]
 
 
 def test_functions_of_all_times(loaded):
@@ -363,6 +387,9 @@ HOSTILE = {
     "size of 2^62": tensor("Float", [2**62], [1], 1, storage("Float", 4, FLOATS)),
     "size of -1": tensor("Float", [-1], [1], 1, storage("Float", 4, FLOATS)),
     "sizes of 2^63 together": tensor("Float", [2**32, 2**31], [0, 0], 1, storage("Float", 4, FLOATS)),
+    "second size of 2^62": tensor("Float", [2, 2**62], [1, 1], 1, storage("Float", 4, FLOATS)),
+    "sizes of 2^31 and 2^32": tensor("Float", [2**31, 2**32], [0, 0], 1, storage("Float", 4, FLOATS)),
+    "storage of 2^62 under a tensor": tensor("Float", [2], [1], 1, storage("Float", 2**62, FLOATS)),
     "stride of 2^62": tensor("Float", [2], [2**62], 1, storage("Float", 4, FLOATS)),
     "stride of -1": tensor("Float", [2], [-1], 2, storage("Float", 4, FLOATS)),
     "offset of 0": tensor("Float", [2], [1], 0, storage("Float", 4, FLOATS)),
@@ -411,7 +438,10 @@ def test_ten_thousand_deep(ascii: bool, saved_and_loaded):
 
 
 def test_the_error_says_what_and_where(loaded):
-    with pytest.raises(T7Error, match=r"^the file ends where 8 bytes should follow \(at byte 8\)$"):
+    with pytest.raises(T7Error, match=r"^the file ends where 8 bytes should follow \(at byte 8\)$") as caught:
         loaded(integers(2, 8) + b"short")
+    assert caught.value.offset == 8
+    with pytest.raises(T7Error, match=r"^the file is empty \(at byte 0\)$"):
+        loaded(b"")
     with pytest.raises(T7Error, match=r"^9 is no type of object \(at byte 16\)$"):
         loaded(integers(3, 1, 1) + integers(9))

@@ -443,5 +443,7 @@ def test_the_error_says_what_and_where(loaded):
     assert caught.value.offset == 8
     with pytest.raises(T7Error, match=r"^the file is empty \(at byte 0\)$"):
         loaded(b"")
+    with pytest.raises(T7Error, match=r"^-1 is no size of a storage \(at byte "):
+        loaded(table_of(storage("Float", 0, b""), storage("Float", -1, FLOATS, index=3)))
     with pytest.raises(T7Error, match=r"^9 is no type of object \(at byte 16\)$"):
         loaded(integers(3, 1, 1) + integers(9))

@@ -58,19 +58,19 @@ def verbs() -> dict[str, Program]:
 def main() -> None:
     """Hand over to the verb, or tell which there are."""
     name = "python -m charrnn_port" if Path(sys.argv[0]).name == "__main__.py" else "charrnn"
-    verb, *arguments = sys.argv[1:] or [""]
+    verb, *arguments = sys.argv[1:] or ["(none)"]
     known = verbs()
     if verb in known:
         known[verb](arguments, prog_name=f"{name} {verb}")
     elif verb in ("-help", "-h", "--help"):
         print(f"Usage: {name} VERB [OPTIONS]\n")
         for each, its_program in known.items():
-            print(f"  {each:10}  {its_program.get_short_help_str(90)}")
+            print(f"  {each:10}  {its_program.get_short_help_str(120)}")
         print(f"\n{name} VERB -help tells a verb's options; {name} -version tells the version.")
     elif verb in ("-version", "--version"):
         print(f"charrnn_port {charrnn_port.__version__}")
     else:
-        fail(f"no such verb: {verb!r}; there are {', '.join(known)}: see {name} -help", 2)
+        fail(f"no such verb: {verb}; there are {', '.join(known)}: see {name} -help", 2)
 
 
 if __name__ == "__main__":

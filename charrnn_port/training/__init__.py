@@ -6,6 +6,7 @@ For other rooms and programs:
     prepare(...), resumed(...)      text, network and optimiser before the first iteration, or where a run stopped
     run(training)                   the loop (run.py)
     Training                        one iteration of train.lua, and its evaluation (iteration.py)
+    training_for(...)               the Training of a network: on CUDA with graphs
     initialize                      the parameters of a new network
     processes()                     this process, or the several that torchrun started
     events                          what happens in a run
@@ -18,12 +19,11 @@ a schedule of the learning rate one in schedules/.
 from charrnn_port.training import events, recorders
 from charrnn_port.training.graphed import training_for
 from charrnn_port.training.iteration import Training, initialize
-from charrnn_port.training.parallel import Alone, processes
+from charrnn_port.training.parallel import processes
 from charrnn_port.training.prepare import prepare, resumed
 from charrnn_port.training.run import run, train
 
 __all__ = [
-    "Alone",
     "Training",
     "events",
     "initialize",

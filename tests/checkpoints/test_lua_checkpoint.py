@@ -18,7 +18,7 @@ import h5py
 import pytest
 import torch
 from conftest import REFERENCE, arguments_of
-from test_t7 import assert_same_graph, mutate
+from t7_helpers import assert_same_graph, mutate
 from torch import Tensor
 
 from charrnn_port.checkpoints.lua import from_lua, to_lua

@@ -16,8 +16,8 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from conftest import REFERENCE, arguments_of, assert_one_line_error, loss_of, run_sample, train_options
+from t7_helpers import assert_same_graph
 from test_lua_checkpoint import LEFT_OUT, OTHER_VALUES, RECORDED
-from test_t7 import assert_same_graph
 
 import charrnn_port
 from charrnn_port.__main__ import convert, inspect

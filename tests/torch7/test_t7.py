@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import REFERENCE
-from torch import Tensor
+from t7_helpers import assert_same_graph, header, integers, longs, mutate, storage, string, table_of, tensor
 
 from charrnn_port.torch7.random import Generator
 from charrnn_port.torch7.t7 import Function, Storage, T7Error, Table, TorchObject, load, save
@@ -54,63 +54,6 @@ def saved_and_loaded(tmp_path: Path):
         return load(tmp_path / "object.t7")
 
     return round_trip
-
-
-def assert_same_graph(one: object, other: object, ignored: frozenset = frozenset(), unvalued: frozenset = frozenset()):
-    """Both objects hold the same, shared in the same places.
-
-    Table entries under `ignored` keys count as absent; of tensors and storages under `unvalued` keys the
-    elements do not count, their layout does.
-    """
-    twins, twins_of_other, tables = {}, {}, []
-    todo = [(one, other, "", True)]
-
-    def pair(identity: object, twin: object, path: str) -> bool:
-        """Whether this pair is new; neither of two that are paired may be paired with a third."""
-        new = identity not in twins
-        assert twins.setdefault(identity, twin) == twin, path
-        assert twins_of_other.setdefault(twin, identity) == identity, path
-        return new
-
-    while todo:
-        a, b, path, valued = todo.pop()
-        path = path[-500:]
-        assert type(a) is type(b), path
-        if isinstance(a, Tensor | Storage):
-            pair(id(a), id(b), path)
-            a, b = (value.values if isinstance(value, Storage) else value for value in (a, b))
-            assert (a.dtype, a.shape, a.stride()) == (b.dtype, b.shape, b.stride()), path
-            memory, twin = a.untyped_storage(), b.untyped_storage()
-            assert (a.storage_offset(), memory.nbytes()) == (b.storage_offset(), twin.nbytes()), path
-            if memory.nbytes():
-                pair(("memory", memory.data_ptr()), ("memory", twin.data_ptr()), path)
-            assert not valued or torch.equal(a, b), path
-        elif isinstance(a, TorchObject):
-            assert (a.class_name, a.version) == (b.class_name, b.version), path
-            if pair(id(a), id(b), path):
-                todo.append((a.fields, b.fields, f"{path}({a.class_name})", True))
-        elif isinstance(a, Function):
-            assert (a.tag, a.code) == (b.tag, b.code), path
-            if pair(id(a), id(b), path):
-                todo.append((a.upvalues, b.upvalues, f"{path}()", True))
-        elif isinstance(a, Table):
-            if pair(id(a), id(b), path):
-                assert len(keys_of(a) - ignored) == len(keys_of(b) - ignored), path
-                for key in (key for key in a if isinstance(key, bytes | float | bool) and key not in ignored):
-                    assert key in b, f"{path}.{key}"
-                    todo.append((a[key], b[key], f"{path}.{key}", key not in unvalued))
-                tables.append((a, b, path))
-        else:
-            assert a == b or (a != a and b != b), path
-    # Objects that are keys are paired by the other ways that lead to them; under them are numbers and booleans.
-    for a, b, path in tables:
-        by_id = {id(key): key for key in b}
-        for key in (key for key in a if not isinstance(key, bytes | float | bool)):
-            assert a[key] == b[by_id[twins[id(key)]]], path
-
-
-def keys_of(table: Table) -> set:
-    return {str(key) if isinstance(key, bool) else key for key in table}  # True would count as 1
 
 
 # What Torch7 wrote
@@ -152,9 +95,9 @@ def test_every_tensor_type(mixed: Table):
         b"char": torch.tensor([-128, 127], dtype=torch.int8),
         b"empty_t": torch.tensor([], dtype=torch.float64),
     }
-    for name, tensor in expected.items():
-        assert mixed[name].dtype == tensor.dtype
-        assert torch.equal(mixed[name], tensor)
+    for name, values in expected.items():
+        assert mixed[name].dtype == values.dtype
+        assert torch.equal(mixed[name], values)
 
 
 def test_views_share_their_storage(mixed: Table):
@@ -261,6 +204,24 @@ def test_objects_shared_in_many_ways_come_back(ascii: bool, saved_and_loaded):
     assert_same_graph(saved_and_loaded(outer, ascii), outer)
 
 
+def test_objects_are_equal_only_to_themselves(saved_and_loaded):
+    """As in Lua; so each is a key of its own."""
+    for new in (Table, lambda: TorchObject("nn.Linear"), lambda: Storage(torch.ones(1)), lambda: Function(8, b"")):
+        one, other = new(), new()
+        assert one == one
+        assert one != other
+        table = Table({one: 1.0, other: 2.0})
+        assert (table[one], table[other]) == (1, 2)
+        assert sorted(saved_and_loaded(table).values()) == [1, 2]
+
+
+def test_binary_unless_asked_for_ascii(tmp_path: Path):
+    for name, options in (("number.t7", {}), ("number_ascii.t7", {"ascii": True})):
+        save(tmp_path / name, 3.25, **options)
+    assert (tmp_path / "number.t7").read_bytes() == integers(1) + struct.pack("<d", 3.25)
+    assert (tmp_path / "number_ascii.t7").read_bytes() == b"1\n3.25\n"
+
+
 @pytest.mark.parametrize("ascii", [False, True])
 def test_whole_numbers_are_numbers(ascii: bool, saved_and_loaded):
     assert saved_and_loaded(7, ascii) == 7.0
@@ -277,38 +238,6 @@ def test_what_torch7_has_not_is_not_written(value: object, tmp_path: Path):
 
 
 # Files made by hand
-
-
-def integers(*values: int) -> bytes:
-    return struct.pack(f"<{len(values)}i", *values)
-
-
-def longs(*values: int, size: int = 8) -> bytes:
-    return struct.pack(f"<{len(values)}{'q' if size == 8 else 'i'}", *values)
-
-
-def string(text: bytes) -> bytes:
-    return integers(len(text)) + text
-
-
-def header(index: int, class_name: str) -> bytes:
-    return integers(4, index) + string(b"V 1") + string(class_name.encode())
-
-
-def tensor(kind: str, sizes: list, strides: list, offset: int, content: bytes, size: int = 8, index: int = 1) -> bytes:
-    """A tensor whose storage is to follow in `content`."""
-    layout = longs(*sizes, size=size) + longs(*strides, size=size) + longs(offset, size=size)
-    return header(index, f"torch.{kind}Tensor") + integers(len(sizes)) + layout + content
-
-
-def storage(kind: str, elements: int, content: bytes, size: int = 8, index: int = 2) -> bytes:
-    return header(index, f"torch.{kind}Storage") + longs(elements, size=size) + content
-
-
-def table_of(*objects: bytes) -> bytes:
-    """A table with these under 1, 2, ..."""
-    numbered = (integers(1) + struct.pack("<d", place) + content for place, content in enumerate(objects, 1))
-    return integers(3, 1000, len(objects)) + b"".join(numbered)
 
 
 @pytest.mark.parametrize("zeros", [0, 2], ids=["ones", "zeros"])
@@ -372,6 +301,12 @@ def test_gpu_classes_become_cpu_tensors(kind: str, code: str, dtype: torch.dtype
     assert values.tolist() == [[1, 3], [2, 4]]
 
 
+def test_as_many_dimensions_as_pytorch_takes(loaded):
+    values = loaded(tensor("Float", [1] * 63 + [2], [1] * 64, 1, storage("Float", 2, struct.pack("<2f", 5, 6))))
+    assert values.shape == (1,) * 63 + (2,)
+    assert values.flatten().tolist() == [5, 6]
+
+
 def test_functions_of_all_times(loaded):
     def function(head: bytes, index_of_upvalues: int) -> bytes:
         upvalues = integers(3, index_of_upvalues, 1) + integers(1) + struct.pack("<d", 1) + integers(5, 1)
@@ -423,7 +358,7 @@ def test_truncated_anywhere(path: Path, tmp_path: Path):
 
 @pytest.mark.usefixtures("little_memory")
 def test_mutated_at_random(tmp_path: Path):
-    """More of them: T7_MUTATIONS=100000 pytest tests/test_t7.py -k mutated."""
+    """More of them: T7_MUTATIONS=100000 pytest tests/torch7/test_t7.py -k mutated."""
     contents = [path.read_bytes() for path in SMALL]
     path = tmp_path / "mutated.t7"
     outcomes = []
@@ -431,26 +366,6 @@ def test_mutated_at_random(tmp_path: Path):
         path.write_bytes(mutate(random.Random(seed).choice(contents), random.Random(seed)))
         outcomes.append(isinstance(outcome(path), T7Error))
     assert 0 < sum(outcomes) < MUTATIONS
-
-
-def mutate(content: bytes, choices: random.Random) -> bytes:
-    """One to three changes: a byte, an integer, a long, or a part that is cut out or copied elsewhere."""
-    content = bytearray(content)
-    for _ in range(choices.randint(1, 3)):
-        place, other = choices.randrange(len(content)), choices.randrange(len(content))
-        change = choices.choice("byte int long cut copy".split())
-        if change == "byte":
-            content[place] = choices.randrange(256)
-        elif change == "int":
-            content[place : place + 4] = integers(choices.choice([-1, 0, 1, 2, 3, 4, 8, 48, 2**31 - 1, -(2**31)]))
-        elif change == "long":
-            content[place : place + 8] = longs(choices.choice([-1, 0, 1, 2**31, 2**32, 2**62, 2**63 - 1, -(2**63)]))
-        elif change == "cut":
-            del content[place : place + choices.randint(1, 40)]
-        else:
-            content[place:place] = content[other : other + choices.randint(1, 40)]
-        content = content or bytearray(b"\0")
-    return bytes(content)
 
 
 FLOATS = struct.pack("<4f", 1, 2, 3, 4)
@@ -472,6 +387,9 @@ HOSTILE = {
     "size of 2^62": tensor("Float", [2**62], [1], 1, storage("Float", 4, FLOATS)),
     "size of -1": tensor("Float", [-1], [1], 1, storage("Float", 4, FLOATS)),
     "sizes of 2^63 together": tensor("Float", [2**32, 2**31], [0, 0], 1, storage("Float", 4, FLOATS)),
+    "second size of 2^62": tensor("Float", [2, 2**62], [1, 1], 1, storage("Float", 4, FLOATS)),
+    "sizes of 2^31 and 2^32": tensor("Float", [2**31, 2**32], [0, 0], 1, storage("Float", 4, FLOATS)),
+    "storage of 2^62 under a tensor": tensor("Float", [2], [1], 1, storage("Float", 2**62, FLOATS)),
     "stride of 2^62": tensor("Float", [2], [2**62], 1, storage("Float", 4, FLOATS)),
     "stride of -1": tensor("Float", [2], [-1], 2, storage("Float", 4, FLOATS)),
     "offset of 0": tensor("Float", [2], [1], 0, storage("Float", 4, FLOATS)),
@@ -520,7 +438,12 @@ def test_ten_thousand_deep(ascii: bool, saved_and_loaded):
 
 
 def test_the_error_says_what_and_where(loaded):
-    with pytest.raises(T7Error, match=r"^the file ends where 8 bytes should follow \(at byte 8\)$"):
+    with pytest.raises(T7Error, match=r"^the file ends where 8 bytes should follow \(at byte 8\)$") as caught:
         loaded(integers(2, 8) + b"short")
+    assert caught.value.offset == 8
+    with pytest.raises(T7Error, match=r"^the file is empty \(at byte 0\)$"):
+        loaded(b"")
+    with pytest.raises(T7Error, match=r"^-1 is no size of a storage \(at byte "):
+        loaded(table_of(storage("Float", 0, b""), storage("Float", -1, FLOATS, index=3)))
     with pytest.raises(T7Error, match=r"^9 is no type of object \(at byte 16\)$"):
         loaded(integers(3, 1, 1) + integers(9))

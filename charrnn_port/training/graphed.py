@@ -13,7 +13,7 @@ from charrnn_port.device import record
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training.iteration import Training
-from charrnn_port.training.parallel import Alone
+from charrnn_port.training.parallel import Alone, Together
 from model.char_rnn import CharRNN
 from model.fused import FusedCharRNN
 from util.minibatch_loader import CHUNK, MinibatchLoader
@@ -27,7 +27,7 @@ def training_for(
     processes: Alone | None = None,
 ) -> Training:
     """The Training of a network: with graphs where one process trains fused cells on CUDA."""
-    alone = processes is None or processes.count == 1
+    alone = not isinstance(processes, Together)  # what several say to each other, even one of one, is in no graph
     graphs = alone and network.params.device.type == "cuda" and isinstance(network, FusedCharRNN)
     return (GraphedTraining if graphs else Training)(options, network, loader, random, processes)
 
@@ -61,7 +61,7 @@ class GraphedTraining(Training):
         elif masks is not None:
             self._given_masks.copy_(masks)
         if self._replay is None or self._recorded_rate != self.optimizer.learning_rate:
-            self._replay = record(self._recorded_iteration)
+            self._replay = record(self._recorded_iteration, self.network.params.device)
             self._recorded_rate = self.optimizer.learning_rate
         self._replay()
         self.network.params_changed()

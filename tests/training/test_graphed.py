@@ -42,7 +42,7 @@ class Recorder(TorchDispatchMode):
                     old.copy_(new)
 
 
-def record_on_cpu(function):
+def record_on_cpu(function, device):
     """As graphed.record; but recording does the first replay's work here, so that one is left out."""
     with torch.no_grad(), Recorder() as recorder:
         function()

@@ -12,7 +12,7 @@ torch.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.2.0"
+from charrnn_port.version import __version__
 
 if TYPE_CHECKING:  # for editors, which follow no __getattr__
     from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
@@ -37,6 +37,7 @@ __all__ = [
     "SampleOptions",
     "Session",
     "TrainOptions",
+    "__version__",
     "load_checkpoint",
     "sample_bytes",
     "save_checkpoint",

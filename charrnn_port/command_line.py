@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from charrnn_port.options import OptionError, Options, described
+from charrnn_port.option_fields import OptionError, Options, described
 from util.errors import UserError
 
 HELP = ["-help", "-h", "--help"]

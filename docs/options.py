@@ -1,14 +1,7 @@
 """Prints docs/options.md: `python docs/options.py > docs/options.md`. A test compares them."""
 
-from charrnn_port.options import (
-    BenchmarkOptions,
-    ConvertOptions,
-    InspectOptions,
-    Options,
-    SampleOptions,
-    TrainOptions,
-    described,
-)
+from charrnn_port.option_fields import Options, described
+from charrnn_port.options import BenchmarkOptions, ConvertOptions, InspectOptions, SampleOptions, TrainOptions
 
 INTRODUCTION = """\
 # Options

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-import charrnn_port
 from charrnn_port.checkpoints import lua
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.torch7 import t7
+from charrnn_port.version import __version__
 from util.errors import UserError
 from util.files import written_whole
 from util.vocabulary import Vocabulary
@@ -30,7 +30,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
 
     Raises UserError where the disk is full or the folder cannot be written.
     """
-    values = vars(checkpoint) | {"vocab": checkpoint.vocab.symbols, "version": charrnn_port.__version__}
+    values = vars(checkpoint) | {"vocab": checkpoint.vocab.symbols, "version": __version__}
     try:
         with written_whole(path) as aside:
             if Path(path).suffix == ".t7":

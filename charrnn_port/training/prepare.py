@@ -8,7 +8,8 @@ import torch
 from charrnn_port import texts
 from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
 from charrnn_port.device import choose_device, choose_dtype
-from charrnn_port.options import TrainOptions, described
+from charrnn_port.option_fields import described
+from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training.graphed import training_for
 from charrnn_port.training.iteration import Training, initialize, open_forget_gates

@@ -12,7 +12,7 @@ from conftest import REFERENCE, ROOT, assert_one_line_error, run_sample
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
-from charrnn_port.options import described
+from charrnn_port.option_fields import described
 
 CHECKPOINT = REFERENCE / "lua_checkpoints/rnn.t7"
 STARTS = {

@@ -8,7 +8,8 @@ from conftest import ROOT
 
 from charrnn_port import options
 from charrnn_port.device import DTYPES
-from charrnn_port.options import OptionError, TrainOptions, described, lua_number
+from charrnn_port.option_fields import OptionError, described, lua_number
+from charrnn_port.options import TrainOptions
 from model import NETWORKS
 from model.char_rnn import CELLS
 from util.errors import UserError

@@ -1,14 +1,17 @@
 """A run is a stream of events: the same from Python as what train.py prints, and it ends when its listener does."""
 
 import math
-from dataclasses import FrozenInstanceError
+import sys
+import time
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
+import torch
 from conftest import arguments_of, run_train, train_options
 from runs import EVERY, SMALL, TEXT, comparable, printed, saved
 
 import charrnn_port
-from charrnn_port.training import prepare, recorders, run
+from charrnn_port.training import Training, prepare, recorders, run
 from charrnn_port.training.events import (
     Evaluated,
     Evaluating,
@@ -22,6 +25,8 @@ from charrnn_port.training.events import (
     Started,
 )
 from util.errors import UserError
+
+run_module = sys.modules[run.__module__]
 
 
 @pytest.fixture
@@ -153,3 +158,27 @@ def test_resume_from_python(small, tmp_path):
     assert events[0] == Started(i=100, iterations=144, ntrain=48)
     whole = [event.train_loss for event in run(prepare(small)) if isinstance(event, Iteration)]
     assert [event.train_loss for event in events if isinstance(event, Iteration)] == whole[100:]
+
+
+@pytest.mark.parametrize(("third", "ends"), [(6.0, False), (6.0001, True), (math.nan, True)])
+def test_exploded_means_more_than_three_times_the_first_loss(small, monkeypatch, third, ends):
+    losses = iter([2.0, 5.9, third] + [1.0] * 200)
+    monkeypatch.setattr(Training, "_iterate", lambda self: next(losses))
+    *_, last = run(prepare(small))
+    assert (type(last), last.i) == ((Exploded, 3) if ends else (Finished, 144))
+
+
+@pytest.mark.parametrize(("accurate", "waits"), [(0, 0), (1, 48)])
+def test_accurate_timing_waits_for_the_device(small, monkeypatch, accurate, waits):
+    """Once an iteration, before the clock is read."""
+    waited = []
+    monkeypatch.setattr(run_module, "synchronize", waited.append)
+    for _ in run(prepare(replace(small, max_epochs=1, accurate_gpu_timing=accurate))):
+        pass
+    assert waited == [torch.device("cpu")] * waits
+
+
+def test_seconds_are_those_of_the_iteration(small):
+    start = time.perf_counter()
+    iterations = [event for event in run(prepare(small)) if isinstance(event, Iteration)]
+    assert 0 < sum(event.seconds for event in iterations) < time.perf_counter() - start

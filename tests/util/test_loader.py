@@ -58,6 +58,14 @@ def test_going_to_a_batch(tmp_path):
     assert [loader.next_start(2) for _ in range(3)] == [42, 30, 33]
 
 
+def test_each_row_is_a_run_of_the_text(tmp_path):
+    loader = load(folder(tmp_path, bytes(range(60))), batch_size=4, train_frac=1, val_frac=0)
+    batches = [loader.next_batch(1) for _ in range(5)]
+    x, y = (np.concatenate(ids).T for ids in zip(*batches, strict=True))
+    assert np.array_equal(x, np.arange(60).reshape(4, 15))
+    assert np.array_equal(y, (x + 1) % 60)
+
+
 def test_some_rows_of_the_batches(tmp_path):
     folder(tmp_path, bytes(range(65)))
     whole = load(tmp_path, batch_size=4, train_frac=1, val_frac=0)

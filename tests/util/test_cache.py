@@ -36,7 +36,7 @@ def loaded(data_dir: str | os.PathLike) -> tuple[bytes, str]:
     lines = []
     loader = MinibatchLoader(data_dir, 1, 1, 1, 0, lines.append)
     assert loader.nbatches == len(loader.ids)
-    return np.frombuffer(loader.vocab, np.uint8)[loader.ids].tobytes(), "\n".join(lines)
+    return np.frombuffer(loader.vocab.symbols, np.uint8)[loader.ids].tobytes(), "\n".join(lines)
 
 
 def start(function, *arguments) -> multiprocessing.Process:
@@ -207,11 +207,11 @@ TRAIN_IN_LITTLE_MEMORY = """
 import re, resource, sys
 from pathlib import Path
 sys.path.insert(0, "tests")
-import train
+from charrnn_port.training import prepare
 from conftest import train_options
 kilobytes = int(re.search(r"VmData:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 resource.setrlimit(resource.RLIMIT_DATA, [(kilobytes << 10) + int(sys.argv[1])] * 2)
-training = train.prepare(train_options(*sys.argv[2:]))
+training = prepare(train_options(*sys.argv[2:]))
 assert training.loader.nbatches * 50 * 50 > 190 << 20
 for iteration in range(5):
     training.iteration()

@@ -29,7 +29,7 @@ def test_batches_are_the_originals(tmp_path):
     assert (loader.ntrain, loader.nval, loader.ntest) == (2, 1, 1)
 
     def letters(ids):
-        return [bytes(loader.vocab[id_] for id_ in row).decode() for row in ids.T]
+        return [loader.vocab.decode(row).decode() for row in ids.T]
 
     x, y = loader.next_batch(1)
     assert x.shape == y.shape == (3, 2)
@@ -133,7 +133,7 @@ def test_split_sizes(nbatches, fractions, expected):
 def test_vocabulary_is_sorted_by_unsigned_byte_and_may_have_all_256(tmp_path):
     text = bytes(range(255, -1, -1)) * 8
     loader = load(folder(tmp_path, text))
-    assert loader.vocab == bytes(range(256))
+    assert loader.vocab.symbols == bytes(range(256))
     assert loader.next_batch(1)[0][:, 0].tolist() == [255, 254, 253]
 
 
@@ -229,7 +229,7 @@ def test_cache_is_rebuilt(tmp_path, change):
     lines = []
     loader = load(tmp_path, lines=lines)
     assert lines[0] == "data.h5 detected as stale. Re-running preprocessing..."
-    assert loader.vocab == bytes(sorted(set((tmp_path / "input.txt").read_bytes())))
+    assert loader.vocab.symbols == bytes(sorted(set((tmp_path / "input.txt").read_bytes())))
     assert sorted(os.listdir(tmp_path)) == ["data.h5", "input.txt"]
 
 

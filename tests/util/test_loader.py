@@ -233,11 +233,15 @@ def test_cache_is_rebuilt(tmp_path, change):
     assert sorted(os.listdir(tmp_path)) == ["data.h5", "input.txt"]
 
 
-def test_ids_outside_the_vocabulary_are_refused(tmp_path):
+@pytest.mark.parametrize("beyond", [1, 200])
+def test_ids_outside_the_vocabulary_are_refused(tmp_path, beyond):
     folder(tmp_path, b"hello world. " * 10)
-    load(tmp_path)
+    last = load(tmp_path).vocab_size - 1
     with h5py.File(tmp_path / "data.h5", "r+") as file:
-        file["data"][:] = 200
+        file["data"][:] = last
+    assert load(tmp_path).next_batch(1)[0].tolist() == [[last, last]] * 3
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        file["data"][:] = last + beyond
     with pytest.raises(UserError, match=r"data\.h5 is damaged"):
         load(tmp_path).next_batch(1)
 
@@ -296,6 +300,24 @@ def test_nobody_reads_what_is_said(tmp_path):
 
     with pytest.raises(BrokenPipeError):
         MinibatchLoader(folder(tmp_path, b"hello world. " * 10), 2, 3, 0.5, 0.25, echo)
+
+
+def test_a_folder_that_cannot_be_written_has_its_cache_in_the_users(tmp_path, monkeypatch):
+    text = tmp_path / "data"
+    text.mkdir()
+    folder(text, b"hello world. " * 10)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    first, second = [], []
+    load(text, lines=first)
+    (cache,) = (tmp_path / "home" / "charrnn_port").iterdir()
+    load(text, lines=second)
+    assert first[:2] == [
+        f"{text} cannot be written: the cache is {cache}",
+        f"{cache.name} does not exist. Running preprocessing...",
+    ]
+    assert second[:2] == [first[0], "loading data files..."]
+    assert os.listdir(text) == ["input.txt"]
 
 
 def test_a_user_without_a_home(tmp_path, monkeypatch):

@@ -229,6 +229,11 @@ def test_binary_unless_asked_for_ascii(tmp_path: Path):
     assert (tmp_path / "number_ascii.t7").read_bytes() == b"1\n3.25\n"
 
 
+def test_a_new_object_is_of_version_1(tmp_path: Path):
+    save(tmp_path / "object.t7", TorchObject("nn.Identity"))
+    assert (tmp_path / "object.t7").read_bytes() == header(1, "nn.Identity") + integers(3, 2, 0)
+
+
 @pytest.mark.parametrize("ascii", [False, True])
 def test_whole_numbers_are_numbers(ascii: bool, saved_and_loaded):
     assert saved_and_loaded(7, ascii) == 7.0

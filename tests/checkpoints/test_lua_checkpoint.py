@@ -141,6 +141,14 @@ def test_dropout_is_that_of_the_network():
     assert from_lua(checkpoint)["opt"]["dropout"] == 0
 
 
+def test_options_that_are_neither_text_nor_number():
+    """They are left out, as are those without a name."""
+    checkpoint = recorded("rnn")
+    expected = from_lua(checkpoint)
+    checkpoint[b"opt"].update({b"table": Table(), b"flag": True, b"tensor": torch.zeros(1), 1.0: b"text"})
+    assert_same_values(from_lua(checkpoint), expected)
+
+
 @pytest.mark.parametrize("model", CELLS)
 def test_float_files_from_cuda(model: str, tmp_path: Path):
     values = made(model)
@@ -355,7 +363,10 @@ def test_other_objects_are_refused(value: object):
 
 
 def test_mutated_at_random(tmp_path: Path):
-    """Values or one clear error, and soon. More: T7_MUTATIONS=100000 pytest tests/test_lua_checkpoint.py -k mutated."""
+    """Values or one clear error, and soon.
+
+    More of them: T7_MUTATIONS=100000 pytest tests/checkpoints/test_lua_checkpoint.py -k mutated.
+    """
     path = tmp_path / "mutated.t7"
     contents = []
     for model in CELLS:

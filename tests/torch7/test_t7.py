@@ -186,6 +186,13 @@ def test_tensors_come_back(dtype: torch.dtype, ascii: bool, saved_and_loaded):
     assert_same_graph(saved_and_loaded(table, ascii), table)
 
 
+def test_arrays_of_megabytes_come_back(saved_and_loaded):
+    """Reading lets go of the pages of such an array; what lies before and after it in the file is read all the same."""
+    numbers = torch.arange(300_000, dtype=torch.float64)
+    table = Table({1.0: b"first", 2.0: numbers, 3.0: numbers.float(), 4.0: b"last"})
+    assert_same_graph(saved_and_loaded(table), table)
+
+
 def test_empty_storages_stay_apart(saved_and_loaded):
     first, second = Storage(torch.zeros(0)), Storage(torch.zeros(0))
     table = saved_and_loaded(Table({1: first, 2: second, 3: first}))
@@ -220,6 +227,11 @@ def test_binary_unless_asked_for_ascii(tmp_path: Path):
         save(tmp_path / name, 3.25, **options)
     assert (tmp_path / "number.t7").read_bytes() == integers(1) + struct.pack("<d", 3.25)
     assert (tmp_path / "number_ascii.t7").read_bytes() == b"1\n3.25\n"
+
+
+def test_a_new_object_is_of_version_1(tmp_path: Path):
+    save(tmp_path / "object.t7", TorchObject("nn.Identity"))
+    assert (tmp_path / "object.t7").read_bytes() == header(1, "nn.Identity") + integers(3, 2, 0)
 
 
 @pytest.mark.parametrize("ascii", [False, True])

@@ -101,6 +101,17 @@ def test_a_leftover_is_removed_by_the_next_that_writes(path, ended_pid):
     assert os.listdir(path.parent) == ["file"]
 
 
+def test_a_leftover_of_a_process_that_may_live_stays(path, monkeypatch):
+    """Its process is the number at the end of its name."""
+    asked = []
+    monkeypatch.setattr(files, "has_ended", asked.append)
+    leftover = path.with_name(f"file.part.{platform.node()}.1234")
+    leftover.touch()
+    write(path, "new")
+    assert asked == ["1234"]
+    assert sorted(os.listdir(path.parent)) == ["file", leftover.name]
+
+
 def test_a_leftover_that_another_process_removes_first(path, monkeypatch):
     leftover = path.with_name(f"file.part.{platform.node()}.1")
     leftover.touch()

@@ -58,6 +58,14 @@ def test_going_to_a_batch(tmp_path):
     assert [loader.next_start(2) for _ in range(3)] == [42, 30, 33]
 
 
+def test_each_row_is_a_run_of_the_text(tmp_path):
+    loader = load(folder(tmp_path, bytes(range(60))), batch_size=4, train_frac=1, val_frac=0)
+    batches = [loader.next_batch(1) for _ in range(5)]
+    x, y = (np.concatenate(ids).T for ids in zip(*batches, strict=True))
+    assert np.array_equal(x, np.arange(60).reshape(4, 15))
+    assert np.array_equal(y, (x + 1) % 60)
+
+
 def test_some_rows_of_the_batches(tmp_path):
     folder(tmp_path, bytes(range(65)))
     whole = load(tmp_path, batch_size=4, train_frac=1, val_frac=0)
@@ -225,11 +233,15 @@ def test_cache_is_rebuilt(tmp_path, change):
     assert sorted(os.listdir(tmp_path)) == ["data.h5", "input.txt"]
 
 
-def test_ids_outside_the_vocabulary_are_refused(tmp_path):
+@pytest.mark.parametrize("beyond", [1, 200])
+def test_ids_outside_the_vocabulary_are_refused(tmp_path, beyond):
     folder(tmp_path, b"hello world. " * 10)
-    load(tmp_path)
+    last = load(tmp_path).vocab_size - 1
     with h5py.File(tmp_path / "data.h5", "r+") as file:
-        file["data"][:] = 200
+        file["data"][:] = last
+    assert load(tmp_path).next_batch(1)[0].tolist() == [[last, last]] * 3
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        file["data"][:] = last + beyond
     with pytest.raises(UserError, match=r"data\.h5 is damaged"):
         load(tmp_path).next_batch(1)
 
@@ -288,6 +300,24 @@ def test_nobody_reads_what_is_said(tmp_path):
 
     with pytest.raises(BrokenPipeError):
         MinibatchLoader(folder(tmp_path, b"hello world. " * 10), 2, 3, 0.5, 0.25, echo)
+
+
+def test_a_folder_that_cannot_be_written_has_its_cache_in_the_users(tmp_path, monkeypatch):
+    text = tmp_path / "data"
+    text.mkdir()
+    folder(text, b"hello world. " * 10)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    first, second = [], []
+    load(text, lines=first)
+    (cache,) = (tmp_path / "home" / "charrnn_port").iterdir()
+    load(text, lines=second)
+    assert first[:2] == [
+        f"{text} cannot be written: the cache is {cache}",
+        f"{cache.name} does not exist. Running preprocessing...",
+    ]
+    assert second[:2] == [first[0], "loading data files..."]
+    assert os.listdir(text) == ["input.txt"]
 
 
 def test_a_user_without_a_home(tmp_path, monkeypatch):

@@ -23,8 +23,8 @@ class Checkpoint:
     val_losses: dict[int, float]  # by iteration
     val_loss: float  # the last of them, NaN before the first
     # What the next iteration depends on beside the parameters, to go on from: the states of `optimizer` and
-    # `schedule`, the network's `state` (tensors [batch_size, rnn_size]) and that of the `random` stream. The original's
-    # checkpoints have none.
+    # `schedule`, the network's `state` (tensors [batch_size, rnn_size]) and that of the `random` stream; the SHA-256 of
+    # the `text`; and an `unfinished` iteration whose evaluation was cut short. The original's checkpoints have none.
     progress: dict | None = None
     version: str = ""  # of the charrnn_port that wrote it; "" for the original and before 0.2
 
@@ -77,6 +77,8 @@ class Checkpoint:
                 and len(key) == 624
                 and all(0 <= word < 2**32 for word in key)
                 and 0 <= random["pos"] <= 624
+                and isinstance(self.progress.get("text", ""), str)
+                and all(isinstance(value, int | float) for value in (self.progress.get("unfinished") or {}).values())
             )
         except (KeyError, TypeError, AttributeError):
             return False

@@ -109,7 +109,7 @@ static inline __attribute__((always_inline)) void tile(const long rows, Matrix r
     }
 }
 
-static void tile_of_any_height(Matrix result, Matrix left, const real *panel, int add) {
+static inline void tile_of_any_height(Matrix result, Matrix left, const real *panel, int add) {
     switch (result.rows) {
         case 1: return tile(1, result, left, panel, add);
         case 2: return tile(2, result, left, panel, add);
@@ -127,7 +127,6 @@ static void tile_of_any_height(Matrix result, Matrix left, const real *panel, in
 #endif
     }
 }
-#pragma GCC pop_options
 
 static inline void product(Matrix result, Matrix left, const real *packed, int add) {
     const long rows = result.rows, columns = result.columns, inner = left.columns;
@@ -142,6 +141,7 @@ static inline void product(Matrix result, Matrix left, const real *packed, int a
             tile_of_any_height(part, left_part, packed + from * inner, add);
         }
 }
+#pragma GCC pop_options
 
 static void set_product(Matrix result, Matrix left, const real *packed) {
     product(result, left, packed, 0);

@@ -46,9 +46,8 @@ typedef struct {
     long from, to;
 } Rows;
 
-/* What a pass does at time t to some rows of the batch, and to a single one. */
+/* What a pass does to some rows of the batch at time t. */
 typedef void Step(const Layer *layer, long t, Rows rows);
-typedef void RowStep(const Layer *layer, long t, long b);
 
 /* ---- Parts of arrays. ---- */
 
@@ -121,9 +120,7 @@ static void walk(const Layer *layer, Direction direction, Step *step) {
         walk_rows(layer, direction, step, (Rows){B * part / parts, B * (part + 1) / parts});
 }
 
-/* Do this for each of the rows at time t. Threads share them, unless they share the batch already. */
-static void each_row(const Layer *layer, long t, Rows rows, RowStep *row_step) {
-#pragma omp parallel for if (!omp_in_parallel() && layer->B * layer->H > 2000)
-    for (long b = rows.from; b < rows.to; b++)
-        row_step(layer, t, b);
+/* Whether threads should share the rows of one time step: if there is enough to do, and they do not share the batch. */
+static inline int worth_sharing(const Layer *layer) {
+    return !omp_in_parallel() && layer->B * layer->H > 2000;
 }

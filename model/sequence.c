@@ -77,7 +77,7 @@ static inline void lstm_store(LstmGates gate, real *gates, long H, long j) {
     gates[j] = gate.in, gates[H + j] = gate.forget, gates[2 * H + j] = gate.out, gates[3 * H + j] = gate.transform;
 }
 
-static void lstm_forward_row(const Layer *layer, long t, long b) {
+static inline void lstm_forward_row(const Layer *layer, long t, long b) {
     const long H = layer->H;
     const Summands sum = summands_of(layer, t, b);
     const real *c = row_of(layer, layer->c, t, b);
@@ -100,7 +100,9 @@ static void lstm_forward_row(const Layer *layer, long t, long b) {
 static void lstm_forward_step(const Layer *layer, long t, Rows rows) {
     const Matrix h = matrix_of(layer, layer->h, layer->H, t, rows);
     set_product(matrix_of(layer, layer->h2h_product, layer->n, 0, rows), h, layer->packed);
-    each_row(layer, t, rows, lstm_forward_row);
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        lstm_forward_row(layer, t, b);
 }
 
 void lstm_forward(const Layer *layer) {
@@ -108,7 +110,7 @@ void lstm_forward(const Layer *layer) {
     walk(layer, FORWARD, lstm_forward_step);
 }
 
-static void lstm_backward_row(const Layer *layer, long t, long b) {
+static inline void lstm_backward_row(const Layer *layer, long t, long b) {
     const long H = layer->H;
     const real *c = row_of(layer, layer->c, t, b), *tanh_c = row_of(layer, layer->tanh_c, t, b);
     const real *grad_h = row_of(layer, layer->grad_h, t, b);
@@ -123,7 +125,9 @@ static void lstm_backward_step(const Layer *layer, long t, Rows rows) {
         const Matrix later = matrix_of(layer, layer->pre_activations, layer->n, t + 1, rows);
         add_product(matrix_of(layer, layer->grad_h, layer->H, t, rows), later, layer->packed);
     }
-    each_row(layer, t, rows, lstm_backward_row);
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        lstm_backward_row(layer, t, b);
 }
 
 void lstm_backward(const Layer *layer) {
@@ -144,7 +148,7 @@ static inline real *gru_packed_candidate(const Layer *layer, Direction direction
     return layer->packed + (direction == FORWARD ? packed_size(2 * H, H) : packed_size(H, 2 * H));
 }
 
-static void gru_forward_gates_row(const Layer *layer, long t, long b) {
+static inline void gru_forward_gates_row(const Layer *layer, long t, long b) {
     const long H = layer->H;
     const Summands sum = summands_of(layer, t, b);
     const real *h = row_of(layer, layer->h, t, b);
@@ -157,7 +161,7 @@ static void gru_forward_gates_row(const Layer *layer, long t, long b) {
     }
 }
 
-static void gru_forward_candidate_row(const Layer *layer, long t, long b) {
+static inline void gru_forward_candidate_row(const Layer *layer, long t, long b) {
     const long H = layer->H;
     const Summands sum = summands_of(layer, t, b);
     const real *h = row_of(layer, layer->h, t, b);
@@ -175,9 +179,13 @@ static void gru_forward_step(const Layer *layer, long t, Rows rows) {
     const Matrix h = matrix_of(layer, layer->h, H, t, rows), reset_h = matrix_of(layer, layer->reset_h, H, t, rows);
     const Matrix h2h_product = matrix_of(layer, layer->h2h_product, layer->n, 0, rows);
     set_product(columns_of(h2h_product, 0, 2 * H), h, layer->packed);
-    each_row(layer, t, rows, gru_forward_gates_row);
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        gru_forward_gates_row(layer, t, b);
     set_product(columns_of(h2h_product, 2 * H, H), reset_h, gru_packed_candidate(layer, FORWARD));
-    each_row(layer, t, rows, gru_forward_candidate_row);
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        gru_forward_candidate_row(layer, t, b);
 }
 
 void gru_forward(const Layer *layer) {
@@ -193,7 +201,7 @@ static inline real *gru_grad_h_before(const Layer *layer, long t) {
 }
 
 /* Gradients by the pre-activations of the candidate and the update gate, and by h where it is kept. */
-static void gru_backward_candidate_row(const Layer *layer, long t, long b) {
+static inline void gru_backward_candidate_row(const Layer *layer, long t, long b) {
     const long H = layer->H;
     const real *h = row_of(layer, layer->h, t, b), *grad_h = row_of(layer, layer->grad_h, t, b);
     real *gates = gates_of(layer, t, b), *grad_h_before = gru_grad_h_before(layer, t) + b * H;
@@ -207,7 +215,7 @@ static void gru_backward_candidate_row(const Layer *layer, long t, long b) {
 }
 
 /* Gradients by the pre-activation of the reset gate, and by h where it is reset. */
-static void gru_backward_reset_row(const Layer *layer, long t, long b) {
+static inline void gru_backward_reset_row(const Layer *layer, long t, long b) {
     const long H = layer->H;
     const real *h = row_of(layer, layer->h, t, b), *grad_reset_h = row_of(layer, layer->grad_reset_h, 0, b);
     real *gates = gates_of(layer, t, b), *grad_h_before = gru_grad_h_before(layer, t) + b * H;
@@ -224,9 +232,13 @@ static void gru_backward_step(const Layer *layer, long t, Rows rows) {
     const Matrix gates = matrix_of(layer, layer->pre_activations, layer->n, t, rows);
     const Matrix grad_reset_h = matrix_of(layer, layer->grad_reset_h, H, 0, rows);
     const Matrix grad_h_before = matrix_of(layer, gru_grad_h_before(layer, t), H, 0, rows);
-    each_row(layer, t, rows, gru_backward_candidate_row);
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        gru_backward_candidate_row(layer, t, b);
     set_product(grad_reset_h, columns_of(gates, 2 * H, H), gru_packed_candidate(layer, BACKWARD));
-    each_row(layer, t, rows, gru_backward_reset_row);
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        gru_backward_reset_row(layer, t, b);
     add_product(grad_h_before, columns_of(gates, 0, 2 * H), layer->packed);
 }
 
@@ -240,7 +252,7 @@ void gru_backward(const Layer *layer) {
 
 /* ---- rnn ---- */
 
-static void rnn_forward_row(const Layer *layer, long t, long b) {
+static inline void rnn_forward_row(const Layer *layer, long t, long b) {
     const Summands sum = summands_of(layer, t, b);
     real *next_h = row_of(layer, layer->h, t + 1, b);
 #pragma GCC ivdep
@@ -251,7 +263,9 @@ static void rnn_forward_row(const Layer *layer, long t, long b) {
 static void rnn_forward_step(const Layer *layer, long t, Rows rows) {
     const Matrix h = matrix_of(layer, layer->h, layer->H, t, rows);
     set_product(matrix_of(layer, layer->h2h_product, layer->n, 0, rows), h, layer->packed);
-    each_row(layer, t, rows, rnn_forward_row);
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        rnn_forward_row(layer, t, b);
 }
 
 void rnn_forward(const Layer *layer) {
@@ -259,7 +273,7 @@ void rnn_forward(const Layer *layer) {
     walk(layer, FORWARD, rnn_forward_step);
 }
 
-static void rnn_backward_row(const Layer *layer, long t, long b) {
+static inline void rnn_backward_row(const Layer *layer, long t, long b) {
     const real *next_h = row_of(layer, layer->h, t + 1, b), *grad_h = row_of(layer, layer->grad_h, t, b);
     real *gradient = gates_of(layer, t, b);
 #pragma GCC ivdep
@@ -272,7 +286,9 @@ static void rnn_backward_step(const Layer *layer, long t, Rows rows) {
         const Matrix later = matrix_of(layer, layer->pre_activations, layer->n, t + 1, rows);
         add_product(matrix_of(layer, layer->grad_h, layer->H, t, rows), later, layer->packed);
     }
-    each_row(layer, t, rows, rnn_backward_row);
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        rnn_backward_row(layer, t, b);
 }
 
 void rnn_backward(const Layer *layer) {

@@ -52,29 +52,29 @@ class CompiledPasses(Sequence):
 
     def __init__(self, *args, **options) -> None:
         super().__init__(*args, **options)
-        _, B, n = self.pre_activations.shape
+        T, B, n = self.pre_activations.shape
         H = self.h.shape[2]
         self.h2h_product = self.h.new_empty(B, n)
         # h2h in another layout, in one or two parts, the columns of each rounded up to whole panels.
         self.packed = self.h.new_empty(n + 2 * PANEL, H + PANEL)
+        self._layer = Layer(T, B, H, n)
+        for name in Layer.BUFFERS:
+            setattr(self._layer, name, address(getattr(self, name, None)))
 
     def forward(self, weights: LayerWeights) -> None:
         """As Sequence's."""
-        getattr(library(self.h.dtype), f"{self.CELL}_forward")(ctypes.byref(self._layer(weights)))
+        self._call("forward", weights)
 
     def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
         """As Sequence's."""
-        getattr(library(self.h.dtype), f"{self.CELL}_backward")(ctypes.byref(self._layer(weights)))
+        self._call("backward", weights)
         gradient = self.pre_activations.flatten(0, 1)
         run("sum_rows", grad_rows.zero_(), self.ids, gradient, *gradient.shape)
 
-    def _layer(self, weights: LayerWeights) -> "Layer":
-        """What the passes in C get: where these buffers and parameters are."""
-        T, B, n = self.pre_activations.shape
-        tensors = {name: getattr(weights, name) for name in Layer.PARAMETERS}
-        tensors |= {name: getattr(self, name, None) for name in Layer.BUFFERS}
-        addresses = {name: tensor.data_ptr() for name, tensor in tensors.items() if tensor is not None}
-        return Layer(T=T, B=B, H=self.h.shape[2], n=n, **addresses)
+    def _call(self, direction: str, weights: LayerWeights) -> None:
+        for name in Layer.PARAMETERS:
+            setattr(self._layer, name, address(getattr(weights, name)))
+        getattr(library(self.h.dtype), f"{self.CELL}_{direction}")(ctypes.byref(self._layer))
 
 
 def copy_transposed(target: Tensor, source: Tensor) -> None:
@@ -107,8 +107,11 @@ def run(name: str, *arguments: Tensor | int | None) -> None:
     getattr(library(dtype), name)(*map(convert, arguments))
 
 
-def convert(argument: Tensor | int | None) -> ctypes.c_void_p | ctypes.c_long | None:
+def convert(argument: Tensor | int | None) -> ctypes.c_void_p | ctypes.c_long:
     """What a C function gets for an argument."""
-    if isinstance(argument, Tensor):
-        return ctypes.c_void_p(argument.data_ptr())
-    return argument if argument is None else ctypes.c_long(argument)
+    return ctypes.c_long(argument) if isinstance(argument, int) else ctypes.c_void_p(address(argument))
+
+
+def address(tensor: Tensor | None) -> int | None:
+    """Where a tensor's numbers are; None, which is NULL, for None."""
+    return None if tensor is None else tensor.data_ptr()

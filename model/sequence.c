@@ -31,7 +31,7 @@ void transpose(real *target, const real *source, long stride, long rows, long co
 
 /* ---- lstm ---- */
 
-/* Of one unit: pre-activations, gates or gradients by the pre-activations. */
+/* The gates of one unit, or the gradient of the loss by their pre-activations. */
 typedef struct {
     real in, forget, out, transform;
 } LstmGates;
@@ -41,13 +41,14 @@ typedef struct {
     real c, tanh_c, h;
 } LstmState;
 
-static inline LstmGates lstm_gates(LstmGates pre_activation) {
-    return (LstmGates){
-        .in = sigmoid(pre_activation.in),
-        .forget = sigmoid(pre_activation.forget),
-        .out = sigmoid(pre_activation.out),
-        .transform = hyperbolic_tangent(pre_activation.transform),
-    };
+/* Of unit j. */
+static inline LstmGates lstm_gates(Summands sum, long H, long j) {
+    LstmGates gate;
+    gate.in = sigmoid(pre_activation(sum, j));
+    gate.forget = sigmoid(pre_activation(sum, H + j));
+    gate.out = sigmoid(pre_activation(sum, 2 * H + j));
+    gate.transform = hyperbolic_tangent(pre_activation(sum, 3 * H + j));
+    return gate;
 }
 
 static inline LstmState lstm_next_state(LstmGates gate, real c) {
@@ -85,12 +86,7 @@ static inline void lstm_forward_row(const Layer *layer, long t, long b) {
     real *next_c = row_of(layer, layer->c, t + 1, b), *next_h = row_of(layer, layer->h, t + 1, b);
 #pragma GCC ivdep
     for (long j = 0; j < H; j++) {
-        const LstmGates gate = lstm_gates((LstmGates){
-            .in = pre_activation(sum, j),
-            .forget = pre_activation(sum, H + j),
-            .out = pre_activation(sum, 2 * H + j),
-            .transform = pre_activation(sum, 3 * H + j),
-        });
+        const LstmGates gate = lstm_gates(sum, H, j);
         const LstmState next = lstm_next_state(gate, c[j]);
         lstm_store(gate, gates, H, j);
         next_c[j] = next.c, tanh_c[j] = next.tanh_c, next_h[j] = next.h;

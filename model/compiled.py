@@ -1,6 +1,6 @@
 """The cells' passes in C: model/sequence.c, compiled when it is first needed, for this processor.
 
-That takes a second or less. Where it cannot be had (no C compiler, or one without OpenMP), the passes use PyTorch's
+That takes about a second. Where it cannot be had (no C compiler, or one without OpenMP), the passes use PyTorch's
 operations. `CC` names the compiler, `cc` if unset; `CC=false` does without.
 """
 

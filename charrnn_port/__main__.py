@@ -1,19 +1,76 @@
-"""`python -m charrnn_port VERB`: what is not training or sampling. VERB -help tells more."""
+"""`charrnn VERB`, or `python -m charrnn_port VERB`: all programs under one name. VERB -help tells more.
+
+Each verb imports what does the work when it is called: torch takes seconds, and -help should not.
+"""
 
 import sys
+from pathlib import Path
 
-from charrnn_port import benchmark, checkpoint_tools
-from charrnn_port.command_line import fail
+HERE = Path(__file__).resolve().parent.parent
+# `python -m` looks for modules in the current folder first, where there may be a util/, model/ or train.py of another
+# kind. With Python's own option for that (-P, "safe path") the current folder is not there.
+if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False) and Path(sys.path[0]).resolve() != HERE:
+    del sys.path[0]
 
-VERBS = {"inspect": checkpoint_tools.inspect, "convert": checkpoint_tools.convert, "benchmark": benchmark.main}
+import charrnn_port  # noqa: E402
+from charrnn_port.command_line import Program, fail, program  # noqa: E402
+from charrnn_port.options import BenchmarkOptions, ConvertOptions, InspectOptions  # noqa: E402
+
+
+@program(InspectOptions, example="charrnn inspect lm_lstm_epoch30.00_1.3950.t7")
+def inspect(options: InspectOptions, given: frozenset[str]) -> None:
+    """Show what is in a checkpoint, of train.py or of the Lua original."""
+    from charrnn_port.reports.inspect import inspect
+
+    inspect(options)
+
+
+@program(ConvertOptions, example="charrnn convert lm_lstm_epoch30.00_1.3950.t7 lm_lstm.t7.pt")
+def convert(options: ConvertOptions, given: frozenset[str]) -> None:
+    """Write a checkpoint in the other format: the Lua original's, or this port's."""
+    from charrnn_port.sharing.convert import convert
+
+    convert(options)
+
+
+@program(BenchmarkOptions, example="charrnn benchmark -sizes 128x2 -repeats 20 -json speed.json")
+def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
+    """Time training, sampling and preprocessing side by side with nn.LSTM and with the matrix products alone."""
+    from charrnn_port.reports.benchmark import benchmark
+
+    benchmark(options)
+
+
+def verbs() -> dict[str, Program]:
+    """All of them by name; the first two are the programs train.py and sample.py."""
+    import sample
+    import train
+
+    return {
+        "train": train.main,
+        "sample": sample.main,
+        "inspect": inspect,
+        "convert": convert,
+        "benchmark": benchmark,
+    }
 
 
 def main() -> None:
-    """Hand over to the verb."""
-    verb = sys.argv[1] if len(sys.argv) > 1 else ""
-    if verb in VERBS:
-        VERBS[verb](sys.argv[2:], prog_name=f"python -m charrnn_port {verb}")
-    fail(f"usage: python -m charrnn_port {'|'.join(VERBS)} [OPTIONS]; -help after the verb tells them", 2)
+    """Hand over to the verb, or tell which there are."""
+    name = "python -m charrnn_port" if Path(sys.argv[0]).name == "__main__.py" else "charrnn"
+    verb, *arguments = sys.argv[1:] or ["(none)"]
+    known = verbs()
+    if verb in known:
+        known[verb](arguments, prog_name=f"{name} {verb}")
+    elif verb in ("-help", "-h", "--help"):
+        print(f"Usage: {name} VERB [OPTIONS]\n")
+        for each, its_program in known.items():
+            print(f"  {each:10}  {its_program.get_short_help_str(120)}")
+        print(f"\n{name} VERB -help tells a verb's options; {name} -version tells the version.")
+    elif verb in ("-version", "--version"):
+        print(f"charrnn_port {charrnn_port.__version__}")
+    else:
+        fail(f"no such verb: {verb}; there are {', '.join(known)}: see {name} -help", 2)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Where to compute and in which precision, from the options -gpuid, -opencl and -dtype."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 
@@ -53,12 +54,19 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def record(function: Callable[[], None]) -> Callable[[], None]:
+def record(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
     """A function that does on a CUDA device what this one would, with the same tensors, as one CUDA graph.
 
     Launching hundreds of short operations one by one takes longer than doing them.
     """
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # Both name the device: unless told, PyTorch records what the current one does, the first, whatever -gpuid says.
+    with torch.cuda.device(device), torch.cuda.graph(graph, stream=recording_stream(device)):
         function()
     return graph.replay
+
+
+@lru_cache
+def recording_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all recordings, since cuBLAS keeps up to 32 MB of working memory for each stream it has seen."""
+    return torch.cuda.Stream(device)

@@ -4,8 +4,8 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Generator
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import pytest
@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))  # train.py and sample.py, whether installed or no
 
 import sample  # noqa: E402
 import train  # noqa: E402
+from charrnn_port.options import TrainOptions  # noqa: E402
 from model import NETWORKS, library  # noqa: E402
 
 # One thread here and in programs that tests start, unless a test asks for more: threads of several programs that share
@@ -55,10 +56,18 @@ def run_sample(*arguments: object) -> Result:
     return CliRunner().invoke(sample.main, [str(word) for word in arguments])
 
 
-def train_options(*arguments: object) -> SimpleNamespace:
+def train_options(*arguments: object) -> TrainOptions:
     """The options that train.py would run with."""
-    context = train.main.make_context("train.py", [str(word) for word in arguments])
-    return SimpleNamespace(**context.params, given={"data_dir"})
+    return TrainOptions(**train.main.make_context("train.py", [str(word) for word in arguments]).params)
+
+
+def loss_of(evaluation: Generator) -> float:
+    """What an evaluation returns that tells how far it is."""
+    while True:
+        try:
+            next(evaluation)
+        except StopIteration as end:
+            return end.value
 
 
 def arguments_of(run: h5py.Group) -> list[str]:

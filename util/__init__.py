@@ -1,0 +1,1 @@
+"""What any program about texts can use: vocabulary, batches, one-hot, flat parameters, whole files, errors."""

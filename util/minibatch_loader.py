@@ -20,6 +20,7 @@ import numpy as np
 
 from util.errors import UserError
 from util.files import user_cache, written_whole
+from util.vocabulary import Vocabulary
 
 CHUNK = 1 << 20  # bytes of text held in memory at once
 
@@ -27,7 +28,7 @@ CHUNK = 1 << 20  # bytes of text held in memory at once
 class MinibatchLoader:
     """Batches of a text in order, split into train, validation and test.
 
-    `vocab` is the byte of each id, `ids` the text `[bytes]` uint8, in memory only where it is read; `places`
+    `vocab` says what each id means, `ids` the text `[bytes]` uint8, in memory only where it is read; `places`
     `[seq_length + 1, rows]` are those of the first batch's ids and of its last targets. `split_sizes` counts the
     batches of each split, numbered as in the original's messages: 1 = train, 2 = validation, 3 = test (also as
     `ntrain`, `nval`, `ntest`). Of each batch only the given `rows` are read, by default all.
@@ -50,7 +51,8 @@ class MinibatchLoader:
         text = Path(data_dir, "input.txt")
         cache = prepare(text, echo)
         echo("loading data files...")
-        self.vocab, self.ids = open_cache(cache)
+        symbols, self.ids = open_cache(cache)
+        self.vocab = Vocabulary(symbols)
         self.vocab_size = len(self.vocab)
 
         batch_bytes = batch_size * seq_length
@@ -210,7 +212,7 @@ def chunks(text: Path) -> Iterator[bytes]:
 
 
 def open_cache(cache: Path) -> tuple[bytes, np.ndarray]:
-    """The vocabulary and the ids `[bytes]` uint8 of a cache, the latter mapped into memory, not loaded."""
+    """The symbols and the ids `[bytes]` uint8 of a cache, the latter mapped into memory, not loaded."""
     # Opened once, so that ids and vocabulary are of one file even while another process replaces it.
     with cache.open("rb") as handle, h5py.File(handle, "r") as file:
         vocab, data = file["vocab"], file["data"]

@@ -29,7 +29,7 @@ class Generator:
         return self._words.random_raw(math.prod(size) if isinstance(size, tuple) else size).reshape(size)
 
     def uniform(self, low: float, high: float, size: int | tuple[int, ...]) -> np.ndarray:
-        """Numbers in [low, high), float64."""
+        """Numbers in [low, high), float64: one word each, as a fraction of 2**32."""
         return self.words(size) * 2.0**-32 * (high - low) + low
 
     def bernoulli(self, probability: float, size: int | tuple[int, ...]) -> np.ndarray:
@@ -42,6 +42,5 @@ class Generator:
         From torch7/lib/TH/generic/THTensorRandom.c: the running sum is taken in double, from the left.
         """
         cumulative = probabilities.cumsum(dtype=np.float64)
-        cumulative /= cumulative[-1]
-        cumulative[-1] = 1.0
+        cumulative /= cumulative[-1]  # the last is then exactly 1, and every draw below it
         return int(cumulative.searchsorted(self._words.random_raw() * 2.0**-32))

@@ -1,9 +1,9 @@
-"""LuaJIT's way with numbers in text (lj_strfmt_num.c), which Torch7 ran on."""
+"""Numbers in text as LuaJIT writes them (lj_strfmt_num.c), on which Torch7 ran."""
 
 import decimal
 import math
 
-# Wide enough for every double written out in full.
+# Digits enough for every double in full, which has at most 767. Its "half up" is away from zero.
 EXACT = decimal.Context(prec=2000, rounding=decimal.ROUND_HALF_UP)
 
 
@@ -15,9 +15,10 @@ def lua_format(value: float, spec: str) -> str:
     """
     if not math.isfinite(value):
         return format(value, spec)
-    digits, kind = int(spec[1:-1]), spec[-1]
-    place = -digits
+    decimals, kind = int(spec[1:-1]), spec[-1]
+    exponent = -decimals  # of the last digit to keep, as a power of ten
     if kind == "e" and value:
-        place += decimal.Decimal(value).adjusted()
-    rounded = EXACT.quantize(decimal.Decimal(value), decimal.Decimal((0, (1,), place)))
+        exponent += decimal.Decimal(value).adjusted()
+    # Python's format then finds nothing left to round.
+    rounded = EXACT.quantize(decimal.Decimal(value), decimal.Decimal((0, (1,), exponent)))
     return format(float(rounded), spec)

@@ -5,7 +5,6 @@ import torch
 from conftest import NEEDS_COMPILER, WAYS
 from torch import Tensor, nn
 
-from charrnn_port.sampling import Predictor
 from model import NETWORKS, gru, lstm, rnn
 from model.char_rnn import CELLS, CharRNN, script
 from util.one_hot import one_hot
@@ -165,19 +164,6 @@ def test_fused_buffers_serve_batches_of_several_shapes(model, cell):
         x = batch()[0][:rows]
         state = random_state(plain)
         assert torch.allclose(fused.log_probs(x, state)[0], plain.log_probs(x, state)[0], **TOLERANCE)
-
-
-@pytest.mark.parametrize("num_layers", [1, 2, 3])
-@pytest.mark.parametrize("model", list(CELLS))
-def test_sampling_one_by_one_equals_the_whole_sequence(model, num_layers):
-    """After three characters fed at once, four fed one by one; up to a constant, as sampling needs them."""
-    net = network(model, num_layers, "fused")
-    ids = batch()[0][:, 0]
-    expected = network(model, num_layers).log_probs(ids[:, None], net.zero_state(1))[0]
-    predict = Predictor(net)
-    predictions = [predict.prime(ids[:3].tolist())] + [predict(int(id_)) for id_ in ids[3:]]
-    for ours, theirs in zip(predictions, expected[2:, 0].detach(), strict=True):
-        assert torch.allclose(torch.from_numpy(ours).log_softmax(0), theirs, **TOLERANCE)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""The folder of a run's checkpoints: names, the latest, which ones to delete; and it is one run's at a time."""
+
+import math
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+from charrnn_port.checkpoints.checkpoint import Checkpoint
+from charrnn_port.checkpoints.files import load_checkpoint
+from charrnn_port.options import TrainOptions
+from charrnn_port.torch7.strfmt import lua_format
+from util.errors import UserError
+from util.files import lock
+
+
+def path(options: TrainOptions, epoch: float, val_loss: float) -> str:
+    """Where the checkpoint of an evaluation goes."""
+    name = f"lm_{options.savefile}_epoch{lua_format(epoch, '.2f')}_{lua_format(val_loss, '.4f')}.t7.pt"
+    return f"{options.checkpoint_dir}/{name}"
+
+
+def interrupted_path(options: TrainOptions) -> str:
+    """Where the checkpoint of a run goes that ends before its time."""
+    return f"{options.checkpoint_dir}/lm_{options.savefile}_interrupted.t7.pt"
+
+
+def delete_older(options: TrainOptions, val_losses: dict[int, float], ntrain: int) -> None:
+    """Delete this run's checkpoints but for the newest -keep_last and the one with the lowest validation loss."""
+    paths = {i: path(options, i / ntrain, val_loss) for i, val_loss in val_losses.items()}
+    best = min(val_losses, key=lambda i: (math.isnan(val_losses[i]), val_losses[i]))
+    kept = {paths[i] for i in [best, *sorted(paths)[-options.keep_last :]]}
+    for each in set(paths.values()) - kept:  # two evaluations may share a name
+        with suppress(OSError):
+            os.unlink(each)
+
+
+def load_latest(checkpoint_dir: str | os.PathLike) -> Checkpoint:
+    """The furthest checkpoint of the run that wrote to a folder last; only those count that can go on.
+
+    That run's are the newest one and, whatever the clock says, those whose losses begin with its losses.
+    Raises UserError where there is none.
+    """
+    paths = sorted(Path(checkpoint_dir).glob("*.t7.pt"), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
+    latest = None
+    for path in paths:
+        with suppress(UserError):  # damaged ones do not count
+            found = load_checkpoint(path)
+            if found.progress and (latest is None or goes_further(found, latest)):
+                latest = found
+    if latest is None:
+        raise UserError(f"-resume latest: no checkpoint to go on from in {checkpoint_dir}")
+    return latest
+
+
+def goes_further(later: Checkpoint, earlier: Checkpoint) -> bool:
+    """Whether one checkpoint is of the same run as another, after it; losses tell that from the first on."""
+    return 0 < earlier.i < later.i and later.train_losses[: earlier.i] == earlier.train_losses
+
+
+def claim(checkpoint_dir: str | os.PathLike) -> TextIO:
+    """Make the folder for checkpoints, try it, and keep other runs out of it until the result is closed.
+
+    Raises UserError where that fails: now rather than at the first save.
+    """
+    folder = Path(checkpoint_dir)
+    probe = folder / f".writable.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a+")
+        if lock(file):
+            for aside in folder.glob("*.t7.pt.part.*"):  # of a run that was killed while it saved
+                aside.unlink()
+        file.truncate(0)
+        print(os.getpid(), file=file, flush=True)
+        probe.touch()
+        probe.unlink()
+    except BlockingIOError:
+        file.seek(0)
+        raise UserError(
+            f"another run, process {file.read().strip()}, writes its checkpoints to {folder}: "
+            "wait for its end or name another -checkpoint_dir"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"cannot write checkpoints to {folder}: {error.strerror}; name another -checkpoint_dir"
+        ) from error
+    return file

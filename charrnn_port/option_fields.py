@@ -1,0 +1,124 @@
+"""What an option is: a field of a dataclass that carries its help, its bounds and what it does; values are checked.
+
+    @dataclass(frozen=True)
+    class SampleOptions(Options):
+        model: str = argument("MODEL", "a checkpoint")
+        length: int = option(2000, "number of characters to sample", "sampling", "More takes longer.", minimum=0)
+
+    SampleOptions("cv/best.t7.pt", length="1e3").length == 1000     # OptionError for a value that won't do
+"""
+
+
+import math
+import os
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from typing import Any, TypeVar
+
+from util.errors import UserError
+
+AnyOptions = TypeVar("AnyOptions", bound="Options")
+
+
+class OptionError(UserError):
+    """An option has a value that it cannot have; the message names both."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an option's field does not say: `minimum` and `maximum` may be reached, `above` and `below` may not."""
+
+    help: str  # as -help has it; where the original has the option, in its words
+    consequence: str = ""  # one sentence for docs/options.md: what happens if you change it
+    group: str = ""
+    identity: bool = False  # part of a run's identity: another value changes its numbers, so -resume refuses it
+    choices: tuple[str, ...] = ()
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    above: float = -math.inf
+    below: float = math.inf
+    metavar: str = ""  # of an argument without a name, such as MODEL; "" for options
+
+    def check(self, kind: type, value: Any) -> Any:
+        """The value as this type, from text where it is text. Raises ValueError, which says what is wrong with it."""
+        if kind is bool:
+            if not isinstance(value, bool):
+                raise ValueError(f"{value!r} is neither true nor false")
+            return value
+        if kind is str:
+            if not isinstance(value, str | os.PathLike):
+                raise ValueError(f"{value!r} is no text")
+            text = os.fspath(value)
+            if self.choices and text not in self.choices:
+                raise ValueError(f"{text!r} is not one of {', '.join(self.choices)}")
+            return text
+        number = lua_number(value)
+        if not math.isfinite(number) or (kind is int and not float(number).is_integer()):
+            raise ValueError(f"{value} is not {'a whole' if kind is int else 'a finite'} number")
+        if not (self.minimum <= number <= self.maximum and self.above < number < self.below):
+            raise ValueError(f"{value} is out of range: it must be {self.range()}")
+        return kind(number)
+
+    def range(self) -> str:
+        """The bounds in words."""
+        bounds = {"at least": self.minimum, "at most": self.maximum, "above": self.above, "below": self.below}
+        return " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound))
+
+
+def option(default: Any, help: str, group: str, consequence: str, **rest: Any) -> Any:
+    """A field for an option: its type is its default's."""
+    return field(default=default, metadata={"description": Description(help, consequence, group, **rest)})
+
+
+def argument(metavar: str, help: str) -> Any:
+    """A field for something that must be given and has no name on the command line."""
+    return field(metadata={"description": Description(help, metavar=metavar)})
+
+
+def described(options_class: "type[Options]") -> list[tuple[Field, Description]]:
+    """The fields of a class of options in their order, each with its description."""
+    return [(each, each.metadata["description"]) for each in fields(options_class)]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all programs' options have in common: each value is checked when an object is made."""
+
+    def __post_init__(self) -> None:
+        for each, description in described(type(self)):
+            kind = str if each.default is MISSING else type(each.default)
+            try:
+                value = description.check(kind, getattr(self, each.name))
+            except ValueError as error:
+                raise OptionError(f"{description.metavar or '-' + each.name}: {error}") from None
+            object.__setattr__(self, each.name, value)
+
+    @classmethod
+    def saved(cls: type[AnyOptions], values: dict[str, str | int | float], where: str) -> AnyOptions:
+        """Options that were kept in a file, checked like those typed; those that it lacks have their defaults.
+
+        Raises UserError, naming the file (`where`), for a value that won't do or an option that there is not.
+        """
+        unknown = sorted(set(values) - {each.name for each in fields(cls)})
+        if unknown:
+            raise UserError(f"{where} has an option -{unknown[0]}, which this version does not know")
+        try:
+            return cls(**values)
+        except OptionError as error:
+            raise UserError(f"{where} has options that cannot be: {error}") from error
+
+    def values(self) -> dict[str, Any]:
+        """All of them by name."""
+        return asdict(self)
+
+
+def lua_number(value: Any) -> float:
+    """A number, or the text of one as Lua reads it: 1000, 1e3, 1000.0 and 0x3e8 are the same; 1_000 is none."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        if "_" in text:
+            raise ValueError
+        return int(text, 16) if text.lower().lstrip("+-").startswith("0x") else float(text)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a number") from None

@@ -1,0 +1,267 @@
+"""Every option once: its name, type and default, its bounds, its group in the help, and what it does.
+
+    options = TrainOptions(rnn_size=64)             # from Python; OptionError for a value that won't do
+    options = TrainOptions(**{"rnn_size": "64"})    # from a command line or a file: text is read as Lua reads it
+
+From these classes come the command line and -help (command_line.py), docs/options.md (a test holds it equal), the
+check of what may be given beside -resume, and the check of options that were read from a checkpoint. An option is a
+few lines: default and help, group, consequence, bounds. Nothing here needs torch, so that help comes at once.
+"""
+
+from dataclasses import dataclass
+
+from charrnn_port.option_fields import Options, argument, option
+
+CELLS = ("lstm", "gru", "rnn")
+WAYS = ("plain", "script", "fused", "compiled")  # to run a cell, see model/__init__.py
+DTYPES = ("float64", "float32")
+# fmt: off
+
+
+@dataclass(frozen=True)
+class TrainOptions(Options):
+    """Those of train.py: the original's in its order, then ours."""
+
+    data_dir: str = option(
+        "data/tinyshakespeare",
+        "data directory. Should contain the file input.txt with input data",
+        "data",
+        "Its input.txt is the text to learn. A cache, data.h5, appears beside it, or in your cache folder where that "
+        "cannot be written.",
+        identity=True,
+    )
+    rnn_size: int = option(
+        128, "size of the cell's internal state", "model params",
+        "More remembers more and overfits sooner; larger for texts of several MB. Time grows with its square.",
+        identity=True, minimum=1,
+    )
+    num_layers: int = option(
+        2, "number of layers of cells", "model params",
+        "2 or 3 are best; time grows in proportion.",
+        identity=True, minimum=1,
+    )
+    model: str = option(
+        "lstm", "which cell", "model params",
+        "lstm learns best, gru takes three quarters of its time, rnn forgets within some ten characters.",
+        identity=True, choices=CELLS,
+    )
+    learning_rate: float = option(
+        2e-3, "learning rate", "optimization",
+        "Halve it where the loss explodes or jumps about.",
+        identity=True, minimum=0,
+    )
+    learning_rate_decay: float = option(
+        0.97, "factor on the learning rate after an epoch", "optimization",
+        "Smaller ends the learning earlier; 1 never lowers the rate.",
+        identity=True, minimum=0,
+    )
+    learning_rate_decay_after: float = option(
+        10.0, "in number of epochs, when to start decaying the learning rate", "optimization",
+        "Lower it together with -max_epochs.",
+        identity=True,
+    )
+    decay_rate: float = option(
+        0.95, "decay rate for rmsprop", "optimization",
+        "How long RMSprop remembers the size of gradients: 0.95 is about 20 iterations.",
+        identity=True, minimum=0, below=1,
+    )
+    dropout: float = option(
+        0.0, "dropout after each hidden layer, 0 = none; try 0.5 if it overfits", "optimization",
+        "Try 0.5 where the validation loss is far above the training loss; learning takes longer.",
+        identity=True, minimum=0, below=1,
+    )
+    seq_length: int = option(
+        50, "number of timesteps to unroll for", "optimization",
+        "How far back gradients reach, in characters; memory and the time of an iteration grow in proportion.",
+        identity=True, minimum=1,
+    )
+    batch_size: int = option(
+        50, "number of sequences to train on in parallel", "optimization",
+        "Rows of text trained on side by side: more make an epoch faster and have fewer updates in it.",
+        identity=True, minimum=1,
+    )
+    max_epochs: float = option(
+        50.0, "number of full passes through the training data, may be a fraction", "optimization",
+        "When to stop; it may be raised with -resume.",
+        above=0,
+    )
+    grad_clip: float = option(
+        5.0, "clip gradients at this value", "optimization",
+        "Every element of the gradient is clipped to ± this; lower it where the loss explodes.",
+        identity=True, above=0,
+    )
+    train_frac: float = option(
+        0.95, "fraction of data that goes into train set", "optimization",
+        "What is trained on, from the beginning of the text.",
+        identity=True, minimum=0, maximum=1,
+    )
+    val_frac: float = option(
+        0.05, "fraction that goes into validation set; the rest is test", "optimization",
+        "What the validation loss is measured on; what both fractions leave over is for testing.",
+        identity=True, minimum=0, maximum=1,
+    )
+    init_from: str = option(
+        "", "initialize network parameters from checkpoint at this path", "optimization",
+        "Starts a new run from a checkpoint's parameters, with that network's sizes; the vocabulary must be the same.",
+        identity=True,
+    )
+    seed: int = option(
+        123, "random number generator's seed", "bookkeeping",
+        "Another one makes another run of the same kind.",
+        identity=True,
+    )
+    print_every: int = option(
+        1, "how many steps/minibatches between printing out the loss", "bookkeeping",
+        "More makes a shorter log.",
+        minimum=1,
+    )
+    eval_val_every: int = option(
+        1000, "every how many iterations to evaluate on validation data and save", "bookkeeping",
+        "Less saves more often. It changes the run, since an evaluation leaves its state behind (see docs/quirks.md).",
+        identity=True, minimum=1,
+    )
+    checkpoint_dir: str = option(
+        "cv", "output directory where checkpoints get written", "bookkeeping",
+        "It is one run's at a time.",
+    )
+    savefile: str = option(
+        "lstm", "part of the checkpoints' file names, which are inside checkpoint_dir", "bookkeeping",
+        "Tells runs in one folder apart.",
+    )
+    keep_last: int = option(
+        0, "how many of this run's newest checkpoints to keep, beside the best; 0 = all", "bookkeeping",
+        "Older ones are deleted, but never the one with the lowest validation loss.",
+        minimum=0,
+    )
+    accurate_gpu_timing: int = option(
+        0, "1 = wait for the GPU before reading the clock; slower, but exact times", "bookkeeping",
+        "Only the time/batch that is printed becomes another.",
+    )
+    gpuid: int = option(
+        0, "which GPU to use, CUDA or else MPS. -1 = use CPU", "GPU/CPU",
+        "Without a GPU the CPU is used, and told so; -1 takes it at once.",
+    )
+    opencl: int = option(
+        0, "accepted for the original's sake: PyTorch has no OpenCL, 1 = use CPU", "GPU/CPU",
+        "1 is another way to ask for the CPU.",
+        identity=True,
+    )
+    dtype: str = option(
+        "auto", "auto = as the original: float64 on CPU, float32 on GPU", "not in the original",
+        "float32 takes half the time of float64 and rounds at the seventh digit.",
+        identity=True, choices=("auto", *DTYPES),
+    )
+    state_carry: str = option(
+        "alias", "alias = the original's, see docs/quirks.md; copy = a real copy", "not in the original",
+        "copy carries a real copy of the state from batch to batch: cleaner, and other numbers than the original's.",
+        identity=True, choices=("alias", "copy"),
+    )
+    tf32: int = option(
+        0, "1 = let a GPU's products round to TF32, 3 digits: faster at large sizes, not the same numbers",
+        "not in the original",
+        "On an NVIDIA GPU products become faster where they are large, and less exact.",
+        identity=True,
+    )
+    resume: str = option(
+        "", "go on with the run of this checkpoint, or of the latest in checkpoint_dir: -resume latest",
+        "not in the original",
+        "The options are those of its run, and the lines those it would have printed had it never stopped; options "
+        "that are part of a run's identity cannot be changed.",
+    )
+    cell: str = option(
+        "auto", "how to run the cells; the same numbers. auto = the fastest", "not in the original",
+        "plain: one step in PyTorch under autograd, for reading; script: the same step in TorchScript; fused: whole "
+        "sequences with a hand-written backward pass, twice as fast; compiled: that with its time steps in C, about "
+        "three times as fast as plain, on a CPU with a C compiler (cc, or what CC names). auto: compiled where it can "
+        "be had, else fused.",
+        identity=True, choices=("auto", *WAYS),
+    )
+
+
+@dataclass(frozen=True)
+class SampleOptions(Options):
+    """Those of sample.py: the original's."""
+
+    model: str = argument("MODEL", "a checkpoint, of train.py or of the Lua original")
+    seed: int = option(
+        123, "random number generator's seed", "sampling",
+        "Another one draws another text.",
+    )
+    sample: int = option(
+        1, "0 to use max at each timestep, 1 to sample at each timestep", "sampling",
+        "0 takes the likeliest character each time, and soon goes round in circles.",
+    )
+    primetext: str = option(
+        "", "used as a prompt to seed the state of the network before we sample", "sampling",
+        "The text begins with it and goes on in its manner.",
+    )
+    length: int = option(
+        2000, "number of characters to sample", "sampling",
+        "Counts what comes after the prime text.",
+        minimum=0,
+    )
+    temperature: float = option(
+        1.0, "lower is likelier, duller text, higher is more varied", "sampling",
+        "0.5 is safe and repeats itself, 1 is as the network believes, above 1 come more mistakes.",
+        above=0,
+    )
+    verbose: int = option(
+        1, "set to 0 to ONLY print the sampled text, no diagnostics", "sampling",
+        "0 is for pipes and files.",
+    )
+    gpuid: int = option(
+        0, "which GPU to use, CUDA or else MPS. -1 = use CPU", "GPU/CPU",
+        "On a GPU sampling is in single precision; a CPU is as fast at small sizes.",
+    )
+    opencl: int = option(
+        0, "accepted for the original's sake: PyTorch has no OpenCL, 1 = use CPU", "GPU/CPU",
+        "1 is another way to ask for the CPU.",
+    )
+
+
+@dataclass(frozen=True)
+class InspectOptions(Options):
+    """Those of `charrnn inspect`."""
+
+    file: str = argument("FILE", "a checkpoint, of train.py or of the Lua original")
+    json: bool = option(
+        False, "print all of it as JSON, for programs", "result",
+        "One object on stdout instead of a table.",
+    )
+
+
+@dataclass(frozen=True)
+class ConvertOptions(Options):
+    """Those of `charrnn convert`."""
+
+    source: str = argument("IN", "the checkpoint to read, of train.py or of the Lua original")
+    target: str = argument("OUT", "the file to write: it ends in .t7 for the Lua original, in .t7.pt for this port")
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions(Options):
+    """Those of `charrnn benchmark`."""
+
+    sizes: str = option(
+        "128x2,256x2,512x3", "networks, as rnn_size x num_layers; largest ones also at batch 100", "what to time",
+        "Fewer or smaller ones take less time to measure.",
+    )
+    repeats: int = option(
+        10, "timed iterations of each kind", "what to time",
+        "More make the medians steadier.",
+        minimum=3,
+    )
+    device: str = option(
+        "cpu", "cpu, cuda or mps", "where",
+        "Which one is timed.",
+        choices=("cpu", "cuda", "mps"),
+    )
+    threads: int = option(
+        0, "CPU threads, 0 = as PyTorch chooses", "where",
+        "1 shows what one core does.",
+        minimum=0,
+    )
+    json: str = option(
+        "", "write all figures to this file too", "result",
+        "Each single time is in it, in seconds.",
+    )

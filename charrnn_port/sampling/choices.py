@@ -1,0 +1,28 @@
+"""How the next character is chosen: a choice is a function from scores to an id.
+
+Scores `[vocab_size]` are the log-probabilities of each character, float64 or float32, up to a constant.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from charrnn_port.torch7.random import Generator
+
+Choice = Callable[[np.ndarray], int]
+
+
+def drawn(random: Generator, temperature: float = 1.0) -> Choice:
+    """Draw from the probabilities ** (1 / temperature), with Torch7's arithmetic (sample.lua and torch.multinomial)."""
+
+    def draw(scores: np.ndarray) -> int:
+        probabilities = np.exp(scores / temperature)
+        probabilities /= probabilities.cumsum()[-1]  # Torch7 sums from the left
+        return random.multinomial(probabilities.astype(np.float32))
+
+    return draw
+
+
+def likeliest(scores: np.ndarray) -> int:
+    """The likeliest character; of several the first."""
+    return int(scores.argmax())

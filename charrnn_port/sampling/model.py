@@ -1,0 +1,84 @@
+"""A trained network that never changes, one time step at a time."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.device import choose_dtype
+from model.fused import FusedCharRNN
+from util.vocabulary import Vocabulary
+
+Array = Any  # of NumPy on a CPU, where vectors this short take half as long as in PyTorch; else a tensor
+State = tuple[Array, ...]  # a vector [H] for each layer and name in the cell's STATE, in that order
+
+
+class Model:
+    """The weights of a network, converted once. Nothing writes to them again, so threads may share a model."""
+
+    def __init__(self, network: FusedCharRNN, vocab: Vocabulary, in_numpy: bool | None = None) -> None:
+        """From a network's parameters as they are now: later changes of the network do not reach the model.
+
+        `in_numpy` says how to compute, by default in NumPy on a CPU and in PyTorch elsewhere.
+        """
+        self.vocab = vocab
+        self.device = network.params.device
+        self.cell = network.cell
+        self._in_numpy = self.device.type == "cpu" if in_numpy is None else in_numpy
+        self._functions = (numpy_sigmoid, np.tanh) if self._in_numpy else (torch.sigmoid, torch.tanh)
+        first, *_ = layers = network.weights()
+        # The first layer's pre-activations for each character, without h2h(h): [V, n].
+        self.first = self._array(first.rows + first.i2h_bias + first.h2h_bias)
+        self._layers = [
+            [self._array(tensor) for tensor in (each.i2h, each.i2h_bias + each.h2h_bias, each.h2h)] for each in layers
+        ]
+        self._decoder = [self._array(network.decoder[name]) for name in ("weight", "bias")]
+        self._zero = tuple(self._array(tensor[0]) for tensor in network.zero_state(1))
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> "Model":
+        """The model in a checkpoint: in double precision on a CPU, in single on a GPU, as the original computes."""
+        device = torch.device(device)
+        return cls(checkpoint.build("fused", choose_dtype("auto", device), device), checkpoint.vocab)
+
+    def _array(self, tensor: torch.Tensor) -> Array:
+        copy = tensor.detach().clone()
+        if not self._in_numpy:
+            return copy
+        array = copy.numpy()
+        array.flags.writeable = False
+        return array
+
+    def zero_state(self) -> State:
+        """The state before a text."""
+        return self._zero
+
+    def step(self, first: Array, state: State) -> tuple[Array, State]:
+        """One character: scores `[V]` of what follows it, and the state after it; `state` is left as it is.
+
+        The character is given as its row of `first`, `[n]`. Scores are log-probabilities up to a constant: the
+        largest is 0.
+        """
+        pre_activations, output = first, None
+        width = len(self.cell.STATE)
+        after: list[Array] = []
+        for index, (i2h_weight, bias, h2h_weight) in enumerate(self._layers):
+            if index > 0:
+                pre_activations = bias + i2h_weight @ output
+            before = state[index * width : (index + 1) * width]
+            after += self.cell.advance(pre_activations, *before, h2h_weight, *self._functions)
+            output = after[-1]
+        weight, bias = self._decoder
+        scores = bias + weight @ output
+        scores -= scores.max()
+        return scores, tuple(after)
+
+
+def numpy_sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), without its overflow."""
+    result = 0.5 * x
+    np.tanh(result, out=result)
+    result *= 0.5
+    result += 0.5
+    return result

@@ -1,0 +1,104 @@
+"""One text in progress: the stream of characters that sample.lua prints."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.device import record
+from charrnn_port.options import SampleOptions
+from charrnn_port.sampling.choices import Choice, drawn, likeliest
+from charrnn_port.sampling.model import Model
+from charrnn_port.torch7.random import Generator
+
+
+def sample_bytes(
+    checkpoint: Checkpoint,
+    length: int = 2000,
+    *,
+    primetext: bytes = b"",
+    temperature: float = 1.0,
+    argmax: bool = False,
+    seed: int = 123,
+    device: torch.device | str = "cpu",
+) -> Iterator[bytes]:
+    """The bytes that sample.py prints for a checkpoint, character by character: `primetext`, then `length` more.
+
+    Computed in double precision on a CPU and in single on a GPU. Raises UserError for a length or temperature that
+    sample.py would refuse, and for a character in `primetext` that the training text never has.
+    """
+    SampleOptions(model="", length=length, temperature=temperature, seed=seed)
+    prime = checkpoint.vocab.encode(primetext, "-primetext")
+    choose = likeliest if argmax else drawn(Generator(seed), temperature)
+    session = Session(Model.of(checkpoint, device))
+    return (checkpoint.vocab.decode([id_]) for id_ in session.sample(length, choose, prime))
+
+
+class Session:
+    """A model with the state of one text. Sessions on one model do not disturb each other, whatever their threads."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._step = (GraphedStep if model.device.type == "cuda" else Step)(model)
+        # Before the first character all are equally likely. Torch7 fills in probabilities here where log-probabilities
+        # belong; all equal, they come to the same.
+        self.scores = np.full(len(model.vocab), 1 / len(model.vocab))
+
+    def feed(self, ids: Iterable[int]) -> None:
+        """Go on by these characters. `scores` `[V]` are then of what follows: log-probabilities up to a constant."""
+        for id_ in ids:
+            self.scores = self._step(id_)
+
+    def log_probs(self) -> np.ndarray:
+        """Log-probabilities `[V]` of each character to come next."""
+        shifted = self.scores - self.scores.max()
+        return shifted - np.log(np.exp(shifted).sum())
+
+    def sample(self, length: int, choose: Choice, prime: Iterable[int] = ()) -> Iterator[int]:
+        """Ids, one by one: those of `prime`, then `length` more that `choose` takes, each fed before the next."""
+        for id_ in prime:
+            yield id_
+            self.feed([id_])
+        for _ in range(length):
+            id_ = choose(self.scores)
+            yield id_
+            self.feed([id_])
+
+
+class Step:
+    """Feeds a model one character after the other, and keeps the state between them."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.state = model.zero_state()
+
+    def __call__(self, id_: int) -> np.ndarray:
+        """Scores `[V]` of what follows this character."""
+        scores, self.state = self.model.step(self.model.first[id_], self.state)
+        return scores if isinstance(scores, np.ndarray) else scores.cpu().numpy()
+
+
+class GraphedStep:
+    """The same on a CUDA device, with all that a character takes in one graph."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.state = tuple(tensor.clone() for tensor in model.zero_state())
+        self._id = torch.zeros(1, dtype=torch.int64, device=model.device)
+        self._run, self._calls = self._advance, 0
+
+    def __call__(self, id_: int) -> np.ndarray:
+        """Scores `[V]` of what follows this character."""
+        self._id.fill_(id_)
+        self._calls += 1
+        if self._calls == 2:  # once as it is, so that libraries load what they need
+            self._run = record(self._advance, self._id.device)
+        self._run()
+        return self._scores.cpu().numpy()
+
+    def _advance(self) -> None:
+        first = self.model.first.index_select(0, self._id)[0]
+        self._scores, after = self.model.step(first, self.state)
+        for tensor, value in zip(self.state, after, strict=True):  # where the next replay looks for it
+            tensor.copy_(value)

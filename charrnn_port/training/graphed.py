@@ -1,0 +1,73 @@
+"""Training on a CUDA device with one graph for a whole iteration: recorded once, then launched by a single call.
+
+The text lies on the device, so that a batch is gathered there; all that comes from the host is where it begins (and
+dropout masks, since they are drawn as Torch7 draws them).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from charrnn_port.device import record
+from charrnn_port.options import TrainOptions
+from charrnn_port.torch7.random import Generator
+from charrnn_port.training.iteration import Training
+from charrnn_port.training.parallel import Alone, Together
+from model.char_rnn import CharRNN
+from model.fused import FusedCharRNN
+from util.minibatch_loader import CHUNK, MinibatchLoader
+
+
+def training_for(
+    options: TrainOptions,
+    network: CharRNN,
+    loader: MinibatchLoader,
+    random: Generator,
+    processes: Alone | None = None,
+) -> Training:
+    """The Training of a network: with graphs where one process trains fused cells on CUDA."""
+    alone = not isinstance(processes, Together)  # what several say to each other, even one of one, is in no graph
+    graphs = alone and network.params.device.type == "cuda" and isinstance(network, FusedCharRNN)
+    return (GraphedTraining if graphs else Training)(options, network, loader, random, processes)
+
+
+class GraphedTraining(Training):
+    """Training on one CUDA device with fused cells: the same numbers."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        device = self.network.params.device
+        self._text = torch.empty(len(self.loader.ids), dtype=torch.uint8, device=device)
+        for start in range(0, len(self._text), CHUNK):
+            ids = self.loader.ids[start : start + CHUNK].copy()
+            self.loader.require_known(ids)
+            self._text[start : start + CHUNK] = torch.from_numpy(ids)
+        self._places = torch.from_numpy(self.loader.places).to(device)
+        self._batch_start = torch.zeros((), dtype=torch.int64, device=device)
+        self._warm = False
+        self._given_masks = None
+        self._replay: Callable[[], None] | None = None
+        self._recorded_rate = 0.0
+
+    def _iterate(self) -> float:
+        if not self._warm:  # once as it is, after a resume too: buffers are made, libraries load what they need
+            self._warm = True
+            return super()._iterate()
+        self._batch_start.fill_(self.loader.next_start(1))
+        masks = self._masks()
+        if self._given_masks is None:
+            self._given_masks = masks
+        elif masks is not None:
+            self._given_masks.copy_(masks)
+        if self._replay is None or self._recorded_rate != self.optimizer.learning_rate:
+            self._replay = record(self._recorded_iteration, self.network.params.device)
+            self._recorded_rate = self.optimizer.learning_rate
+        self._replay()
+        self.network.params_changed()
+        return self._loss.item()
+
+    def _recorded_iteration(self) -> None:
+        ids = self._text[(self._places + self._batch_start) % len(self._text)].long()
+        self.network.params_changed()  # so that what is made from them is made anew in each replay
+        self._loss = self._update(ids[:-1], ids[1:], self._given_masks, self.alias_state)

@@ -1,0 +1,169 @@
+"""One iteration of train.lua, and its evaluation of a split."""
+
+import math
+from collections.abc import Generator as PythonGenerator
+
+import torch
+from torch import Tensor
+
+from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.options import TrainOptions
+from charrnn_port.torch7.random import Generator
+from charrnn_port.training import optimizers, schedules
+from charrnn_port.training.events import Evaluating
+from charrnn_port.training.parallel import Alone
+from model.char_rnn import CharRNN, carry
+from util.minibatch_loader import MinibatchLoader
+
+FORGET_BIAS = 1.0
+NOT_KEPT = {"resume"}  # says how a process began, and is not of the run
+
+
+class Training:
+    """A run between two iterations: network, data, optimiser, schedule, random stream, carried state, losses so far.
+
+    Of several `processes` each has its rows of the batches and of the state; all else is the same in all of them.
+    """
+
+    def __init__(
+        self,
+        options: TrainOptions,
+        network: CharRNN,
+        loader: MinibatchLoader,
+        random: Generator,
+        processes: Alone | None = None,
+    ) -> None:
+        self.options = options
+        self.network = network
+        self.loader = loader
+        self.random = random
+        self.optimizer = optimizers.create(options, network.params)
+        self.schedule = schedules.create(options, self.optimizer, loader.ntrain)
+        self.alias_state = options.state_carry == "alias"
+        self.processes = processes or Alone()
+        self._rows = self.processes.rows(loader.batch_size)
+        self.state = self._zero_state()
+        self.train_losses: list[float] = []  # nats per character, one an iteration
+        self.val_losses: dict[int, float] = {}  # by iteration
+        self._first = True
+
+    @property
+    def i(self) -> int:
+        """How many iterations are done."""
+        return len(self.train_losses)
+
+    def iteration(self) -> float:
+        """One batch: forward, backward, clip, update. Returns the loss before it, in nats per character."""
+        loss = self._iterate()
+        self.train_losses.append(loss)
+        return loss
+
+    def _iterate(self) -> float:
+        x, y = self._batch(1)
+        # The very first state is a buffer of its own; every later one is what the last step wrote into.
+        alias = self.alias_state and not self._first
+        loss = self._update(x, y, self._masks(), alias)
+        self._first = False
+        return loss.item()
+
+    def _update(self, x: Tensor, y: Tensor, masks: Tensor | None, alias: bool) -> Tensor:
+        loss = self.network.training_pass(x, y, self.state, masks, alias)
+        gradients = self.network.grad_params
+        self.processes.average(gradients, loss)
+        gradients.clamp_(-self.options.grad_clip, self.options.grad_clip)
+        self.optimizer.step(gradients)
+        return loss
+
+    def grad_param_norm(self) -> float:
+        """Norm of the clipped gradient over norm of the updated parameters, as the log line prints it."""
+        return (self.network.grad_params.norm() / self.network.params.norm()).item()
+
+    def evaluate(self, split_index: int) -> PythonGenerator[Evaluating, None, float]:
+        """The mean loss over a split from a zero state, without dropout, in nats per character.
+
+        A generator that tells how far it is and returns the loss: `loss = yield from training.evaluate(2)`.
+        With the original's aliased state, the next batch then goes on from this split's final state.
+        """
+        count = self.loader.split_sizes[split_index]
+        yield Evaluating(split_index, 0, count)
+        self.loader.reset_batch_pointer(split_index)
+        state = self._zero_state()
+        loss = torch.zeros((), dtype=torch.float64)
+        for number in range(1, count + 1):
+            x, y = self._batch(split_index)
+            loss += self.network.evaluation_pass(x, y, state).item()
+            yield Evaluating(split_index, number, count)
+        if self.alias_state:
+            carry(state, self.state)
+        self.processes.average(loss)
+        return loss.item() / count
+
+    def checkpoint(self) -> Checkpoint:
+        """Copies of all there is after the last iteration, to save or to go on from.
+
+        All processes must call it at once; it does not tell how many they are.
+        """
+        return Checkpoint(
+            opt={name: value for name, value in self.options.values().items() if name not in NOT_KEPT},
+            vocab=self.loader.vocab,
+            params=self.network.params.to("cpu", copy=True),
+            i=self.i,
+            epoch=self.i / self.loader.ntrain,
+            train_losses=self.train_losses.copy(),
+            val_losses=self.val_losses.copy(),
+            val_loss=self.val_losses[max(self.val_losses)] if self.val_losses else math.nan,
+            progress={
+                "optimizer": self.optimizer.state(),
+                "schedule": self.schedule.state(),
+                "state": [self.processes.gather(tensor).to("cpu", copy=True) for tensor in self.state],
+                "random": self.random.state,
+            },
+        )
+
+    def go_on(self, saved: Checkpoint) -> None:
+        """Stand where the run stood that this checkpoint is of; the network has its parameters already."""
+        progress = saved.progress
+        self.optimizer.load_state(progress["optimizer"])
+        self.schedule.load_state(progress["schedule"])
+        carry([tensor[self._rows] for tensor in progress["state"]], self.state)
+        self.random.state = progress["random"]
+        self.loader.reset_batch_pointer(1, saved.i)
+        self.train_losses, self.val_losses = saved.train_losses.copy(), saved.val_losses.copy()
+        self._first = saved.i == 0
+
+    def _zero_state(self) -> list[Tensor]:
+        return self.network.zero_state(self._rows.stop - self._rows.start)
+
+    def _batch(self, split_index: int) -> tuple[Tensor, Tensor]:
+        x, y = self.loader.next_batch(split_index)
+        device = self.network.params.device
+        return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
+
+    def _masks(self) -> Tensor | None:
+        """Dropout masks `[seq_length, num_layers, rows, rnn_size]`: 0 or 1 / (1 - dropout).
+
+        Drawn for all rows of the batch, so that the random stream is the same in all processes.
+        """
+        if self.options.dropout == 0:
+            return None
+        keep = 1 - self.options.dropout
+        shape = (self.loader.seq_length, self.network.num_layers, self.loader.batch_size, self.network.rnn_size)
+        drawn = self.random.bernoulli(keep, shape)[:, :, self._rows]
+        return torch.from_numpy(drawn).to(self.network.params) / keep
+
+
+def initialize(network: CharRNN, random: Generator) -> None:
+    """Fill a new network's parameters as train.lua does, drawing from `random`.
+
+    The layers' constructors draw a value for each parameter first, which is then overwritten.
+    """
+    size = network.params.numel()
+    random.words(size)
+    network.params.copy_(torch.from_numpy(random.uniform(-0.08, 0.08, size)))
+
+
+@torch.no_grad()
+def open_forget_gates(network: CharRNN, layer: int) -> None:
+    """Set the forget gate's i2h bias of an lstm layer (from 0), so that it remembers at the start."""
+    gates = network.layers[layer]["i2h_bias"].chunk(4)  # in, forget, out, transform
+    gates[1].fill_(FORGET_BIAS)

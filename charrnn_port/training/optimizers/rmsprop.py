@@ -1,0 +1,36 @@
+"""RMSprop as in Torch's optim/rmsprop.lua."""
+
+import torch
+from torch import Tensor
+
+
+class RMSprop:
+    """Divides each gradient by a running root mean square of itself.
+
+    The same as `torch.optim.RMSprop(alpha=decay_rate, eps=1e-8)` on the flat vector `params` `[n]`.
+    """
+
+    EPSILON = 1e-8
+
+    def __init__(self, params: Tensor, learning_rate: float, decay_rate: float) -> None:
+        self.params = params
+        self.learning_rate = learning_rate
+        self.decay_rate = decay_rate
+        self.mean_square = torch.zeros_like(params)
+        self._denominator = torch.empty_like(params)
+
+    @torch.no_grad()
+    def step(self, gradients: Tensor) -> None:
+        """Update the parameters in place from `gradients` `[n]`."""
+        self.mean_square.mul_(self.decay_rate).addcmul_(gradients, gradients, value=1 - self.decay_rate)
+        torch.sqrt(self.mean_square, out=self._denominator).add_(self.EPSILON)
+        self.params.addcdiv_(gradients, self._denominator, value=-self.learning_rate)
+
+    def state(self) -> dict[str, float | Tensor]:
+        """Copies of what the next step depends on."""
+        return {"learning_rate": self.learning_rate, "mean_square": self.mean_square.to("cpu", copy=True)}
+
+    def load_state(self, state: dict[str, float | Tensor]) -> None:
+        """Go on from such a state. Raises KeyError where a part of it is missing."""
+        self.mean_square.copy_(state["mean_square"])
+        self.learning_rate = state["learning_rate"]

@@ -1,0 +1,116 @@
+"""Before the first iteration: text, network, optimiser and random stream, as train.lua makes them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from charrnn_port import texts
+from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
+from charrnn_port.device import choose_device, choose_dtype
+from charrnn_port.option_fields import described
+from charrnn_port.options import TrainOptions
+from charrnn_port.torch7.random import Generator
+from charrnn_port.training.graphed import training_for
+from charrnn_port.training.iteration import Training, initialize, open_forget_gates
+from charrnn_port.training.parallel import Alone
+from model import NETWORKS, fastest
+from util.errors import UserError
+from util.minibatch_loader import MinibatchLoader
+
+Echo = Callable[[str], None]
+
+
+def resumed(options: TrainOptions, given: frozenset[str]) -> tuple[TrainOptions, Checkpoint]:
+    """The checkpoint that -resume names, and the options of its run with what may be changed of them.
+
+    `given` are the names of the options that the user gave. Raises UserError where there is nothing to go on from,
+    and for an option that would change the run's numbers.
+    """
+    if options.resume == "latest":
+        saved = folder.load_latest(options.checkpoint_dir)
+    else:
+        saved = load_checkpoint(options.resume)
+    if not saved.progress:
+        raise UserError(f"{options.resume} is of the Lua original, which kept too little to go on: use -init_from")
+    of_run = TrainOptions.saved(saved.opt, f"-resume {options.resume}")
+    for each, about in described(TrainOptions):
+        value, its_value = getattr(options, each.name), getattr(of_run, each.name)
+        if each.name in given and about.identity and value != its_value:
+            raise UserError(
+                f"-{each.name} {value} would change the run, which has {its_value}: leave it out, "
+                "or start another run with -init_from"
+            )
+    return replace(of_run, **{name: getattr(options, name) for name in given}), saved
+
+
+def prepare(
+    options: TrainOptions,
+    given: frozenset[str] = frozenset(),
+    saved: Checkpoint | None = None,
+    processes: Alone | None = None,
+    echo: Echo = lambda line: None,
+) -> Training:
+    """A run before its first iteration, or where the one stopped that `saved` is of; `echo` gets the original's lines.
+
+    Raises UserError for what can't be trained with: no text, too short a one, another vocabulary, no such GPU.
+    """
+    if options.train_frac + options.val_frac > 1 + 1e-12:
+        raise UserError(
+            f"-train_frac {options.train_frac:g} and -val_frac {options.val_frac:g} add up to more than 1: "
+            "lower one of them"
+        )
+    processes = processes or Alone()
+    random = Generator(options.seed)
+    rows = processes.rows(options.batch_size)
+    device = processes.device(choose_device(options.gpuid, options.opencl == 1, echo))
+    dtype = choose_dtype(options.dtype, device)
+    torch.backends.cuda.matmul.allow_tf32 = options.tf32 == 1
+
+    data_dir = texts.provide(options.data_dir, "data_dir" in given, echo)
+    fractions = options.train_frac, options.val_frac
+    loader = MinibatchLoader(data_dir, options.batch_size, options.seq_length, *fractions, echo, rows)
+    require_batches(loader, options)
+    echo(f"vocab size: {loader.vocab_size}")
+
+    cell = fastest(dtype, device) if options.cell == "auto" else options.cell
+    if saved:
+        echo(f"going on after iteration {saved.i}")
+        saved.vocab.require_same(loader.vocab)
+        network = saved.build(cell, dtype, device)
+    elif options.init_from:
+        echo(f"loading a model from checkpoint {options.init_from}")
+        begin = load_checkpoint(options.init_from)
+        begin.vocab.require_same(loader.vocab)
+        options = replace(options, **{name: begin.opt[name] for name in ("rnn_size", "num_layers", "model", "dropout")})
+        echo(
+            f"overwriting rnn_size={options.rnn_size}, num_layers={options.num_layers}, model={options.model} "
+            "based on the checkpoint."
+        )
+        network = begin.build(cell, dtype, device)
+    else:
+        echo(f"creating an {options.model} with {options.num_layers} layers")
+        sizes = loader.vocab_size, options.rnn_size, options.num_layers
+        network = NETWORKS[cell](options.model, *sizes, dtype=dtype, device=device)
+        initialize(network, random)
+    if options.model == "lstm" and not saved:  # after -init_from too, as in the original
+        for layer in range(options.num_layers):
+            echo(f"setting forget gate biases to 1 in LSTM layer {layer + 1}")
+            open_forget_gates(network, layer)
+    echo(f"number of parameters in the model: {network.params.numel()}")
+
+    training = training_for(options, network, loader, random, processes)
+    if saved:
+        training.go_on(saved)
+    return training
+
+
+def require_batches(loader: MinibatchLoader, options: TrainOptions) -> None:
+    """Stop now where there is nothing to train on, or where an evaluation would come with nothing to evaluate."""
+    iterations = options.max_epochs * loader.ntrain
+    advice = f"the text makes {loader.nbatches} batches: lower -batch_size or -seq_length, or change the fractions"
+    if loader.ntrain == 0:
+        raise UserError(f"no batches in the train split; {advice}")
+    evaluates = iterations >= options.eval_val_every or iterations == int(iterations)
+    if loader.nval == 0 and evaluates:
+        raise UserError(f"no batches in the validation split, and an evaluation would come; {advice}")

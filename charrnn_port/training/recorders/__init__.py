@@ -1,0 +1,16 @@
+"""Who listens to a run. A recorder is a generator function: it takes the run's events and passes them on.
+
+    def count_characters(events):
+        for event in events:
+            yield event                      # to the next recorder, and in the end to the program
+            if isinstance(event, Iteration):
+                ...
+
+One file each; train.py puts them one behind the other. What comes first has done its work on an event's predecessor
+before the next event is asked for, so nothing is printed as saved that is not. A recorder may add events of its own.
+"""
+
+from charrnn_port.training.recorders.checkpoints import save_checkpoints
+from charrnn_port.training.recorders.console import print_lines
+
+__all__ = ["print_lines", "save_checkpoints"]

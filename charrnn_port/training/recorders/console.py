@@ -1,0 +1,57 @@
+"""Prints the original's lines (train.lua), to the character."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+from charrnn_port.options import TrainOptions
+from charrnn_port.torch7.strfmt import lua_format
+from charrnn_port.training.events import (
+    Evaluating,
+    Event,
+    Exploded,
+    Interrupted,
+    Iteration,
+    RateDecayed,
+    Saved,
+    Saving,
+    Started,
+)
+
+
+def print_lines(events: Iterable[Event], options: TrainOptions, echo: Callable[[str], None]) -> Iterator[Event]:
+    """Give `echo` a line for each event that has one."""
+    iterations, interrupted = 0, False
+    for event in events:
+        match event:
+            case Started():
+                iterations = int(event.iterations)
+                if event.i >= iterations and options.resume:
+                    echo(f"nothing left to do: all {iterations} iterations are done; raise -max_epochs to go on")
+            case RateDecayed():
+                echo(f"decayed learning rate by a factor {event.factor:.14g} to {event.learning_rate:.14g}")
+            case Evaluating(done=0):
+                echo(f"evaluating loss over split index {event.split_index}")
+            case Evaluating():
+                echo(f"{event.done}/{event.count}...")
+            case Saving():
+                echo(f"saving checkpoint to {event.path}")
+            case Iteration() if event.i % options.print_every == 0:
+                echo(
+                    f"{event.i}/{iterations} (epoch {lua_format(event.epoch, '.3f')}), "
+                    f"train_loss = {lua_format(event.train_loss, '.8f')}, "
+                    f"grad/param norm = {lua_format(event.grad_param_norm, '.4e')}, "
+                    f"time/batch = {event.seconds:.4f}s"
+                )
+            case Exploded() if math.isnan(event.train_loss):
+                echo(
+                    "loss is NaN.  This usually indicates a bug.  Please check the issues page for existing issues, "
+                    "or create a new issue, if none exist.  Ideally, please state: your operating system, "
+                    "32-bit/64-bit, your blas version, cpu/cuda/cl?"
+                )
+            case Exploded():
+                echo("loss is exploding, aborting.")
+            case Interrupted():
+                interrupted = True
+            case Saved() if interrupted:
+                echo(f"interrupted; to go on: python train.py -resume {event.path}")
+        yield event

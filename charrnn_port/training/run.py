@@ -1,0 +1,83 @@
+"""The loop of train.lua: iterate, decay, evaluate, until the iterations are done or something ends it.
+
+It yields what happens (events.py), prints nothing and knows no files.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from charrnn_port.device import synchronize
+from charrnn_port.options import TrainOptions
+from charrnn_port.training.events import (
+    Evaluated,
+    Event,
+    Exploded,
+    Finished,
+    Interrupted,
+    Iteration,
+    RateDecayed,
+    Started,
+)
+from charrnn_port.training.iteration import Training
+from charrnn_port.training.prepare import prepare, resumed
+
+SNAPSHOT_EVERY = 50  # iterations from one state held in memory, for when the loss explodes, to the next
+VALIDATION = 2  # the split's number
+
+
+def train(options: TrainOptions | None = None, **values: Any) -> Iterator[Event]:
+    """Train from Python, with train.py's options, defaults and digits; it prints nothing and writes no checkpoints.
+
+        for event in charrnn_port.train(data_dir="data/tinyshakespeare", rnn_size=64):
+            if isinstance(event, Iteration): print(event.i, event.train_loss)
+
+    Give a TrainOptions or its fields by name. To stop, leave the loop. For checkpoints, pass the events through
+    `recorders.save_checkpoints`, or save those that the events Evaluated bring.
+
+    Raises UserError for what train.py would refuse.
+    """
+    options = TrainOptions(**(options.values() if options else {}) | values)
+    given, saved = frozenset(values), None
+    if options.resume:
+        options, saved = resumed(options, given)
+    yield from run(prepare(options, given, saved))
+
+
+def run(training: Training, interrupted: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """Go on until the end. `interrupted` is asked after each iteration whether to stop there."""
+    options, ntrain = training.options, training.loader.ntrain
+    iterations = options.max_epochs * ntrain
+    yield Started(training.i, iterations, ntrain)
+    # A snapshot is known to be good once the next iteration, which starts from it, has shown a good loss.
+    snapshot = last_good = None
+    for i in range(training.i + 1, int(iterations) + 1):
+        if snapshot is None or i % SNAPSHOT_EVERY == 1:
+            snapshot = training.checkpoint()
+
+        epoch, learning_rate = i / ntrain, training.optimizer.learning_rate
+        start = time.perf_counter()
+        train_loss = training.iteration()
+        if options.accurate_gpu_timing == 1:
+            synchronize(training.network.params.device)
+        seconds = time.perf_counter() - start
+
+        if training.schedule.after_iteration(i):
+            rate = training.optimizer.learning_rate
+            yield RateDecayed(i, training.schedule.factor, rate)
+
+        if i % options.eval_val_every == 0 or i == iterations:
+            val_loss = training.val_losses[i] = yield from training.evaluate(VALIDATION)
+            yield Evaluated(i, epoch, val_loss, training.checkpoint())
+
+        yield Iteration(i, epoch, train_loss, training.grad_param_norm(), learning_rate, seconds)
+
+        if math.isnan(train_loss) or train_loss > training.train_losses[0] * 3:
+            yield Exploded(i, train_loss, last_good)
+            return
+        last_good = snapshot
+        if interrupted():
+            yield Interrupted(i, training.checkpoint())
+            return
+    yield Finished(training.i)

@@ -1,0 +1,174 @@
+"""A checkpoint folder is one run's at a time, keeps what it is told to keep, and may have any name."""
+
+import errno
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+
+import pytest
+import torch
+from conftest import ROOT, assert_one_line_error, run_sample, run_train
+from runs import EVERY, SMALL, TEXT, log_lines, saved
+
+from charrnn_port.checkpoints import folder
+from charrnn_port.options import TrainOptions
+from charrnn_port.training import Training
+from util import files
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Arguments of a run of 144 iterations that evaluates and saves seven times."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/input.txt").write_bytes(TEXT)
+    return [*SMALL, *EVERY, "-data_dir", tmp_path / "data", "-checkpoint_dir", tmp_path / "cv"]
+
+
+@pytest.fixture
+def other(start):
+    """Another process that trains into the folder for as long as the test lasts, and its process id."""
+    command = [sys.executable, ROOT / "train.py", *start, "-max_epochs", 1e6, "-savefile", "other"]
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+    while not process.stdout.readline().startswith("20/"):
+        pass
+    os.kill(process.pid, signal.SIGSTOP)  # so that it does not fill the disk
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_run_is_refused(start, other, tmp_path):
+    text = tmp_path / "data/input.txt"
+    text.write_bytes(TEXT * 2)  # would be preprocessed again
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert_one_line_error(run_train(*start), 1, str(other.pid), str(tmp_path / "cv"), "-checkpoint_dir")
+    assert_one_line_error(run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv"), 1, str(other.pid))
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_reading_is_not_refused(start, other, tmp_path):
+    path = saved(tmp_path / "cv")[20][0]
+    assert run_sample(path, "-length", 10).exit_code == 0
+    result = run_train(*start, "-init_from", path, "-checkpoint_dir", tmp_path / "mine", "-max_epochs", 0.1)
+    assert result.exit_code == 0
+
+
+def test_the_lock_dies_with_its_process(start, other, tmp_path):
+    other.kill()
+    other.wait()
+    assert run_train(*start).exit_code == 0
+
+
+@pytest.mark.parametrize("locks", ["no fcntl", "no locks there"])
+def test_systems_without_locks(start, monkeypatch, locks):
+    def flock(*arguments: object) -> None:
+        raise OSError("no locks available")
+
+    if locks == "no fcntl":
+        monkeypatch.setattr(files, "fcntl", None)
+    else:
+        monkeypatch.setattr(files.fcntl, "flock", flock)
+    assert run_train(*start, "-max_epochs", 0.1).exit_code == 0
+
+
+def test_what_a_killed_run_was_writing_is_no_checkpoint_and_goes(start, tmp_path):
+    run_train(*start, "-max_epochs", 0.6)  # to iteration 28
+    whole = saved(tmp_path / "cv")[20][0]
+    leftover = tmp_path / "cv/lm_lstm_epoch0.83_2.0.t7.pt.part.host.4321"
+    leftover.write_bytes(whole.read_bytes())
+    backup = tmp_path / "cv" / f"{whole.name}.1"
+    backup.write_bytes(b"not ours")
+    os.utime(leftover, (time.time() + 9, time.time() + 9))
+    assert folder.load_latest(tmp_path / "cv").i == 20
+    assert leftover.exists()
+    run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv")
+    assert not leftover.exists()
+    assert backup.exists()
+
+
+LOSSES = {20: 3.0, 40: 1.0, 60: math.nan, 80: 1.5, 100: 1.4, 120: 1.3, 140: 1.2, 144: 1.1}
+
+
+@pytest.fixture
+def evaluations(monkeypatch):
+    """Evaluations that give LOSSES, of which the best is neither the first nor the last."""
+    losses = iter(LOSSES.values())
+
+    def evaluate(*_: object) -> Generator[None, None, float]:
+        yield from ()
+        return next(losses)
+
+    monkeypatch.setattr(Training, "evaluate", evaluate)
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"), [(0, set(LOSSES)), (1, {40, 144}), (3, {40, 120, 140, 144}), (99, set(LOSSES))]
+)
+def test_keep_last_keeps_the_newest_and_the_best(start, evaluations, keep, kept, tmp_path):
+    assert run_train(*start, "-keep_last", keep).exit_code == 0
+    assert set(saved(tmp_path / "cv")) == kept
+
+
+def test_keep_last_after_resume_and_beside_other_runs(start, evaluations, tmp_path):
+    run_train(*start, "-max_epochs", 1.3)  # to iteration 62
+    first = saved(tmp_path / "cv")
+    others = [tmp_path / "cv" / name for name in ("lm_lstm_epoch0.42_9.0000.t7.pt", "lm_gru_epoch0.42_3.0000.t7.pt")]
+    for other in others:
+        other.write_bytes(first[20][0].read_bytes())
+    first[60][0].rename(tmp_path / "from.t7.pt")
+    first[60][0].mkdir()  # cannot be deleted as a file, and that is no matter
+    resumed = run_train("-resume", tmp_path / "from.t7.pt", "-max_epochs", 3, "-keep_last", 1)
+    assert resumed.exit_code == 0, resumed.output
+    for other in others:
+        other.unlink()
+    first[60][0].rmdir()
+    assert set(saved(tmp_path / "cv")) == {40, 144}
+
+
+def test_keep_last_deletes_nothing_before_the_next_is_saved(start, evaluations, monkeypatch, tmp_path):
+    save, calls = torch.save, []
+
+    def third_fails(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(*arguments)
+
+    monkeypatch.setattr(torch, "save", third_fails)
+    assert_one_line_error(run_train(*start, "-keep_last", 1), 1, "No space left", "untouched")
+    assert set(saved(tmp_path / "cv")) == {40}
+
+
+def test_keep_last_keeps_a_name_that_two_evaluations_share(tmp_path):
+    path = tmp_path / "lm_x_epoch0.00_2.0000.t7.pt"
+    path.touch()
+    options = TrainOptions(savefile="x", checkpoint_dir=tmp_path, keep_last=1)
+    folder.delete_older(options, {1: 2.00002, 2: 2.00001}, ntrain=1000)
+    assert path.exists()
+
+
+def names() -> list:
+    """Names of folders that are harder than `cv`."""
+    harder = ["with  two spaces", "Größe 文字 🙂"]
+    return [*harder, *([os.fsdecode(b"not \xff text")] if sys.platform == "linux" else [])]
+
+
+@pytest.mark.parametrize("name", names(), ids=ascii)
+def test_names_of_folders(start, name, tmp_path):
+    (tmp_path / "data").rename(tmp_path / f"data {name}")
+    (tmp_path / "target").mkdir()
+    (tmp_path / name).symlink_to(tmp_path / "target")
+    folders = ["-data_dir", tmp_path / f"data {name}", "-checkpoint_dir", tmp_path / name]
+    whole = run_train(*start, *folders)
+    assert whole.exit_code == 0, whole.output
+    for path, found in saved(tmp_path / name).values():
+        if found.i > 40:
+            path.unlink()
+    resumed = run_train("-resume", "latest", "-checkpoint_dir", tmp_path / name)
+    assert log_lines(resumed.stdout) == log_lines(whole.stdout)[40:]
+    assert run_sample(saved(tmp_path / "target")[144][0], "-length", 10).exit_code == 0
+    assert_one_line_error(run_sample(tmp_path / name / "none.t7.pt"), 1, "does not exist")

@@ -1,0 +1,115 @@
+"""`charrnn VERB` is all programs under one name: the same as train.py and sample.py, from any folder."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import REFERENCE, ROOT, assert_one_line_error, run_sample
+
+import charrnn_port
+from charrnn_port import __main__ as charrnn
+from charrnn_port.option_fields import described
+
+CHECKPOINT = REFERENCE / "lua_checkpoints/rnn.t7"
+STARTS = {
+    "charrnn": [sys.executable, "-P", "-m", "charrnn_port"] if sys.version_info >= (3, 11) else None,
+    "python -m charrnn_port": [sys.executable, "-m", "charrnn_port"],
+}
+STARTS = {name: words for name, words in STARTS.items() if words}
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A folder with modules that have the names of ours, and end any program that imports them."""
+    for name in ("train.py", "sample.py", "model/__init__.py", "util/__init__.py", "torch.py", "click.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('the wrong module')")
+    return tmp_path
+
+
+def run(start: list[str], *arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [*start, *(str(word) for word in arguments)]
+    return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize("flag", ["-help", "-h", "--help"])
+def test_help_lists_the_verbs(start, flag, elsewhere):
+    result = run(start, flag, cwd=elsewhere)
+    assert (result.returncode, result.stderr) == (0, "")
+    for verb in charrnn.verbs():
+        assert re.search(rf"^  {verb} +\w.*\w", result.stdout, re.M)
+    assert len(re.findall(r"^  \w", result.stdout, re.M)) == len(charrnn.verbs())
+
+
+@pytest.mark.parametrize("flag", ["-version", "--version"])
+def test_version(flag):
+    result = run(STARTS["python -m charrnn_port"], flag)
+    assert (result.returncode, result.stdout) == (0, f"charrnn_port {charrnn_port.__version__}\n")
+
+
+def test_version_is_told_in_the_changelog():
+    assert f"## {charrnn_port.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("arguments", [[], ["trian"], ["-x"]])
+def test_no_such_verb(arguments):
+    result = run(STARTS["python -m charrnn_port"], *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("Error: ")
+    assert "train, sample, inspect, convert, benchmark" in result.stderr
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+def test_sample_from_any_folder(start, elsewhere):
+    arguments = "-length 50 -gpuid -1 -seed 7".split()
+    result = run(start, "sample", CHECKPOINT, *arguments, cwd=elsewhere)
+    assert result.stderr == ""
+    assert result.stdout == run_sample(CHECKPOINT, *arguments).stdout
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # any import of it fails
+sys.modules["numpy"] = None
+from charrnn_port import __main__ as charrnn
+sys.argv = ["charrnn", *sys.argv[1:]]
+charrnn.main()
+"""
+
+
+@pytest.mark.parametrize("verb", ["", "train", "sample", "inspect", "convert", "benchmark"])
+def test_help_needs_no_torch(verb):
+    """Which takes seconds to import."""
+    result = run([sys.executable, "-c", WITHOUT_TORCH], *filter(None, [verb]), "-help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "Usage: charrnn" in result.stdout
+
+
+@pytest.mark.parametrize("verb", ["train", "sample", "inspect", "convert", "benchmark"])
+def test_help_has_a_line_for_everything(verb):
+    program = charrnn.verbs()[verb]
+    text = CliRunner().invoke(program, ["-help"]).stdout
+    for param in program.params:
+        name = re.escape(param.metavar if param.param_type_name == "argument" else param.opts[0])
+        assert re.search(rf"^  {name}\b.*\n?.*\w\w\w", text, re.M), name
+    assert re.search(r"Example: (python \w+\.py|charrnn) ", text)
+
+
+def test_every_option_says_what_it_does():
+    """In the docs: one or two whole sentences."""
+    for options_class in (charrnn.InspectOptions, charrnn.ConvertOptions, charrnn.BenchmarkOptions):
+        for each, about in described(options_class):
+            assert about.help, each.name
+            assert about.metavar or about.consequence.endswith("."), each.name
+
+
+def test_missing_arguments():
+    assert_one_line_error(CliRunner().invoke(charrnn.convert, ["one.t7"]), 2, "OUT")
+    assert_one_line_error(CliRunner().invoke(charrnn.inspect, []), 2, "FILE")

@@ -1,0 +1,99 @@
+"""Each option is described once; checks, help and docs/options.md are made from that."""
+
+import runpy
+from dataclasses import FrozenInstanceError
+
+import pytest
+from conftest import ROOT
+
+from charrnn_port import options
+from charrnn_port.device import DTYPES
+from charrnn_port.option_fields import OptionError, described, lua_number
+from charrnn_port.options import TrainOptions
+from model import NETWORKS
+from model.char_rnn import CELLS
+from util.errors import UserError
+
+
+def test_the_docs_are_what_the_options_say(capsys):
+    runpy.run_path(ROOT / "docs/options.py", run_name="__main__")
+    assert capsys.readouterr().out == (ROOT / "docs/options.md").read_text()
+
+
+def test_choices_are_what_there_is():
+    """options.py names them itself, since it does without torch."""
+    assert tuple(CELLS) == options.CELLS
+    assert tuple(NETWORKS) == options.WAYS
+    assert tuple(DTYPES) == options.DTYPES
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1000", 1000), ("1e3", 1000), ("1000.0", 1000), (" 7 ", 7), ("0x10", 16), ("-0X1f", -31), (5, 5), (0.5, 0.5)],
+)
+def test_numbers_as_lua_reads_them(text, number):
+    assert lua_number(text) == number
+
+
+@pytest.mark.parametrize("text", ["1_0", "0x", "0b11", "ten", "", "1 0", None, True, [1]])
+def test_what_is_no_number_to_lua(text):
+    with pytest.raises(ValueError, match="is not a number"):
+        lua_number(text)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"rnn_size": 0}, "-rnn_size: 0 is out of range: it must be at least 1"),
+        ({"rnn_size": 1.5}, "-rnn_size: 1.5 is not a whole number"),
+        ({"dropout": 1}, "-dropout: 1 is out of range: it must be at least 0 and below 1"),
+        ({"dropout": -0.1}, "-dropout: -0.1 is out of range"),
+        ({"train_frac": 1.01}, "-train_frac: 1.01 is out of range: it must be at least 0 and at most 1"),
+        ({"grad_clip": 0}, "-grad_clip: 0 is out of range: it must be above 0"),
+        ({"learning_rate": float("nan")}, "-learning_rate: nan is not a finite number"),
+        ({"learning_rate": "inf"}, "-learning_rate: inf is not a finite number"),
+        ({"model": "gnu"}, "-model: 'gnu' is not one of lstm, gru, rnn"),
+        ({"data_dir": 3}, "-data_dir: 3 is no text"),
+    ],
+)
+def test_a_wrong_value_is_named(values, words):
+    with pytest.raises(OptionError) as error:
+        TrainOptions(**values)
+    assert str(error.value).startswith(words)
+
+
+def test_bounds_may_be_reached_or_not():
+    TrainOptions(rnn_size=1, dropout=0, train_frac=1, val_frac=0, learning_rate=0)
+
+
+def test_values_have_the_defaults_type(tmp_path):
+    made = TrainOptions(rnn_size=64.0, dropout=0, learning_rate="1e-3", data_dir=tmp_path)
+    assert (made.rnn_size, type(made.rnn_size)) == (64, int)
+    assert (made.dropout, type(made.dropout)) == (0.0, float)
+    assert made.learning_rate == 1e-3
+    assert made.data_dir == str(tmp_path)
+
+
+def test_options_do_not_change():
+    with pytest.raises(FrozenInstanceError):
+        TrainOptions().rnn_size = 3
+
+
+def test_options_from_a_file():
+    """What it lacks has its default; what is unknown or out of range is named with the file."""
+    assert TrainOptions.saved({"rnn_size": 3}, "x.pt") == TrainOptions(rnn_size=3)
+    with pytest.raises(UserError, match=r"x\.pt has an option -colour"):
+        TrainOptions.saved({"colour": "red"}, "x.pt")
+    with pytest.raises(UserError, match=r"x\.pt has options that cannot be: -rnn_size: 0") as error:
+        TrainOptions.saved({"rnn_size": 0}, "x.pt")
+    assert not isinstance(error.value, OptionError)  # nobody typed it
+
+
+# What -resume refuses, and what it lets be changed.
+CHANGEABLE = "max_epochs print_every checkpoint_dir savefile keep_last accurate_gpu_timing gpuid resume".split()
+
+
+def test_what_belongs_to_a_run():
+    assert [each.name for each, about in described(TrainOptions) if not about.identity] == sorted(
+        CHANGEABLE, key=[each.name for each, _ in described(TrainOptions)].index
+    )

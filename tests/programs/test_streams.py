@@ -1,0 +1,74 @@
+"""The programs work whoever reads what they print, or nobody: `| head`, no terminal, closed streams."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, run_train
+from runs import EVERY, SMALL, TEXT, log_lines, saved
+
+import charrnn_port
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Arguments of a run of 144 iterations that evaluates and saves seven times."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/input.txt").write_bytes(TEXT)
+    return [*SMALL, *EVERY, "-data_dir", tmp_path / "data", "-checkpoint_dir", tmp_path / "cv"]
+
+
+def command(program: str, *arguments: object) -> list[str]:
+    return [str(word) for word in (sys.executable, ROOT / program, *arguments)]
+
+
+def read_until(command: list[str], last: bytes) -> tuple[int, bytes]:
+    """Read a program's output up to a line that begins like this, and no more: its exit status and its stderr."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not process.stdout.readline().startswith(last):
+        pass
+    process.stdout.close()
+    errors = process.stderr.read()
+    return process.wait(), errors
+
+
+def test_train_into_head(start, tmp_path):
+    """It saves as if it had been interrupted, and says nothing; the status is that of SIGPIPE."""
+    assert read_until(command("train.py", *start, "-max_epochs", 1e6), b"30/") == (141, b"")
+    interrupted = tmp_path / "cv/lm_lstm_interrupted.t7.pt"
+    done = charrnn_port.load_checkpoint(interrupted).i
+    assert done >= 30
+    epochs = (done + 20.5) / 48
+    resumed = run_train("-resume", interrupted, "-checkpoint_dir", tmp_path / "rest", "-max_epochs", epochs)
+    whole = run_train(*start, "-checkpoint_dir", tmp_path / "whole", "-max_epochs", epochs)
+    assert log_lines(resumed.stdout) == log_lines(whole.stdout)[done:]
+
+
+def test_train_into_head_before_the_first_iteration(start):
+    assert read_until(command("train.py", *start, "-max_epochs", 1e6), b"") == (1, b"")
+
+
+def test_sample_into_head(start, tmp_path):
+    run_train(*start, "-max_epochs", 0.5)
+    checkpoint = saved(tmp_path / "cv")[20][0]
+    assert read_until(command("sample.py", checkpoint, "-length", 10**9), b"-----") == (1, b"")
+
+
+@pytest.mark.parametrize("streams", ["0<&- 1>&- 2>&-", "</dev/null >/dev/null 2>/dev/null"])
+def test_train_without_a_terminal(start, streams, tmp_path):
+    run = subprocess.run(
+        ["sh", "-c", f'exec "$@" {streams}', "sh", *command("train.py", *start)], capture_output=True, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert set(saved(tmp_path / "cv")) == {20, 40, 60, 80, 100, 120, 140, 144}
+
+
+def test_sample_needs_somewhere_to_write(start, tmp_path):
+    run_train(*start, "-max_epochs", 0.5)
+    checkpoint = saved(tmp_path / "cv")[20][0]
+    run = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command("sample.py", checkpoint)], stderr=subprocess.PIPE, check=False
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith(b"Error: ")
+    assert run.stderr.count(b"\n") == 1

@@ -1,0 +1,104 @@
+"""A model is shared by sessions, which do not disturb each other; each gives what sample.py prints."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from conftest import REFERENCE, run_sample
+
+import charrnn_port
+from charrnn_port.sampling import Model, Session, choices
+from charrnn_port.torch7.random import Generator
+from model import NETWORKS
+from model.char_rnn import CELLS
+from util.errors import UserError
+from util.vocabulary import Vocabulary
+
+LUA = REFERENCE / "lua_checkpoints"
+IDS = [4, 5, 4, 0, 10, 3, 2]
+
+
+def networks(model: str, num_layers: int) -> list:
+    """The same network twice: in plain cells, and as sampling takes it."""
+    made = [NETWORKS[way](model, 11, 6, num_layers) for way in ("plain", "fused")]
+    for network in made:
+        network.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
+    return made
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize("model", list(CELLS))
+def test_character_by_character_equals_the_whole_sequence(model, num_layers):
+    """Log-probabilities of a session and of the plain cells, to 1e-12."""
+    plain, fused = networks(model, num_layers)
+    session = Session(Model(fused, Vocabulary(b"abcdefghijk")))
+    expected = plain.log_probs(torch.tensor(IDS)[:, None], plain.zero_state(1))[0][:, 0].detach().numpy()
+    for id_, log_probs in zip(IDS, expected, strict=True):
+        session.feed([id_])
+        assert np.abs(session.log_probs() - log_probs).max() < 1e-12
+
+
+def test_before_the_first_character_all_are_equally_likely():
+    session = Session(Model(networks("lstm", 1)[1], Vocabulary(b"abcdefghijk")))
+    assert np.abs(session.log_probs() + np.log(11)).max() < 1e-15
+
+
+def test_a_model_does_not_follow_its_network():
+    """Its weights are copies, and nobody can write to them."""
+    network = networks("gru", 2)[1]
+    model = Model(network, Vocabulary(b"abcdefghijk"))
+    before, after = Session(model), Session(model)
+    before.feed(IDS)
+    network.params.zero_()
+    after.feed(IDS)
+    assert (before.scores == after.scores).all()
+    with pytest.raises(ValueError, match="read-only"):
+        model.first[0] = 0
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+def test_fifty_sessions_in_eight_threads(name):
+    """Each gives the bytes that it gives alone: other seeds, temperatures and prime texts on one model."""
+    model = Model.of(charrnn_port.load_checkpoint(LUA / f"{name}.t7"))
+    primes = [model.vocab.encode(text) for text in (b"", b"The tide ", b"a")]
+
+    def text(seed: int) -> bytes:
+        choose = choices.drawn(Generator(seed), temperature=0.5 + seed % 3 / 2)
+        return model.vocab.decode(Session(model).sample(200, choose, primes[seed % len(primes)]))
+
+    alone = [text(seed) for seed in range(50)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(text, range(50))) == alone
+    assert len(set(alone)) == 50
+
+
+def test_a_choice_is_any_function():
+    """From scores to an id: here the least likely character."""
+    saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
+    ids = list(Session(Model.of(saved)).sample(5, lambda scores: int(scores.argmin()), prime=[3]))
+    assert ids[0] == 3
+    assert len(ids) == 6
+
+
+def test_likeliest_of_several_is_the_first():
+    assert choices.likeliest(np.array([-1.0, 0.0, 0.0])) == 1
+
+
+def test_from_python_equals_the_program():
+    saved = charrnn_port.load_checkpoint(LUA / "gru.t7")
+    text = b"".join(charrnn_port.sample_bytes(saved, 100, primetext=b"The ", temperature=0.7, seed=9))
+    program = run_sample(LUA / "gru.t7", "-length", 100, "-primetext", "The ", "-temperature", 0.7, "-seed", 9,
+                         "-verbose", 0, "-gpuid", -1)  # fmt: skip
+    assert program.stdout_bytes == text + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [({"length": -5}, "-length: -5"), ({"temperature": 0}, "-temperature: 0"), ({"temperature": np.nan}, "nan"),
+     ({"primetext": b"a\xc3\xa9"}, "'é'.* at position 2")],
+)  # fmt: skip
+def test_what_the_program_refuses_is_refused_from_python(wrong, words):
+    saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
+    with pytest.raises(UserError, match=words):
+        charrnn_port.sample_bytes(saved, **wrong)

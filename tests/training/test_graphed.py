@@ -1,0 +1,140 @@
+"""The recorded iteration for CUDA does what the ordinary one does, to the bit; where there is a GPU, on it too."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import REFERENCE, arguments_of, loss_of, train_options
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from charrnn_port.sampling import Model, Session, session
+from charrnn_port.training import Training, graphed, prepare
+from model import NETWORKS
+from model.char_rnn import CELLS
+from util.vocabulary import Vocabulary
+
+set_versions = torch._C._autograd._unsafe_set_version_counter
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+
+
+class Recorder(TorchDispatchMode):
+    """What a CUDA graph does, on a CPU: all operations are kept with the very tensors and numbers they got."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        self.calls.append((function, args, kwargs or {}, result))
+        return result
+
+    def replay(self) -> None:
+        """Do them all again, each result going where the first one went."""
+        for function, args, kwargs, before in self.calls:
+            tensors = [each for each in args if isinstance(each, torch.Tensor)]
+            versions = [tensor._version for tensor in tensors]
+            result = function(*args, **kwargs)
+            set_versions(tensors, versions)  # PyTorch does not see what a replay changes
+            for new, old in zip(*map(torch.utils._pytree.tree_leaves, (result, before)), strict=True):
+                if new.data_ptr() != old.data_ptr():
+                    old.copy_(new)
+
+
+def record_on_cpu(function, device):
+    """As graphed.record; but recording does the first replay's work here, so that one is left out."""
+    with torch.no_grad(), Recorder() as recorder:
+        function()
+    done = False
+
+    def replay() -> None:
+        nonlocal done
+        if done:
+            with torch.no_grad():
+                recorder.replay()
+        done = True
+
+    return replay
+
+
+def trainings(play: Path, recordings, name: str) -> tuple[Training, Training]:
+    """The same run twice: ordinary, and recorded as on CUDA."""
+    arguments = ["-data_dir", play, "-cell", "fused", *arguments_of(recordings["runs"][name])]
+    ours = [prepare(train_options(*arguments)) for _ in range(2)]
+    other = ours[1]
+    return ours[0], graphed.GraphedTraining(other.options, other.network, other.loader, other.random)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "lstm_dropout"])
+def test_recorded_iterations_are_the_ordinary_ones(recordings, play, monkeypatch, name):
+    """Over a decay of the learning rate, an evaluation, and a checkpoint gone on from."""
+    monkeypatch.setattr(graphed, "record", record_on_cpu)
+    ordinary, recorded = trainings(play, recordings, name)
+    for i in range(1, 40):
+        assert ordinary.iteration() == recorded.iteration()
+        assert torch.equal(ordinary.network.params, recorded.network.params)
+        for training in (ordinary, recorded):
+            if i == 10:
+                training.optimizer.learning_rate *= 0.5
+            if i in (10, 20, 30):
+                training.loss = loss_of(training.evaluate(2))
+            if i == 25:
+                training.go_on(training.checkpoint())
+        if i in (10, 20, 30):
+            assert ordinary.loss == recorded.loss
+
+
+@pytest.mark.parametrize("model", list(CELLS))
+def test_recorded_characters_are_the_ordinary_ones(monkeypatch, model):
+    monkeypatch.setattr(session, "record", record_on_cpu)
+    network = NETWORKS["fused"](model, 11, 6, 2)
+    network.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
+    shared = Model(network, Vocabulary(b"abcdefghijk"), in_numpy=False)
+    ordinary, recorded = session.Step(shared), session.GraphedStep(shared)
+    for id_ in (1, 2, 3, 4, 5, 4, 0, 10, 3):
+        assert (ordinary(id_) == recorded(id_)).all()
+
+
+def test_the_first_iteration_after_a_resume_is_not_recorded(recordings, play, monkeypatch):
+    """A graph can be recorded only where the buffers are made already."""
+    monkeypatch.setattr(graphed, "record", None)
+    ordinary, recorded = trainings(play, recordings, "lstm")
+    ordinary.iteration()
+    recorded.network.params.copy_(ordinary.network.params)
+    recorded.go_on(ordinary.checkpoint())
+    assert ordinary.iteration() == recorded.iteration()
+
+
+def test_text_is_on_the_device_as_it_is(recordings, play):
+    _, recorded = trainings(play, recordings, "lstm")
+    text = (REFERENCE / "play/input.txt").read_bytes()
+    loader = recorded.loader
+    assert loader.vocab.decode(recorded._text.tolist()) == text[: len(loader.ids)]
+
+
+@NEEDS_CUDA
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "lstm_dropout"])
+def test_cuda_loses_what_the_cpu_loses(recordings, play, name):
+    """float32 on both, 200 iterations: within 1e-3 of each other, within 1e-5 in the first 20."""
+    arguments = ["-data_dir", play, "-dtype", "float32", *arguments_of(recordings["runs"][name])]
+    on_cpu = prepare(train_options(*arguments))
+    place = arguments.index("-gpuid") + 1
+    arguments[place] = "0"
+    on_cuda = prepare(train_options(*arguments))
+    assert isinstance(on_cuda, graphed.GraphedTraining)
+    for i in range(1, 201):
+        assert abs(on_cpu.iteration() - on_cuda.iteration()) < (1e-5 if i <= 20 else 1e-3)
+
+
+@NEEDS_CUDA
+def test_cuda_predicts_what_the_cpu_predicts():
+    """float32 on both, 20 characters: log-probabilities within 1e-5."""
+    networks = [NETWORKS["fused"]("lstm", 11, 6, 2, dtype=torch.float32, device=device) for device in ("cpu", "cuda")]
+    networks[0].params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
+    networks[1].params.copy_(networks[0].params)
+    on_cpu, on_cuda = (Session(Model(network, Vocabulary(b"abcdefghijk"))) for network in networks)
+    for id_ in [4, 5, 4, 0, 10] * 4:
+        on_cpu.feed([id_])
+        on_cuda.feed([id_])
+        assert np.abs(on_cpu.log_probs() - on_cuda.log_probs()).max() < 1e-5

@@ -1,0 +1,144 @@
+"""Several processes under torchrun print the lines of one, write its checkpoints, and end together."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import REFERENCE, ROOT, arguments_of, run_train
+from runs import comparable, log_lines
+
+import charrnn_port
+
+SMALL = "-gpuid -1 -rnn_size 8 -batch_size 4 -seq_length 10 -max_epochs 3 -eval_val_every 20 -dropout 0.5".split()
+TEXT = b"the quick brown fox jumps over the lazy dog; the five boxing wizards jump quickly.\n" * 25
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Arguments of a run of 144 iterations that evaluates and saves seven times."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/input.txt").write_bytes(TEXT)
+    return [*SMALL, "-data_dir", tmp_path / "data"]
+
+
+class Torchrun:
+    """`torchrun --nproc_per_node COUNT train.py ARGUMENTS`, started; its output as it comes, and how it ends."""
+
+    def __init__(self, *arguments: object, count: int = 2) -> None:
+        words = ["-m", "torch.distributed.run", "--nproc_per_node", count, ROOT / "train.py", *arguments]
+        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, *(str(word) for word in words)], stdout=subprocess.PIPE, stderr=self._stderr, text=True
+        )
+        self.stdout = ""
+
+    def read(self, until: str | None = None) -> None:
+        """Up to the line that begins so, or to the end."""
+        for line in self.process.stdout:
+            self.stdout += line
+            if until and line.startswith(until):
+                break
+
+    def end(self) -> int:
+        """The exit status; `errors` are then the lines that this program, not torchrun, has on stderr."""
+        self.read()
+        status = self.process.wait()
+        self._stderr.seek(0)
+        stderr = self._stderr.read()
+        assert 'train.py", line' not in stderr  # a traceback of ours
+        self.errors = [line for line in stderr.split("\n") if line.startswith("Error: ")]
+        return status
+
+
+def test_prints_what_the_original_printed_alone(recordings, tmp_path):
+    """A recorded run with dropout, by two processes; then the rest of it by one, from a checkpoint of the two."""
+    run = recordings["runs/lstm_dropout"]
+    shutil.copytree(REFERENCE / "play", tmp_path / "play")
+    together = Torchrun("-data_dir", tmp_path / "play", "-checkpoint_dir", tmp_path / "cv", *arguments_of(run))
+    assert together.end() == 0
+    recorded = comparable(bytes(run["stdout"][:]).decode())
+    assert comparable(together.stdout) == recorded
+    assert together.stdout.count("preprocessing input text file") == 1
+    assert {file.name for file in (tmp_path / "cv").glob("lm_*")} == {f"{name}.pt" for name in run.attrs["checkpoints"]}
+
+    checkpoint = tmp_path / "cv" / f"{run.attrs['checkpoints'][0]}.pt"
+    rest = log_lines(run_train("-resume", checkpoint, "-checkpoint_dir", tmp_path / "rest").stdout)
+    assert len(rest) == 185
+    assert rest == log_lines("\n".join(recorded))[-185:]
+
+
+@pytest.mark.long
+def test_goes_on_with_what_one_saved(small, tmp_path):
+    """And saves what one would have: all options, and all rows of the state, up to rounding."""
+    whole = run_train(*small, "-checkpoint_dir", tmp_path / "cv")
+    one = {path.name: charrnn_port.load_checkpoint(path) for path in (tmp_path / "cv").glob("lm_*")}
+    begin = next(tmp_path / "cv" / name for name, checkpoint in one.items() if checkpoint.i == 40)
+    together = Torchrun("-resume", begin, "-checkpoint_dir", tmp_path / "rest", count=4)
+    assert together.end() == 0
+    assert log_lines(together.stdout) == log_lines(whole.stdout)[40:]
+    path = max((tmp_path / "rest").glob("lm_*"), key=os.path.getmtime)
+    ours, theirs = charrnn_port.load_checkpoint(path), one[path.name]
+    assert {**ours.opt, "checkpoint_dir": ""} == {**theirs.opt, "checkpoint_dir": ""}
+    assert ours.progress["random"] == theirs.progress["random"]
+    for a, b in zip(ours.progress["state"], theirs.progress["state"], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+def children(process: subprocess.Popen) -> list[int]:
+    """The processes that this one started, oldest first."""
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+needs_children = pytest.mark.skipif(
+    not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="asks Linux for a process's children"
+)
+
+
+@needs_children
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
+def test_interrupted_runs_go_on(small, number, tmp_path):
+    """The first process gets the signal twice, since torchrun passes on what it gets; the second one once."""
+    whole = log_lines(run_train(*small, "-checkpoint_dir", tmp_path / "whole").stdout)
+    together = Torchrun(*small, "-checkpoint_dir", tmp_path / "cv")
+    together.read(until="30/")
+    os.kill(children(together.process)[0], number)
+    together.process.send_signal(number)
+    assert together.end() != 0
+    assert together.errors == []
+    resumed = run_train("-resume", tmp_path / "cv/lm_lstm_interrupted.t7.pt", "-checkpoint_dir", tmp_path / "rest")
+    assert log_lines(together.stdout) + log_lines(resumed.stdout) == whole
+
+
+@needs_children
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 1])
+def test_all_end_when_one_is_killed(small, rank, tmp_path):
+    run = ["-checkpoint_dir", tmp_path / "cv", "-max_epochs", 1000, "-batch_size", 6]
+    together = Torchrun(*small, *run, count=3)
+    together.read(until="30/")
+    os.kill(children(together.process)[rank], signal.SIGKILL)
+    assert together.end() != 0
+    (error,) = together.errors
+    assert "another process of this run ended" in error
+    assert "-resume latest" in error
+    checkpoints = [charrnn_port.load_checkpoint(path) for path in (tmp_path / "cv").glob("*.t7.pt")]
+    assert 20 in {checkpoint.i for checkpoint in checkpoints}
+
+
+def test_rows_that_cannot_be_shared_out(small, tmp_path):
+    together = Torchrun(*small, "-batch_size", 5, "-checkpoint_dir", tmp_path / "cv")
+    assert together.end() != 0
+    (error,) = together.errors
+    assert "-batch_size 5" in error
+    assert "take 4 or another multiple of 2" in error
+    assert together.stdout == ""
+
+
+def test_one_process_does_not_touch_torch_distributed(small, tmp_path):
+    assert run_train(*small, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.1).exit_code == 0
+    assert not torch.distributed.is_initialized()

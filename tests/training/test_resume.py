@@ -1,0 +1,174 @@
+"""A run that was stopped and goes on prints the same lines as one that never stopped, and has the same parameters."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from conftest import REFERENCE, ROOT, assert_one_line_error, run_train
+from runs import EVERY, SMALL, TEXT, TIME, assert_same, log_lines, saved
+
+import charrnn_port
+from charrnn_port.checkpoints import save_checkpoint
+from charrnn_port.checkpoints.folder import load_latest
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Arguments of a run of 144 iterations that evaluates and saves seven times."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/input.txt").write_bytes(TEXT)
+    return [*SMALL, *EVERY, "-data_dir", tmp_path / "data"]
+
+
+@pytest.mark.parametrize("cell", ["fused", "plain"])
+@pytest.mark.parametrize(
+    "options",
+    [["-model", "lstm"], ["-model", "gru", "-dropout", "0.5"], ["-model", "rnn", "-state_carry", "copy"]],
+    ids=["lstm", "gru_dropout", "rnn_copy"],
+)
+def test_the_rest_is_the_same(start, options, cell, tmp_path):
+    """From a checkpoint after 40 iterations; the learning rate decays before and after it."""
+    whole = run_train(*start, *options, "-cell", cell, "-checkpoint_dir", tmp_path / "whole")
+    checkpoints = saved(tmp_path / "whole")
+    resumed = run_train("-resume", checkpoints[40][0], "-checkpoint_dir", tmp_path / "rest")
+    assert resumed.exit_code == 0, resumed.output
+    end = max(checkpoints)
+    assert end > 100
+    assert "decayed" in resumed.stdout
+    assert log_lines(resumed.stdout) == log_lines(whole.stdout)[40:]
+    assert_same(saved(tmp_path / "rest")[end][1], checkpoints[end][1])
+
+
+def test_latest_is_the_furthest_whole_one(start, tmp_path):
+    run_train(*start, "-checkpoint_dir", tmp_path, "-max_epochs", 1.3)  # 62.4 iterations
+    furthest = saved(tmp_path)[60][0]
+    (tmp_path / "lm_lstm_epoch9.99_0.1.t7.pt").write_bytes(furthest.read_bytes()[:1000])
+    resumed = run_train("-resume", "latest", "-checkpoint_dir", tmp_path, "-max_epochs", 2)
+    assert "going on after iteration 60" in resumed.stdout
+    whole = run_train(*start, "-checkpoint_dir", tmp_path / "whole", "-max_epochs", 2)
+    assert log_lines(resumed.stdout) == log_lines(whole.stdout)[60:]
+
+
+@pytest.fixture
+def two_runs(start, tmp_path):
+    """Checkpoints of two runs in one folder, by savefile and iteration: `old` went further, `new` came later."""
+    paths = {}
+    for clock, (name, epochs) in enumerate([("old", 3), ("new", 1.3)]):
+        run_train(*start, "-checkpoint_dir", tmp_path, "-savefile", name, "-max_epochs", epochs, "-seed", clock)
+        for path in tmp_path.glob(f"lm_{name}_*.t7.pt"):
+            i = charrnn_port.load_checkpoint(path).i
+            os.utime(path, (1000 * clock + i, 1000 * clock + i))
+            paths[name, i] = path
+    return paths
+
+
+@pytest.mark.parametrize(("name", "furthest"), [("new", 60), ("old", 144)])
+def test_latest_is_of_the_run_that_wrote_last(two_runs, name, furthest, tmp_path):
+    os.utime(two_runs[name, 40])
+    latest = load_latest(tmp_path)
+    assert (latest.opt["savefile"], latest.i) == (name, furthest)
+
+
+def test_latest_is_the_furthest_of_its_run_whatever_the_clock_says(two_runs, tmp_path):
+    """The clock was set back before the run's last checkpoint, to before all else in the folder."""
+    os.utime(two_runs["new", 60], (1, 1))
+    latest = load_latest(tmp_path)
+    assert (latest.opt["savefile"], latest.i) == ("new", 60)
+
+
+def test_latest_passes_over_what_is_damaged(two_runs, tmp_path):
+    """Even where the damaged file is the newest, and the only one of its run."""
+    for i in (20, 40, 60):
+        two_runs["new", i].write_bytes(two_runs["new", i].read_bytes()[:1000])
+    (tmp_path / "lm_lstm_gone.t7.pt").symlink_to(tmp_path / "gone")
+    latest = load_latest(tmp_path)
+    assert (latest.opt["savefile"], latest.i) == ("old", 144)
+
+
+def test_latest_that_is_of_no_iteration_is_the_latest(two_runs, tmp_path):
+    """A state from before the first iteration has no losses to tell its run by."""
+    first = replace(load_latest(tmp_path), i=0, epoch=0.0, train_losses=[], val_losses={})
+    save_checkpoint(first, tmp_path / "lm_lstm_interrupted.t7.pt")
+    assert load_latest(tmp_path).i == 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_runs_go_on(start, number, status, tmp_path):
+    whole = log_lines(run_train(*start, "-checkpoint_dir", tmp_path / "whole").stdout)
+    command = [sys.executable, ROOT / "train.py", *start, "-checkpoint_dir", tmp_path / "cv"]
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+    lines = []
+    for line in process.stdout:
+        lines.append(TIME.sub("", line.rstrip("\n")))
+        if line.startswith("30/"):
+            process.send_signal(number)
+    assert process.wait() == status
+    assert "-resume" in lines[-1]
+    interrupted = tmp_path / "cv" / "lm_lstm_interrupted.t7.pt"
+    assert str(interrupted) in lines[-1]
+    done = charrnn_port.load_checkpoint(interrupted).i
+    assert done >= 30
+    resumed = run_train("-resume", interrupted, "-checkpoint_dir", tmp_path / "rest")
+    assert log_lines("\n".join(lines)) + log_lines(resumed.stdout) == whole
+
+
+def test_a_checkpoint_of_version_0_1_goes_on(tmp_path, monkeypatch):
+    """It kept the optimiser's state among the rest. This one is of iteration 60 of 144, with dropout."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/input.txt").write_bytes(TEXT)
+    old = REFERENCE / "checkpoints/charrnn_port_0.1.t7.pt"
+    whole = run_train(*SMALL, *EVERY, "-dropout", 0.2, "-num_layers", 1, "-data_dir", "data")
+    resumed = run_train("-resume", old, "-checkpoint_dir", "rest")
+    assert resumed.exit_code == 0, resumed.output
+    assert log_lines(resumed.stdout) == log_lines(whole.stdout)[60:]
+    assert_same(saved(tmp_path / "rest")[144][1], saved(tmp_path / "cv")[144][1])
+
+
+def test_checkpoints_tell_their_version(start, tmp_path):
+    run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.5)
+    assert saved(tmp_path / "cv")[20][1].version == charrnn_port.__version__
+    assert charrnn_port.load_checkpoint(REFERENCE / "checkpoints/charrnn_port_0.1.t7.pt").version == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"grad_clip": -1.0}, "-grad_clip: -1.0 is out of range: it must be above 0"),
+        ({"seq_length": "many"}, "-seq_length: 'many' is not a number"),
+        ({"cell": "cuda"}, "-cell: 'cuda' is not one of auto, plain, script, fused, compiled"),
+        ({"colour": "red"}, "-colour, which this version does not know"),
+    ],
+)
+def test_options_from_a_file_are_checked_like_those_typed(start, change, words, tmp_path):
+    run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.5)
+    path, checkpoint = saved(tmp_path / "cv")[20]
+    save_checkpoint(replace(checkpoint, opt=checkpoint.opt | change), path)
+    assert_one_line_error(run_train("-resume", path), 1, str(path), words)
+
+
+def test_options_that_would_change_the_run(start, tmp_path):
+    run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 1)
+    path = saved(tmp_path / "cv")[40][0]
+    assert_one_line_error(run_train("-resume", path, "-rnn_size", 9), 1, "-rnn_size 9", "which has 8")
+    agreed = run_train("-resume", path, "-rnn_size", 8, "-print_every", 4, "-checkpoint_dir", tmp_path / "cv")
+    assert [line.split("/")[0] for line in log_lines(agreed.stdout)] == ["44", "48"]
+
+
+def test_a_finished_run_says_so(start, tmp_path):
+    run_train(*start, "-checkpoint_dir", tmp_path / "cv")
+    resumed = run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv")
+    assert resumed.exit_code == 0
+    assert resumed.stdout.endswith("all 144 iterations are done; raise -max_epochs to go on\n")
+
+
+def test_what_cannot_go_on(tmp_path):
+    lua = ROOT / "tests/reference/lua_checkpoints/rnn.t7"
+    assert_one_line_error(run_train("-resume", lua), 1, "rnn.t7", "-init_from")
+    assert_one_line_error(
+        run_train("-resume", "latest", "-checkpoint_dir", tmp_path), 1, "no checkpoint", str(tmp_path)
+    )
+    assert_one_line_error(run_train("-resume", tmp_path / "none.t7.pt"), 1, "none.t7.pt does not exist")

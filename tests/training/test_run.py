@@ -1,0 +1,184 @@
+"""A run is a stream of events: the same from Python as what train.py prints, and it ends when its listener does."""
+
+import math
+import sys
+import time
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+import torch
+from conftest import arguments_of, run_train, train_options
+from runs import EVERY, SMALL, TEXT, comparable, printed, saved
+
+import charrnn_port
+from charrnn_port.training import Training, prepare, recorders, run
+from charrnn_port.training.events import (
+    Evaluated,
+    Evaluating,
+    Exploded,
+    Finished,
+    Interrupted,
+    Iteration,
+    RateDecayed,
+    Saved,
+    Saving,
+    Started,
+)
+from util.errors import UserError
+
+run_module = sys.modules[run.__module__]
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Options of a run of 144 iterations with an evaluation after every 20; an epoch is 48."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/input.txt").write_bytes(TEXT)
+    return train_options(*SMALL, *EVERY, "-data_dir", tmp_path / "data", "-checkpoint_dir", tmp_path / "cv")
+
+
+def test_events_in_their_order(small):
+    kinds = [type(event) for event in run(prepare(small))]
+    evaluation = [*[Evaluating] * 4, Evaluated]  # 0, 1, 2, 3 of 3 batches
+    expected = [Started]
+    for i in range(1, 145):
+        expected += [RateDecayed] * (i % 48 == 0) + evaluation * (i % 20 == 0 or i == 144) + [Iteration]
+    assert kinds == [*expected, Finished]
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_dropout", "decay", "splits", "print_every"])
+def test_from_python_with_the_originals_digits(recordings, play, capfd, name):
+    """charrnn_port.train: nothing is printed by itself; given to the console's recorder, the recorded lines."""
+    recorded = recordings["runs"][name]
+    options = train_options("-data_dir", play, *arguments_of(recorded))
+    values = {key: value for key, value in options.values().items() if value != getattr(train_options(), key)}
+    lines = []
+    for _ in recorders.print_lines(charrnn_port.train(**values), options, lines.append):
+        pass
+    assert capfd.readouterr() == ("", "")
+    expected = comparable(printed(recorded))
+    expected = [line for line in expected[expected.index(next(filter(is_of_the_loop, expected))) :] if line]
+    expected = [line for line in expected if not line.startswith("saving checkpoint")]
+    assert [line.split(", time/batch")[0] for line in lines] == expected
+
+
+def is_of_the_loop(line: str) -> bool:
+    return "train_loss" in line or line.startswith("evaluating")
+
+
+def test_a_recorder_adds_what_it_did(small, tmp_path):
+    events = list(recorders.save_checkpoints(run(prepare(small)), small))
+    places = [place for place, event in enumerate(events) if isinstance(event, Evaluated)]
+    assert len(places) == 8
+    for place in places:
+        saving, done = events[place + 1 : place + 3]
+        assert (type(saving), type(done)) == (Saving, Saved)
+        assert saving.path == done.path
+        assert charrnn_port.load_checkpoint(done.path).i == done.i == events[place].i
+    assert sorted(saved(tmp_path / "cv")) == [20, 40, 60, 80, 100, 120, 140, 144]
+
+
+def test_what_events_tell(small):
+    events = list(run(prepare(small)))
+    iterations = [event for event in events if isinstance(event, Iteration)]
+    assert [event.i for event in iterations] == list(range(1, 145))
+    assert iterations[23].epoch == 0.5
+    rates = [event.learning_rate for event in iterations]
+    assert rates[:48] == [2e-3] * 48
+    assert rates[48:96] == [2e-3 * 0.97] * 48
+    decays = [(event.i, event.learning_rate) for event in events if isinstance(event, RateDecayed)]
+    assert decays[:2] == [(48, rates[48]), (96, rates[96])]
+    assert all(event.seconds > 0 and event.grad_param_norm > 0 for event in iterations)
+    last = [event for event in events if isinstance(event, Evaluated)][-1]
+    assert last.checkpoint.train_losses == [event.train_loss for event in iterations]
+    assert last.checkpoint.val_losses[144] == last.val_loss
+    assert "checkpoint" not in repr(last)
+    with pytest.raises(FrozenInstanceError):
+        last.val_loss = 0
+
+
+def test_what_a_checkpoint_in_an_event_is_goes_on(small, tmp_path):
+    """It holds copies: what the run does afterwards does not reach it."""
+    events = run(prepare(small))
+    middle = next(event for event in events if isinstance(event, Evaluated) and event.i == 60)
+    rest = [event.train_loss for event in events if isinstance(event, Iteration)][1:]
+    path = tmp_path / "middle.t7.pt"
+    charrnn_port.save_checkpoint(middle.checkpoint, path)
+    resumed = run_train("-resume", path)
+    assert f"train_loss = {rest[0]:.8f}" in resumed.stdout
+    assert f"train_loss = {rest[-1]:.8f}" in resumed.stdout
+
+
+def test_closing_the_stream_ends_the_run(small, tmp_path):
+    """Nothing is written, and nothing goes on."""
+    events = recorders.save_checkpoints(run(prepare(small)), small)
+    for event in events:
+        if isinstance(event, Iteration) and event.i == 10:
+            break
+    events.close()
+    assert next(events, "ended") == "ended"
+    assert not (tmp_path / "cv").exists()
+
+
+def test_interrupted_when_asked(small):
+    asked = iter([False] * 29 + [True])
+    *_, last = run(prepare(small), lambda: next(asked))
+    assert isinstance(last, Interrupted)
+    assert last.i == last.checkpoint.i == 30
+
+
+def test_exploded(recordings, play):
+    options = train_options("-data_dir", play, *arguments_of(recordings["runs/explode"]))
+    events = list(run(prepare(options)))
+    assert isinstance(events[-1], Exploded)
+    first = next(event for event in events if isinstance(event, Iteration))
+    assert math.isnan(events[-1].train_loss) or events[-1].train_loss > 3 * first.train_loss
+    assert events[-1].last_good.i < events[-1].i
+
+
+def test_options_by_name_change_a_set_of_them(small):
+    first = next(charrnn_port.train(small, max_epochs=1))
+    assert first == Started(i=0, iterations=48, ntrain=48)
+
+
+def test_what_the_program_refuses_is_refused(tmp_path):
+    with pytest.raises(UserError, match="-rnn_size: 0 is out of range: it must be at least 1"):
+        next(charrnn_port.train(rnn_size=0))
+    with pytest.raises(UserError, match="no text at"):
+        next(charrnn_port.train(data_dir=tmp_path))
+    with pytest.raises(TypeError, match="rnn_sise"):
+        next(charrnn_port.train(rnn_sise=3))
+
+
+def test_resume_from_python(small, tmp_path):
+    for _ in recorders.save_checkpoints(run(prepare(small)), small):
+        pass
+    path = saved(tmp_path / "cv")[100][0]
+    events = list(charrnn_port.train(resume=path))
+    assert events[0] == Started(i=100, iterations=144, ntrain=48)
+    whole = [event.train_loss for event in run(prepare(small)) if isinstance(event, Iteration)]
+    assert [event.train_loss for event in events if isinstance(event, Iteration)] == whole[100:]
+
+
+@pytest.mark.parametrize(("third", "ends"), [(6.0, False), (6.0001, True), (math.nan, True)])
+def test_exploded_means_more_than_three_times_the_first_loss(small, monkeypatch, third, ends):
+    losses = iter([2.0, 5.9, third] + [1.0] * 200)
+    monkeypatch.setattr(Training, "_iterate", lambda self: next(losses))
+    *_, last = run(prepare(small))
+    assert (type(last), last.i) == ((Exploded, 3) if ends else (Finished, 144))
+
+
+@pytest.mark.parametrize(("accurate", "waits"), [(0, 0), (1, 48)])
+def test_accurate_timing_waits_for_the_device(small, monkeypatch, accurate, waits):
+    """Once an iteration, before the clock is read."""
+    waited = []
+    monkeypatch.setattr(run_module, "synchronize", waited.append)
+    for _ in run(prepare(replace(small, max_epochs=1, accurate_gpu_timing=accurate))):
+        pass
+    assert waited == [torch.device("cpu")] * waits
+
+
+def test_seconds_are_those_of_the_iteration(small):
+    start = time.perf_counter()
+    iterations = [event for event in run(prepare(small)) if isinstance(event, Iteration)]
+    assert 0 < sum(event.seconds for event in iterations) < time.perf_counter() - start

@@ -1,0 +1,232 @@
+"""The cache is whole and of the right text: in read-only folders, with several writers, and when they are killed."""
+
+import ctypes
+import multiprocessing
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, assert_one_line_error, run_train
+
+from util import minibatch_loader
+from util.errors import UserError
+from util.minibatch_loader import MinibatchLoader
+
+SMALL = "-gpuid -1 -rnn_size 4 -num_layers 1 -batch_size 2 -seq_length 5 -max_epochs 0.05 -train_frac 0.9".split()
+TEXT = np.random.RandomState(1).randint(32, 127, 300_000, np.uint8).tobytes()
+MADE_AGAIN = "preprocessing input text file"
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A data folder with a text."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "input.txt").write_bytes(TEXT)
+    return folder
+
+
+def loaded(data_dir: str | os.PathLike) -> tuple[bytes, str]:
+    """The whole text as the loader has it, and what it says."""
+    lines = []
+    loader = MinibatchLoader(data_dir, 1, 1, 1, 0, lines.append)
+    assert loader.nbatches == len(loader.ids)
+    return np.frombuffer(loader.vocab.symbols, np.uint8)[loader.ids].tobytes(), "\n".join(lines)
+
+
+def start(function, *arguments) -> multiprocessing.Process:
+    """A process of its own, at once."""
+    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+    process.start()
+    return process
+
+
+def test_several_at_once(data, monkeypatch):
+    monkeypatch.setattr(minibatch_loader, "CHUNK", 1000)
+    together = multiprocessing.get_context("fork").Barrier(4)
+
+    def preprocess_and_read() -> None:
+        together.wait()
+        text, lines = loaded(data)
+        assert text == TEXT
+        assert MADE_AGAIN in lines
+
+    processes = [start(preprocess_and_read) for _ in range(4)]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    text, lines = loaded(data)
+    assert text == TEXT
+    assert MADE_AGAIN not in lines
+    assert sorted(os.listdir(data)) == ["data.h5", "input.txt"]
+
+
+def test_killed_at_any_moment(data, monkeypatch):
+    """What is there under the cache's name is whole; what lies aside is removed by the next one that writes."""
+    monkeypatch.setattr(minibatch_loader, "CHUNK", 1000)
+    begin = time.perf_counter()
+    loaded(data)
+    whole = time.perf_counter() - begin
+    random = np.random.RandomState(1)
+    whole_ones = leftovers = 0
+    for _ in range(60):
+        (data / "data.h5").unlink(missing_ok=True)
+        process = start(loaded, data)
+        time.sleep(random.uniform(0, 1.5 * whole))
+        process.kill()
+        process.join()
+        leftovers += any(name.startswith("data.h5.") for name in os.listdir(data))
+        if (data / "data.h5").exists():
+            whole_ones += 1
+            text, lines = loaded(data)
+            assert text == TEXT
+            assert MADE_AGAIN not in lines
+    assert leftovers > 0
+    assert whole_ones > 0
+    (data / "data.h5").unlink(missing_ok=True)
+    assert loaded(data)[0] == TEXT
+    assert sorted(os.listdir(data)) == ["data.h5", "input.txt"]
+
+
+def test_what_others_have_aside_stays(data):
+    """Processes that live, and those of other machines, of which nobody here can tell."""
+    others = {f"data.h5.part.{platform.node()}.{os.getppid()}", f"data.h5.part.not-{platform.node()}.999999999"}
+    for name in others:
+        (data / name).touch()
+    (data / f"data.h5.part.{platform.node()}.999999999").touch()
+    loaded(data)
+    assert set(os.listdir(data)) == {"data.h5", "input.txt", *others}
+
+
+LOAD = """
+import os, sys
+assert not os.access(sys.argv[1], os.W_OK)
+from util.minibatch_loader import MinibatchLoader
+MinibatchLoader(sys.argv[1], 1, 1, 1, 0)
+"""
+
+
+def bind_root() -> None:
+    """Let the permissions of files bind root too: give up CAP_DAC_OVERRIDE for good (PR_CAPBSET_DROP)."""
+    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
+
+
+def load_elsewhere(data_dir: Path, cache_home: Path) -> subprocess.CompletedProcess:
+    """The loader in a process that can't write where it is not allowed to."""
+    return subprocess.run(
+        [sys.executable, "-c", LOAD, data_dir],
+        cwd=ROOT, env={**os.environ, "XDG_CACHE_HOME": str(cache_home)}, preexec_fn=bind_root,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def read_only(data):
+    """The same folder, read-only."""
+    data.chmod(0o555)
+    command = [sys.executable, "-c", "import os, sys; sys.exit(os.access(sys.argv[1], os.W_OK))", data]
+    if subprocess.run(command, preexec_fn=bind_root, check=False).returncode:
+        pytest.skip("nothing binds this user")
+    yield data
+    data.chmod(0o755)
+
+
+def test_a_read_only_folder_has_its_cache_in_the_users(read_only, tmp_path):
+    first = load_elsewhere(read_only, tmp_path / "home")
+    (cache,) = (tmp_path / "home" / "charrnn_port").iterdir()
+    assert first.stdout.split("\n")[0] == f"{read_only} cannot be written: the cache is {cache}"
+    assert MADE_AGAIN in first.stdout
+    (tmp_path / "link").symlink_to(read_only)  # the same text by another name
+    second = load_elsewhere(tmp_path / "link", tmp_path / "home")
+    assert f"the cache is {cache}\nloading data files..." in second.stdout
+    assert os.listdir(read_only) == ["input.txt"]
+
+
+def test_a_cache_beside_the_text_is_preferred(read_only, tmp_path):
+    read_only.chmod(0o755)
+    loaded(read_only)
+    read_only.chmod(0o555)
+    result = load_elsewhere(read_only, tmp_path / "home")
+    assert result.stdout.startswith("loading data files...")
+    assert not (tmp_path / "home").exists()
+
+
+def test_nowhere_to_write(data, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    result = run_train("-data_dir", data, "-checkpoint_dir", tmp_path / "cv", *SMALL)
+    assert_one_line_error(result, 1, str(data), str(tmp_path / "file"), "XDG_CACHE_HOME")
+
+
+def test_a_cache_without_its_text_is_not_used(data):
+    loaded(data)
+    (data / "input.txt").unlink()
+    with pytest.raises(UserError, match="no text at"):
+        loaded(data)
+
+
+@pytest.mark.parametrize("name", ["input.txt", "data.h5"])
+@pytest.mark.parametrize("when", [1, 4_000_000_000], ids=["past", "future"])
+def test_clocks_do_not_matter(data, name, when):
+    """Dates far off change nothing once the cache is made; only another date than the text's last one does."""
+    os.utime(data / "input.txt", (when, when))
+    loaded(data)
+    os.utime(data / "data.h5", (when, when))
+    assert MADE_AGAIN not in loaded(data)[1]
+
+
+def test_links(data, tmp_path):
+    (tmp_path / "folder").symlink_to(data)
+    assert MADE_AGAIN in loaded(tmp_path / "folder")[1]
+    assert MADE_AGAIN not in loaded(data)[1]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/input.txt").symlink_to(data / "input.txt")
+    assert loaded(tmp_path / "other")[0] == TEXT
+    (data / "input.txt").write_bytes(TEXT[::-1])
+    assert loaded(tmp_path / "other")[0] == TEXT[::-1]
+
+
+@pytest.mark.parametrize("name", [b"with a space", "Füße 文".encode(), b"not \xff\xe9 decodable", b"-dash"])
+def test_names_of_folders(data, tmp_path, name):
+    folder = tmp_path / os.fsdecode(name)
+    data.rename(folder)
+    result = run_train("-data_dir", folder, "-checkpoint_dir", folder / "cv", *SMALL, "-max_epochs", 1e-4)
+    assert result.exit_code == 0, result.output
+    assert os.fsdecode(name).encode(errors="backslashreplace") in result.stdout_bytes
+    assert (folder / "data.h5").exists()
+
+
+LARGE = 192 << 20  # bytes of text
+TRAIN_IN_LITTLE_MEMORY = """
+import re, resource, sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+from charrnn_port.training import prepare
+from conftest import train_options
+kilobytes = int(re.search(r"VmData:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+resource.setrlimit(resource.RLIMIT_DATA, [(kilobytes << 10) + int(sys.argv[1])] * 2)
+training = prepare(train_options(*sys.argv[2:]))
+assert training.loader.nbatches * 50 * 50 > 190 << 20
+for iteration in range(5):
+    training.iteration()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux how much memory is in use")
+def test_a_text_larger_than_memory(tmp_path):
+    """Preprocessing and training in a third of the memory that the text takes."""
+    with (tmp_path / "input.txt").open("wb") as file:
+        for _ in range(LARGE >> 20):
+            file.write((b"the quick brown fox jumps over the lazy dog, " * 23302)[: 1 << 20])
+    arguments = ["-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv", "-gpuid", "-1", "-rnn_size", "8"]
+    command = [sys.executable, "-c", TRAIN_IN_LITTLE_MEMORY, LARGE // 3, *arguments]
+    result = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, text=True, check=False)
+    for name in ("input.txt", "data.h5"):
+        (tmp_path / name).unlink(missing_ok=True)
+    assert result.returncode == 0, result.stderr

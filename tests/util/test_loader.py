@@ -1,0 +1,330 @@
+"""Batches are the original's; the cache is rebuilt whenever it does not belong to the text."""
+
+import errno
+import os
+from contextlib import suppress
+
+import h5py
+import numpy as np
+import pytest
+
+from util import minibatch_loader
+from util.errors import UserError
+from util.minibatch_loader import CHUNK, MinibatchLoader, open_cache, preprocess, split_sizes
+
+
+def folder(tmp_path, text: bytes):
+    (tmp_path / "input.txt").write_bytes(text)
+    return tmp_path
+
+
+def load(data_dir, batch_size=2, seq_length=3, train_frac=0.5, val_frac=0.25, lines=None):
+    echo = (lambda line: None) if lines is None else lines.append
+    return MinibatchLoader(data_dir, batch_size, seq_length, train_frac, val_frac, echo)
+
+
+def test_batches_are_the_originals(tmp_path):
+    text = bytes(range(97, 97 + 26))  # 26 letters: 24 are used, 4 batches of 2 rows of 3
+    loader = load(folder(tmp_path, text))
+    assert (loader.ntrain, loader.nval, loader.ntest) == (2, 1, 1)
+
+    def letters(ids):
+        return [loader.vocab.decode(row).decode() for row in ids.T]
+
+    x, y = loader.next_batch(1)
+    assert x.shape == y.shape == (3, 2)
+    assert x.dtype == np.int64
+    assert (letters(x), letters(y)) == (["abc", "mno"], ["bcd", "nop"])
+    assert letters(loader.next_batch(1)[0]) == ["def", "pqr"]  # each row goes on where it stopped
+    assert letters(loader.next_batch(1)[0]) == ["abc", "mno"]  # and wraps around
+    assert letters(loader.next_batch(2)[0]) == ["ghi", "stu"]
+    x, y = loader.next_batch(3)
+    assert letters(x) == ["jkl", "vwx"]
+    assert letters(y) == ["klm", "wxa"]  # the last target is the first character
+    loader.next_batch(1)
+    loader.reset_batch_pointer(1)
+    assert letters(loader.next_batch(1)[0]) == ["abc", "mno"]
+
+
+def test_going_to_a_batch(tmp_path):
+    """Batches of a split count from 0, and on from the last to the first again."""
+    loader = load(folder(tmp_path, bytes(range(60))), batch_size=1, train_frac=0.5, val_frac=0.25)
+    assert loader.split_sizes == {1: 10, 2: 5, 3: 5}
+    for split, first in ((1, 0), (2, 30), (3, 45)):
+        for batch, begin in ((0, 0), (3, 9), (loader.split_sizes[split], 0), (loader.split_sizes[split] + 1, 3)):
+            loader.reset_batch_pointer(split, batch)
+            assert loader.next_start(split) == first + begin
+    loader.reset_batch_pointer(2, 4)
+    assert [loader.next_start(2) for _ in range(3)] == [42, 30, 33]
+
+
+def test_each_row_is_a_run_of_the_text(tmp_path):
+    loader = load(folder(tmp_path, bytes(range(60))), batch_size=4, train_frac=1, val_frac=0)
+    batches = [loader.next_batch(1) for _ in range(5)]
+    x, y = (np.concatenate(ids).T for ids in zip(*batches, strict=True))
+    assert np.array_equal(x, np.arange(60).reshape(4, 15))
+    assert np.array_equal(y, (x + 1) % 60)
+
+
+def test_some_rows_of_the_batches(tmp_path):
+    folder(tmp_path, bytes(range(65)))
+    whole = load(tmp_path, batch_size=4, train_frac=1, val_frac=0)
+    part = MinibatchLoader(tmp_path, 4, 3, 1, 0, lambda line: None, rows=slice(1, 3))
+    assert part.places.shape == (4, 2)
+    for _ in range(whole.ntrain):
+        for some, every in zip(part.next_batch(1), whole.next_batch(1), strict=True):
+            assert np.array_equal(some, every[:, 1:3])
+
+
+PREPROCESSING = [
+    "data.h5 does not exist. Running preprocessing...",
+    "one-time setup: preprocessing input text file {text}...",
+    "loading text file...",
+    "creating vocabulary mapping...",
+    "putting data into tensor...",
+    "saving {cache}",
+]
+CUT_OFF = "cutting off end of data so that the batches/sequences divide evenly"
+FEW = (
+    "WARNING: less than 50 batches in the data in total? Looks like very small dataset. "
+    "You probably want to use smaller batch_size and/or seq_length."
+)
+
+
+@pytest.mark.parametrize(("size", "nbatches"), [(6 * 49, 49), (6 * 49 + 5, 49), (6 * 50, 50), (6 * 50 + 1, 50)])
+def test_what_is_said(tmp_path, size, nbatches):
+    """The original's lines, but for the names of files: of preprocessing only where it is needed."""
+    folder(tmp_path, b"a" * size)
+    names = {"text": tmp_path / "input.txt", "cache": tmp_path / "data.h5"}
+    counts = {49: "train: 24, val: 12, test: 13", 50: "train: 25, val: 12, test: 13"}[nbatches]
+    loading = ["loading data files...", *[CUT_OFF] * (size % 6 > 0), "reshaping tensor...", *[FEW] * (nbatches < 50)]
+    loading.append(f"data load done. Number of data batches in {counts}")
+    first, second = [], []
+    loader = load(tmp_path, lines=first)
+    load(tmp_path, lines=second)
+    assert first == [line.format(**names) for line in PREPROCESSING] + loading
+    assert second == loading
+    assert len(loader.ids) == nbatches * 6
+
+
+def test_a_text_of_one_batch_is_enough(tmp_path):
+    x, y = load(folder(tmp_path, b"abcdef"), train_frac=1, val_frac=0).next_batch(1)
+    assert (x.T.tolist(), y.T.tolist()) == ([[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 0]])
+    (tmp_path / "input.txt").write_bytes(b"abcde")
+    with pytest.raises(UserError, match=r"input\.txt holds 5 bytes, one batch needs batch_size \* seq_length = 6: "):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("nbatches", "fractions", "expected"),
+    [
+        (446, (0.95, 0.05), (423, 23, 0)),  # tinyshakespeare at the defaults
+        (1000, (0.95, 0.05), (950, 50, 0)),
+        (1000, (0.8, 0.1), (800, 100, 100)),
+        (1000, (0.7, 0.2), (700, 200, 100)),
+        (10, (1.0, 0.0), (10, 0, 0)),
+        (10, (0.0, 1.0), (0, 10, 0)),
+    ],
+)
+def test_split_sizes(nbatches, fractions, expected):
+    assert split_sizes(nbatches, *fractions) == expected
+
+
+def test_vocabulary_is_sorted_by_unsigned_byte_and_may_have_all_256(tmp_path):
+    text = bytes(range(255, -1, -1)) * 8
+    loader = load(folder(tmp_path, text))
+    assert loader.vocab.symbols == bytes(range(256))
+    assert loader.next_batch(1)[0][:, 0].tolist() == [255, 254, 253]
+
+
+def test_preprocessing_works_across_chunks(tmp_path):
+    text = np.random.RandomState(1).randint(30, 200, 2 * CHUNK + 5, np.uint8)
+    preprocess(folder(tmp_path, text.tobytes()) / "input.txt", tmp_path / "data.h5", lambda line: None)
+    vocab, data = open_cache(tmp_path / "data.h5")
+    assert np.array_equal(np.frombuffer(vocab, np.uint8)[data], text)
+
+
+def test_cache_is_used_again(tmp_path):
+    folder(tmp_path, b"hello world. " * 10)
+    load(tmp_path)
+    lines = []
+    load(tmp_path, lines=lines)
+    assert lines[0] == "loading data files..."
+
+
+def rewrite_in_place(tmp_path):
+    """Another text of the same size and the same modification time."""
+    text = tmp_path / "input.txt"
+    stat = text.stat()
+    text.write_bytes(b"HELLO WORLD. " * 10)
+    os.utime(text, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def set_back_the_clock(tmp_path):
+    """A newer text with an older date."""
+    (tmp_path / "input.txt").write_bytes(b"HELLO WORLD! " * 10)
+    os.utime(tmp_path / "input.txt", (1, 1))
+
+
+def truncate_cache(tmp_path):
+    """A cache cut short, as a full disk leaves one."""
+    cache = tmp_path / "data.h5"
+    cache.write_bytes(cache.read_bytes()[:1000])
+
+
+def replace_cache(tmp_path):
+    """Another HDF5 file under the cache's name."""
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["something"] = 1
+
+
+def other_sizes(tmp_path):
+    """A cache whose data is shorter than the text it claims to be of."""
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        del file["data"]
+        file["data"] = np.zeros(7, np.uint8)
+
+
+def other_types(tmp_path):
+    """A cache whose data are numbers of another type."""
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        size = len(file["data"])
+        del file["data"]
+        file["data"] = np.zeros(size, np.float64)
+
+
+def change_vocabulary(tmp_path, change):
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        vocab = change(file["vocab"][()])
+        del file["vocab"]
+        file["vocab"] = vocab
+
+
+def disorder_vocabulary(tmp_path):
+    """A cache whose characters are not in order."""
+    change_vocabulary(tmp_path, lambda vocab: vocab[::-1])
+
+
+def repeat_character(tmp_path):
+    """A cache that has a character twice."""
+    change_vocabulary(tmp_path, lambda vocab: vocab[[0, *range(len(vocab))]])
+
+
+def other_characters(tmp_path):
+    """A cache whose characters are numbers of another type."""
+    change_vocabulary(tmp_path, lambda vocab: vocab.astype(np.int64))
+
+
+CHANGES = [
+    rewrite_in_place, set_back_the_clock, truncate_cache, replace_cache, other_sizes, other_types,
+    disorder_vocabulary, repeat_character, other_characters,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_cache_is_rebuilt(tmp_path, change):
+    folder(tmp_path, b"hello world. " * 10)
+    load(tmp_path)
+    change(tmp_path)
+    lines = []
+    loader = load(tmp_path, lines=lines)
+    assert lines[0] == "data.h5 detected as stale. Re-running preprocessing..."
+    assert loader.vocab.symbols == bytes(sorted(set((tmp_path / "input.txt").read_bytes())))
+    assert sorted(os.listdir(tmp_path)) == ["data.h5", "input.txt"]
+
+
+@pytest.mark.parametrize("beyond", [1, 200])
+def test_ids_outside_the_vocabulary_are_refused(tmp_path, beyond):
+    folder(tmp_path, b"hello world. " * 10)
+    last = load(tmp_path).vocab_size - 1
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        file["data"][:] = last
+    assert load(tmp_path).next_batch(1)[0].tolist() == [[last, last]] * 3
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        file["data"][:] = last + beyond
+    with pytest.raises(UserError, match=r"data\.h5 is damaged"):
+        load(tmp_path).next_batch(1)
+
+
+def test_mutated_caches(tmp_path):
+    """Random bytes anywhere in the cache: rebuilt, refused, or read; never another error."""
+    folder(tmp_path, b"hello world. " * 10)
+    load(tmp_path)
+    whole = (tmp_path / "data.h5").read_bytes()
+    generator = np.random.RandomState(1)
+    for _ in range(300):
+        changed = bytearray(whole)
+        for place in generator.randint(0, len(whole), generator.randint(1, 20)):
+            changed[place] = generator.randint(256)
+        (tmp_path / "data.h5").write_bytes(changed)
+        with suppress(UserError):
+            load(tmp_path).next_batch(1)
+
+
+def test_a_failed_preprocessing_leaves_nothing(tmp_path):
+    with pytest.raises(UserError, match="is empty"):
+        load(folder(tmp_path, b""))
+    assert os.listdir(tmp_path) == ["input.txt"]
+
+
+def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
+    """Also one that only the second pass over it shows: no cache of half one text and half another."""
+    text = folder(tmp_path, b"hello world. " * 10) / "input.txt"
+
+    def chunks_then_a_change(path):
+        yield path.read_bytes()
+        rewrite_in_place(tmp_path)
+
+    monkeypatch.setattr(minibatch_loader, "chunks", chunks_then_a_change)
+    with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run again"):
+        load(tmp_path)
+    assert text.read_bytes() == b"HELLO WORLD. " * 10
+    assert os.listdir(tmp_path) == ["input.txt"]
+
+
+def test_a_text_that_cannot_be_read(tmp_path, monkeypatch):
+    def broken_disk(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(minibatch_loader, "chunks", broken_disk)
+    with pytest.raises(UserError, match=r"^cannot make .*data\.h5 from .*input\.txt: Input/output error$"):
+        load(folder(tmp_path, b"hello world. " * 10))
+
+
+def test_nobody_reads_what_is_said(tmp_path):
+    """`| head` that has ended is no fault of these files: the program deals with it."""
+
+    def echo(line):
+        if line.startswith("loading text"):
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        MinibatchLoader(folder(tmp_path, b"hello world. " * 10), 2, 3, 0.5, 0.25, echo)
+
+
+def test_a_folder_that_cannot_be_written_has_its_cache_in_the_users(tmp_path, monkeypatch):
+    text = tmp_path / "data"
+    text.mkdir()
+    folder(text, b"hello world. " * 10)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    first, second = [], []
+    load(text, lines=first)
+    (cache,) = (tmp_path / "home" / "charrnn_port").iterdir()
+    load(text, lines=second)
+    assert first[:2] == [
+        f"{text} cannot be written: the cache is {cache}",
+        f"{cache.name} does not exist. Running preprocessing...",
+    ]
+    assert second[:2] == [first[0], "loading data files..."]
+    assert os.listdir(text) == ["input.txt"]
+
+
+def test_a_user_without_a_home(tmp_path, monkeypatch):
+    def user_cache(name):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(minibatch_loader, "user_cache", user_cache)
+    with pytest.raises(UserError, match=r"nor the user's cache folder \(Could not determine home directory\.\)"):
+        load(folder(tmp_path, b"hello world. " * 10))

@@ -8,14 +8,13 @@ gru, H in an rnn).
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from util.one_hot import one_hot
 
-# What a cell's `advance` computes with: all arguments of one call are of one kind.
-Array = TypeVar("Array", np.ndarray, Tensor)
+# What a cell's `advance` computes with: NumPy arrays or tensors, all arguments of one call of one kind.
+Array = TypeVar("Array")
 
 # (grad_y, y, grad_input=grad_x): the gradient of the loss by x from that by y = sigmoid(x) or tanh(x), in one pass over
 # memory. grad_x may be grad_y or y itself.

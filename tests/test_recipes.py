@@ -1,7 +1,7 @@
 """The recipes of docs/house.md are followed: their code, taken from the page, does in the house what the page says."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -51,14 +51,20 @@ def test_recorder(small, tmp_path):
 
 
 def goes_on_exactly(options, folder):
-    """Whether a run that is saved and goes on ends where one does that never stopped; the events of the latter."""
+    """The events of a run, which one that is saved and goes on from there has too; it ends with the same state."""
     events = list(recorders.save_checkpoints(run(prepare(options)), options))
     whole = saved(folder / "cv")
-    resumed = charrnn_port.TrainOptions(resume=whole[60][0], checkpoint_dir=folder / "resumed")
-    for _ in recorders.save_checkpoints(charrnn_port.train(resume=whole[60][0]), resumed):
-        pass
+    resumed = replace(options, checkpoint_dir=folder / "resumed")
+    rest = list(recorders.save_checkpoints(charrnn_port.train(resume=whole[60][0]), resumed))
     assert_same(saved(folder / "resumed")[144][1], whole[144][1])
+    assert steady(rest) == steady(events)[60:]
+    assert changes(rest) == [event for event in changes(events) if event.i > 60]
     return events
+
+
+def changes(events):
+    """Of the learning rate."""
+    return [event for event in events if isinstance(event, RateDecayed)]
 
 
 def test_optimizer(small, tmp_path, monkeypatch):
@@ -74,11 +80,10 @@ def test_optimizer(small, tmp_path, monkeypatch):
 def test_schedule(small, tmp_path, monkeypatch):
     cosine = module_of(HOUSE, "python schedule", tmp_path).Cosine
     monkeypatch.setattr(schedules, "create", lambda options, *rest: cosine(rest[0], options.max_epochs, rest[1]))
-    events = goes_on_exactly(small, tmp_path)
-    changes = [event for event in events if isinstance(event, RateDecayed)]
-    assert [event.i for event in changes] == [48, 96, 144]
-    assert [event.learning_rate for event in changes] == pytest.approx([2e-3 * 0.775, 2e-3 * 0.325, 2e-3 * 0.1])
-    assert np.prod([event.factor for event in changes]) == pytest.approx(0.1)
+    found = changes(goes_on_exactly(small, tmp_path))
+    assert [event.i for event in found] == [48, 96, 144]
+    assert [event.learning_rate for event in found] == pytest.approx([2e-3 * 0.775, 2e-3 * 0.325, 2e-3 * 0.1])
+    assert np.prod([event.factor for event in found]) == pytest.approx(0.1)
 
 
 def test_choice(tmp_path):

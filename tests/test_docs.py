@@ -7,8 +7,11 @@ Those that need a network, several processes or many minutes are fenced as ```co
 import re
 import shlex
 import shutil
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
+import h5py
 import pytest
 import torch
 from click.testing import CliRunner
@@ -16,6 +19,7 @@ from conftest import REFERENCE, ROOT
 from pages import PAGES, blocks, prose, quoted
 
 from charrnn_port import __main__ as charrnn
+from charrnn_port.training import events
 
 LUA = REFERENCE / "lua_checkpoints/lstm.t7"
 INSTALL = "    pip install -c constraints.txt -e . && python train.py\n"
@@ -175,11 +179,24 @@ def test_options_have_a_page_for_both_programs():
         assert f"`python {program} -help`" in (ROOT / "README.md").read_text()
 
 
-def test_the_page_of_files_names_every_key():
-    """Of a checkpoint with all that a run saves."""
-    saved = torch.load(REFERENCE / "checkpoints/charrnn_port_0.1.t7.pt", weights_only=True)
-    keys = {*saved, *saved["progress"], *saved["progress"]["random"], "version", "optimizer", "schedule"}
-    assert {f"`{key}`" for key in keys} <= {f"`{word}`" for word in quoted(ROOT / "docs/files.md")}
+def test_the_page_of_files_names_every_key(reader):
+    """Of a cache and a checkpoint as a run leaves them."""
+    run_line("python train.py")
+    (checkpoint,) = Path("cv").glob("*.t7.pt")
+    saved = torch.load(checkpoint, weights_only=True)
+    progress = saved["progress"]
+    keys = {*saved, *progress, *progress["optimizer"], *progress["random"]}
+    with h5py.File("data/tinyshakespeare/data.h5") as cache:
+        keys |= {*cache, *cache.attrs}
+    assert keys <= set(quoted(ROOT / "docs/files.md"))
+
+
+def test_the_python_page_names_every_event():
+    page = (ROOT / "docs/python.md").read_text()
+    for event in get_args(events.Event):
+        (row,) = re.findall(rf"^\| (?:\w+, )*{event.__name__}(?:, \w+)* \|.*$", page, re.M)
+        for each in fields(event):
+            assert each.name in row or event is events.Saving, (event, each.name)
 
 
 def tree() -> dict[str, str]:

@@ -88,7 +88,7 @@ def test_inspect_tells_the_same_of_both_formats(tmp_path):
 
 
 def test_from_python(recordings):
-    """The five lines of the README."""
+    """As on docs/python.md."""
     saved = charrnn_port.load_checkpoint(FILES / "lstm.t7")
     text = b"".join(charrnn_port.sample_bytes(saved, length=200, primetext=b"The tide ", temperature=0.8))
     assert text + b"\n" == bytes(recordings["runs/lstm/samples/prime"][:])

@@ -111,7 +111,10 @@ def prepare(
 
     training = training_for(options, network, loader, random, processes)
     if saved:
-        training.go_on(saved)
+        try:
+            training.go_on(saved)
+        except (KeyError, TypeError) as error:
+            raise UserError(f"-resume {options.resume}: damaged, or of a newer charrnn_port: {error}") from error
     return training
 
 

@@ -13,12 +13,13 @@ LSTM = REFERENCE / "lua_checkpoints/lstm.t7"
 
 def test_a_stdout_that_takes_text_only(monkeypatch, recordings):
     """As in a notebook: no `buffer` to write bytes to."""
+    recorded = recordings["runs/lstm/samples/seed123"]
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
     with pytest.raises(SystemExit) as end:
-        sample.main([str(LSTM), "-gpuid", "-1", "-verbose", "0", "-seed", "123"])
+        sample.main([str(LSTM), "-gpuid", "-1", "-verbose", "0", *recorded.attrs["arguments"]])
     assert not end.value.code
-    assert out.getvalue() == bytes(recordings["runs/lstm/samples/seed123"][:]).decode(errors="replace")
+    assert out.getvalue() == bytes(recorded[:]).decode(errors="replace")
 
 
 def test_a_backslash_is_no_newline():

@@ -35,7 +35,7 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
             if options.resume:
                 options, saved = resumed(options, given)
             if ours.rank == 0:
-                claimed.enter_context(folder.claim(options.checkpoint_dir))
+                claimed.enter_context(folder.claim(options))
             training = prepare(options, given, saved, ours, click.echo)
 
         with ours.interrupts as interrupts:

@@ -1,5 +1,6 @@
 """The folder of a run's checkpoints: names, the latest, which ones to delete; and it is one run's at a time."""
 
+import errno
 import math
 import os
 from contextlib import suppress
@@ -8,10 +9,13 @@ from typing import TextIO
 
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.checkpoints.files import load_checkpoint
+from charrnn_port.option_fields import OptionError
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.strfmt import lua_format
 from util.errors import UserError
-from util.files import lock
+from util.files import aside_of, lock, open_lock, remove_leftovers
+
+MANY_EPOCHS, LARGE_LOSS = 1e6, 99999.0  # few names of checkpoints have more digits
 
 
 def path(options: TrainOptions, epoch: float, val_loss: float) -> str:
@@ -58,31 +62,57 @@ def goes_further(later: Checkpoint, earlier: Checkpoint) -> bool:
     return 0 < earlier.i < later.i and later.train_losses[: earlier.i] == earlier.train_losses
 
 
-def claim(checkpoint_dir: str | os.PathLike) -> TextIO:
-    """Make the folder for checkpoints, try it, and keep other runs out of it until the result is closed.
+def claim(options: TrainOptions) -> TextIO:
+    """Make the folder for a run's checkpoints, try it, and keep other runs out of it until the result is closed.
 
-    Raises UserError where that fails: now rather than at the first save.
+    Raises UserError where that fails or no checkpoint could have its name there: now rather than at the first save.
     """
-    folder = Path(checkpoint_dir)
-    probe = folder / f".writable.{os.getpid()}"
+    require_names(options)
+    folder = Path(options.checkpoint_dir)
+    probe = aside_of(Path(path(options, min(options.max_epochs, MANY_EPOCHS), LARGE_LOSS)))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a+")
-        if lock(file):
-            for aside in folder.glob("*.t7.pt.part.*"):  # of a run that was killed while it saved
-                aside.unlink()
+        file = open_lock(folder / ".lock")
+        lock(file)
+        remove_leftovers(folder, "*.t7.pt")
         file.truncate(0)
         print(os.getpid(), file=file, flush=True)
-        probe.touch()
+        probe.unlink(missing_ok=True)
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         probe.unlink()
     except BlockingIOError:
-        file.seek(0)
+        process = file.read(20).strip()
+        file.close()
         raise UserError(
-            f"another run, process {file.read().strip()}, writes its checkpoints to {folder}: "
+            f"another run, process {process}, writes its checkpoints to {folder}: "
             "wait for its end or name another -checkpoint_dir"
         ) from None
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(
+                f"the file system takes no names as long as {probe}: "
+                f"take a shorter -savefile ({len(options.savefile)} characters) or -checkpoint_dir"
+            ) from error
         raise UserError(
             f"cannot write checkpoints to {folder}: {error.strerror}; name another -checkpoint_dir"
         ) from error
     return file
+
+
+def require_names(options: TrainOptions) -> None:
+    """Raises OptionError where the options make no names of files, or names outside the folder."""
+    if not options.checkpoint_dir:
+        raise OptionError("-checkpoint_dir: '' names no folder; the current one is .")
+    if any(separator in options.savefile for separator in (os.sep, os.altsep) if separator):
+        raise OptionError(
+            f"-savefile: {options.savefile!r} is part of a file's name and cannot lead to another folder: "
+            "name that with -checkpoint_dir"
+        )
+    for name in ("checkpoint_dir", "savefile"):
+        value = getattr(options, name)
+        try:
+            os.fsencode(value)
+        except UnicodeEncodeError:
+            value = "\0"
+        if "\0" in value:
+            raise OptionError(f"-{name}: {getattr(options, name)!r} cannot be in the name of a file")

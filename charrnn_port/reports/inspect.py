@@ -1,6 +1,7 @@
 """`charrnn inspect`: what is in a checkpoint."""
 
 import json
+import math
 
 import click
 
@@ -22,14 +23,40 @@ def inspect(options: InspectOptions) -> None:
     }
     opts, val_losses = dict(sorted(saved.opt.items())), dict(sorted(saved.val_losses.items()))
     if options.json:
-        rest = {"vocab": list(saved.vocab.symbols), "opt": opts, "val_losses": val_losses}
-        click.echo(json.dumps(summary | rest, indent=2))
+        rest = {
+            "vocab": list(saved.vocab.symbols),
+            "opt": opts,
+            "val_losses": val_losses,
+            "train_losses": saved.train_losses,
+            "version": saved.version or None,
+            "progress": numbers_in(saved.progress),
+        }
+        click.echo(json.dumps(jsonable(summary | rest), indent=2, allow_nan=False))
         return
     print_table(summary)
     click.echo("opt:")
     print_table(opts)
     click.echo("val losses:")
     print_table(val_losses)
+
+
+def numbers_in(progress: dict | None) -> dict | None:
+    """Of what a run goes on from the numbers of its optimiser and schedule; the rest is tensors, and random words."""
+    if progress is None:
+        return None
+    return {
+        part: {name: value for name, value in progress[part].items() if isinstance(value, int | float)}
+        for part in ("optimizer", "schedule")
+    }
+
+
+def jsonable(value: object) -> object:
+    """The same with null for NaN and infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: jsonable(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [jsonable(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(values: dict) -> None:

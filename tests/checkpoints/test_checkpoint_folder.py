@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -75,10 +76,10 @@ def test_systems_without_locks(start, monkeypatch, locks):
     assert run_train(*start, "-max_epochs", 0.1).exit_code == 0
 
 
-def test_what_a_killed_run_was_writing_is_no_checkpoint_and_goes(start, tmp_path):
+def test_what_a_killed_run_was_writing_is_no_checkpoint_and_goes(start, ended_pid, tmp_path):
     run_train(*start, "-max_epochs", 0.6)  # to iteration 28
     whole = saved(tmp_path / "cv")[20][0]
-    leftover = tmp_path / "cv/lm_lstm_epoch0.83_2.0.t7.pt.part.host.4321"
+    leftover = tmp_path / f"cv/lm_lstm_epoch0.83_2.0.t7.pt.part.{platform.node()}.{ended_pid}"
     leftover.write_bytes(whole.read_bytes())
     backup = tmp_path / "cv" / f"{whole.name}.1"
     backup.write_bytes(b"not ours")
@@ -88,6 +89,17 @@ def test_what_a_killed_run_was_writing_is_no_checkpoint_and_goes(start, tmp_path
     run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv")
     assert not leftover.exists()
     assert backup.exists()
+
+
+def test_what_others_write_there_stays(start, ended_pid, tmp_path):
+    """Processes of other machines, of which nobody here can tell, and those of this one that live."""
+    names = [f"not-{platform.node()}.{ended_pid}", f"{platform.node()}.{os.getppid()}"]
+    others = [tmp_path / f"cv/lm_other_epoch1.00_2.0000.t7.pt.part.{name}" for name in names]
+    others[0].parent.mkdir()
+    for path in others:
+        path.touch()
+    assert run_train(*start, "-max_epochs", 0.6).exit_code == 0
+    assert all(path.exists() for path in others)
 
 
 LOSSES = {20: 3.0, 40: 1.0, 60: math.nan, 80: 1.5, 100: 1.4, 120: 1.3, 140: 1.2, 144: 1.1}

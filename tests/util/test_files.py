@@ -23,14 +23,6 @@ def path(tmp_path):
     return path
 
 
-@pytest.fixture
-def ended_pid():
-    """The number of a process that is gone."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return str(process.pid)
-
-
 def write(path: Path, text: str) -> None:
     with written_whole(path) as aside:
         aside.write_text(text)

@@ -46,14 +46,17 @@ def load_latest(checkpoint_dir: str | os.PathLike) -> Checkpoint:
     Raises UserError where there is none.
     """
     paths = sorted(Path(checkpoint_dir).glob("*.t7.pt"), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
-    latest = None
+    latest, wrong = None, ""
     for path in paths:
-        with suppress(UserError):  # damaged ones do not count
+        try:
             found = load_checkpoint(path)
-            if found.progress and (latest is None or goes_further(found, latest)):
-                latest = found
+        except UserError as error:  # damaged ones do not count
+            wrong = wrong or f": {error}"
+            continue
+        if found.progress and (latest is None or goes_further(found, latest)):
+            latest = found
     if latest is None:
-        raise UserError(f"-resume latest: no checkpoint to go on from in {checkpoint_dir}")
+        raise UserError(f"-resume latest: no checkpoint to go on from in {checkpoint_dir}{wrong}")
     return latest
 
 

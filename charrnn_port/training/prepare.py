@@ -101,7 +101,10 @@ def prepare(
 
     training = training_for(options, network, loader, random, processes)
     if saved:
-        training.go_on(saved)
+        try:
+            training.go_on(saved)
+        except KeyError as error:
+            raise UserError(f"the checkpoint lacks {error} of its optimiser: start another run with -init_from") from None
     return training
 
 

@@ -157,7 +157,7 @@ def unpickled(pickle: bytes, storage: Callable[[torch.dtype, str, int], Tensor])
                 return require_value(stack.pop())
             case _:
                 raise other_file(f"the instruction {operation.name}")
-    raise ArchiveError("its pickle has no end")
+    raise ArchiveError("PyTorch cannot read it")
 
 
 def append(values: list, to: object) -> None:
@@ -219,7 +219,7 @@ def require_value(value: object) -> object:
 
 def other_file(what: str) -> ArchiveError:
     """The error for a file with something in it that train.py does not write."""
-    module, _, name = shortened(what).partition(" ")
+    module, name = (shortened(part) for part in what.partition(" ")[::2])
     if not name or module in ("a", "the", "collections") or module.split(".")[0] == "torch":
         return ArchiveError(f"a file of PyTorch, but not one that train.py wrote: it has {module} {name}".strip())
     return ArchiveError(f"a pickle that wants to run {module}.{name}, which is refused")

@@ -74,6 +74,8 @@ class Checkpoint:
             optimizer, schedule, state, random = (
                 self.progress[name] for name in ("optimizer", "schedule", "state", "random")
             )
+            if not all(isinstance(part, dict) for part in (optimizer, schedule, random)):
+                return False
             key, pos = random["key"], random["pos"]
             return (
                 len(self.train_losses) == self.i
@@ -81,6 +83,7 @@ class Checkpoint:
                 and all(is_number(value) or self._fits(value, self.params.shape) for value in optimizer.values())
                 and all(map(is_number, schedule.values()))
                 and isinstance(state, list)
+                and isinstance(key, list)
                 and len(state) == self.opt["num_layers"] * len(CELLS[self.opt["model"]].STATE)
                 and all(self._fits(tensor, shape) for tensor in state)
                 and len(key) == 624
@@ -88,7 +91,7 @@ class Checkpoint:
                 and isinstance(pos, int)
                 and 0 <= pos <= 624
             )
-        except (KeyError, TypeError, AttributeError):
+        except KeyError:
             return False
 
     def _fits(self, value: object, shape: tuple) -> bool:

@@ -104,7 +104,7 @@ def prepare(
         try:
             training.go_on(saved)
         except KeyError as error:
-            raise UserError(f"the checkpoint lacks {error} of its optimiser: start another run with -init_from") from None
+            raise UserError(f"the checkpoint has no {error} of its optimiser: start anew with -init_from") from None
     return training
 
 

@@ -3,7 +3,7 @@
 import errno
 import math
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -73,32 +73,32 @@ def claim(options: TrainOptions) -> TextIO:
     require_names(options)
     folder = Path(options.checkpoint_dir)
     probe = aside_of(Path(path(options, min(options.max_epochs, MANY_EPOCHS), LARGE_LOSS)))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open_lock(folder / ".lock")
-        lock(file)
-        remove_leftovers(folder, "*.t7.pt")
-        file.truncate(0)
-        print(os.getpid(), file=file, flush=True)
-        probe.unlink(missing_ok=True)
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        probe.unlink()
-    except BlockingIOError:
-        process = file.read(20).strip()
-        file.close()
-        raise UserError(
-            f"another run, process {process}, writes its checkpoints to {folder}: "
-            "wait for its end or name another -checkpoint_dir"
-        ) from None
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
+    with ExitStack() as failed:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = failed.enter_context(open_lock(folder / ".lock"))
+            lock(file)
+            remove_leftovers(folder, "*.t7.pt")
+            file.truncate(0)
+            print(os.getpid(), file=file, flush=True)
+            probe.unlink(missing_ok=True)
+            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            probe.unlink()
+        except BlockingIOError:
             raise UserError(
-                f"the file system takes no names as long as {probe}: "
-                f"take a shorter -savefile ({len(options.savefile)} characters) or -checkpoint_dir"
+                f"another run, process {file.read(20).strip()}, writes its checkpoints to {folder}: "
+                "wait for its end or name another -checkpoint_dir"
+            ) from None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise UserError(
+                    f"the file system takes no names as long as {probe}: "
+                    f"take a shorter -savefile ({len(options.savefile)} characters) or -checkpoint_dir"
+                ) from error
+            raise UserError(
+                f"cannot write checkpoints to {folder}: {error.strerror}; name another -checkpoint_dir"
             ) from error
-        raise UserError(
-            f"cannot write checkpoints to {folder}: {error.strerror}; name another -checkpoint_dir"
-        ) from error
+        failed.pop_all()
     return file
 
 

@@ -19,6 +19,8 @@ from charrnn_port.checkpoints import folder
 from charrnn_port.options import TrainOptions
 from charrnn_port.training import Training
 from util import files
+from util.errors import UserError
+from util.files import aside_of
 
 
 @pytest.fixture
@@ -62,6 +64,75 @@ def test_the_lock_dies_with_its_process(start, other, tmp_path):
     other.kill()
     other.wait()
     assert run_train(*start).exit_code == 0
+
+
+def test_a_lock_that_is_a_link_is_not_followed(start, tmp_path):
+    (tmp_path / "precious").write_text("content")
+    (tmp_path / "cv").mkdir()
+    (tmp_path / "cv/.lock").symlink_to(tmp_path / "precious")
+    result = run_train(*start)
+    assert_one_line_error(result, 1, f"{tmp_path / 'cv'}: .lock in it is a link", "delete it")
+    assert (tmp_path / "precious").read_text() == "content"
+
+
+def test_nothing_stays_of_the_trial(start, tmp_path):
+    file = folder.claim(TrainOptions(checkpoint_dir=tmp_path / "new/cv"))
+    assert os.listdir(tmp_path / "new/cv") == [".lock"]
+    assert (tmp_path / "new/cv/.lock").read_text() == f"{os.getpid()}\n"
+    with pytest.raises(UserError, match=f"process {os.getpid()}, writes its"):
+        folder.claim(TrainOptions(checkpoint_dir=tmp_path / "new/cv"))
+    file.close()
+    (tmp_path / "new/cv/.lock").write_text("1234567 and more than this process writes")
+    folder.claim(TrainOptions(checkpoint_dir=tmp_path / "new/cv")).close()
+    assert (tmp_path / "new/cv/.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_trial_writes_through_no_link(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "aside_of", lambda path: tmp_path / "cv/aside")
+    (tmp_path / "precious").write_text("content")
+    (tmp_path / "cv").mkdir()
+    (tmp_path / "cv/aside").symlink_to(tmp_path / "precious")
+    folder.claim(TrainOptions(checkpoint_dir=tmp_path / "cv")).close()
+    assert (tmp_path / "precious").read_text() == "content"
+    assert os.listdir(tmp_path / "cv") == [".lock"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["-savefile", "a/b"], ["-savefile: 'a/b'", "-checkpoint_dir"]),
+        (["-savefile", "../x"], ["-savefile: '../x'", "-checkpoint_dir"]),
+        (["-savefile", "/"], ["-savefile: '/'"]),
+        (["-savefile", "a\0b"], ["-savefile: 'a\\x00b'"]),
+        (["-savefile", "\ud800"], ["-savefile: '\\ud800'"]),
+        (["-checkpoint_dir", ""], ["-checkpoint_dir: ''", "the current one is ."]),
+        (["-checkpoint_dir", "a\0b"], ["-checkpoint_dir: 'a\\x00b'"]),
+    ],
+)
+def test_names_that_can_never_be_are_refused_at_the_start(start, options, words, tmp_path):
+    assert_one_line_error(run_train(*start, *options), 2, *words)
+    assert os.listdir(tmp_path) == ["data"]
+    assert os.listdir(tmp_path / "data") == ["input.txt"]
+
+
+def test_names_too_long_for_the_file_system(start, tmp_path):
+    """What is too long is told by the file system, for the longest name that the run will write."""
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX")
+    with pytest.raises(UserError) as caught:
+        folder.claim(TrainOptions(checkpoint_dir=tmp_path / "cv", savefile="x" * longest))
+    written = len(aside_of(tmp_path / "lm__epoch50.00_1.2345.t7.pt").name)
+    assert f"shorter -savefile ({longest} characters)" in str(caught.value)
+    result = run_train(*start, "-savefile", "x" * (longest - written + 1))
+    assert_one_line_error(result, 1, "takes no names as long as", "-savefile")
+    assert "train_loss" not in result.stdout
+    result = run_train(*start, "-savefile", "x" * (longest - written - 12), "-max_epochs", 0.5)
+    assert result.exit_code == 0, result.output
+    assert saved(tmp_path / "cv")
+    assert_one_line_error(run_train(*start, "-checkpoint_dir", tmp_path / ("x" * (longest + 1))), 1, "-checkpoint_dir")
+
+
+def test_a_run_of_endless_epochs_has_names(tmp_path):
+    folder.claim(TrainOptions(checkpoint_dir=tmp_path, max_epochs=1e300)).close()
 
 
 @pytest.mark.parametrize("locks", ["no fcntl", "no locks there"])

@@ -8,12 +8,13 @@
 The text goes to stdout byte by byte as it is drawn. See `python sample.py -help` for all options.
 """
 
+import codecs
 import os
 import sys
+from collections.abc import Callable
+from typing import TextIO
 
-import click
-
-from charrnn_port.command_line import program
+from charrnn_port.command_line import print_line, program
 from charrnn_port.options import SampleOptions
 from util.errors import UserError
 
@@ -28,7 +29,7 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
 
     def gprint(line: str) -> None:
         if options.verbose == 1:
-            click.echo(line)
+            print_line(line)
 
     if not sys.stdout:
         raise UserError("there is nowhere to write the text to: stdout is closed")
@@ -49,12 +50,25 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
     else:
         gprint("missing seed text, using uniform probability over first character")
     gprint("--------------------------")
-    out = sys.stdout.buffer
+    write = writer(sys.stdout)
     for character in text:
-        out.write(character)
-        out.flush()
-    out.write(b"\n")
-    out.flush()
+        write(character)
+    write(b"\n")
+
+
+def writer(stream: TextIO) -> Callable[[bytes], None]:
+    """What writes bytes to stdout at once; to one of another kind, as in a notebook, the characters that they are."""
+    out = getattr(stream, "buffer", None)
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def write(text: bytes) -> None:
+        if out:
+            out.write(text)
+            out.flush()
+        else:
+            stream.write(decoder.decode(text))
+
+    return write
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import click
-
-from charrnn_port.command_line import fail, program
+from charrnn_port.command_line import fail, print_line, program, tell
 from charrnn_port.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
     # They bring torch, which takes seconds: not for -help.
     from charrnn_port.checkpoints import folder
     from charrnn_port.training import prepare, processes, recorders, resumed, run
-    from charrnn_port.training.events import Exploded
+    from charrnn_port.training.events import Exploded, Saved
 
     with processes() as ours, ExitStack() as claimed:
         with ours.first_alone():
@@ -36,26 +34,32 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
                 options, saved = resumed(options, given)
             if ours.rank == 0:
                 claimed.enter_context(folder.claim(options))
-            training = prepare(options, given, saved, ours, click.echo)
+            say = tell if ours.rank == 0 else lambda line: None
+            training = prepare(options, given, saved, ours, print_line, say)
 
         with ours.interrupts as interrupts:
-            events = run(training, ours.interrupted)
+            events = run(training, ours.interrupted, ours.save_wanted)
             if ours.rank == 0:  # of several processes one saves and tells
                 events = recorders.save_checkpoints(events, training.options)
+                events = recorders.tell(events, say)
                 events = recorders.print_lines(events, training.options, interrupts.echo)
-            exploded = None
+            exploded = path = None
             for event in events:
                 if isinstance(event, Exploded):
                     exploded = event
+                elif isinstance(event, Saved):
+                    path = event.path
         if exploded and ours.rank == 0:
-            tell_what_is_left(exploded, folder.interrupted_path(options))
+            tell_what_is_left(exploded, path)
         if exploded:
             sys.exit(3)
+        if interrupts.failed:
+            fail(f"stdout: {interrupts.failed.strerror}; the run is saved to {path}", 1)
         if interrupts.received:
             sys.exit(128 + interrupts.received)
 
 
-def tell_what_is_left(exploded: "Exploded", path: str) -> None:
+def tell_what_is_left(exploded: "Exploded", path: str | None) -> None:
     """End the program after a loss that is no good; `path` is where the last good state is, if there was one."""
     good = exploded.last_good
     if good is None:

@@ -7,6 +7,7 @@
 """
 
 import difflib
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ import click
 from charrnn_port.option_fields import OptionError, Options, described
 from util.errors import UserError
 
+SIGPIPE = 13
 HELP = ["-help", "-h", "--help"]
 METAVARS = {str: "TEXT", int: "INTEGER", float: "NUMBER"}
 
@@ -33,7 +35,11 @@ def program(options_class: type[Options], example: str) -> Callable[[Callable], 
             context = click.get_current_context()
             default = click.core.ParameterSource.DEFAULT
             given = frozenset(name for name in values if context.get_parameter_source(name) is not default)
-            function(options_class(**values), given)
+            try:
+                function(options_class(**values), given)
+            except BrokenPipeError:  # nobody reads any more, as after `| head`: end as if by the signal of that
+                sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python flushes it at its end
+                sys.exit(128 + SIGPIPE)
 
         return Program(
             function.__name__,
@@ -51,6 +57,22 @@ def fail(message: str, status: int) -> None:
     """End the program with one line on stderr."""
     click.echo(f"Error: {' '.join(message.split())}", err=True)
     sys.exit(status)
+
+
+def print_line(line: str) -> None:
+    """A line on stdout. Raises UserError where it cannot be written, BrokenPipeError where nobody reads."""
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"stdout: {error.strerror}") from error
+
+
+def tell(line: str) -> None:
+    """A line on stderr, about the work and not its result; where that cannot be written, nobody is told."""
+    with suppress(OSError):
+        click.echo(line, err=True)
 
 
 class Program(click.Command):
@@ -108,7 +130,7 @@ class Program(click.Command):
         except UserError as error:
             fail(str(error), 1)
         except OSError as error:  # of files where none was to be expected
-            fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+            fail(f"{error.filename or 'stdout'}: {error.strerror or error}", 1)
 
 
 class Option(click.Option):

@@ -1,5 +1,6 @@
 """Where to compute and in which precision, from the options -gpuid, -opencl and -dtype."""
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -8,6 +9,10 @@ import torch
 from util.errors import UserError
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+# OpenMP's threads do not live on in a forked process, which would wait for them for ever: it computes with one.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def choose_device(gpuid: int, opencl: bool, echo: Callable[[str], None]) -> torch.device:

@@ -27,8 +27,7 @@ class TrainOptions(Options):
         "data directory. Should contain the file input.txt with input data",
         "data",
         "Its input.txt is the text to learn. A cache, data.h5, appears beside it, or in your cache folder where that "
-        "cannot be written.",
-        identity=True,
+        "cannot be written. With -resume, any folder with the same text.",
     )
     rnn_size: int = option(
         128, "size of the cell's internal state", "model params",
@@ -62,8 +61,8 @@ class TrainOptions(Options):
     )
     decay_rate: float = option(
         0.95, "decay rate for rmsprop", "optimization",
-        "How long RMSprop remembers the size of gradients: 0.95 is about 20 iterations.",
-        identity=True, minimum=0, below=1,
+        "How long RMSprop remembers the size of gradients: 0.95 is about 20 iterations; above 1 it makes no numbers.",
+        identity=True, minimum=0,
     )
     dropout: float = option(
         0.0, "dropout after each hidden layer, 0 = none; try 0.5 if it overfits", "optimization",
@@ -173,8 +172,8 @@ class TrainOptions(Options):
         "plain: one step in PyTorch under autograd, for reading; script: the same step in TorchScript; fused: whole "
         "sequences with a hand-written backward pass, twice as fast; compiled: that with its time steps in C, about "
         "three times as fast as plain, on a CPU with a C compiler (cc, or what CC names). auto: compiled where it can "
-        "be had, else fused.",
-        identity=True, choices=("auto", *WAYS),
+        "be had, else fused. With -resume, any.",
+        choices=("auto", *WAYS),
     )
 
 

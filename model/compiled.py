@@ -1,7 +1,7 @@
-"""model/sequence.c, compiled when it is first needed: in about a third of a second, for this processor.
+"""The cells' passes in C: model/sequence.c, compiled when it is first needed, for this processor.
 
-Where that cannot be had (no C compiler, or one without OpenMP), the cells' passes use PyTorch's operations. `CC` names
-the compiler, `cc` if unset; `CC=false` does without.
+That takes about a second. Where it cannot be had (no C compiler, or one without OpenMP), the passes use PyTorch's
+operations. `CC` names the compiler, `cc` if unset; `CC=false` does without.
 """
 
 import ctypes
@@ -9,14 +9,13 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from model.sequence import LayerWeights
+from model.sequence import LayerWeights, Sequence
 
 SOURCE = Path(__file__).with_name("sequence.c")
 # Products and sums are rounded one by one. Loops are vectorised only where nobody reads errno or the traps of numbers.
@@ -24,7 +23,7 @@ FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-
 # Tried in this order: not every compiler knows them all.
 FOR_THIS_MACHINE = [["-march=native", "-mprefer-vector-width=512"], ["-march=native"], []]
 DEFINES = {torch.float64: ["-DDOUBLE"], torch.float32: []}
-PANEL = 32  # an upper bound of WIDTH in product.h
+PANEL = 32  # an upper bound of PANEL_WIDTH in model/product.h
 
 
 @lru_cache
@@ -43,10 +42,39 @@ def library(dtype: torch.dtype) -> ctypes.CDLL | None:
     return None
 
 
-def run(name: str, *arguments: Tensor | int | None) -> None:
-    """Call a function of sequence.c. Tensors must be contiguous and of one type, ids aside; None becomes NULL."""
-    dtype = next(each.dtype for each in arguments if isinstance(each, Tensor) and each.dtype.is_floating_point)
-    getattr(library(dtype), name)(*map(convert, arguments))
+class CompiledPasses(Sequence):
+    """A Sequence whose passes are the functions CELL_forward and CELL_backward of sequence.c.
+
+    A cell derives its CompiledSequence from this and from its Buffers, whose attributes are the arrays of Layer.
+    """
+
+    CELL: str
+
+    def __init__(self, *args, **options) -> None:
+        super().__init__(*args, **options)
+        T, B, n = self.pre_activations.shape
+        H = self.h.shape[2]
+        self.h2h_product = self.h.new_empty(B, n)
+        # h2h in another layout, in one or two parts, the columns of each rounded up to whole panels.
+        self.packed = self.h.new_empty(n + 2 * PANEL, H + PANEL)
+        self._layer = Layer(T, B, H, n)
+        for name in Layer.BUFFERS:
+            setattr(self._layer, name, address(getattr(self, name, None)))
+
+    def forward(self, weights: LayerWeights) -> None:
+        """As Sequence's."""
+        self._call("forward", weights)
+
+    def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
+        """As Sequence's."""
+        self._call("backward", weights)
+        gradient = self.pre_activations.flatten(0, 1)
+        run("sum_rows", grad_rows.zero_(), self.ids, gradient, *gradient.shape)
+
+    def _call(self, direction: str, weights: LayerWeights) -> None:
+        for name in Layer.PARAMETERS:
+            setattr(self._layer, name, address(getattr(weights, name)))
+        getattr(library(self.h.dtype), f"{self.CELL}_{direction}")(ctypes.byref(self._layer))
 
 
 def copy_transposed(target: Tensor, source: Tensor) -> None:
@@ -54,27 +82,36 @@ def copy_transposed(target: Tensor, source: Tensor) -> None:
     run("transpose", target, source, source.stride(0), *source.shape)
 
 
-def convert(argument: Tensor | int | None) -> ctypes.c_void_p | ctypes.c_long | None:
+class Layer(ctypes.Structure):
+    """The struct of this name in model/layer.h, where shapes are given: addresses of arrays, NULL unless set."""
+
+    SIZES = ("T", "B", "H", "n")
+    PARAMETERS = ("rows", "i2h_bias", "h2h", "h2h_bias")
+    BUFFERS = (
+        *("ids", "packed", "h2h_product", "pre_activations", "h", "grad_h"),
+        *("c", "tanh_c", "grad_c"),
+        *("reset_h", "grad_reset_h", "grad_h_before"),
+    )
+    _fields_ = (
+        *((name, ctypes.c_long) for name in SIZES),
+        *((name, ctypes.c_void_p) for name in PARAMETERS + BUFFERS),
+    )
+
+
+def run(name: str, *arguments: Tensor | int | None) -> None:
+    """Call a function of sequence.c that takes arrays and numbers. None becomes NULL.
+
+    Tensors must be contiguous and of one floating-point type, ids aside.
+    """
+    dtype = next(each.dtype for each in arguments if isinstance(each, Tensor) and each.dtype.is_floating_point)
+    getattr(library(dtype), name)(*map(convert, arguments))
+
+
+def convert(argument: Tensor | int | None) -> ctypes.c_void_p | ctypes.c_long:
     """What a C function gets for an argument."""
-    if isinstance(argument, Tensor):
-        return ctypes.c_void_p(argument.data_ptr())
-    return argument if argument is None else ctypes.c_long(argument)
+    return ctypes.c_long(argument) if isinstance(argument, int) else ctypes.c_void_p(address(argument))
 
 
-class InC:
-    """What a cell's CompiledSequence adds to its Sequence: the passes of EagerSequence, each by one function in C."""
-
-    def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int) -> None:
-        super().__init__(new, ids, T, B, H)
-        n = self.sums.shape[2]
-        self.by_h, self.packed = new(B, n), new(n + 2 * PANEL, H + PANEL)
-
-    def forward(self, weights: LayerWeights) -> None:
-        """As EagerSequence's."""
-        operands = weights.rows, self.ids, weights.i2h_bias, weights.h2h, weights.h2h_bias, self.packed, self.by_h
-        run(f"{self.NAME}_forward", *operands, *self.forward_buffers(), *self.grad_h.shape)
-
-    def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
-        """As EagerSequence's."""
-        run(f"{self.NAME}_backward", weights.h2h, self.packed, *self.backward_buffers(), *self.grad_h.shape)
-        run("sum_rows", grad_rows.zero_(), self.ids, self.sums, *self.sums.flatten(0, 1).shape)
+def address(tensor: Tensor | None) -> int | None:
+    """Where a tensor's numbers are; None, which is NULL, for None."""
+    return None if tensor is None else tensor.data_ptr()

@@ -6,9 +6,9 @@ weight gradients are single matrix products over all time steps, and one-hot pro
 The memory bill, in numbers (of 8 bytes in float64, 4 in float32), for T = seq_length, B = batch_size,
 H = rnn_size, V = vocab_size and L layers:
 
-    lstm  T*B * (L * 8*H + V)    gates 4, c, h, tanh_c, grad_h; in PyTorch dc_by_dh too: L * 9*H
+    lstm  T*B * (L * 8*H + V)    gates 4, c, h, tanh_c, grad_h; in PyTorch dh_by_dc too: L * 9*H
     gru   T*B * (L * 6*H + V)    gates 3, h, reset_h, grad_h; in PyTorch reset and keep too: L * 8*H
-    rnn   T*B * (L * 3*H + V)    sums, h, grad_h
+    rnn   T*B * (L * 3*H + V)    pre_activations, h, grad_h
 
 plus B*H here and there, T*B*H a layer with dropout, a weight's gradient before it is transposed, and seven vectors
 as long as the parameters: they, their gradients, RMSprop's mean square and its denominator, the weights in another
@@ -52,21 +52,25 @@ class FusedCharRNN(CharRNN):
         self._weights_version = -1
 
     @torch.no_grad()
-    def weights(self) -> list["LayerWeights"]:
-        """Those of each layer; taken from the parameters again when these have changed since the last call."""
+    def weights(self) -> list[LayerWeights]:
+        """Those of each layer, made from the parameters again when these have changed since the last call."""
         if self._weights_version != self.params._version:
             self._weights_version = self.params._version
-            self._weights = []
-            for parameters in self.layers:
-                i2h, h2h = self.sequence.I2H, self.sequence.H2H
-                i2h_weight, h2h_weight = [stack([parameters[f"{name}_weight"] for name in part]) for part in (i2h, h2h)]
-                i2h_bias, h2h_bias = [stack([parameters[f"{name}_bias"] for name in part]) for part in (i2h, h2h)]
-                rows = None
-                if not self._weights:
-                    rows = i2h_weight.new_empty(i2h_weight.shape[::-1])
-                    self.copy_transposed(rows, i2h_weight)
-                self._weights.append(LayerWeights(rows, i2h_weight, i2h_bias, h2h_weight, h2h_bias))
+            self._weights = [self._layer_weights(index) for index in range(self.num_layers)]
         return self._weights
+
+    def _layer_weights(self, index: int) -> LayerWeights:
+        parameters = self.layers[index]
+        i2h, i2h_bias, h2h, h2h_bias = [
+            stack([parameters[f"{name}_{kind}"] for name in names])
+            for names in (self.sequence.I2H, self.sequence.H2H)
+            for kind in ("weight", "bias")
+        ]
+        rows = None
+        if index == 0:
+            rows = i2h.new_empty(i2h.shape[::-1])
+            self.copy_transposed(rows, i2h)
+        return LayerWeights(rows, i2h, i2h_bias, h2h, h2h_bias)
 
     def _pass(self, x: Tensor) -> "Pass":
         """The buffers for batches of this shape, `[T, B]`."""
@@ -106,16 +110,6 @@ class FusedCharRNN(CharRNN):
         return run.loss(y)
 
 
-def copy_transposed(target: Tensor, source: Tensor) -> None:
-    """What model/compiled.py's function of this name does."""
-    target.copy_(source.T)
-
-
-def stack(tensors: list[Tensor]) -> Tensor:
-    """Rows under rows; a single tensor as it is."""
-    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
-
-
 class Pass:
     """The buffers for one shape of batch, `[T, B]`, and what happens on them."""
 
@@ -126,10 +120,10 @@ class Pass:
         self.x = torch.empty(T, B, dtype=torch.int64, device=network.params.device)
         ids = [self.x] + [None] * (network.num_layers - 1)
         self.layers = [network.sequence(new, each, T, B, H) for each in ids]
-        n = self.layers[0].sums.shape[2]
-        self.grad_rows = [new(1 if each is None else V, n) for each in ids]
+        n = self.layers[0].pre_activations.shape[2]
+        self.grad_rows = [new(1 if each is None else V, n) for each in ids]  # as model/sequence.py's Sequence fills it
         self.dropped = [new(0)] * len(self.layers)  # outputs after dropout, [T, B, H], once there is some
-        self.log_probs = new(T, B, V)  # later the gradient of the decoder's sums
+        self.log_probs = new(T, B, V)  # later the gradient by the decoder's outputs, which log-softmax gets
         self._grad_weight = new(H * max(V, n))  # the transpose of a weight's gradient
 
     def set_state(self, state: Sequence[Tensor]) -> None:
@@ -148,7 +142,7 @@ class Pass:
         output = None
         for index, (layer, weights) in enumerate(zip(self.layers, self.network.weights(), strict=True)):
             if index > 0:
-                torch.mm(output.flatten(0, 1), weights.i2h.T, out=layer.sums.flatten(0, 1))
+                torch.mm(output.flatten(0, 1), weights.i2h.T, out=layer.pre_activations.flatten(0, 1))
             # The biases come after the product, as Torch7's nn.Linear adds them: nearest to its rounding.
             layer.forward(weights)
             output = layer.h[1:]
@@ -167,51 +161,68 @@ class Pass:
 
     def backward(self, y: Tensor, masks: Tensor | None) -> None:
         """Fill all gradients. `forward` must have run; it is undone, since most buffers are used again."""
-        network = self.network
-        # Derivative by the decoder's sums, of the sum over time of the batch means: (softmax - one-hot) / B.
-        gradient = self.log_probs.flatten(0, 1).exp_()
-        gradient.scatter_add_(1, y.reshape(-1, 1), gradient.new_full((1, 1), -1).expand(len(gradient), 1))
-        gradient.div_(y.shape[1])
-        weight = network.decoder["weight"]
-        self._outer_product(self._output(-1, masks), gradient, [weight.grad])
-        torch.sum(gradient, 0, out=network.decoder["bias"].grad)
-
+        gradient, weight = self._decoder_backward(y, masks), self.network.decoder["weight"]
         for index in reversed(range(len(self.layers))):
-            layer, parameters = self.layers[index], network.layers[index]
-            weights, grad_rows = network.weights()[index], self.grad_rows[index]
+            layer, weights = self.layers[index], self.network.weights()[index]
             torch.mm(gradient, weight, out=layer.grad_h.flatten(0, 1))
             if masks is not None:
                 layer.grad_h.mul_(masks[:, index])
-            layer.backward(weights, grad_rows)
+            layer.backward(weights, self.grad_rows[index])
+            self._fill_layer_gradients(index, masks)
+            gradient, weight = layer.pre_activations.flatten(0, 1), weights.i2h
 
-            gradient, weight = layer.sums.flatten(0, 1), weights.i2h
-            grad_i2h = [parameters[f"{name}_weight"].grad for name in layer.I2H]
-            if index == 0:
-                for grad, part in zip(grad_i2h, grad_rows.chunk(len(grad_i2h), 1), strict=True):
-                    network.copy_transposed(grad, part)
-            else:
-                self._outer_product(self._output(index - 1, masks), gradient, grad_i2h)
-            remaining = [parameters[f"{name}_weight"].grad for name in layer.H2H]
-            for inputs, part in layer.h2h_gradients():
-                count = part.shape[2] * len(layer.H2H) // gradient.shape[1]
-                self._outer_product(inputs, part.flatten(0, 1), remaining[:count])
-                remaining = remaining[count:]
-            bias = grad_rows.sum(0)
-            for names in (layer.I2H, layer.H2H):
-                for name, part in zip(names, bias.chunk(len(names)), strict=True):
-                    parameters[f"{name}_bias"].grad.copy_(part)
+    def _decoder_backward(self, y: Tensor, masks: Tensor | None) -> Tensor:
+        """Fill the decoder's gradients; return the gradient by its outputs, `[T * B, V]`, in place of `log_probs`.
+
+        It is of the sum over time of the batch means: (softmax - one-hot) / B.
+        """
+        gradient = self.log_probs.flatten(0, 1).exp_()
+        gradient.scatter_add_(1, y.reshape(-1, 1), gradient.new_full((1, 1), -1).expand(len(gradient), 1))
+        gradient.div_(y.shape[1])
+        decoder = self.network.decoder
+        self._fill_weight_gradients(self._output(-1, masks), gradient, [decoder["weight"].grad])
+        torch.sum(gradient, 0, out=decoder["bias"].grad)
+        return gradient
+
+    def _fill_layer_gradients(self, index: int, masks: Tensor | None) -> None:
+        """Fill the gradients of a layer's parameters, once its backward pass has run."""
+        layer, parameters, grad_rows = self.layers[index], self.network.layers[index], self.grad_rows[index]
+        grad_i2h = [parameters[f"{name}_weight"].grad for name in layer.I2H]
+        if index == 0:
+            for grad, part in zip(grad_i2h, grad_rows.chunk(len(grad_i2h), 1), strict=True):
+                self.network.copy_transposed(grad, part)
+        else:
+            self._fill_weight_gradients(self._output(index - 1, masks), layer.pre_activations.flatten(0, 1), grad_i2h)
+        for names, inputs, gradient in layer.h2h_gradients():
+            grad_h2h = [parameters[f"{name}_weight"].grad for name in names]
+            self._fill_weight_gradients(inputs, gradient.flatten(0, 1), grad_h2h)
+        grad_bias = grad_rows.sum(0)
+        for names in (layer.I2H, layer.H2H):
+            for name, part in zip(names, grad_bias.chunk(len(names)), strict=True):
+                parameters[f"{name}_bias"].grad.copy_(part)
 
     def _output(self, index: int, masks: Tensor | None) -> Tensor:
         """What a layer gave to the one above, `[T, B, H]`."""
         return self.layers[index].h[1:] if masks is None else self.dropped[index]
 
-    def _outer_product(self, inputs: Tensor, gradient: Tensor, grads: list[Tensor]) -> None:
-        """Weight gradients, stacked: gradient `[T * B, n]` transposed times inputs `[T, B, H]`.
+    def _fill_weight_gradients(self, inputs: Tensor, gradient: Tensor, grads: list[Tensor]) -> None:
+        """Fill the gradients of stacked weights: gradient `[T * B, n]` transposed times inputs `[T, B, H]`.
 
-        Its transpose is computed instead: in float64 MKL takes half again as long for the product as it is written.
+        The transpose of that is computed instead: in float64 MKL takes half again as long for the product as it is
+        written.
         """
         inputs = inputs.flatten(0, 1).T
         product = self._grad_weight[: inputs.shape[0] * gradient.shape[1]].view(len(inputs), -1)
         torch.mm(inputs, gradient, out=product)
         for grad, part in zip(grads, product.chunk(len(grads), 1), strict=True):
             self.network.copy_transposed(grad, part)
+
+
+def copy_transposed(target: Tensor, source: Tensor) -> None:
+    """What model/compiled.py's function of this name does."""
+    target.copy_(source.T)
+
+
+def stack(tensors: list[Tensor]) -> Tensor:
+    """Rows under rows; a single tensor as it is."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)

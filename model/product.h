@@ -8,93 +8,145 @@
  * A panel times a few rows is a tile of the result, summed up in registers. Each number of the result is one sum over
  * the inner index from 0 on, with a rounding for each term: the same for any number of threads.
  */
+#pragma once
+#include <omp.h>
+
+#include "real.h"
+
+/* A matrix, or part of a wider one. */
+typedef struct {
+    real *numbers;
+    long rows, columns;
+    long stride; /* from one row to the next, in numbers */
+} Matrix;
+
+/* matrix [rows, columns], contiguous → packed, to multiply by it: packed_size(columns, rows) numbers. */
+static void pack(const real *matrix, long rows, long columns, real *packed);
+
+/* matrix [rows, columns], contiguous → packed, to multiply by its transpose: packed_size(rows, columns) numbers. */
+static void pack_transposed(const real *matrix, long rows, long columns, real *packed);
+
+/* How many numbers a packed matrix takes to multiply by: [inner, columns]. */
+static inline long packed_size(long columns, long inner);
+
+/* result [rows, columns] = left [rows, inner] times a packed matrix [inner, columns].
+   Threads share the columns, unless they share the work already. */
+static void set_product(Matrix result, Matrix left, const real *packed);
+
+/* The same, added to what is in result. */
+static void add_product(Matrix result, Matrix left, const real *packed);
+
+/* ---- Vectors, panels and tiles. ---- */
+
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
-#define TILE_ROWS 12 /* times two vectors: of 32 registers */
+#define TILE_ROWS 12 /* of 2 vectors each: 24 of the 32 registers */
 #elif defined(__AVX__)
 #define VECTOR_BYTES 32
-#define TILE_ROWS 6 /* of 16 */
+#define TILE_ROWS 6 /* 12 of the 16 registers */
 #else
 #define VECTOR_BYTES 16
 #define TILE_ROWS 6
 #endif
-#define LANES (VECTOR_BYTES / (long)sizeof(real))
-#define WIDTH (2 * LANES)
 typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+enum { LANES = VECTOR_BYTES / sizeof(real), PANEL_WIDTH = 2 * LANES };
 
-/* right [inner, columns] → packed [columns / WIDTH, rounded up][inner][WIDTH], with zeros where there is no column.
-   From one row of right to the next it is row_step numbers, from one column to the next column_step.
-   Returns where packed ends. */
-static real *pack(const real *right, long row_step, long column_step, long inner, long columns, real *packed) {
-    _Pragma("omp parallel for if (inner * columns > 10000)")
-    for (long from = 0; from < columns; from += WIDTH)
+static inline long packed_size(long columns, long inner) {
+    return (columns + PANEL_WIDTH - 1) / PANEL_WIDTH * PANEL_WIDTH * inner;
+}
+
+/* right [inner, columns] → packed [panels, inner, PANEL_WIDTH], with zeros where there is no column.
+   From one row of right to the next it is row_step numbers, from one column to the next column_step. */
+static inline void pack_panels(const real *right, long row_step, long column_step, long inner, long columns,
+                               real *packed) {
+#pragma omp parallel for if (inner * columns > 10000)
+    for (long from = 0; from < columns; from += PANEL_WIDTH)
         for (long k = 0; k < inner; k++)
-            for (long j = 0; j < WIDTH; j++)
-                packed[from * inner + k * WIDTH + j] =
+            for (long j = 0; j < PANEL_WIDTH; j++)
+                packed[from * inner + k * PANEL_WIDTH + j] =
                     from + j < columns ? right[k * row_step + (from + j) * column_step] : 0;
-    return packed + (columns + WIDTH - 1) / WIDTH * WIDTH * inner;
+}
+
+static void pack(const real *matrix, long rows, long columns, real *packed) {
+    pack_panels(matrix, columns, 1, rows, columns, packed);
+}
+
+static void pack_transposed(const real *matrix, long rows, long columns, real *packed) {
+    pack_panels(matrix, 1, columns, columns, rows, packed);
 }
 
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=fast") /* a multiplication and an addition are one instruction */
 
-/* `width` columns of result: kept or not, plus left [rows, inner] times a panel. Inlined for each number of rows. */
-static inline __attribute__((always_inline)) void tile(const long rows, long inner, const real *left, long left_width,
-                                                       const real *panel, int keep, real *result, long result_width,
-                                                       long width) {
+/* result [rows, columns ≤ PANEL_WIDTH] = left [rows, inner] times a panel, added to what is there with `add`.
+   It is inlined once for each constant number of rows, so that the sums are registers; result.rows is not looked at. */
+static inline __attribute__((always_inline)) void tile(const long rows, Matrix result, Matrix left, const real *panel,
+                                                       int add) {
     vector sum[TILE_ROWS][2] = {0};
-    for (long k = 0; k < inner; k++) {
-        const vector *columns = (const vector *)(panel + k * WIDTH);
-        const vector first = columns[0], second = columns[1];
-        _Pragma("GCC unroll 12")
+    for (long k = 0; k < left.columns; k++) {
+        const vector *both = (const vector *)(panel + k * PANEL_WIDTH);
+        const vector first = both[0], second = both[1];
+#pragma GCC unroll 12
         for (long r = 0; r < rows; r++) {
-            sum[r][0] += left[r * left_width + k] * first;
-            sum[r][1] += left[r * left_width + k] * second;
+            sum[r][0] += left.numbers[r * left.stride + k] * first;
+            sum[r][1] += left.numbers[r * left.stride + k] * second;
         }
     }
-    if (width < WIDTH) {
+    if (result.columns < PANEL_WIDTH) {
         for (long r = 0; r < rows; r++)
-            for (long j = 0; j < width; j++) {
-                real *number = result + r * result_width + j;
-                *number = (keep ? *number : 0) + sum[r][j / LANES][j % LANES];
+            for (long j = 0; j < result.columns; j++) {
+                real *number = result.numbers + r * result.stride + j;
+                *number = (add ? *number : 0) + sum[r][j / LANES][j % LANES];
             }
         return;
     }
-    _Pragma("GCC unroll 12")
+#pragma GCC unroll 12
     for (long r = 0; r < rows; r++) {
-        vector *to = (vector *)(result + r * result_width);
-        if (keep)
-            sum[r][0] += to[0], sum[r][1] += to[1];
-        to[0] = sum[r][0], to[1] = sum[r][1];
+        vector *both = (vector *)(result.numbers + r * result.stride);
+        if (add)
+            sum[r][0] += both[0], sum[r][1] += both[1];
+        both[0] = sum[r][0], both[1] = sum[r][1];
     }
 }
 
-#define CASE(rows) \
-    case rows: \
-        tile(rows, inner, left, left_width, panel, keep, result, result_width, width); \
-        break;
-static void tile_of(long rows, long inner, const real *left, long left_width, const real *panel, int keep,
-                    real *result, long result_width, long width) {
-    switch (rows) {
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+static inline void tile_of_any_height(Matrix result, Matrix left, const real *panel, int add) {
+    switch (result.rows) {
+        case 1: return tile(1, result, left, panel, add);
+        case 2: return tile(2, result, left, panel, add);
+        case 3: return tile(3, result, left, panel, add);
+        case 4: return tile(4, result, left, panel, add);
+        case 5: return tile(5, result, left, panel, add);
+        case 6: return tile(6, result, left, panel, add);
 #if TILE_ROWS > 6
-        CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+        case 7: return tile(7, result, left, panel, add);
+        case 8: return tile(8, result, left, panel, add);
+        case 9: return tile(9, result, left, panel, add);
+        case 10: return tile(10, result, left, panel, add);
+        case 11: return tile(11, result, left, panel, add);
+        case 12: return tile(12, result, left, panel, add);
 #endif
     }
 }
+
+static inline void product(Matrix result, Matrix left, const real *packed, int add) {
+    const long rows = result.rows, columns = result.columns, inner = left.columns;
+    const long tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; /* in a column of them; as alike in height as can be */
+#pragma omp parallel for if (!omp_in_parallel() && rows * columns * inner > 100000)
+    for (long from = 0; from < columns; from += PANEL_WIDTH)
+        for (long i = 0; i < tiles; i++) {
+            const long top = rows * i / tiles, height = rows * (i + 1) / tiles - top;
+            const long width = columns - from < PANEL_WIDTH ? columns - from : PANEL_WIDTH;
+            const Matrix part = {result.numbers + top * result.stride + from, height, width, result.stride};
+            const Matrix left_part = {left.numbers + top * left.stride, height, inner, left.stride};
+            tile_of_any_height(part, left_part, packed + from * inner, add);
+        }
+}
 #pragma GCC pop_options
 
-/* result [rows, columns] = left [rows, inner] times a packed matrix, added to what is there if `keep`. The widths are
-   from one row to the next. Threads share the columns, unless they share the work already. */
-static void product(long rows, long columns, long inner, const real *left, long left_width, const real *packed,
-                    int keep, real *result, long result_width) {
-    const long parts = (rows + TILE_ROWS - 1) / TILE_ROWS;
-    _Pragma("omp parallel for if (!omp_in_parallel() && rows * columns * inner > 100000)")
-    for (long from = 0; from < columns; from += WIDTH)
-        for (long part = 0; part < parts; part++) {
-            const long top = rows * part / parts, bottom = rows * (part + 1) / parts;
-            tile_of(bottom - top, inner, left + top * left_width, left_width, packed + from * inner, keep,
-                    result + top * result_width + from, result_width,
-                    columns - from < WIDTH ? columns - from : WIDTH);
-        }
+static void set_product(Matrix result, Matrix left, const real *packed) {
+    product(result, left, packed, 0);
+}
+
+static void add_product(Matrix result, Matrix left, const real *packed) {
+    product(result, left, packed, 1);
 }

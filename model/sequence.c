@@ -1,343 +1,325 @@
-/* Whole sequences forward and backward, one function a cell and direction: what their classes CompiledSequence call.
+/* Whole sequences forward and backward in C, for float or, with -DDOUBLE, for double.
  *
- * model/compiled.py compiles this file when it is first needed, for float or, with -DDOUBLE, for double. A time step is
- * a product (product.h) and one pass over memory for all the pointwise work.
- *
- * All arrays are row-major and contiguous: T = seq_length, B = batch_size, H = rnn_size, n = the width of sums, where
- * gates lie side by side in the order of the cell's file. h (and c) are [T + 1, B, H], the state before the sequence
- * in place 0. h2h is [n, H], the biases [n]. When a pass begins, sums hold i2h(x) without its bias, unless ids [T, B]
- * are given: then that is row ids[t, b] of rows [V, n], and sums hold nothing. by_h [B, n] is space for h2h(h), packed
- * [n + 64, H + 32] space for h2h. Sums are rounded in the order of the original's modules, hence -ffp-contract=off.
+ * model/compiled.py compiles this file when it is first needed and calls the functions below. A time step is a matrix
+ * product (product.h) and one pass over memory for all that is done unit by unit (activations.h). Sums are rounded in
+ * the order of the original's modules, hence -ffp-contract=off.
  */
-#include <omp.h>
-#include <stdint.h>
 #include <string.h>
 
-#ifdef DOUBLE
-typedef double real;
-typedef int64_t word;
-#define C(x) x
-#define LARGE 708
-#define MANTISSA_BITS 52
-#define EXPONENT_BIAS 1023
-#define LN2_HIGH 6.93147180369123816490e-01
-#define LN2_LOW 1.90821492927058770002e-10
-/* (exp(r) - 1 - r) / r^2 by its Taylor series: the first term left out is below 2e-17 of r for |r| < ln(2) / 2. */
-#define SERIES(r) \
-    TERM(1. / 2, r, TERM(1. / 6, r, TERM(1. / 24, r, TERM(1. / 120, r, TERM(1. / 720, r, TERM(1. / 5040, r, \
-    TERM(1. / 40320, r, TERM(1. / 362880, r, TERM(1. / 3628800, r, TERM(1. / 39916800, r, \
-    TERM(1. / 479001600, r, 1. / 6227020800)))))))))))
-#define TANH_P(z) TERM(-1.61468768441708447952e3, z, TERM(-9.92877231001918586564e1, z, -9.64399179425052238628e-1))
-#define TANH_Q(z) \
-    TERM(4.84406305325125486048e3, z, TERM(2.23548839060100448583e3, z, TERM(1.12811678491632931402e2, z, 1)))
-#else
-typedef float real;
-typedef int32_t word;
-#define C(x) x##f
-#define LARGE 87
-#define MANTISSA_BITS 23
-#define EXPONENT_BIAS 127
-#define LN2_HIGH 6.93359375e-01f
-#define LN2_LOW -2.12194440e-04f
-#define SERIES(r) \
-    TERM(1.f / 2, r, TERM(1.f / 6, r, TERM(1.f / 24, r, TERM(1.f / 120, r, TERM(1.f / 720, r, 1.f / 5040)))))
-#define TANH_P(z) \
-    TERM(-3.33332819422e-1f, z, TERM(1.33314422036e-1f, z, TERM(-5.37397155531e-2f, z, \
-    TERM(2.06390887954e-2f, z, -5.70498872745e-3f))))
-#define TANH_Q(z) 1
-#endif
-
-#if defined(__FMA__) || defined(__aarch64__)
-#define MULTIPLY_ADD(x, y, z) (sizeof(real) == 8 ? __builtin_fma(x, y, z) : __builtin_fmaf(x, y, z))
-#else
-#define MULTIPLY_ADD(x, y, z) ((x) * (y) + (z))
-#endif
-#define TERM(term, r, rest) MULTIPLY_ADD(r, rest, term)
-
-/* exp(x) = power * (1 + rest); without a branch, so that loops are vectorised. */
-static inline void exponential(real x, real *power, real *rest) {
-    const real round = C(1.5) * ((word)1 << MANTISSA_BITS); /* adding it leaves an integer in the lowest bits */
-    x = x < -LARGE ? -LARGE : x;
-    x = x > LARGE ? LARGE : x;
-    real shifted = MULTIPLY_ADD(x, C(1.4426950408889634), round), n = shifted - round;
-    word bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits = (word)(((uint64_t)bits + EXPONENT_BIAS) << MANTISSA_BITS);
-    memcpy(power, &bits, sizeof bits); /* 2^n */
-    real r = MULTIPLY_ADD(n, -LN2_LOW, MULTIPLY_ADD(n, -LN2_HIGH, x));
-    *rest = MULTIPLY_ADD(r * r, SERIES(r), r);
-}
-
-static inline real sigmoid(real x) {
-    real power, rest;
-    exponential(-x, &power, &rest);
-    return 1 / (1 + MULTIPLY_ADD(power, rest, power));
-}
-
-/* Cephes' tanh: x + x^3 P(x^2) / Q(x^2) below 0.625, by exp(2|x|) above. */
-static inline real hyperbolic_tangent(real x) {
-    real size = x < 0 ? -x : x, square = x * x, power, rest;
-    exponential(2 * size, &power, &rest);
-    real above = 1 + MULTIPLY_ADD(power, rest, power); /* 1 + exp(2|x|) */
-    real part = (size < C(0.625) ? size * square * TANH_P(square) : 2) / (size < C(0.625) ? TANH_Q(square) : above);
-    real y = size < C(0.625) ? size + part : 1 - part;
-    return x < 0 ? -y : y;
-}
-
+#include "activations.h"
+#include "layer.h"
 #include "product.h"
+#include "real.h"
 
-/* In how many parts the rows of a batch go through the sequence side by side, a thread each. Where a core's cache
-   does not hold the weights, it is better to go through them once, with all threads in each product: one part. */
-static long parts_of(long B, long weights) {
-    const long threads = omp_get_max_threads();
-    if (weights * (long)sizeof(real) > 1 << 20)
-        return 1;
-    return threads < B ? threads : B;
+/* From the state before the sequence and the input to all states; pre_activations become gates (in an rnn they stay as
+   they are: its only gate is h). */
+void lstm_forward(const Layer *layer);
+void gru_forward(const Layer *layer);
+void rnn_forward(const Layer *layer);
+
+/* From grad_h and what forward left to the gradient of the loss by the pre-activations, in their place. */
+void lstm_backward(const Layer *layer);
+void gru_backward(const Layer *layer);
+void rnn_backward(const Layer *layer);
+
+/* Adds each row of gradient [N, n] to the row of grad_rows [V, n] that its id [N] names; without ids (NULL), all of
+   them to grad_rows [1, n]. */
+void sum_rows(real *grad_rows, const int64_t *ids, const real *gradient, long N, long n);
+
+/* target [columns, rows]: the transpose of source [rows, columns], whose rows are `stride` numbers apart. */
+void transpose(real *target, const real *source, long stride, long rows, long columns);
+
+/* ---- lstm ---- */
+
+/* The gates of one unit, or the gradient of the loss by their pre-activations. */
+typedef struct {
+    real in, forget, out, transform;
+} LstmGates;
+
+/* The next c and h of one unit, and tanh(c). */
+typedef struct {
+    real c, tanh_c, h;
+} LstmState;
+
+/* Of unit j. */
+static inline LstmGates lstm_gates(Summands sum, long H, long j) {
+    LstmGates gate;
+    gate.in = sigmoid(pre_activation(sum, j));
+    gate.forget = sigmoid(pre_activation(sum, H + j));
+    gate.out = sigmoid(pre_activation(sum, 2 * H + j));
+    gate.transform = hyperbolic_tangent(pre_activation(sum, 3 * H + j));
+    return gate;
 }
 
-/* Call a function for rows 0 to B. For one part outside of any parallel region: in one, threads are made anew. */
-#define SHARE_ROWS(function, ...) \
-    const long parts = parts_of(B, n * H); \
-    if (parts == 1) \
-        function(__VA_ARGS__, 0, B); \
-    else \
-        _Pragma("omp parallel for num_threads(parts)") \
-        for (long part = 0; part < parts; part++) \
-            function(__VA_ARGS__, B * part / parts, B * (part + 1) / parts);
-#define EACH_ROW _Pragma("omp parallel for if (!omp_in_parallel() && B * H > 2000)")
-#define VECTORISED _Pragma("GCC ivdep")
-#define SUM(column) (i2h[column] + i2h_bias[column] + (h2h[column] + h2h_bias[column]))
+static inline LstmState lstm_next_state(LstmGates gate, real c) {
+    const real next_c = gate.forget * c + gate.in * gate.transform;
+    const real tanh_c = hyperbolic_tangent(next_c);
+    return (LstmState){next_c, tanh_c, gate.out * tanh_c};
+}
 
-/* → sums: gates; c, h; tanh_c [T, B, H]. */
-static void lstm_forward_rows(const real *rows, const int64_t *ids, const real *i2h_bias, const real *packed,
-                              const real *h2h_bias, real *by_h, real *sums, real *c, real *h, real *tanh_c, long T,
-                              long B, long H, long from, long to) {
-    const long n = 4 * H;
-    for (long t = 0; t < T; t++) {
-        const long start = t * B + from, end = t * B + to; /* rows of [T * B, ...] */
-        product(end - start, n, H, h + start * H, H, packed, 0, by_h + from * n, n);
-        EACH_ROW
-        for (long b = start; b < end; b++) {
-            const real *h2h = by_h + (b - t * B) * n, *c_b = c + b * H;
-            real *gates = sums + b * n, *tanh_c_b = tanh_c + b * H;
-            const real *i2h = ids ? rows + ids[b] * n : gates;
-            real *next_c = c + (b + B) * H, *next_h = h + (b + B) * H;
-            VECTORISED
-            for (long j = 0; j < H; j++) {
-                real in = sigmoid(SUM(j)), forget = sigmoid(SUM(H + j)), out = sigmoid(SUM(2 * H + j));
-                real transform = hyperbolic_tangent(SUM(3 * H + j));
-                real cell = forget * c_b[j] + in * transform, squashed = hyperbolic_tangent(cell);
-                gates[j] = in, gates[H + j] = forget, gates[2 * H + j] = out, gates[3 * H + j] = transform;
-                next_c[j] = cell, tanh_c_b[j] = squashed, next_h[j] = out * squashed;
-            }
-        }
+/* Gradient by the pre-activations. c: of one step ago; tanh_c: of the next c; grad_h: by the next h.
+   grad_c: by the next c as the later steps use it → by c. */
+static inline LstmGates lstm_gradient(LstmGates gate, real c, real tanh_c, real grad_h, real *grad_c) {
+    const real grad_next_c = *grad_c + tanh_backward(grad_h * gate.out, tanh_c);
+    *grad_c = grad_next_c * gate.forget;
+    return (LstmGates){
+        .in = sigmoid_backward(grad_next_c * gate.transform, gate.in),
+        .forget = sigmoid_backward(grad_next_c * c, gate.forget),
+        .out = sigmoid_backward(grad_h * tanh_c, gate.out),
+        .transform = tanh_backward(grad_next_c * gate.in, gate.transform),
+    };
+}
+
+static inline LstmGates lstm_load(const real *gates, long H, long j) {
+    return (LstmGates){gates[j], gates[H + j], gates[2 * H + j], gates[3 * H + j]};
+}
+
+static inline void lstm_store(LstmGates gate, real *gates, long H, long j) {
+    gates[j] = gate.in, gates[H + j] = gate.forget, gates[2 * H + j] = gate.out, gates[3 * H + j] = gate.transform;
+}
+
+static inline void lstm_forward_row(const Layer *layer, long t, long b) {
+    const long H = layer->H;
+    const Summands sum = summands_of(layer, t, b);
+    const real *c = row_of(layer, layer->c, t, b);
+    real *gates = gates_of(layer, t, b), *tanh_c = row_of(layer, layer->tanh_c, t, b);
+    real *next_c = row_of(layer, layer->c, t + 1, b), *next_h = row_of(layer, layer->h, t + 1, b);
+#pragma GCC ivdep
+    for (long j = 0; j < H; j++) {
+        const LstmGates gate = lstm_gates(sum, H, j);
+        const LstmState next = lstm_next_state(gate, c[j]);
+        lstm_store(gate, gates, H, j);
+        next_c[j] = next.c, tanh_c[j] = next.tanh_c, next_h[j] = next.h;
     }
 }
 
-void lstm_forward(const real *rows, const int64_t *ids, const real *i2h_bias, const real *h2h, const real *h2h_bias,
-                  real *packed, real *by_h, real *sums, real *c, real *h, real *tanh_c, long T, long B, long H) {
-    const long n = 4 * H;
-    pack(h2h, 1, H, H, n, packed);
-    SHARE_ROWS(lstm_forward_rows, rows, ids, i2h_bias, packed, h2h_bias, by_h, sums, c, h, tanh_c, T, B, H)
+static void lstm_forward_step(const Layer *layer, long t, Rows rows) {
+    const Matrix h = matrix_of(layer, layer->h, layer->H, t, rows);
+    set_product(matrix_of(layer, layer->h2h_product, layer->n, 0, rows), h, layer->packed);
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        lstm_forward_row(layer, t, b);
 }
 
-/* sums: gates → gradient of the sums. grad_h [T, B, H]: what comes from above → gradient of h.
-   grad_c [B, H]: zeros → gradient of the first c. */
-static void lstm_backward_rows(const real *packed, real *sums, const real *c, const real *tanh_c, real *grad_h,
-                               real *grad_c, long T, long B, long H, long from, long to) {
-    const long n = 4 * H;
-    for (long t = T - 1; t >= 0; t--) {
-        const long start = t * B + from, end = t * B + to;
-        if (t < T - 1)
-            product(end - start, H, n, sums + (start + B) * n, n, packed, 1, grad_h + start * H, H);
-        EACH_ROW
-        for (long b = start; b < end; b++) {
-            const real *c_b = c + b * H, *tanh_c_b = tanh_c + b * H, *grad_h_b = grad_h + b * H;
-            real *gates = sums + b * n, *grad_c_b = grad_c + (b - t * B) * H;
-            VECTORISED
-            for (long j = 0; j < H; j++) {
-                real in = gates[j], forget = gates[H + j], out = gates[2 * H + j], transform = gates[3 * H + j];
-                real squashed = tanh_c_b[j], by_h = grad_h_b[j];
-                real by_c = grad_c_b[j] + by_h * out * (1 - squashed * squashed);
-                gates[j] = by_c * transform * (1 - in) * in;
-                gates[H + j] = by_c * c_b[j] * (1 - forget) * forget;
-                gates[2 * H + j] = by_h * squashed * (1 - out) * out;
-                gates[3 * H + j] = by_c * in * (1 - transform * transform);
-                grad_c_b[j] = by_c * forget;
-            }
-        }
+void lstm_forward(const Layer *layer) {
+    pack_transposed(layer->h2h, layer->n, layer->H, layer->packed);
+    walk(layer, FORWARD, lstm_forward_step);
+}
+
+static inline void lstm_backward_row(const Layer *layer, long t, long b) {
+    const long H = layer->H;
+    const real *c = row_of(layer, layer->c, t, b), *tanh_c = row_of(layer, layer->tanh_c, t, b);
+    const real *grad_h = row_of(layer, layer->grad_h, t, b);
+    real *gates = gates_of(layer, t, b), *grad_c = row_of(layer, layer->grad_c, 0, b);
+#pragma GCC ivdep
+    for (long j = 0; j < H; j++)
+        lstm_store(lstm_gradient(lstm_load(gates, H, j), c[j], tanh_c[j], grad_h[j], &grad_c[j]), gates, H, j);
+}
+
+static void lstm_backward_step(const Layer *layer, long t, Rows rows) {
+    if (t < layer->T - 1) {
+        const Matrix later = matrix_of(layer, layer->pre_activations, layer->n, t + 1, rows);
+        add_product(matrix_of(layer, layer->grad_h, layer->H, t, rows), later, layer->packed);
+    }
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        lstm_backward_row(layer, t, b);
+}
+
+void lstm_backward(const Layer *layer) {
+    pack(layer->h2h, layer->n, layer->H, layer->packed);
+    memset(layer->grad_c, 0, layer->B * layer->H * sizeof(real));
+    walk(layer, BACKWARD, lstm_backward_step);
+}
+
+/* ---- gru: the update and reset gates, then the candidate, which needs the reset gate. ---- */
+
+static inline real gru_next_h(real update, real candidate, real h) {
+    return update * candidate + (1 - update) * h;
+}
+
+/* h2h is packed in two parts, one after the other: the rows of both gates, then those of the candidate. */
+static inline real *gru_packed_candidate(const Layer *layer, Direction direction) {
+    const long H = layer->H;
+    return layer->packed + (direction == FORWARD ? packed_size(2 * H, H) : packed_size(H, 2 * H));
+}
+
+static inline void gru_forward_gates_row(const Layer *layer, long t, long b) {
+    const long H = layer->H;
+    const Summands sum = summands_of(layer, t, b);
+    const real *h = row_of(layer, layer->h, t, b);
+    real *gates = gates_of(layer, t, b), *reset_h = row_of(layer, layer->reset_h, t, b);
+#pragma GCC ivdep
+    for (long j = 0; j < H; j++) {
+        const real update = sigmoid(pre_activation(sum, j)), reset = sigmoid(pre_activation(sum, H + j));
+        gates[j] = update, gates[H + j] = reset;
+        reset_h[j] = reset * h[j];
     }
 }
 
-void lstm_backward(const real *h2h, real *packed, real *sums, const real *c, const real *tanh_c, real *grad_h,
-                   real *grad_c, long T, long B, long H) {
-    const long n = 4 * H;
-    pack(h2h, H, 1, n, H, packed);
-    SHARE_ROWS(lstm_backward_rows, packed, sums, c, tanh_c, grad_h, grad_c, T, B, H)
-}
-
-/* → sums: update gate, reset gate, candidate; h; reset_h [T, B, H]: reset gate times the h before. */
-static void gru_forward_rows(const real *rows, const int64_t *ids, const real *i2h_bias, const real *packed_gates,
-                             const real *packed_candidate, const real *h2h_bias, real *by_h, real *sums, real *h,
-                             real *reset_h, long T, long B, long H, long from, long to) {
-    const long n = 3 * H;
-    for (long t = 0; t < T; t++) {
-        const long start = t * B + from, end = t * B + to, count = end - start;
-        product(count, 2 * H, H, h + start * H, H, packed_gates, 0, by_h + from * n, n);
-        EACH_ROW
-        for (long b = start; b < end; b++) {
-            const real *h2h = by_h + (b - t * B) * n, *h_b = h + b * H;
-            real *gates = sums + b * n, *reset_h_b = reset_h + b * H;
-            const real *i2h = ids ? rows + ids[b] * n : gates;
-            VECTORISED
-            for (long j = 0; j < H; j++) {
-                real update = sigmoid(SUM(j)), reset = sigmoid(SUM(H + j));
-                gates[j] = update, gates[H + j] = reset, reset_h_b[j] = reset * h_b[j];
-            }
-        }
-        product(count, H, H, reset_h + start * H, H, packed_candidate, 0, by_h + from * n + 2 * H, n);
-        EACH_ROW
-        for (long b = start; b < end; b++) {
-            const real *h2h = by_h + (b - t * B) * n, *h_b = h + b * H;
-            real *gates = sums + b * n, *next_h = h + (b + B) * H;
-            const real *i2h = ids ? rows + ids[b] * n : gates;
-            VECTORISED
-            for (long j = 0; j < H; j++) {
-                real update = gates[j], candidate = hyperbolic_tangent(SUM(2 * H + j));
-                gates[2 * H + j] = candidate, next_h[j] = update * candidate + (1 - update) * h_b[j];
-            }
-        }
+static inline void gru_forward_candidate_row(const Layer *layer, long t, long b) {
+    const long H = layer->H;
+    const Summands sum = summands_of(layer, t, b);
+    const real *h = row_of(layer, layer->h, t, b);
+    real *gates = gates_of(layer, t, b), *next_h = row_of(layer, layer->h, t + 1, b);
+#pragma GCC ivdep
+    for (long j = 0; j < H; j++) {
+        const real update = gates[j], candidate = hyperbolic_tangent(pre_activation(sum, 2 * H + j));
+        gates[2 * H + j] = candidate;
+        next_h[j] = gru_next_h(update, candidate, h[j]);
     }
 }
 
-void gru_forward(const real *rows, const int64_t *ids, const real *i2h_bias, const real *h2h, const real *h2h_bias,
-                 real *packed, real *by_h, real *sums, real *h, real *reset_h, long T, long B, long H) {
-    const long n = 3 * H;
-    real *candidate = pack(h2h, 1, H, H, 2 * H, packed);
-    pack(h2h + 2 * H * H, 1, H, H, H, candidate);
-    SHARE_ROWS(gru_forward_rows, rows, ids, i2h_bias, packed, candidate, h2h_bias, by_h, sums, h, reset_h, T, B, H)
+static void gru_forward_step(const Layer *layer, long t, Rows rows) {
+    const long H = layer->H;
+    const Matrix h = matrix_of(layer, layer->h, H, t, rows), reset_h = matrix_of(layer, layer->reset_h, H, t, rows);
+    const Matrix h2h_product = matrix_of(layer, layer->h2h_product, layer->n, 0, rows);
+    set_product(columns_of(h2h_product, 0, 2 * H), h, layer->packed);
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        gru_forward_gates_row(layer, t, b);
+    set_product(columns_of(h2h_product, 2 * H, H), reset_h, gru_packed_candidate(layer, FORWARD));
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        gru_forward_candidate_row(layer, t, b);
 }
 
-/* sums, grad_h: as for lstm_backward. grad_before [B, H]: zeros → gradient of the first h.
-   grad_reset_h [B, H]: anything → that of the first reset_h. */
-static void gru_backward_rows(const real *packed_gates, const real *packed_candidate, real *sums, const real *h,
-                              real *grad_h, real *grad_before, real *grad_reset_h, long T, long B, long H, long from, long to) {
-    const long n = 3 * H;
-    for (long t = T - 1; t >= 0; t--) {
-        const long start = t * B + from, end = t * B + to, count = end - start;
-        real *before = (t ? grad_h + (t - 1) * B * H : grad_before) + from * H, *by_reset_h = grad_reset_h + from * H;
-        EACH_ROW
-        for (long b = start; b < end; b++) {
-            const real *h_b = h + b * H, *grad_h_b = grad_h + b * H;
-            real *gates = sums + b * n, *before_b = before + (b - start) * H;
-            VECTORISED
-            for (long j = 0; j < H; j++) {
-                real update = gates[j], candidate = gates[2 * H + j], by_h = grad_h_b[j];
-                gates[j] = by_h * (candidate - h_b[j]) * (1 - update) * update;
-                gates[2 * H + j] = by_h * update * (1 - candidate * candidate);
-                before_b[j] += by_h * (1 - update);
-            }
-        }
-        product(count, H, H, sums + start * n + 2 * H, n, packed_candidate, 0, by_reset_h, H);
-        EACH_ROW
-        for (long b = start; b < end; b++) {
-            const real *h_b = h + b * H, *by_reset_h_b = by_reset_h + (b - start) * H;
-            real *gates = sums + b * n, *before_b = before + (b - start) * H;
-            VECTORISED
-            for (long j = 0; j < H; j++) {
-                real reset = gates[H + j];
-                gates[H + j] = by_reset_h_b[j] * h_b[j] * (1 - reset) * reset;
-                before_b[j] += by_reset_h_b[j] * reset;
-            }
-        }
-        product(count, H, 2 * H, sums + start * n, n, packed_gates, 1, before, H);
+void gru_forward(const Layer *layer) {
+    const long H = layer->H;
+    pack_transposed(layer->h2h, 2 * H, H, layer->packed);
+    pack_transposed(layer->h2h + 2 * H * H, H, H, gru_packed_candidate(layer, FORWARD));
+    walk(layer, FORWARD, gru_forward_step);
+}
+
+/* [B, H], gradient by the h of one step before t. */
+static inline real *gru_grad_h_before(const Layer *layer, long t) {
+    return t ? row_of(layer, layer->grad_h, t - 1, 0) : layer->grad_h_before;
+}
+
+/* Gradients by the pre-activations of the candidate and the update gate, and by h where it is kept. */
+static inline void gru_backward_candidate_row(const Layer *layer, long t, long b) {
+    const long H = layer->H;
+    const real *h = row_of(layer, layer->h, t, b), *grad_h = row_of(layer, layer->grad_h, t, b);
+    real *gates = gates_of(layer, t, b), *grad_h_before = gru_grad_h_before(layer, t) + b * H;
+#pragma GCC ivdep
+    for (long j = 0; j < H; j++) {
+        const real update = gates[j], candidate = gates[2 * H + j];
+        gates[j] = sigmoid_backward(grad_h[j] * (candidate - h[j]), update);
+        gates[2 * H + j] = tanh_backward(grad_h[j] * update, candidate);
+        grad_h_before[j] += grad_h[j] * (1 - update);
     }
 }
 
-void gru_backward(const real *h2h, real *packed, real *sums, const real *h, real *grad_h, real *grad_before,
-                  real *grad_reset_h, long T, long B, long H) {
-    const long n = 3 * H;
-    real *candidate = pack(h2h, H, 1, 2 * H, H, packed);
-    pack(h2h + 2 * H * H, H, 1, H, H, candidate);
-    SHARE_ROWS(gru_backward_rows, packed, candidate, sums, h, grad_h, grad_before, grad_reset_h, T, B, H)
-}
-
-/* → h. */
-static void rnn_forward_rows(const real *rows, const int64_t *ids, const real *i2h_bias, const real *packed,
-                             const real *h2h_bias, real *by_h, const real *sums, real *h, long T, long B, long H,
-                             long from, long to) {
-    for (long t = 0; t < T; t++) {
-        const long start = t * B + from, end = t * B + to;
-        product(end - start, H, H, h + start * H, H, packed, 0, by_h + from * H, H);
-        EACH_ROW
-        for (long b = start; b < end; b++) {
-            const real *h2h = by_h + (b - t * B) * H, *i2h = ids ? rows + ids[b] * H : sums + b * H;
-            real *next_h = h + (b + B) * H;
-            VECTORISED
-            for (long j = 0; j < H; j++)
-                next_h[j] = hyperbolic_tangent(SUM(j));
-        }
+/* Gradients by the pre-activation of the reset gate, and by h where it is reset. */
+static inline void gru_backward_reset_row(const Layer *layer, long t, long b) {
+    const long H = layer->H;
+    const real *h = row_of(layer, layer->h, t, b), *grad_reset_h = row_of(layer, layer->grad_reset_h, 0, b);
+    real *gates = gates_of(layer, t, b), *grad_h_before = gru_grad_h_before(layer, t) + b * H;
+#pragma GCC ivdep
+    for (long j = 0; j < H; j++) {
+        const real reset = gates[H + j];
+        gates[H + j] = sigmoid_backward(grad_reset_h[j] * h[j], reset);
+        grad_h_before[j] += grad_reset_h[j] * reset;
     }
 }
 
-void rnn_forward(const real *rows, const int64_t *ids, const real *i2h_bias, const real *h2h, const real *h2h_bias,
-                 real *packed, real *by_h, const real *sums, real *h, long T, long B, long H) {
-    const long n = H;
-    pack(h2h, 1, H, H, n, packed);
-    SHARE_ROWS(rnn_forward_rows, rows, ids, i2h_bias, packed, h2h_bias, by_h, sums, h, T, B, H)
+static void gru_backward_step(const Layer *layer, long t, Rows rows) {
+    const long H = layer->H;
+    const Matrix gates = matrix_of(layer, layer->pre_activations, layer->n, t, rows);
+    const Matrix grad_reset_h = matrix_of(layer, layer->grad_reset_h, H, 0, rows);
+    const Matrix grad_h_before = matrix_of(layer, gru_grad_h_before(layer, t), H, 0, rows);
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        gru_backward_candidate_row(layer, t, b);
+    set_product(grad_reset_h, columns_of(gates, 2 * H, H), gru_packed_candidate(layer, BACKWARD));
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        gru_backward_reset_row(layer, t, b);
+    add_product(grad_h_before, columns_of(gates, 0, 2 * H), layer->packed);
 }
 
-/* sums: anything → gradient of the sums. grad_h: as for lstm_backward. */
-static void rnn_backward_rows(const real *packed, real *sums, const real *h, real *grad_h, long T, long B, long H,
-                              long from, long to) {
-    for (long t = T - 1; t >= 0; t--) {
-        const long start = t * B + from, end = t * B + to;
-        if (t < T - 1)
-            product(end - start, H, H, sums + (start + B) * H, H, packed, 1, grad_h + start * H, H);
-        EACH_ROW
-        for (long b = start; b < end; b++) {
-            const real *next_h = h + (b + B) * H, *grad_h_b = grad_h + b * H;
-            real *sums_b = sums + b * H;
-            VECTORISED
-            for (long j = 0; j < H; j++)
-                sums_b[j] = grad_h_b[j] * (1 - next_h[j] * next_h[j]);
-        }
+void gru_backward(const Layer *layer) {
+    const long H = layer->H;
+    pack(layer->h2h, 2 * H, H, layer->packed);
+    pack(layer->h2h + 2 * H * H, H, H, gru_packed_candidate(layer, BACKWARD));
+    memset(layer->grad_h_before, 0, layer->B * H * sizeof(real));
+    walk(layer, BACKWARD, gru_backward_step);
+}
+
+/* ---- rnn ---- */
+
+static inline void rnn_forward_row(const Layer *layer, long t, long b) {
+    const Summands sum = summands_of(layer, t, b);
+    real *next_h = row_of(layer, layer->h, t + 1, b);
+#pragma GCC ivdep
+    for (long j = 0; j < layer->H; j++)
+        next_h[j] = hyperbolic_tangent(pre_activation(sum, j));
+}
+
+static void rnn_forward_step(const Layer *layer, long t, Rows rows) {
+    const Matrix h = matrix_of(layer, layer->h, layer->H, t, rows);
+    set_product(matrix_of(layer, layer->h2h_product, layer->n, 0, rows), h, layer->packed);
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        rnn_forward_row(layer, t, b);
+}
+
+void rnn_forward(const Layer *layer) {
+    pack_transposed(layer->h2h, layer->n, layer->H, layer->packed);
+    walk(layer, FORWARD, rnn_forward_step);
+}
+
+static inline void rnn_backward_row(const Layer *layer, long t, long b) {
+    const real *next_h = row_of(layer, layer->h, t + 1, b), *grad_h = row_of(layer, layer->grad_h, t, b);
+    real *gradient = gates_of(layer, t, b);
+#pragma GCC ivdep
+    for (long j = 0; j < layer->H; j++)
+        gradient[j] = tanh_backward(grad_h[j], next_h[j]);
+}
+
+static void rnn_backward_step(const Layer *layer, long t, Rows rows) {
+    if (t < layer->T - 1) {
+        const Matrix later = matrix_of(layer, layer->pre_activations, layer->n, t + 1, rows);
+        add_product(matrix_of(layer, layer->grad_h, layer->H, t, rows), later, layer->packed);
     }
+#pragma omp parallel for if (worth_sharing(layer))
+    for (long b = rows.from; b < rows.to; b++)
+        rnn_backward_row(layer, t, b);
 }
 
-void rnn_backward(const real *h2h, real *packed, real *sums, const real *h, real *grad_h, long T, long B, long H) {
-    const long n = H;
-    pack(h2h, H, 1, n, H, packed);
-    SHARE_ROWS(rnn_backward_rows, packed, sums, h, grad_h, T, B, H)
+void rnn_backward(const Layer *layer) {
+    pack(layer->h2h, layer->n, layer->H, layer->packed);
+    walk(layer, BACKWARD, rnn_backward_step);
 }
 
-/* The gradient of rows, [V, n] or [1, n], zeros at first: the sum of those rows of sums [N, n] that it was added to. */
-void sum_rows(real *grad_rows, const int64_t *ids, const real *sums, long N, long n) {
-    /* Threads take columns here, so that no two of them add to the same number. */
-    _Pragma("omp parallel for")
-    for (long from = 0; from < n; from += 64) {
-        long width = n - from < 64 ? n - from : 64;
+/* ---- Around the time steps. ---- */
+
+void sum_rows(real *grad_rows, const int64_t *ids, const real *gradient, long N, long n) {
+    const long strip = 64;
+    /* Threads take strips of columns, so that no two of them add to the same number. */
+#pragma omp parallel for
+    for (long from = 0; from < n; from += strip) {
+        const long width = n - from < strip ? n - from : strip;
         for (long i = 0; i < N; i++) {
-            const real *gradient = sums + i * n + from;
-            real *row = grad_rows + (ids ? ids[i] * n : 0) + from;
-            VECTORISED
+            const real *source = gradient + i * n + from;
+            real *target = grad_rows + (ids ? ids[i] * n : 0) + from;
+#pragma GCC ivdep
             for (long j = 0; j < width; j++)
-                row[j] += gradient[j];
+                target[j] += source[j];
         }
     }
 }
 
-/* target [columns, rows]: the transpose of source [rows, columns], whose rows are `width` apart. */
-void transpose(real *target, const real *source, long width, long rows, long columns) {
-    const long tile = 32;
-    _Pragma("omp parallel for")
+void transpose(real *target, const real *source, long stride, long rows, long columns) {
+    const long tile = 32; /* a tile of source and one of target fit into a core's cache together */
+#pragma omp parallel for
     for (long top = 0; top < columns; top += tile) {
         const long bottom = top + tile < columns ? top + tile : columns;
         for (long left = 0; left < rows; left += tile) {
             const long right = left + tile < rows ? left + tile : rows;
             for (long i = top; i < bottom; i++)
                 for (long j = left; j < right; j++)
-                    target[i * rows + j] = source[j * width + i];
+                    target[i * rows + j] = source[j * stride + i];
         }
     }
 }

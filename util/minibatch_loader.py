@@ -4,6 +4,7 @@
 
     vocab  uint8 [vocab_size]  the byte values that occur, in ascending order; the place is the id
     data   uint8 [bytes]       the text as ids
+    attributes: text_fingerprint int64 [3], of the file it was made from; text_sha256 uint8 [32], of its bytes
 
 Where that folder cannot be written, the same goes to the user's cache folder.
 
@@ -50,9 +51,9 @@ class MinibatchLoader:
         self.batch_size = batch_size
         self.seq_length = seq_length
         text = Path(data_dir, "input.txt")
-        cache = prepare(text, echo)
+        cache = prepare(text, echo, as_typed(data_dir))
         echo("loading data files...")
-        symbols, self.ids = open_cache(cache)
+        symbols, self.ids, self.digest = open_cache(cache)
         self.vocab = Vocabulary(symbols)
         self.vocab_size = len(self.vocab)
 
@@ -61,7 +62,7 @@ class MinibatchLoader:
         if self.nbatches == 0:
             raise UserError(
                 f"{text} holds {len(self.ids)} bytes, one batch needs batch_size * seq_length = "
-                f"{batch_bytes}: lower -batch_size or -seq_length, or take a longer text"
+                f"{batch_bytes}: take a longer text, or {sizes_for(len(self.ids))}"
             )
         if rest:
             echo("cutting off end of data so that the batches/sequences divide evenly")
@@ -83,7 +84,7 @@ class MinibatchLoader:
 
     def reset_batch_pointer(self, split_index: int, batch_index: int = 0) -> None:
         """Go to a batch of a split, by default the first."""
-        self._batch_ix[split_index] = batch_index % self.split_sizes[split_index]
+        self._batch_ix[split_index] = batch_index % max(1, self.split_sizes[split_index])
 
     def next_start(self, split_index: int) -> int:
         """Where the next batch of a split begins, on from `places`; from the first again after the last."""
@@ -119,8 +120,23 @@ def split_sizes(nbatches: int, train_frac: float, val_frac: float) -> tuple[int,
     return ntrain, nval, nbatches - ntrain - nval
 
 
-def prepare(text: Path, echo: Callable[[str], None]) -> Path:
-    """The text's cache, after preprocessing unless it was made from just this file as it is now."""
+def as_typed(data_dir: str | os.PathLike) -> str:
+    """The text's path in messages: with the folder as the user wrote it, as the original's path.join leaves it."""
+    folder = os.fspath(data_dir)
+    return f"{folder}input.txt" if folder.endswith(("/", os.sep)) else f"{folder}/input.txt"
+
+
+def sizes_for(size: int) -> str:
+    """Options with which a text of so many bytes makes some 60 batches or more, ready to paste."""
+    seq_length = max(1, min(50, size // 60))
+    return f"-batch_size {max(1, min(50, size // (60 * seq_length)))} -seq_length {seq_length}"
+
+
+def prepare(text: Path, echo: Callable[[str], None], name: str) -> Path:
+    """The text's cache, after preprocessing unless it was made from just this file as it is now.
+
+    `name` is what messages call the text.
+    """
     if not text.is_file():
         raise UserError(f"no text at {text}: put one there, or name its folder with -data_dir")
     require_fetched(text)
@@ -138,9 +154,10 @@ def prepare(text: Path, echo: Callable[[str], None]) -> Path:
         echo(f"{cache.name} detected as stale. Re-running preprocessing...")
     else:
         echo(f"{cache.name} does not exist. Running preprocessing...")
-    echo(f"one-time setup: preprocessing input text file {text}...")
+    echo(f"one-time setup: preprocessing input text file {name}...")
     try:
-        preprocess(text, cache, echo)
+        beside = cache.parent == text.parent
+        preprocess(text, cache, echo, name.removesuffix("input.txt") + cache.name if beside else "")
     except BrokenPipeError:  # nothing to do with these files: nobody reads what is printed
         raise
     except OSError as error:
@@ -192,16 +209,19 @@ def cached_fingerprint(cache: Path) -> list[int] | None:
     """The fingerprint of the text that a cache was made from; None where the file is no whole cache."""
     try:
         with h5py.File(cache, "r") as file:
-            fingerprint = file.attrs["text_fingerprint"].tolist()
-        vocab, data = open_cache(cache)
+            fingerprint = attribute(file, "text_fingerprint", 3, np.int64).tolist()
+        vocab, data, _ = open_cache(cache)
     except Exception:  # a damaged file makes h5py raise nearly anything; the cache is then made again
         return None
     whole = len(data) == fingerprint[0] and list(vocab) == sorted(set(vocab))
     return fingerprint if whole else None
 
 
-def preprocess(text: Path, cache: Path, echo: Callable[[str], None] = print) -> None:
-    """Write the cache in two passes over the text, CHUNK bytes at a time; then put it in place at once."""
+def preprocess(text: Path, cache: Path, echo: Callable[[str], None] = print, name: str = "") -> None:
+    """Write the cache in two passes over the text, CHUNK bytes at a time; then put it in place at once.
+
+    `name` is what messages call the cache, by default its path.
+    """
     fingerprint = text_fingerprint(text)
     echo("loading text file...")
     echo("creating vocabulary mapping...")
@@ -220,13 +240,15 @@ def preprocess(text: Path, cache: Path, echo: Callable[[str], None] = print) -> 
             file.attrs["text_fingerprint"] = fingerprint
             file["vocab"] = np.frombuffer(vocab, np.uint8)
             data = file.create_dataset("data", (fingerprint[0],), np.uint8)
-            start = 0
+            start, digest = 0, hashlib.sha256()
             for chunk in chunks(text):
+                digest.update(chunk)
                 data[start : start + len(chunk)] = np.frombuffer(chunk.translate(ids), np.uint8)
                 start += len(chunk)
+            file.attrs["text_sha256"] = np.frombuffer(digest.digest(), np.uint8)
         if text_fingerprint(text) != fingerprint:
             raise UserError(f"{text} changed while it was being read: run again")
-        echo(f"saving {cache}")
+        echo(f"saving {name or cache}")
 
 
 def chunks(text: Path) -> Iterator[bytes]:
@@ -236,14 +258,15 @@ def chunks(text: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def open_cache(cache: Path) -> tuple[bytes, np.ndarray]:
-    """The symbols and the ids `[bytes]` uint8 of a cache, the latter mapped into memory, not loaded."""
+def open_cache(cache: Path) -> tuple[bytes, np.ndarray, str]:
+    """The symbols and the ids `[bytes]` uint8 of a cache, the latter mapped into memory, and the text's SHA-256."""
     # Opened once, so that ids and vocabulary are of one file even while another process replaces it.
     with cache.open("rb") as handle, h5py.File(handle, "r") as file:
         vocab, data = (in_one_piece(file, name) for name in ("vocab", "data"))
         if vocab is None or data is None or vocab.size > 256:
             raise OSError(f"{cache} is not a cache of a text")
-        return vocab[()].tobytes(), np.memmap(handle, np.uint8, "r", offset=data.id.get_offset(), shape=data.shape)
+        ids = np.memmap(handle, np.uint8, "r", offset=data.id.get_offset(), shape=data.shape)
+        return vocab[()].tobytes(), ids, attribute(file, "text_sha256", 32, np.uint8).tobytes().hex()
 
 
 def in_one_piece(file: h5py.File, name: str) -> h5py.Dataset | None:
@@ -257,3 +280,11 @@ def in_one_piece(file: h5py.File, name: str) -> h5py.Dataset | None:
     if dataset.dtype != np.uint8 or dataset.ndim != 1 or dataset.chunks or dataset.external or dataset.is_virtual:
         return None
     return dataset
+
+
+def attribute(file: h5py.File, name: str, size: int, dtype: type) -> np.ndarray:
+    """A list in the head of a cache. Raises OSError where it has another size or type than this."""
+    described = file.attrs.get_id(name)
+    if described.shape != (size,) or described.dtype != dtype:
+        raise OSError(f"{name} is another")
+    return file.attrs[name]

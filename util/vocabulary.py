@@ -36,9 +36,10 @@ class Vocabulary:
         units = text if isinstance(self.symbols, bytes) else decoded(text, where)
         for position, unit in enumerate(units):
             if unit not in self._ids:
+                newline = r" (for a newline, type $'\n' in the shell)" if unit in (ord("\\"), "\\") else ""
                 raise UserError(
                     f"{where} has {readable(units, position)} at position {position} (from 0), "
-                    "which the training text never has: leave it out"
+                    f"which the training text never has: leave it out{newline}"
                 )
         return [self._ids[unit] for unit in units]
 

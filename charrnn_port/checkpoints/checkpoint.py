@@ -25,8 +25,8 @@ class Checkpoint:
     val_losses: dict[int, float]  # by iteration
     val_loss: float  # the last of them, NaN before the first
     # What the next iteration depends on beside the parameters, to go on from: the states of `optimizer` and
-    # `schedule`, the network's `state` (tensors [batch_size, rnn_size]) and that of the `random` stream. The original's
-    # checkpoints have none.
+    # `schedule`, the network's `state` (tensors [batch_size, rnn_size]) and that of the `random` stream; the SHA-256 of
+    # the `text`; and an `unfinished` iteration whose evaluation was cut short. The original's checkpoints have none.
     progress: dict | None = None
     version: str = ""  # of the charrnn_port that wrote it; "" for the original and before 0.2
 
@@ -77,6 +77,7 @@ class Checkpoint:
             if not all(isinstance(part, dict) for part in (optimizer, schedule, random)):
                 return False
             key, pos = random["key"], random["pos"]
+            unfinished = self.progress.get("unfinished")
             return (
                 len(self.train_losses) == self.i
                 and isinstance(optimizer["learning_rate"], float)
@@ -90,6 +91,8 @@ class Checkpoint:
                 and all(isinstance(word, int) and 0 <= word < 2**32 for word in key)
                 and isinstance(pos, int)
                 and 0 <= pos <= 624
+                and isinstance(self.progress.get("text", ""), str)
+                and (unfinished is None or (isinstance(unfinished, dict) and all(map(is_number, unfinished.values()))))
             )
         except KeyError:
             return False

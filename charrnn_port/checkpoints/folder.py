@@ -24,19 +24,45 @@ def path(options: TrainOptions, epoch: float, val_loss: float) -> str:
     return f"{options.checkpoint_dir}/{name}"
 
 
-def interrupted_path(options: TrainOptions) -> str:
-    """Where the checkpoint of a run goes that ends before its time."""
-    return f"{options.checkpoint_dir}/lm_{options.savefile}_interrupted.t7.pt"
+def path_without_evaluation(options: TrainOptions, how: str) -> str:
+    """Where a checkpoint goes that no evaluation came before: `how` is interrupted, finished or snapshot."""
+    return f"{options.checkpoint_dir}/lm_{options.savefile}_{how}.t7.pt"
 
 
-def delete_older(options: TrainOptions, val_losses: dict[int, float], ntrain: int) -> None:
-    """Delete this run's checkpoints but for the newest -keep_last and the one with the lowest validation loss."""
+def free_for(checkpoint: Checkpoint, path: str) -> str:
+    """The path, or one with a number where another run's checkpoint is there: nobody's work is overwritten."""
+    base, number = path.removesuffix(".t7.pt"), 1
+    while os.path.lexists(path) and not is_of_run(path, checkpoint):
+        number += 1
+        path = f"{base}.{number}.t7.pt"
+    return path
+
+
+def is_of_run(path: str, checkpoint: Checkpoint) -> bool:
+    """Whether the file is a checkpoint of the same run, earlier or later; not if it is damaged or something else."""
+    try:
+        found = load_checkpoint(path)
+    except UserError:
+        return False
+    earlier, later = sorted((found, checkpoint), key=lambda each: each.i)
+    if earlier.i == 0:
+        return earlier.opt == later.opt
+    return later.train_losses[: earlier.i] == earlier.train_losses
+
+
+def delete_older(options: TrainOptions, checkpoint: Checkpoint, ntrain: int) -> None:
+    """Delete this run's checkpoints but for the newest -keep_last and the one with the lowest validation loss.
+
+    `checkpoint` is its last one.
+    """
+    val_losses = checkpoint.val_losses
     paths = {i: path(options, i / ntrain, val_loss) for i, val_loss in val_losses.items()}
     best = min(val_losses, key=lambda i: (math.isnan(val_losses[i]), val_losses[i]))
     kept = {paths[i] for i in [best, *sorted(paths)[-options.keep_last :]]}
     for each in set(paths.values()) - kept:  # two evaluations may share a name
         with suppress(OSError):
-            os.unlink(each)
+            if is_of_run(each, checkpoint):
+                os.unlink(each)
 
 
 def load_latest(checkpoint_dir: str | os.PathLike) -> Checkpoint:

@@ -29,7 +29,7 @@ def inspect(options: InspectOptions) -> None:
             "val_losses": val_losses,
             "train_losses": saved.train_losses,
             "version": saved.version or None,
-            "progress": numbers_in(saved.progress),
+            "progress": small_parts(saved.progress),
         }
         click.echo(json.dumps(jsonable(summary | rest), indent=2, allow_nan=False))
         return
@@ -40,14 +40,15 @@ def inspect(options: InspectOptions) -> None:
     print_table(val_losses)
 
 
-def numbers_in(progress: dict | None) -> dict | None:
-    """Of what a run goes on from the numbers of its optimiser and schedule; the rest is tensors, and random words."""
+def small_parts(progress: dict | None) -> dict | None:
+    """What a run goes on from, without tensors and random words."""
     if progress is None:
         return None
-    return {
+    parts = {
         part: {name: value for name, value in progress[part].items() if isinstance(value, int | float)}
         for part in ("optimizer", "schedule")
     }
+    return parts | {name: progress.get(name) for name in ("text", "unfinished")}
 
 
 def jsonable(value: object) -> object:

@@ -13,11 +13,19 @@ Choice = Callable[[np.ndarray], int]
 
 
 def drawn(random: Generator, temperature: float = 1.0) -> Choice:
-    """Draw from the probabilities ** (1 / temperature), with Torch7's arithmetic (sample.lua and torch.multinomial)."""
+    """Draw from the probabilities ** (1 / temperature), with Torch7's arithmetic (sample.lua and torch.multinomial).
+
+    Where that comes to 0 / 0 or the like, as at very low temperatures, the largest score is subtracted first.
+    """
 
     def draw(scores: np.ndarray) -> int:
-        probabilities = np.exp(scores / temperature)
-        probabilities /= probabilities.cumsum()[-1]  # Torch7 sums from the left
+        with np.errstate(over="ignore"):
+            probabilities = np.exp(scores / temperature)
+            total = probabilities.cumsum()[-1]  # Torch7 sums from the left
+        if not 0 < total < np.inf:
+            probabilities = np.exp((scores - scores.max()) / temperature)
+            total = probabilities.cumsum()[-1]
+        probabilities /= total
         return random.multinomial(probabilities.astype(np.float32))
 
     return draw

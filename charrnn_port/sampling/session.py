@@ -17,7 +17,7 @@ def sample_bytes(
     checkpoint: Checkpoint,
     length: int = 2000,
     *,
-    primetext: bytes = b"",
+    primetext: bytes | str = b"",
     temperature: float = 1.0,
     argmax: bool = False,
     seed: int = 123,
@@ -25,10 +25,12 @@ def sample_bytes(
 ) -> Iterator[bytes]:
     """The bytes that sample.py prints for a checkpoint, character by character: `primetext`, then `length` more.
 
-    Computed in double precision on a CPU and in single on a GPU. Raises UserError for a length or temperature that
-    sample.py would refuse, and for a character in `primetext` that the training text never has.
+    Computed in double precision on a CPU and in single on a GPU. A `str` counts as UTF-8. Raises UserError for a length
+    or temperature that sample.py would refuse, and for a character in `primetext` that the training text never has.
     """
     SampleOptions(model="", length=length, temperature=temperature, seed=seed)
+    if isinstance(primetext, str):
+        primetext = primetext.encode()
     prime = checkpoint.vocab.encode(primetext, "-primetext")
     choose = likeliest if argmax else drawn(Generator(seed), temperature)
     session = Session(Model.of(checkpoint, device))

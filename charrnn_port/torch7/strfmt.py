@@ -8,14 +8,15 @@ EXACT = decimal.Context(prec=2000, rounding=decimal.ROUND_HALF_UP)
 
 
 def lua_format(value: float, spec: str) -> str:
-    """`string.format("%" .. spec, value)` for specs such as `.3f` and `.4e`.
+    """`string.format("%" .. spec, value)` for specs such as `.3f` and `6.4e`.
 
     A value right between two neighbours goes away from zero (0.0625 with `.3f` is 0.063); C and Python go to
     the even one.
     """
-    if not math.isfinite(value):
-        return format(value, spec)
-    decimals, kind = int(spec[1:-1]), spec[-1]
+    width, decimals = spec[:-1].split(".")
+    if not math.isfinite(value):  # Lua has one NaN, without a sign
+        return ("nan" if math.isnan(value) else format(value, "f")).rjust(int(width or 0))
+    decimals, kind = int(decimals), spec[-1]
     exponent = -decimals  # of the last digit to keep, as a power of ten
     if kind == "e" and value:
         exponent += decimal.Decimal(value).adjusted()

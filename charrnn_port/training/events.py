@@ -5,6 +5,7 @@
         RateDecayed                             where the schedule has changed the learning rate after it
         Evaluating ... Evaluating, Evaluated    where an evaluation is due
         Iteration
+        Snapshot                                where somebody asked for a checkpoint
     Finished, or Exploded, or Interrupted
 
 A recorder that writes files adds what it has done: Saving, Saved.
@@ -19,7 +20,7 @@ from charrnn_port.checkpoints import Checkpoint
 class Started:
     """Before the first iteration of this process."""
 
-    i: int  # iterations done before, 0 unless the run goes on from a checkpoint
+    i: int  # iterations wholly done before, 0 unless the run goes on from a checkpoint
     iterations: float  # max_epochs * ntrain: how many there are to be; a fraction is never reached
     ntrain: int  # batches in an epoch
 
@@ -65,6 +66,14 @@ class Iteration:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """Somebody asked for a checkpoint; the run goes on."""
+
+    i: int
+    checkpoint: Checkpoint = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Exploded:
     """The end: the loss is no number, or more than three times the first one."""
 
@@ -86,13 +95,16 @@ class Finished:
     """The end: all iterations are done."""
 
     i: int
+    checkpoint: Checkpoint | None = field(repr=False)  # None if the state was evaluated, and so could be saved, before
 
 
 @dataclass(frozen=True)
 class Saving:
-    """A recorder is about to write the state that the run is in."""
+    """A recorder is about to write the state after iteration `i`."""
 
     path: str
+    i: int
+    wanted: str  # the path it would have but for another run's checkpoint that is there
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,7 @@ Event = (
     | Evaluating
     | Evaluated
     | Iteration
+    | Snapshot
     | Exploded
     | Interrupted
     | Finished

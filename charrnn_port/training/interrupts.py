@@ -1,41 +1,74 @@
-"""Ctrl-C, SIGTERM and the end of who read the output, taken note of until the iteration in hand is done."""
+"""Signals, and the end of who read the output: taken note of until the iteration in hand is done and saved."""
 
+import os
 import signal
+import time
+from contextlib import suppress
 from types import FrameType
 
 import click
 
+# What ends a run: Ctrl-C; kill, and Slurm; a closed terminal; and what other schedulers send before they kill.
+ENDING = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR2") if hasattr(signal, name)]
+SAVING = "SIGUSR1"  # save now and go on
+SAME_ONE = 1.0  # second: a signal that comes so soon after the first is the same one, sent to a whole group, say
+
 
 class Interrupts:
-    """While entered, the first SIGINT or SIGTERM is only noted, in `received`; a second one ends the program.
+    """While entered, signals are only noted: `received` is the one to end by, `save_wanted` that one asked to save.
 
-    So is the SIGPIPE that others get who write to a pipe that nobody reads any more. With `patient` all are only
-    noted: torchrun sends on what it gets, and has its own way to end who takes too long.
+    The first one is acknowledged on stderr at once. Another one, a second or more later, ends the program as if nobody
+    had listened. A closed terminal's SIGHUP is left alone where it is ignored (nohup). With `patient`, all are only
+    noted: torchrun sends on what it gets, and has its own way to end who takes too long. `quiet` says nothing.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self, patient: bool = False) -> None:
+    def __init__(self, patient: bool = False, quiet: bool = False) -> None:
         self.patient = patient
+        self.quiet = quiet
         self.received: int | None = None
+        self.save_wanted = False
+        self.failed: OSError | None = None  # why a line could not be printed
+        self._since = 0.0
 
     def __enter__(self) -> "Interrupts":
-        self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        self._before = {}
+        for name in (*ENDING, SAVING):
+            if hasattr(signal, name) and signal.getsignal(number := getattr(signal, name)) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
-        if not self.patient:
-            for each in self.SIGNALS:
-                signal.signal(each, signal.SIG_DFL)
+    def stopping(self) -> bool:
+        """Whether the run should end now."""
+        return self.received is not None or self.failed is not None
 
     def echo(self, line: str) -> None:
-        """Print a line; where nobody reads any more, as after `| head`, that is an interrupt."""
+        """Print a line; where nobody reads any more, as after `| head`, or it can't be written, the run should end."""
+        if self.failed:
+            return
         try:
             click.echo(line)
         except BrokenPipeError:
             self.received = signal.SIGPIPE
+        except OSError as error:  # a full disk, say
+            self.failed = error
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        name, now = signal.Signals(number).name, time.monotonic()
+        if name == SAVING:
+            self.save_wanted = True
+            self._say(f"{name}: saving after this iteration")
+        elif self.received is None:
+            self.received, self._since = number, now
+            self._say(f"{name}: finishing the iteration, then saving; once more, and the program ends at once")
+        elif not self.patient and now - self._since > SAME_ONE:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def _say(self, line: str) -> None:
+        if not self.quiet:
+            with suppress(OSError):  # not by sys.stderr, which this may have interrupted in the middle of a line
+                os.write(2, f"{line}\n".encode())

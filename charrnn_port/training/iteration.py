@@ -1,7 +1,9 @@
 """One iteration of train.lua, and its evaluation of a split."""
 
 import math
+from collections.abc import Callable
 from collections.abc import Generator as PythonGenerator
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import optimizers, schedules
-from charrnn_port.training.events import Evaluating
+from charrnn_port.training.events import Evaluating, Iteration
 from charrnn_port.training.parallel import Alone
 from model.char_rnn import CharRNN, carry
 from util.minibatch_loader import MinibatchLoader
@@ -45,6 +47,8 @@ class Training:
         self.state = self._zero_state()
         self.train_losses: list[float] = []  # nats per character, one an iteration
         self.val_losses: dict[int, float] = {}  # by iteration
+        # The last iteration, if its evaluation was cut short: then that is what the run goes on with.
+        self.unfinished: Iteration | None = None
         self._first = True
 
     @property
@@ -78,18 +82,25 @@ class Training:
         """Norm of the clipped gradient over norm of the updated parameters, as the log line prints it."""
         return (self.network.grad_params.norm() / self.network.params.norm()).item()
 
-    def evaluate(self, split_index: int) -> PythonGenerator[Evaluating, None, float]:
-        """The mean loss over a split from a zero state, without dropout, in nats per character.
+    def evaluate(
+        self, split_index: int, interrupted: Callable[[], bool] = lambda: False
+    ) -> PythonGenerator[Evaluating, None, float | None]:
+        """The mean loss over a split from a zero state, without dropout, in nats per character; NaN of no batches.
 
-        A generator that tells how far it is and returns the loss: `loss = yield from training.evaluate(2)`.
+        A generator that tells how far it is and returns the loss: `loss = yield from training.evaluate(2)`. It returns
+        None, and leaves no trace, if `interrupted`, asked before each batch, says so.
         With the original's aliased state, the next batch then goes on from this split's final state.
         """
         count = self.loader.split_sizes[split_index]
         yield Evaluating(split_index, 0, count)
+        if count == 0:  # 0 / 0 in the original, which has run no cell and so has not touched the state either
+            return math.nan
         self.loader.reset_batch_pointer(split_index)
         state = self._zero_state()
         loss = torch.zeros((), dtype=torch.float64)
         for number in range(1, count + 1):
+            if interrupted():
+                return None
             x, y = self._batch(split_index)
             loss += self.network.evaluation_pass(x, y, state).item()
             yield Evaluating(split_index, number, count)
@@ -117,6 +128,8 @@ class Training:
                 "schedule": self.schedule.state(),
                 "state": [self.processes.gather(tensor).to("cpu", copy=True) for tensor in self.state],
                 "random": self.random.state,
+                "text": self.loader.digest,
+                "unfinished": asdict(self.unfinished) if self.unfinished else None,
             },
         )
 
@@ -130,6 +143,8 @@ class Training:
         self.loader.reset_batch_pointer(1, saved.i)
         self.train_losses, self.val_losses = saved.train_losses.copy(), saved.val_losses.copy()
         self._first = saved.i == 0
+        unfinished = progress.get("unfinished")
+        self.unfinished = Iteration(**unfinished) if unfinished else None
 
     def _zero_state(self) -> list[Tensor]:
         return self.network.zero_state(self._rows.stop - self._rows.start)

@@ -22,8 +22,19 @@ TIMEOUT = timedelta(minutes=10)  # longer than it takes to save a checkpoint
 
 
 def processes() -> "Alone":
-    """Those of this run: several under torchrun, else one."""
-    return Together() if "RANK" in os.environ else Alone()
+    """Those of this run: several under torchrun, else one.
+
+    Raises UserError where the environment says that there are several, and not all about them.
+    """
+    if "RANK" not in os.environ:
+        return Alone()
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT"):
+        if not os.environ.get(name, "").isdecimal():
+            raise UserError(
+                f"RANK is set, as torchrun does, but {name} is {os.environ.get(name, 'not set')!r} in place of a "
+                "number: start with torchrun, or unset RANK"
+            )
+    return Together()
 
 
 class Alone:
@@ -68,7 +79,12 @@ class Alone:
 
     def interrupted(self) -> bool:
         """Whether to stop: the same answer in all processes since they last averaged."""
-        return self.interrupts.received is not None
+        return self.interrupts.stopping()
+
+    def save_wanted(self) -> bool:
+        """Whether somebody wants a checkpoint now; asked once, it is forgotten."""
+        wanted, self.interrupts.save_wanted = self.interrupts.save_wanted, False
+        return wanted
 
 
 class Together(Alone):
@@ -76,8 +92,8 @@ class Together(Alone):
 
     def __init__(self) -> None:
         self.rank, self.count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        self.interrupts = Interrupts(patient=True)
-        self._interrupted = False
+        self.interrupts = Interrupts(patient=True, quiet=self.rank > 0)
+        self._interrupted = self._save_wanted = False
 
     def __enter__(self) -> "Together":
         self._stack = ExitStack()
@@ -131,14 +147,16 @@ class Together(Alone):
     def average(self, *tensors: Tensor) -> None:
         """Put the mean over all processes in the place of each tensor; and learn whether any was interrupted."""
         parts = [tensor.flatten() for tensor in tensors]
-        message = torch.cat([*parts, parts[0].new_tensor([super().interrupted()])])
+        message = torch.cat([*parts, parts[0].new_tensor([super().interrupted(), super().save_wanted()])])
         with all_alive():
             distributed.all_reduce(message)
         message /= self.count
-        *means, interrupted = message.split([*map(len, parts), 1])
+        *means, asked = message.split([*map(len, parts), 2])
         for tensor, mean in zip(tensors, means, strict=True):
             tensor.copy_(mean.view_as(tensor))
-        self._interrupted = interrupted.item() > 0
+        interrupted, save_wanted = asked.tolist()
+        self._interrupted = interrupted > 0
+        self._save_wanted |= save_wanted > 0
 
     def gather(self, tensor: Tensor) -> Tensor:
         """The rows of all processes, one after the other."""
@@ -150,6 +168,11 @@ class Together(Alone):
     def interrupted(self) -> bool:
         """Whether any process had been, when they last averaged."""
         return self._interrupted
+
+    def save_wanted(self) -> bool:
+        """Whether any process had been asked, until they last averaged."""
+        wanted, self._save_wanted = self._save_wanted, False
+        return wanted
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import torch
 
 from charrnn_port import texts
 from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
-from charrnn_port.device import choose_device, choose_dtype
+from charrnn_port.device import DTYPES, choose_device, choose_dtype
 from charrnn_port.option_fields import described
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
@@ -16,7 +16,7 @@ from charrnn_port.training.iteration import Training, initialize, open_forget_ga
 from charrnn_port.training.parallel import Alone
 from model import NETWORKS, fastest
 from util.errors import UserError
-from util.minibatch_loader import MinibatchLoader
+from util.minibatch_loader import MinibatchLoader, sizes_for
 
 Echo = Callable[[str], None]
 
@@ -34,6 +34,8 @@ def resumed(options: TrainOptions, given: frozenset[str]) -> tuple[TrainOptions,
     if not saved.progress:
         raise UserError(f"{options.resume} is of the Lua original, which kept too little to go on: use -init_from")
     of_run = TrainOptions.saved(saved.opt, f"-resume {options.resume}")
+    if "dtype" in given and DTYPES.get(options.dtype) == saved.params.dtype:
+        of_run = replace(of_run, dtype=options.dtype)  # what auto came to, named
     for each, about in described(TrainOptions):
         value, its_value = getattr(options, each.name), getattr(of_run, each.name)
         if each.name in given and about.identity and value != its_value:
@@ -41,6 +43,8 @@ def resumed(options: TrainOptions, given: frozenset[str]) -> tuple[TrainOptions,
                 f"-{each.name} {value} would change the run, which has {its_value}: leave it out, "
                 "or start another run with -init_from"
             )
+    if of_run.cell == "compiled":  # the file may come from a machine with a compiler to one without
+        of_run = replace(of_run, cell="auto")
     return replace(of_run, **{name: getattr(options, name) for name in given}), saved
 
 
@@ -50,8 +54,11 @@ def prepare(
     saved: Checkpoint | None = None,
     processes: Alone | None = None,
     echo: Echo = lambda line: None,
+    say: Echo = lambda line: None,
 ) -> Training:
-    """A run before its first iteration, or where the one stopped that `saved` is of; `echo` gets the original's lines.
+    """A run before its first iteration, or where the one stopped that `saved` is of.
+
+    `echo` gets the original's lines, `say` those that the original has not.
 
     Raises UserError for what can't be trained with: no text, too short a one, another vocabulary, no such GPU.
     """
@@ -70,18 +77,21 @@ def prepare(
     data_dir = texts.provide(options.data_dir, "data_dir" in given, echo)
     fractions = options.train_frac, options.val_frac
     loader = MinibatchLoader(data_dir, options.batch_size, options.seq_length, *fractions, echo, rows)
-    require_batches(loader, options)
+    require_batches(loader, options, say)
     echo(f"vocab size: {loader.vocab_size}")
 
     cell = fastest(dtype, device) if options.cell == "auto" else options.cell
     if saved:
         echo(f"going on after iteration {saved.i}")
-        saved.vocab.require_same(loader.vocab)
+        require_same_text(saved, loader, data_dir)
         network = saved.build(cell, dtype, device)
     elif options.init_from:
         echo(f"loading a model from checkpoint {options.init_from}")
         begin = load_checkpoint(options.init_from)
         begin.vocab.require_same(loader.vocab)
+        if "dropout" in given and options.dropout != begin.opt["dropout"]:
+            say(f"-dropout {options.dropout:g} is without effect: -init_from takes that of the checkpoint, as the "
+                f"original does: {begin.opt['dropout']:g}")  # fmt: skip
         options = replace(options, **{name: begin.opt[name] for name in ("rnn_size", "num_layers", "model", "dropout")})
         echo(
             f"overwriting rnn_size={options.rnn_size}, num_layers={options.num_layers}, model={options.model} "
@@ -103,17 +113,35 @@ def prepare(
     if saved:
         try:
             training.go_on(saved)
-        except KeyError as error:
-            raise UserError(f"the checkpoint has no {error} of its optimiser: start anew with -init_from") from None
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"-resume {options.resume}: what its run was doing is damaged or unknown: {error}"
+            ) from error
     return training
 
 
-def require_batches(loader: MinibatchLoader, options: TrainOptions) -> None:
-    """Stop now where there is nothing to train on, or where an evaluation would come with nothing to evaluate."""
-    iterations = options.max_epochs * loader.ntrain
-    advice = f"the text makes {loader.nbatches} batches: lower -batch_size or -seq_length, or change the fractions"
+def require_batches(loader: MinibatchLoader, options: TrainOptions, say: Echo) -> None:
+    """Stop now where there is nothing to train on; say so where there is nothing to evaluate."""
     if loader.ntrain == 0:
-        raise UserError(f"no batches in the train split; {advice}")
+        raise UserError(
+            f"no batches in the train split; the text makes {loader.nbatches} batches: raise -train_frac, or take "
+            f"{sizes_for(len(loader.ids))}"
+        )
+    iterations = options.max_epochs * loader.ntrain
     evaluates = iterations >= options.eval_val_every or iterations == int(iterations)
     if loader.nval == 0 and evaluates:
-        raise UserError(f"no batches in the validation split, and an evaluation would come; {advice}")
+        say(
+            "no batches in the validation split: validation losses will be nan, as in the original, and no checkpoint "
+            f"the best; for one, take {sizes_for(len(loader.ids))} or a larger -val_frac"
+        )
+
+
+def require_same_text(saved: Checkpoint, loader: MinibatchLoader, data_dir: str) -> None:
+    """Raises UserError where a run would go on with another text than it began with, wherever that lies."""
+    saved.vocab.require_same(loader.vocab)
+    its_digest = saved.progress.get("text")  # none in checkpoints of version 0.1
+    if its_digest and its_digest != loader.digest:
+        raise UserError(
+            f"the text in {data_dir} is another one than the run was trained on (SHA-256 {loader.digest[:12]}…, not "
+            f"{its_digest[:12]}…): name the folder of that one with -data_dir, or go on with this one with -init_from"
+        )

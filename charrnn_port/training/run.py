@@ -18,6 +18,7 @@ from charrnn_port.training.events import (
     Interrupted,
     Iteration,
     RateDecayed,
+    Snapshot,
     Started,
 )
 from charrnn_port.training.iteration import Training
@@ -45,34 +46,42 @@ def train(options: TrainOptions | None = None, **values: Any) -> Iterator[Event]
     yield from run(prepare(options, given, saved))
 
 
-def run(training: Training, interrupted: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-    """Go on until the end. `interrupted` is asked after each iteration whether to stop there."""
+def run(
+    training: Training,
+    interrupted: Callable[[], bool] = lambda: False,
+    save_wanted: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Go on until the end.
+
+    `interrupted` is asked after each iteration, and before each batch of an evaluation, whether to stop there;
+    `save_wanted` is asked after each iteration whether to bring a checkpoint.
+    """
     options, ntrain = training.options, training.loader.ntrain
     iterations = options.max_epochs * ntrain
-    yield Started(training.i, iterations, ntrain)
+    done = training.unfinished  # of a run that goes on where an evaluation was cut short: only that is left to do
+    first = training.i + (done is None)
+    yield Started(first - 1, iterations, ntrain)
     # A snapshot is known to be good once the next iteration, which starts from it, has shown a good loss.
     snapshot = last_good = None
-    for i in range(training.i + 1, int(iterations) + 1):
-        if snapshot is None or i % SNAPSHOT_EVERY == 1:
-            snapshot = training.checkpoint()
-
-        epoch, learning_rate = i / ntrain, training.optimizer.learning_rate
-        start = time.perf_counter()
-        train_loss = training.iteration()
-        if options.accurate_gpu_timing == 1:
-            synchronize(training.network.params.device)
-        seconds = time.perf_counter() - start
-
-        if training.schedule.after_iteration(i):
-            rate = training.optimizer.learning_rate
-            yield RateDecayed(i, training.schedule.factor, rate)
+    for i in range(first, int(iterations) + 1):
+        if done is None:
+            if snapshot is None or i % SNAPSHOT_EVERY == 1:
+                snapshot = training.checkpoint()
+            done = iterate(training, i)
+            if training.schedule.after_iteration(i):
+                yield RateDecayed(i, training.schedule.factor, training.optimizer.learning_rate)
 
         if i % options.eval_val_every == 0 or i == iterations:
-            val_loss = training.val_losses[i] = yield from training.evaluate(VALIDATION)
-            yield Evaluated(i, epoch, val_loss, training.checkpoint())
+            val_loss = yield from training.evaluate(VALIDATION, interrupted)
+            if val_loss is None:
+                training.unfinished = done
+                yield Interrupted(i, training.checkpoint())
+                return
+            training.unfinished, training.val_losses[i] = None, val_loss
+            yield Evaluated(i, done.epoch, val_loss, training.checkpoint())
 
-        yield Iteration(i, epoch, train_loss, training.grad_param_norm(), learning_rate, seconds)
-
+        yield done
+        train_loss, done = done.train_loss, None
         if math.isnan(train_loss) or train_loss > training.train_losses[0] * 3:
             yield Exploded(i, train_loss, last_good)
             return
@@ -80,4 +89,19 @@ def run(training: Training, interrupted: Callable[[], bool] = lambda: False) -> 
         if interrupted():
             yield Interrupted(i, training.checkpoint())
             return
-    yield Finished(training.i)
+        if save_wanted():
+            yield Snapshot(i, training.checkpoint())
+    ends_unsaved = training.i >= first and training.i not in training.val_losses
+    yield Finished(training.i, training.checkpoint() if ends_unsaved else None)
+
+
+def iterate(training: Training, i: int) -> Iteration:
+    """Do iteration `i`."""
+    learning_rate = training.optimizer.learning_rate
+    start = time.perf_counter()
+    train_loss = training.iteration()
+    if training.options.accurate_gpu_timing == 1:
+        synchronize(training.network.params.device)
+    seconds = time.perf_counter() - start
+    epoch = i / training.loader.ntrain
+    return Iteration(i, epoch, train_loss, training.grad_param_norm(), learning_rate, seconds)

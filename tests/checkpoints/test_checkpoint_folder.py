@@ -148,14 +148,14 @@ def test_systems_without_locks(start, monkeypatch, locks):
 
 
 def test_what_a_killed_run_was_writing_is_no_checkpoint_and_goes(start, ended_pid, tmp_path):
-    run_train(*start, "-max_epochs", 0.6)  # to iteration 28
+    run_train(*start, "-max_epochs", 0.6)  # to iteration 28, where it saves once more
     whole = saved(tmp_path / "cv")[20][0]
     leftover = tmp_path / f"cv/lm_lstm_epoch0.83_2.0.t7.pt.part.{platform.node()}.{ended_pid}"
     leftover.write_bytes(whole.read_bytes())
     backup = tmp_path / "cv" / f"{whole.name}.1"
     backup.write_bytes(b"not ours")
     os.utime(leftover, (time.time() + 9, time.time() + 9))
-    assert folder.load_latest(tmp_path / "cv").i == 20
+    assert folder.load_latest(tmp_path / "cv").i == 28
     assert leftover.exists()
     run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv")
     assert not leftover.exists()

@@ -337,7 +337,8 @@ def test_values_that_do_not_fit(changed, message):
         {"progress__optimizer__mean_square": torch.zeros(3, dtype=torch.float64)},
         {"progress__optimizer__mean_square": "x"}, {"progress__optimizer__learning_rate": 1},
         {"progress__schedule": {"x": "y"}}, {"progress__schedule": []}, {"progress__schedule": torch.zeros(3)},
-        {"progress__schedule": {"x": 10**400}},
+        {"progress__schedule": {"x": 10**400}}, {"progress__text": 1}, {"progress__unfinished": 1},
+        {"progress__unfinished": torch.zeros(3)}, {"progress__unfinished": {"i": "x"}},
     ],
 )  # fmt: skip
 def test_progress_that_does_not_fit(changed):
@@ -369,11 +370,15 @@ def test_names_of_values(change, tmp_path):
         charrnn_port.load_checkpoint(tmp_path / "changed.pt")
 
 
-def test_a_state_without_its_parts_ends_in_one_line(tmp_path):
+@pytest.mark.parametrize("change", ["no mean_square", "unfinished"])
+def test_a_state_that_is_no_optimisers_or_iterations_ends_in_one_line(change, tmp_path):
     (tmp_path / "input.txt").write_bytes(TEXT)
     run_train(*SMALL, "-eval_val_every", 20, "-data_dir", tmp_path, "-checkpoint_dir", tmp_path, "-max_epochs", 0.5)
     path, _ = saved_by_iteration(tmp_path)[20]
     values = torch.load(path)
-    del values["progress"]["optimizer"]["mean_square"]
+    if change == "unfinished":
+        values["progress"]["unfinished"] = {"what": 1}
+    else:
+        del values["progress"]["optimizer"]["mean_square"]
     torch.save(values, path)
-    assert_one_line_error(run_train("-resume", path), 1, "mean_square", "-init_from")
+    assert_one_line_error(run_train("-resume", path), 1, str(path), "what" if change == "unfinished" else "mean_square")

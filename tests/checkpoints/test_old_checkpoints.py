@@ -101,7 +101,7 @@ def test_inspect_json_is_json_and_has_all_that_is_small(tmp_path):
     saved = charrnn_port.load_checkpoint(REFERENCE / "checkpoints/charrnn_port_0.1.t7.pt")
     saved.val_loss, saved.val_losses[80], saved.train_losses[0] = math.nan, math.inf, -math.inf
     saved.opt["grad_clip"] = math.inf
-    saved.progress["schedule"] = {"best": math.nan}
+    saved.progress |= {"schedule": {"best": math.nan}, "text": "f7886f"}
     charrnn_port.save_checkpoint(saved, tmp_path / "nan.t7.pt")
     values = strict(run_tool(inspect, tmp_path / "nan.t7.pt", "-json").stdout)
     assert (values["val_loss"], values["val_losses"]["80"], values["opt"]["grad_clip"]) == (None, None, None)
@@ -109,13 +109,14 @@ def test_inspect_json_is_json_and_has_all_that_is_small(tmp_path):
     assert values["val_losses"]["20"] == saved.val_losses[20]
     assert values["version"] == charrnn_port.__version__
     rate = saved.progress["optimizer"]["learning_rate"]
-    assert values["progress"] == {"optimizer": {"learning_rate": rate}, "schedule": {"best": None}}
+    rest = {"text": "f7886f", "unfinished": None}
+    assert values["progress"] == {"optimizer": {"learning_rate": rate}, "schedule": {"best": None}, **rest}
     values = strict(run_tool(inspect, FILES / "rnn.t7", "-json").stdout)
     assert (values["version"], values["progress"], len(values["train_losses"])) == (None, None, 285)
 
 
 def test_from_python(recordings):
-    """The five lines of the README."""
+    """As on docs/python.md."""
     saved = charrnn_port.load_checkpoint(FILES / "lstm.t7")
     text = b"".join(charrnn_port.sample_bytes(saved, length=200, primetext=b"The tide ", temperature=0.8))
     assert text + b"\n" == bytes(recordings["runs/lstm/samples/prime"][:])

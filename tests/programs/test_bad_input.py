@@ -1,14 +1,19 @@
 """Bad input ends in one line on stderr and a status that is not 0; nothing saved before is touched."""
 
 import errno
+import math
 import os
+import re
 import resource
 import subprocess
 import sys
 
 import pytest
 import torch
-from conftest import ROOT, assert_one_line_error, run_sample, run_train
+from conftest import ROOT, assert_one_line_error, run_sample, run_train, without_notes
+from runs import log_lines
+
+import charrnn_port
 
 SMALL = "-gpuid -1 -rnn_size 4 -num_layers 1 -batch_size 2 -seq_length 5 -max_epochs 0.05 -eval_val_every 2".split()
 
@@ -46,7 +51,21 @@ def test_empty_text(data, small):
 
 def test_text_shorter_than_a_batch(data, small):
     (data / "input.txt").write_bytes(b"abcdefghi")
-    assert_one_line_error(run_train(*small), 1, "9 bytes", "10", "-batch_size", "-seq_length")
+    result = run_train(*small)
+    assert_one_line_error(result, 1, "9 bytes", "10", "-batch_size 1 -seq_length 1")
+
+
+@pytest.mark.parametrize("size", [50, 70, 500, 3000, 20_000, 149_999])
+def test_the_sizes_that_an_error_names_would_do(size, tmp_path):
+    """Pasted as they are, they train, with at least 50 batches."""
+    (tmp_path / "input.txt").write_bytes(b"abcdefghij" * (size // 10))
+    arguments = ["-gpuid", -1, "-rnn_size", 2, "-max_epochs", 0.01, "-eval_val_every", 99]
+    arguments += ["-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv"]
+    error = run_train(*arguments, "-batch_size", 1000, "-seq_length", 1000).stderr
+    advised = re.search(r"-batch_size \d+ -seq_length \d+", error)[0].split()
+    result = run_train(*arguments, *advised)
+    assert result.exit_code == 0, result.stderr
+    assert "WARNING: less than 50 batches" not in result.stdout
 
 
 def test_few_batches_are_warned_of(small):
@@ -55,16 +74,41 @@ def test_few_batches_are_warned_of(small):
     assert result.exit_code == 0
 
 
-def test_no_validation_batches_is_said_at_the_start(small):
-    result = run_train(*small, "-train_frac", 1, "-val_frac", 0)
-    assert_one_line_error(result, 1, "no batches in the validation split")
-    assert "train_loss" not in result.stdout
+def test_training_without_validation(small, tmp_path):
+    """As the original does it: a mean over no batches is nan, in the file's name and in the file, and it goes on."""
+    no_split = ["-train_frac", 1, "-val_frac", 0]
+    result = run_train(*small, *no_split, "-keep_last", 1)
+    assert result.exit_code == 0
+    said, *evaluations = result.stderr.splitlines()
+    assert said.startswith("no batches in the validation split: validation losses will be nan")
+    assert all("no batches to evaluate" in line for line in evaluations)
+    lines = result.stdout.splitlines()
+    place = lines.index("evaluating loss over split index 2")
+    assert lines[place + 1] == f"saving checkpoint to {tmp_path}/cv/lm_lstm_epoch0.02_nan.t7.pt"
+    (path,) = (tmp_path / "cv").glob("*.t7.pt")  # the newest: none is the best
+    saved = charrnn_port.load_checkpoint(path)
+    assert math.isnan(saved.val_loss)
+    assert saved.i == 4
+    assert all(math.isnan(loss) for loss in saved.val_losses.values())
+    resumed = run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.1)
+    assert resumed.exit_code == 0
+    whole = run_train(*small, *no_split, "-max_epochs", 0.1, "-checkpoint_dir", tmp_path / "whole")
+    assert log_lines(resumed.stdout) == log_lines(whole.stdout)[4:]
+
+
+def test_without_validation_the_state_is_not_touched(small, tmp_path):
+    """An evaluation of nothing runs no cell: the losses are those of a run that never evaluates."""
+    options = [*small, "-train_frac", 1, "-val_frac", 0, "-max_epochs", 0.2]
+    evaluating = run_train(*options)
+    never = run_train(*options, "-eval_val_every", 1000, "-checkpoint_dir", tmp_path / "never")
+    assert log_lines(evaluating.stdout) == log_lines(never.stdout)
 
 
 def test_no_validation_batches_is_no_matter_where_none_are_needed(small):
     result = run_train(*small, "-train_frac", 1, "-val_frac", 0, "-eval_val_every", 1000, "-max_epochs", 0.035)
     assert result.exit_code == 0
     assert "train_loss" in result.stdout
+    assert "no batches" not in result.stderr
 
 
 def test_no_training_batches(small):
@@ -76,7 +120,7 @@ def test_no_training_batches(small):
     [
         ("rnn_size", 0), ("num_layers", 0), ("seq_length", 0), ("batch_size", -1), ("dropout", 1), ("dropout", -0.1),
         ("train_frac", 1.1), ("val_frac", -0.1), ("rnn_size", "large"), ("rnn_size", 1.5), ("model", "gnu"),
-        ("grad_clip", 0), ("decay_rate", 1), ("learning_rate", "nan"), ("print_every", 0), ("eval_val_every", 0),
+        ("grad_clip", 0), ("decay_rate", -0.1), ("learning_rate", "nan"), ("print_every", 0), ("eval_val_every", 0),
     ],
 )  # fmt: skip
 def test_values_out_of_range(small, name, value):
@@ -166,8 +210,9 @@ def test_full_disk_while_saving(saved, small, tmp_path):
         [str(word) for word in command], capture_output=True, text=True, preexec_fn=limit_file_size, check=False
     )
     assert process.returncode == 1
-    assert process.stderr.count("\n") == 1
-    assert process.stderr.startswith("Error: cannot save ")
+    error = without_notes(process.stderr)
+    assert error.count("\n") == 1
+    assert error.startswith("Error: cannot save ")
     assert f"{os.strerror(errno.EFBIG)}; earlier checkpoints are untouched" in process.stderr
     assert saved.read_bytes() == whole
     assert not [file for file in saved.parent.iterdir() if "second" in file.name]

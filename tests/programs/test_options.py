@@ -90,7 +90,9 @@ def test_options_from_a_file():
 
 
 # What -resume refuses, and what it lets be changed.
-CHANGEABLE = "max_epochs print_every checkpoint_dir savefile keep_last accurate_gpu_timing gpuid resume".split()
+CHANGEABLE = (
+    "data_dir max_epochs print_every checkpoint_dir savefile keep_last accurate_gpu_timing gpuid resume cell".split()
+)
 
 
 def test_what_belongs_to_a_run():

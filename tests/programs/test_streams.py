@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, run_train
+from conftest import ROOT, run_train, without_notes
 from runs import EVERY, SMALL, TEXT, log_lines, saved
 
 import charrnn_port
@@ -22,19 +22,19 @@ def command(program: str, *arguments: object) -> list[str]:
     return [str(word) for word in (sys.executable, ROOT / program, *arguments)]
 
 
-def read_until(command: list[str], last: bytes) -> tuple[int, bytes]:
-    """Read a program's output up to a line that begins like this, and no more: its exit status and its stderr."""
+def read_until(command: list[str], last: bytes) -> tuple[int, str]:
+    """Read a program's output up to a line that begins like this, and no more: its exit status and its errors."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not process.stdout.readline().startswith(last):
         pass
     process.stdout.close()
     errors = process.stderr.read()
-    return process.wait(), errors
+    return process.wait(), without_notes(errors.decode())
 
 
 def test_train_into_head(start, tmp_path):
     """It saves as if it had been interrupted, and says nothing; the status is that of SIGPIPE."""
-    assert read_until(command("train.py", *start, "-max_epochs", 1e6), b"30/") == (141, b"")
+    assert read_until(command("train.py", *start, "-max_epochs", 1e6), b"30/") == (141, "")
     interrupted = tmp_path / "cv/lm_lstm_interrupted.t7.pt"
     done = charrnn_port.load_checkpoint(interrupted).i
     assert done >= 30
@@ -45,13 +45,13 @@ def test_train_into_head(start, tmp_path):
 
 
 def test_train_into_head_before_the_first_iteration(start):
-    assert read_until(command("train.py", *start, "-max_epochs", 1e6), b"") == (1, b"")
+    assert read_until(command("train.py", *start, "-max_epochs", 1e6), b"") == (141, "")
 
 
 def test_sample_into_head(start, tmp_path):
     run_train(*start, "-max_epochs", 0.5)
     checkpoint = saved(tmp_path / "cv")[20][0]
-    assert read_until(command("sample.py", checkpoint, "-length", 10**9), b"-----") == (1, b"")
+    assert read_until(command("sample.py", checkpoint, "-length", 10**9), b"-----") == (141, "")
 
 
 @pytest.mark.parametrize("streams", ["0<&- 1>&- 2>&-", "</dev/null >/dev/null 2>/dev/null"])

@@ -8,10 +8,11 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 import torch
 from conftest import arguments_of, run_train, train_options
-from runs import EVERY, SMALL, TEXT, comparable, printed, saved
+from runs import EVERY, SMALL, TEXT, assert_same, comparable, printed, saved
 
 import charrnn_port
-from charrnn_port.training import Training, prepare, recorders, run
+from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.training import Training, prepare, recorders, resumed, run
 from charrnn_port.training.events import (
     Evaluated,
     Evaluating,
@@ -22,6 +23,7 @@ from charrnn_port.training.events import (
     RateDecayed,
     Saved,
     Saving,
+    Snapshot,
     Started,
 )
 from util.errors import UserError
@@ -121,10 +123,60 @@ def test_closing_the_stream_ends_the_run(small, tmp_path):
 
 
 def test_interrupted_when_asked(small):
-    asked = iter([False] * 29 + [True])
+    """Asked once an iteration and, in the evaluation after iteration 20, once for each of its three batches."""
+    asked = iter([False] * 32 + [True])
     *_, last = run(prepare(small), lambda: next(asked))
     assert isinstance(last, Interrupted)
     assert last.i == last.checkpoint.i == 30
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("evaluation", [20, 144])
+def test_an_evaluation_that_is_cut_short_leaves_no_trace(small, batch, evaluation, tmp_path):
+    """The run that goes on evaluates again: the same events as in one piece, to the digit, and the same end."""
+    whole = list(run(prepare(small)))
+    asks = evaluation + 3 * ((evaluation - 1) // 20) + batch - 1
+    asked = iter([False] * (asks - 1) + [True])
+    begun = list(run(prepare(small), lambda: next(asked)))
+    assert isinstance(begun[-1], Interrupted)
+    assert begun[-1].i == evaluation
+    assert isinstance(begun[-2], Evaluating)
+    path = tmp_path / "interrupted.t7.pt"
+    charrnn_port.save_checkpoint(begun[-1].checkpoint, path)
+    options, checkpoint = resumed(replace(small, resume=path), frozenset(["resume"]))
+    rest = list(run(prepare(options, saved=checkpoint)))
+    assert rest[0] == Started(evaluation - 1, 144, 48)
+    assert [digits(event) for event in begun + rest if isinstance(event, Iteration | RateDecayed)] == [
+        digits(event) for event in whole if isinstance(event, Iteration | RateDecayed)
+    ]
+    assert last_checkpoint(rest).val_losses == last_checkpoint(whole).val_losses
+    assert_same(last_checkpoint(rest), last_checkpoint(whole))
+
+
+def digits(event: Iteration | RateDecayed) -> Iteration | RateDecayed:
+    """The event without its time."""
+    return replace(event, seconds=0.0) if isinstance(event, Iteration) else event
+
+
+def last_checkpoint(events: list) -> Checkpoint:
+    return [event for event in events if isinstance(event, Evaluated)][-1].checkpoint
+
+
+def test_a_snapshot_when_asked(small):
+    """It brings the state after that iteration, and the run goes on as if nobody had asked."""
+    asked = iter([False] * 29 + [True] + [False] * 200)
+    events = list(run(prepare(small), save_wanted=lambda: next(asked)))
+    (snapshot,) = [event for event in events if isinstance(event, Snapshot)]
+    assert snapshot.i == snapshot.checkpoint.i == 30
+    assert_same(last_checkpoint(events), last_checkpoint(list(run(prepare(small)))))
+
+
+@pytest.mark.parametrize(("epochs", "i"), [(0.55, 26), (2.5, None), (0.01, None)])
+def test_the_end_brings_what_was_not_evaluated(small, epochs, i):
+    """Iteration 26 of 26.4 is the last and no evaluation comes; 120 is evaluated; 0.48 iterations are none."""
+    *_, last = run(prepare(replace(small, max_epochs=epochs)))
+    assert isinstance(last, Finished)
+    assert (last.checkpoint and last.checkpoint.i) == i
 
 
 def test_exploded(recordings, play):

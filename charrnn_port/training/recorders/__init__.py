@@ -12,5 +12,6 @@ before the next event is asked for, so nothing is printed as saved that is not. 
 
 from charrnn_port.training.recorders.checkpoints import save_checkpoints
 from charrnn_port.training.recorders.console import print_lines
+from charrnn_port.training.recorders.notes import tell
 
-__all__ = ["print_lines", "save_checkpoints"]
+__all__ = ["print_lines", "save_checkpoints", "tell"]

@@ -1,11 +1,23 @@
-"""Writes the checkpoints: after each evaluation, and when a run ends before its time."""
+"""Writes the checkpoints: after each evaluation, when a run ends without one, and when somebody asks for one."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from charrnn_port.checkpoints import Checkpoint, folder, save_checkpoint
 from charrnn_port.options import TrainOptions
-from charrnn_port.training.events import Evaluated, Event, Exploded, Interrupted, Saved, Saving, Started
+from charrnn_port.training.events import (
+    Evaluated,
+    Event,
+    Exploded,
+    Finished,
+    Interrupted,
+    Saved,
+    Saving,
+    Snapshot,
+    Started,
+)
+
+HOW = {Interrupted: "interrupted", Finished: "finished", Snapshot: "snapshot"}
 
 
 def save_checkpoints(events: Iterable[Event], options: TrainOptions) -> Iterator[Event]:
@@ -21,18 +33,17 @@ def save_checkpoints(events: Iterable[Event], options: TrainOptions) -> Iterator
         elif isinstance(event, Evaluated):
             yield from write(event.checkpoint, folder.path(options, event.epoch, event.val_loss))
             if options.keep_last:
-                folder.delete_older(options, event.checkpoint.val_losses, ntrain)
-        elif isinstance(event, Interrupted):
-            yield from write(event.checkpoint, folder.interrupted_path(options))
+                folder.delete_older(options, event.checkpoint, ntrain)
+        elif isinstance(event, Interrupted | Finished | Snapshot) and event.checkpoint is not None:
+            yield from write(event.checkpoint, folder.path_without_evaluation(options, HOW[type(event)]))
         elif isinstance(event, Exploded) and event.last_good is not None:
-            path = folder.interrupted_path(options)
-            save_checkpoint(event.last_good, path)
-            yield Saved(path, event.last_good.i)
+            yield from write(event.last_good, folder.path_without_evaluation(options, "interrupted"))
 
 
-def write(checkpoint: Checkpoint, path: str) -> Iterator[Event]:
-    """Save the state that the run is in."""
-    yield Saving(path)
+def write(checkpoint: Checkpoint, wanted: str) -> Iterator[Event]:
+    """Save a checkpoint there, or beside it where another run's is."""
+    path = folder.free_for(checkpoint, wanted)
+    yield Saving(path, checkpoint.i, wanted)
     Path(path).parent.mkdir(parents=True, exist_ok=True)  # train.py has claimed it; from Python nobody may have
     save_checkpoint(checkpoint, path)
     yield Saved(path, checkpoint.i)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.training.events import (
+    Evaluated,
     Evaluating,
     Event,
     Exploded,
@@ -20,7 +21,7 @@ from charrnn_port.training.events import (
 
 def print_lines(events: Iterable[Event], options: TrainOptions, echo: Callable[[str], None]) -> Iterator[Event]:
     """Give `echo` a line for each event that has one."""
-    iterations, interrupted = 0, False
+    iterations, last = 0, None
     for event in events:
         match event:
             case Started():
@@ -33,13 +34,13 @@ def print_lines(events: Iterable[Event], options: TrainOptions, echo: Callable[[
                 echo(f"evaluating loss over split index {event.split_index}")
             case Evaluating():
                 echo(f"{event.done}/{event.count}...")
-            case Saving():
+            case Saving() if isinstance(last, Evaluated | Interrupted):
                 echo(f"saving checkpoint to {event.path}")
             case Iteration() if event.i % options.print_every == 0:
                 echo(
                     f"{event.i}/{iterations} (epoch {lua_format(event.epoch, '.3f')}), "
-                    f"train_loss = {lua_format(event.train_loss, '.8f')}, "
-                    f"grad/param norm = {lua_format(event.grad_param_norm, '.4e')}, "
+                    f"train_loss = {lua_format(event.train_loss, '6.8f')}, "
+                    f"grad/param norm = {lua_format(event.grad_param_norm, '6.4e')}, "
                     f"time/batch = {event.seconds:.4f}s"
                 )
             case Exploded() if math.isnan(event.train_loss):
@@ -50,8 +51,8 @@ def print_lines(events: Iterable[Event], options: TrainOptions, echo: Callable[[
                 )
             case Exploded():
                 echo("loss is exploding, aborting.")
-            case Interrupted():
-                interrupted = True
-            case Saved() if interrupted:
+            case Saved() if isinstance(last, Interrupted):
                 echo(f"interrupted; to go on: python train.py -resume {event.path}")
+        if not isinstance(event, Saving | Saved):
+            last = event
         yield event

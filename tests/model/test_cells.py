@@ -223,3 +223,65 @@ def test_gradient_is_of_the_sum_over_time(model, cell):
         losses.append(net.evaluation_pass(x, y, [tensor.clone() for tensor in start]))
         net.params.sub_(direction, alpha=sign * 1e-6)
     assert torch.isclose((losses[0] - losses[1]) / 2e-6 * T, slope, rtol=1e-6)
+
+
+def reference_step(model: str, parameters: dict[str, Tensor], x: Tensor, state: list[Tensor]) -> list[Tensor]:
+    """The next state of a layer, by the formulas of its cell."""
+
+    def affine(name: str, value: Tensor) -> Tensor:
+        return value @ parameters[f"{name}_weight"].T + parameters[f"{name}_bias"]
+
+    h = state[-1]
+    if model == "lstm":
+        i, f, o, g = (affine("i2h", x) + affine("h2h", h)).split(H, dim=1)
+        c = f.sigmoid() * state[0] + i.sigmoid() * g.tanh()
+        return [c, o.sigmoid() * c.tanh()]
+    if model == "gru":
+        z = (affine("update_i2h", x) + affine("update_h2h", h)).sigmoid()
+        r = (affine("reset_i2h", x) + affine("reset_h2h", h)).sigmoid()
+        candidate = (affine("candidate_i2h", x) + affine("candidate_h2h", r * h)).tanh()
+        return [z * candidate + (1 - z) * h]
+    return [(affine("i2h", x) + affine("h2h", h)).tanh()]
+
+
+def reference_gradient(net: CharRNN, state: list[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
+    """The gradient by `params`, flat: by plain autograd through a loop over time steps and layers.
+
+    With `alias` the final state is written over the initial one before the backward pass.
+    """
+    *layers, decoder = [
+        {name: tensor.detach().clone().requires_grad_() for name, tensor in part.items()}
+        for part in (*net.layers, net.decoder)
+    ]
+    width = len(state) // len(layers)
+    before = [tensor.detach().clone() for tensor in state]
+    states = [before[i : i + width] for i in range(0, len(before), width)]
+    x, y = batch()
+    loss = torch.zeros((), dtype=torch.float64)
+    for t in range(T):
+        output = torch.eye(V, dtype=torch.float64)[x[t]]
+        for index, parameters in enumerate(layers):
+            states[index] = reference_step(net.model, parameters, output, states[index])
+            output = states[index][-1] if masks is None else states[index][-1] * masks[t, index]
+        loss = loss + nn.functional.cross_entropy(output @ decoder["weight"].T + decoder["bias"], y[t])
+    if alias:
+        for tensor, final in zip(before, [tensor for layer in states for tensor in layer], strict=True):
+            tensor.data.copy_(final)  # unnoticed by autograd, which reads the tensors that it went through forward
+    tensors = [tensor for part in (*layers, decoder) for tensor in part.values()]
+    return torch.cat([gradient.flatten() for gradient in torch.autograd.grad(loss, tensors)])
+
+
+@pytest.mark.parametrize("masks", [None, dropout_masks(2)], ids=["no_dropout", "dropout"])
+@pytest.mark.parametrize("cell", WAYS)
+@pytest.mark.parametrize("model", list(CELLS))
+def test_gradients_by_a_copied_and_by_an_aliased_state(model, cell, masks):
+    """-state_carry copy differentiates at the state before the sequence; alias puts the final state in its place."""
+    net = network(model, cell=cell)
+    gradients = {}
+    for alias in (False, True):
+        state = random_state(net)
+        expected = reference_gradient(net, state, masks, alias)
+        net.training_pass(*batch(), state, masks, alias)
+        assert torch.allclose(net.grad_params, expected, **TOLERANCE)
+        gradients[alias] = expected
+    assert not torch.allclose(gradients[False], gradients[True], rtol=1e-3)

@@ -10,8 +10,8 @@ from conftest import NEEDS_COMPILER, assert_one_line_error, run_train
 
 from model import fastest
 from model.char_rnn import CELLS
-from model.compiled import copy_transposed, library, run
-from model.sequence import LayerWeights
+from model.compiled import copy_transposed, library
+from model.sequence import LayerWeights, Sequence
 
 CPU = torch.device("cpu")
 DTYPES = [torch.float64, torch.float32]
@@ -30,27 +30,28 @@ def compiler(monkeypatch):
     library.cache_clear()
 
 
-def tanh(x: torch.Tensor) -> torch.Tensor:
-    """By one step of an rnn whose weights are zero: h = tanh(i2h(x))."""
+def one_step(model: str, x: torch.Tensor) -> Sequence:
+    """After a time step of a layer whose weights are zero, so that every gate's pre-activations are x `[H]`."""
     H = len(x)
-    zeros, h = x.new_zeros(H), x.new_zeros(2, 1, H)
-    weights, packed = x.new_zeros(H, H), x.new_empty(H + 64, H + 32)
-    run("rnn_forward", None, None, zeros, weights, zeros, packed, zeros.clone(), x.clone(), h, 1, 1, H)
-    return h[1, 0]
+    layer = CELLS[model].CompiledSequence(x.new_zeros, None, T=1, B=1, H=H)
+    n = layer.pre_activations.shape[2]
+    layer.pre_activations.copy_(x.repeat(n // H))
+    layer.forward(LayerWeights(None, x.new_zeros(n, 1), x.new_zeros(n), x.new_zeros(n, H), x.new_zeros(n)))
+    return layer
+
+
+def tanh(x: torch.Tensor) -> torch.Tensor:
+    """An rnn's output."""
+    return one_step("rnn", x).h[1, 0]
+
+
+def sigmoid(x: torch.Tensor) -> torch.Tensor:
+    """An lstm's input gate."""
+    return one_step("lstm", x).pre_activations[0, 0, : len(x)]
 
 
 def in_pieces(function, x: torch.Tensor) -> torch.Tensor:
     return torch.cat([function(piece) for piece in x.split(50)])
-
-
-def sigmoid(x: torch.Tensor) -> torch.Tensor:
-    """By one step of an lstm whose weights are zero: its input gate."""
-    H = len(x)
-    zeros, sums = x.new_zeros(4 * H), x.repeat(4)
-    state = [x.new_zeros(2, 1, H) for _ in range(2)]
-    weights, packed = x.new_zeros(4 * H, H), x.new_empty(4 * H + 64, H + 32)
-    run("lstm_forward", None, None, zeros, weights, zeros, packed, zeros.clone(), sums, *state, x.clone(), 1, 1, H)
-    return sums[:H]
 
 
 @NEEDS_COMPILER
@@ -115,23 +116,20 @@ def test_any_size_and_number_of_threads(model, rnn_size, batch_size, dtype, set_
         return torch.rand(shape, dtype=dtype, generator=generator) - 0.5
 
     eager = CELLS[model].EagerSequence(new, **options)
-    n = eager.sums.shape[2]
+    n = eager.pre_activations.shape[2]
     weights = LayerWeights(None, new(n, 1), new(n), new(n, rnn_size), new(n))
-    before, sums, grad_h = (
-        [buffer[0].clone() for buffer in eager.state],
-        new(*eager.sums.shape),
-        new(*eager.h[1:].shape),
-    )
+    before = [buffer[0].clone() for buffer in eager.state]
+    pre_activations, grad_h = new(T, batch_size, n), new(T, batch_size, rnn_size)
 
     def outcome(layer) -> list[torch.Tensor]:
         for buffer, value in zip(layer.state, before, strict=True):
             buffer[0] = value
-        layer.sums.copy_(sums)
+        layer.pre_activations.copy_(pre_activations)
         layer.grad_h.copy_(grad_h)
         layer.forward(weights)
         h, grad_rows = layer.h.clone(), new(1, n)
         layer.backward(weights, grad_rows)
-        return [h, layer.sums, grad_rows]
+        return [h, layer.pre_activations, grad_rows]
 
     expected = outcome(eager)
     results = []

@@ -1,0 +1,37 @@
+"""Says on stderr what the original never said: validation losses, and where states go that were not evaluated."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+from charrnn_port.training.events import Evaluated, Event, Finished, Saved, Saving, Snapshot
+
+
+def tell(events: Iterable[Event], say: Callable[[str], None]) -> Iterator[Event]:
+    """Give `say` a line for each event that has one."""
+    last = None
+    for event in events:
+        match event:
+            case Evaluated():
+                say(validation(event))
+            case Saving() if event.path != event.wanted:
+                say(f"{event.wanted} is of another run: this one's goes to {event.path}")
+            case Saved() if isinstance(last, Snapshot):
+                say(f"saved the state after iteration {event.i} to {event.path}")
+            case Saved() if isinstance(last, Finished):
+                say(
+                    f"finished after iteration {event.i}, where no evaluation was due: the state is saved to "
+                    f"{event.path}; to go on: python train.py -resume {event.path} with a larger -max_epochs"
+                )
+        if not isinstance(event, Saving | Saved):
+            last = event
+        yield event
+
+
+def validation(event: Evaluated) -> str:
+    """The validation loss, and how it compares."""
+    losses = {i: loss for i, loss in event.checkpoint.val_losses.items() if not math.isnan(loss)}
+    line = f"validation loss {event.val_loss:.4f} after iteration {event.i} (epoch {event.epoch:.2f})"
+    if not losses:
+        return f"{line}: no batches to evaluate"
+    best = min(losses, key=losses.__getitem__)
+    return f"{line}, the best so far" if best == event.i else f"{line}; best {losses[best]:.4f} after iteration {best}"

@@ -1,0 +1,178 @@
+"""The recipes of docs/house.md are followed: their code, taken from the page, does in the house what the page says."""
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from conftest import REFERENCE, ROOT, train_options
+from pages import blocks, module_of, prose
+from runs import EVERY, SMALL, TEXT, assert_same, saved
+
+import charrnn_port
+from charrnn_port import __main__ as charrnn
+from charrnn_port import reports, sharing
+from charrnn_port.command_line import program
+from charrnn_port.option_fields import OptionError, Options, option
+from charrnn_port.sampling import Model, Session, choices
+from charrnn_port.torch7.random import Generator
+from charrnn_port.training import optimizers, prepare, recorders, run, schedules
+from charrnn_port.training.events import Evaluated, Iteration, RateDecayed
+from model import NETWORKS
+from model.char_rnn import CELLS
+
+HOUSE = "docs/house.md"
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Options of a run of 144 iterations with an evaluation after every 20; an epoch is 48."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/input.txt").write_bytes(TEXT)
+    return train_options(*SMALL, *EVERY, "-data_dir", tmp_path / "data", "-checkpoint_dir", tmp_path / "cv")
+
+
+def steady(events):
+    """Events as they can be compared: without times."""
+    return [(type(event), event.i, event.train_loss) for event in events if isinstance(event, Iteration)]
+
+
+def test_recorder(small, tmp_path):
+    write_losses = module_of(HOUSE, "python recorder", tmp_path).write_losses
+    events = list(write_losses(run(prepare(small)), tmp_path / "losses.tsv"))
+    assert steady(events) == steady(run(prepare(small)))
+    rows = [[float(word) for word in line.split("\t")] for line in (tmp_path / "losses.tsv").read_text().splitlines()]
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    losses = [event.train_loss for event in events if isinstance(event, Iteration)]
+    assert [(row[0], row[2]) for row in rows] == [(event.i, event.val_loss) for event in evaluated]
+    assert [row[1] for row in rows] == pytest.approx([np.mean(losses[: event.i][-100:]) for event in evaluated])
+
+
+def goes_on_exactly(options, folder):
+    """The events of a run, which one that is saved and goes on from there has too; it ends with the same state."""
+    events = list(recorders.save_checkpoints(run(prepare(options)), options))
+    whole = saved(folder / "cv")
+    resumed = replace(options, checkpoint_dir=folder / "resumed")
+    rest = list(recorders.save_checkpoints(charrnn_port.train(resume=whole[60][0]), resumed))
+    assert_same(saved(folder / "resumed")[144][1], whole[144][1])
+    assert steady(rest) == steady(events)[60:]
+    assert changes(rest) == [event for event in changes(events) if event.i > 60]
+    return events
+
+
+def changes(events):
+    """Of the learning rate."""
+    return [event for event in events if isinstance(event, RateDecayed)]
+
+
+def test_optimizer(small, tmp_path, monkeypatch):
+    momentum = module_of(HOUSE, "python optimizer", tmp_path).Momentum
+    monkeypatch.setattr(optimizers, "create", lambda options, params: momentum(params, options.learning_rate))
+    losses = [event.train_loss for event in goes_on_exactly(small, tmp_path) if isinstance(event, Iteration)]
+    assert losses[-1] < losses[0]
+    state = saved(tmp_path / "cv")[144][1].progress["optimizer"]
+    assert set(state) == {"learning_rate", "velocity"}
+    assert state["velocity"].abs().max() > 0
+
+
+def test_schedule(small, tmp_path, monkeypatch):
+    cosine = module_of(HOUSE, "python schedule", tmp_path).Cosine
+    monkeypatch.setattr(schedules, "create", lambda options, *rest: cosine(rest[0], options.max_epochs, rest[1]))
+    found = changes(goes_on_exactly(small, tmp_path))
+    assert [event.i for event in found] == [48, 96, 144]
+    assert [event.learning_rate for event in found] == pytest.approx([2e-3 * 0.775, 2e-3 * 0.325, 2e-3 * 0.1])
+    assert np.prod([event.factor for event in found]) == pytest.approx(0.1)
+
+
+def test_choice(tmp_path):
+    of_the_likeliest = module_of(HOUSE, "python choice", tmp_path).of_the_likeliest
+    model = Model.of(charrnn_port.load_checkpoint(REFERENCE / "lua_checkpoints/gru.t7"))
+    session, places = Session(model), []
+    choose = of_the_likeliest(Generator(1), 3)
+
+    def noted(scores):
+        id_ = choose(scores)
+        places.append(int((scores > scores[id_]).sum()))
+        return id_
+
+    first, *_ = session.sample(200, noted)
+    assert first < len(model.vocab)
+    assert set(places[1:]) == {0, 1, 2}
+    alike = [list(Session(model).sample(50, choice)) for choice in
+             (of_the_likeliest(Generator(5), len(model.vocab)), choices.drawn(Generator(5)))]  # fmt: skip
+    assert alike[0] == alike[1]
+
+
+def test_cell(tmp_path, monkeypatch):
+    """What the page begins: it learns, in both ways that need no more."""
+    monkeypatch.setitem(CELLS, "mgu", module_of(HOUSE, "python cell", tmp_path))
+    ids = torch.randint(7, (9, 4), generator=torch.Generator().manual_seed(1))
+    losses = {}
+    for way in ("plain", "script"):
+        network = NETWORKS[way]("mgu", 7, 6, 2)
+        network.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(2))
+        losses[way] = []
+        for _ in range(20):
+            state = network.zero_state(4)
+            losses[way].append(network.training_pass(ids[:-1], ids[1:], state, None, alias=False).item())
+            network.params -= 0.05 * network.grad_params
+    assert losses["plain"] == pytest.approx(losses["script"], rel=1e-9)
+    assert losses["plain"][-1] < losses["plain"][0] - 0.05
+
+
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_every_cell_has_what_the_recipe_lists(cell):
+    recipe = prose(ROOT / HOUSE).split("## How to add a cell")[1]
+    listed = re.findall(r"^ +\| `(\w+)` \|", recipe, re.M)
+    assert len(listed) == 6
+    for name in listed:
+        assert hasattr(cell, name), name
+
+
+def test_option():
+    """The field of the page in a program: typed, checked, and in the help."""
+    (block,) = [block for block in blocks(ROOT / HOUSE) if block.info == "python option"]
+    names = {"dataclass": dataclass, "Options": Options, "option": option}
+    exec(block.text, names)
+    options_class = names["SampleOptions"]
+    assert options_class(count="5").count == 5
+    with pytest.raises(OptionError, match="-count: -1 is out of range: it must be at least 0"):
+        options_class(count=-1)
+
+    @program(options_class, example="")
+    def main(options, given):
+        """Tell."""
+        print(options.count, *given)
+
+    assert CliRunner().invoke(main, ["-count", "3"]).stdout == "3 count\n"
+    assert re.search(r"^sampling:\n +-count INTEGER +draw from", CliRunner().invoke(main, ["-help"]).stdout, re.M)
+
+
+def test_every_option_is_where_the_recipe_says():
+    page = (ROOT / "docs/options.md").read_text()
+    for verb, main in charrnn.verbs().items():
+        text = CliRunner().invoke(main, ["-help"]).stdout
+        section = page.split(f"charrnn {verb}\n")[1].split("\n## ")[0]
+        for param in main.params:
+            name = param.metavar if param.param_type_name == "argument" else param.opts[0]
+            assert re.search(rf"^  {name}\b", text, re.M), name
+            assert f"| `{name}`" in section
+
+
+def test_verb(tmp_path):
+    norms = module_of(HOUSE, "python verb", tmp_path).norms
+    result = CliRunner().invoke(norms, [str(REFERENCE / "lua_checkpoints/rnn.t7"), "-digits", "1"])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2 * 4
+    assert all(re.fullmatch(r"layer [12] \w+ : \d+\.\d", line) for line in lines)
+    assert "Show the size of a network's parameters." in CliRunner().invoke(norms, ["-help"]).stdout
+
+
+def test_every_verb_is_where_the_recipe_says():
+    for verb, main in charrnn.verbs().items():
+        assert main.help, verb
+        if verb not in ("train", "sample"):
+            assert re.search(rf"^    {verb} ", f"{reports.__doc__}\n{sharing.__doc__}", re.M), verb

@@ -28,6 +28,7 @@ from util.errors import UserError
 from util.vocabulary import Vocabulary
 
 TERA = 10**12
+VERSION = {"archive/version": b"3\n"}  # torch.load wants it
 RECORDED = ROOT / "tests/reference/checkpoints/charrnn_port_0.1.t7.pt"
 
 
@@ -42,7 +43,7 @@ def zipped(records: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> 
 
 def pickled(instructions: bytes, elements: bytes = bytes(8)) -> bytes:
     """A file of torch.save with this pickle, and one storage."""
-    return zipped({"archive/data.pkl": b"\x80\x02" + instructions + b".", "archive/data/0": elements})
+    return zipped({"archive/data.pkl": b"\x80\x02" + instructions + b".", "archive/data/0": elements, **VERSION})
 
 
 def text(value: str) -> bytes:
@@ -75,9 +76,8 @@ def overlapping(count: int) -> bytes:
     return whole[:begin] + count * whole[begin:end] + final
 
 
-def repeated(times: int) -> bytes:
-    """Tuples of two, each of the one before: 2 ** times in all, for who looks at each."""
-    return b")q\0" + b"".join(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(times)) + b"0h%c" % times
+# Tuples of two, each twice the one before: 2 ** 100 in all, for who looks at each. The last is at place 100.
+REPEATED = b")q\0" + b"".join(b"h%ch%c\x86q%c" % (place, place, place + 1) for place in range(100))
 
 
 SMALL_T7 = {
@@ -94,7 +94,7 @@ SMALL_T7 = {
     "ASCII size": b"3\n1\n1000000000000000\n",
 }
 SMALL_PT = {
-    "compressed": zipped({"archive/data.pkl": bytes(10**9 // 1024 * 1000)[:10**6]}, zipfile.ZIP_DEFLATED),
+    "compressed": zipped({"archive/data.pkl": bytes(10**8), **VERSION}, zipfile.ZIP_DEFLATED),
     "overlapping": overlapping(30_000),
     "storage": pickled(storage_of(TERA)),
     "tensor": pickled(tensor_of(1, [TERA], [1])),
@@ -107,9 +107,9 @@ SMALL_PT = {
     "bytes": pickled(b"\x8e" + struct.pack("<Q", TERA)),
     "place": pickled(b"Nr\xff\xff\xff\xff0"),
     "frame": pickled(b"\x95" + struct.pack("<Q", TERA)),
-    "tuples": pickled(repeated(100)),
-    "tuples for a key": pickled(b"}" + repeated(100) + b"Ns"),
-    "tuples for a storage": pickled(b"(" + text("storage") + b"ctorch\nDoubleStorage\n" + repeated(100) + b"NNtQ"),
+    "tuples": pickled(REPEATED),
+    "tuples for a key": pickled(REPEATED + b"}hdNs"),
+    "tuples for a storage": pickled(REPEATED + b"(" + text("storage") + b"ctorch\nDoubleStorage\nhdNNtQ"),
     "deep": pickled(b"]" * 10**5 + b"a" * (10**5 - 1)),
     "deep tuples": pickled(b")" + b"\x85" * 10**5),
 }
@@ -156,6 +156,17 @@ def test_all_of_them_in_little_memory(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_one_number_does_not_stand_for_all_parameters(tmp_path):
+    """They would fit the network, which is too large for any memory."""
+    values = torch.load(RECORDED, weights_only=True)
+    values["opt"]["rnn_size"], values["progress"] = 10**6, None
+    count = parameter_count("lstm", len(values["vocab"]), 10**6, 1)
+    values["params"] = torch.zeros(1, dtype=torch.float64).expand(count)
+    torch.save(values, tmp_path / "expanded.t7.pt")
+    with pytest.raises(UserError, match="a tensor in it is larger than its storage"):
+        charrnn_port.load_checkpoint(tmp_path / "expanded.t7.pt")
 
 
 def test_deep_objects_of_torch7(tmp_path):

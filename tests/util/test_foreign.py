@@ -109,8 +109,9 @@ def test_text():
     assert is_text(b"the quick brown fox\r\n\tjumps\n")
     assert is_text("naïve 文 🙂".encode())
     assert is_text(("x" * 1023 + "é").encode()[:1024])  # cut in two
-    assert not is_text("é".encode()[:1])
-    assert not is_text(b"x\xffx" + b"x" * 1021)
+    assert is_text(("x" * 1021 + "🙂").encode()[:1024])
+    assert is_text("é".encode()[:1]) is False
+    assert not is_text(b"x" * 1020 + b"\xffxxx")
     assert not is_text(b"a\0b")
     assert not is_text(b"\x1b[31mred")
 

@@ -21,7 +21,6 @@ from torch import Tensor
 from util.foreign import CHOOSE, UNPACK, ForeignError
 
 FOLDER = 0x10  # the mark of a folder in a zip file
-ENCRYPTED = 0x41  # the marks of a record that needs a password
 STORAGES = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
@@ -77,9 +76,9 @@ def read_records(path: str | os.PathLike) -> dict[str, bytearray]:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
             for info in infos:
-                if info.external_attr & FOLDER or info.flag_bits & ENCRYPTED:
+                if info.external_attr & FOLDER:
                     raise ArchiveError(f"{shortened(info.filename)} in it is not what was written")
-                if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+                if info.compress_type != zipfile.ZIP_STORED:
                     raise ArchiveError(f"{shortened(info.filename)} in it is compressed, which PyTorch does not do")
             if sum(info.file_size for info in infos) > os.path.getsize(path):
                 raise ArchiveError("its records are larger than the file")

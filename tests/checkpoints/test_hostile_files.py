@@ -1,5 +1,6 @@
 """A small file cannot ask for much memory or time: what it claims is bounded by its size, or it is refused at once."""
 
+import errno
 import io
 import math
 import os
@@ -131,6 +132,30 @@ def test_claims_are_refused_at_once(content, tmp_path):
         error = error.__cause__
 
 
+MESSAGES = {
+    "compressed": "archive/data.pkl in it is compressed", "overlapping": "its records are larger than the file",
+    "storage": "data/0 has 8 bytes, not 1000000000000 elements", "below": "a tensor in it has no sizes",
+    "repeated": "a tensor in it is larger than its storage", "beyond": "a tensor in it is larger than its storage",
+    "dimensions": "a tensor in it has no sizes", "bytearray": "wants to run __builtin__.bytearray, which is refused",
+    "tuples": "it has a tuple", "tuples for a key": "it has a tuple as the key of a dict",
+    "tuples for a storage": "a storage in it has no name or size", "place": "it has the instruction POP",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_why_claims_are_refused(name, tmp_path):
+    with pytest.raises(archive.ArchiveError, match=f"{MESSAGES[name]}"):
+        loaded(SMALL_PT[name], tmp_path)
+
+
+def test_records_may_be_marked_as_whatever_but_folders(tmp_path):
+    whole = saved([1, 2])
+    place = whole.index(b"PK\1\2") + 38
+    assert loaded(whole[:place] + b"\xef" + whole[place + 1 :], tmp_path) == [1, 2]
+    with pytest.raises(archive.ArchiveError, match=r"archive/data\.pkl in it is not what was written"):
+        loaded(whole[:place] + b"\x10" + whole[place + 1 :], tmp_path)
+
+
 LOAD_IN_LITTLE_MEMORY = """
 import re, resource, sys
 from pathlib import Path
@@ -230,6 +255,29 @@ def test_tensors(dtype, tmp_path):
     again[0][0, 0] = 1  # it may be written to
 
 
+def test_a_disk_that_fails_is_no_damaged_file(tmp_path, monkeypatch):
+    """And a file that makes zipfile seek before its beginning is one."""
+    for number, error, message in (
+        (errno.EIO, OSError, os.strerror(errno.EIO)),
+        (errno.EINVAL, archive.ArchiveError, "PyTorch cannot read it"),
+    ):
+
+        def fail(*_: object, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(zipfile.ZipFile, "read", fail)
+        with pytest.raises(error, match=message):
+            loaded(saved([1]), tmp_path)
+
+
+def test_a_directory_that_makes_no_sense(tmp_path):
+    whole = bytearray(saved([1]))
+    place = whole.index(b"PK\1\2")
+    whole[place + 6] = 0xFF  # the version that it takes to unpack
+    with pytest.raises(archive.ArchiveError, match="PyTorch cannot read it"):
+        loaded(bytes(whole), tmp_path)
+
+
 def test_from_a_big_endian_computer(tmp_path):
     with zipfile.ZipFile(io.BytesIO(saved(torch.arange(3.0)))) as whole:
         records = {info.filename: whole.read(info) for info in whole.infolist()}
@@ -267,6 +315,7 @@ def test_instructions_that_do_not_fit(tmp_path):
     with pytest.raises(archive.ArchiveError, match=r"wants to run x{60}\.{3}\.y, which"):
         loaded(pickled(b"c" + b"x" * 1000 + b"\ny\n"), tmp_path)
     assert loaded(pickled(storage_of(1)), tmp_path).tolist() == [0]
+    assert loaded(pickled(storage_of(0), b""), tmp_path).tolist() == []
 
 
 def test_protocols_that_torch_save_may_be_asked_for(tmp_path):

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -205,6 +206,31 @@ def test_deep_objects_of_torch7(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError):
             charrnn_port.load_checkpoint(path)
+
+
+def test_numbers_in_ascii_take_little_memory(tmp_path):
+    """A digit and a space become a double each, and nothing larger on the way."""
+    count = 10**6
+    head = b"4\n1\n3\nV 1\n19\ntorch.DoubleStorage\n%d\n" % count
+    (tmp_path / "ascii.t7").write_bytes(head + b"7 " * count + b"\n")
+    tracemalloc.start()
+    try:
+        assert t7.load(tmp_path / "ascii.t7").values.sum() == 7 * count
+        assert tracemalloc.get_traced_memory()[1] < 12 * count
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("line", [b"", b"1", b"1 2 3", b"1 x", b"1 2 x", b"1  ", b"1 1_0_"])
+def test_a_line_in_ascii_has_as_many_numbers_as_it_should(line, tmp_path):
+    head = b"4\n1\n3\nV 1\n19\ntorch.DoubleStorage\n2\n"
+    (tmp_path / "ascii.t7").write_bytes(head + b"1 2\n")
+    assert t7.load(tmp_path / "ascii.t7").values.tolist() == [1, 2]
+    (tmp_path / "ascii.t7").write_bytes(head + b"1  2 \n")
+    assert t7.load(tmp_path / "ascii.t7").values.tolist() == [1, 2]
+    (tmp_path / "ascii.t7").write_bytes(head + line + b"\n")
+    with pytest.raises(t7.T7Error, match="no line of 2 float64 values"):
+        t7.load(tmp_path / "ascii.t7")
 
 
 def test_messages_about_layouts_are_short(tmp_path):

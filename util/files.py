@@ -85,7 +85,7 @@ def open_lock(path: Path) -> TextIO:
     not_ours = OSError(errno.EEXIST, f"{path.name} in it is a link or no plain file: delete it")
     with suppress(FileNotFoundError):
         status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             raise not_ours
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # should it become a link just now
     return os.fdopen(os.open(path, flags, 0o666), "r+")

@@ -225,5 +225,6 @@ def other_file(what: str) -> ArchiveError:
 
 
 def shortened(text: str) -> str:
-    """For messages: a hostile file may have names of any length."""
+    """For messages: a hostile file may have names of any length, and with signs that a terminal obeys."""
+    text = "".join(character if character.isprintable() else "?" for character in text[:61])
     return text if len(text) <= 60 else f"{text[:60]}..."

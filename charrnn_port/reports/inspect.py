@@ -63,4 +63,6 @@ def jsonable(value: object) -> object:
 def print_table(values: dict) -> None:
     """A line for each value."""
     for name, value in values.items():
+        if not str(value).isprintable():  # a terminal might obey it
+            value = ascii(value)
         click.echo(f"  {name} : {value}")

@@ -344,6 +344,12 @@ def test_instructions_that_do_not_fit(tmp_path):
     assert loaded(pickled(storage_of(0), b""), tmp_path).tolist() == []
 
 
+def test_messages_have_nothing_that_a_terminal_obeys(tmp_path):
+    for content in (pickled(b"cx\x1b[31m\ny\n"), zipped({"x\x1b[31m": bytes(9)}, zipfile.ZIP_DEFLATED)):
+        with pytest.raises(archive.ArchiveError, match=r"x\?\[31m"):
+            loaded(content, tmp_path)
+
+
 def test_protocols_that_torch_save_may_be_asked_for(tmp_path):
     torch.save({"a": 1}, tmp_path / "four.pt", pickle_protocol=pickle.HIGHEST_PROTOCOL)
     with pytest.raises(archive.ArchiveError, match=r"^a file of PyTorch, but not one that train.py wrote"):

@@ -88,6 +88,15 @@ def test_inspect_tells_the_same_of_both_formats(tmp_path):
     assert round(values["val_loss"], 4) == 2.5571
 
 
+def test_inspect_prints_nothing_that_a_terminal_obeys(tmp_path):
+    saved = charrnn_port.load_checkpoint(FILES / "rnn.t7")
+    saved.opt |= {"data_dir": "a\x1b[31m\nb", "savefile": "größe"}
+    charrnn_port.save_checkpoint(saved, tmp_path / "red.t7.pt")
+    lines = run_tool(inspect, tmp_path / "red.t7.pt").stdout.split("\n")
+    assert "  data_dir : 'a\\x1b[31m\\nb'" in lines
+    assert "  savefile : größe" in lines
+
+
 def strict(text: str) -> dict:
     """What JSON says; NaN and Infinity are none."""
 

@@ -62,7 +62,5 @@ def jsonable(value: object) -> object:
 
 def print_table(values: dict) -> None:
     """A line for each value."""
-    for name, value in values.items():
-        if not str(value).isprintable():  # a terminal might obey it
-            value = ascii(value)
-        click.echo(f"  {name} : {value}")
+    for line in (f"{name} : {value}" for name, value in values.items()):
+        click.echo(f"  {line if line.isprintable() else ascii(line)}")  # else a terminal might obey it

@@ -90,10 +90,11 @@ def test_inspect_tells_the_same_of_both_formats(tmp_path):
 
 def test_inspect_prints_nothing_that_a_terminal_obeys(tmp_path):
     saved = charrnn_port.load_checkpoint(FILES / "rnn.t7")
-    saved.opt |= {"data_dir": "a\x1b[31m\nb", "savefile": "größe"}
+    saved.opt |= {"data_dir": "a\x1b[31m\nb", "savefile": "größe", "\x1b": 1}
     charrnn_port.save_checkpoint(saved, tmp_path / "red.t7.pt")
     lines = run_tool(inspect, tmp_path / "red.t7.pt").stdout.split("\n")
-    assert "  data_dir : 'a\\x1b[31m\\nb'" in lines
+    assert r"  'data_dir : a\x1b[31m\nb'" in lines
+    assert r"  '\x1b : 1'" in lines
     assert "  savefile : größe" in lines
 
 

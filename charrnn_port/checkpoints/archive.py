@@ -78,7 +78,7 @@ def read_records(path: str | os.PathLike) -> dict[str, bytearray]:
             for info in infos:
                 if info.external_attr & FOLDER:
                     raise ArchiveError(f"{shortened(info.filename)} in it is not what was written")
-                if info.compress_type != zipfile.ZIP_STORED:
+                if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
                     raise ArchiveError(f"{shortened(info.filename)} in it is compressed, which PyTorch does not do")
             if sum(info.file_size for info in infos) > os.path.getsize(path):
                 raise ArchiveError("its records are larger than the file")

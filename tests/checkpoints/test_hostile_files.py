@@ -78,6 +78,21 @@ def overlapping(count: int) -> bytes:
     return whole[:begin] + count * whole[begin:end] + final
 
 
+def longer_than_itself() -> bytes:
+    """A zip archive with a record of a few bytes of which two gigabytes are to be read."""
+    whole = bytearray(saved([1]))
+    place = whole.index(b"PK\1\2") + 20
+    whole[place : place + 4] = struct.pack("<I", 2**31 - 1)
+    return bytes(whole)
+
+
+def saved(value: object) -> bytes:
+    """A file of torch.save."""
+    out = io.BytesIO()
+    torch.save(value, out)
+    return out.getvalue()
+
+
 # Tuples of two, each twice the one before: 2 ** 100 in all, for who looks at each. The last is at place 100.
 REPEATED = b")q\0" + b"".join(b"h%ch%c\x86q%c" % (place, place, place + 1) for place in range(100))
 
@@ -98,6 +113,7 @@ SMALL_T7 = {
 SMALL_PT = {
     "compressed": zipped({"archive/data.pkl": bytes(10**8), **VERSION}, zipfile.ZIP_DEFLATED),
     "overlapping": overlapping(30_000),
+    "longer than itself": longer_than_itself(),
     "storage": pickled(storage_of(TERA)),
     "tensor": pickled(tensor_of(1, [TERA], [1])),
     "repeated": pickled(tensor_of(1, [TERA], [0])),
@@ -134,7 +150,8 @@ def test_claims_are_refused_at_once(content, tmp_path):
 
 
 MESSAGES = {
-    "compressed": "archive/data.pkl in it is compressed", "overlapping": "its records are larger than the file",
+    "compressed": "archive/data.pkl in it is compressed", "longer than itself": "archive/data.pkl in it is compressed",
+    "overlapping": "its records are larger than the file",
     "storage": "data/0 has 8 bytes, not 1000000000000 elements", "below": "a tensor in it has no sizes",
     "repeated": "a tensor in it is larger than its storage", "beyond": "a tensor in it is larger than its storage",
     "dimensions": "a tensor in it has no sizes", "bytearray": "wants to run __builtin__.bytearray, which is refused",
@@ -248,12 +265,6 @@ def test_messages_about_layouts_are_short(tmp_path):
 def loaded(content: bytes, tmp_path: Path) -> object:
     (tmp_path / "file.pt").write_bytes(content)
     return archive.load(tmp_path / "file.pt")
-
-
-def saved(value: object) -> bytes:
-    out = io.BytesIO()
-    torch.save(value, out)
-    return out.getvalue()
 
 
 def test_the_same_as_torch_load(tmp_path):

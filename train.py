@@ -40,9 +40,9 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
         with ours.interrupts as interrupts:
             events = run(training, ours.interrupted, ours.save_wanted)
             if ours.rank == 0:  # of several processes one saves and tells
-                events = recorders.save_checkpoints(events, training.options)
+                events = recorders.save_checkpoints(events)
                 events = recorders.tell(events, say)
-                events = recorders.print_lines(events, training.options, interrupts.echo)
+                events = recorders.print_lines(events, interrupts.echo)
             exploded = path = None
             for event in events:
                 if isinstance(event, Exploded):

@@ -1,7 +1,7 @@
 """The recipes of docs/house.md are followed: their code, taken from the page, does in the house what the page says."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -52,10 +52,10 @@ def test_recorder(small, tmp_path):
 
 def goes_on_exactly(options, folder):
     """The events of a run, which one that is saved and goes on from there has too; it ends with the same state."""
-    events = list(recorders.save_checkpoints(run(prepare(options)), options))
+    events = list(recorders.save_checkpoints(run(prepare(options))))
     whole = saved(folder / "cv")
-    resumed = replace(options, checkpoint_dir=folder / "resumed")
-    rest = list(recorders.save_checkpoints(charrnn_port.train(resume=whole[60][0]), resumed))
+    going_on = charrnn_port.train(resume=whole[60][0], checkpoint_dir=folder / "resumed")
+    rest = list(recorders.save_checkpoints(going_on))
     assert_same(saved(folder / "resumed")[144][1], whole[144][1])
     assert steady(rest) == steady(events)[60:]
     assert changes(rest) == [event for event in changes(events) if event.i > 60]

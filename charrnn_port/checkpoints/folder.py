@@ -57,8 +57,9 @@ def delete_older(options: TrainOptions, checkpoint: Checkpoint, ntrain: int) -> 
     """
     val_losses = checkpoint.val_losses
     paths = {i: path(options, i / ntrain, val_loss) for i, val_loss in val_losses.items()}
-    best = min(val_losses, key=lambda i: (math.isnan(val_losses[i]), val_losses[i]))
-    kept = {paths[i] for i in [best, *sorted(paths)[-options.keep_last :]]}
+    numbers = {i: loss for i, loss in val_losses.items() if not math.isnan(loss)}  # without validation there are none
+    best = [min(numbers, key=numbers.__getitem__)] if numbers else []
+    kept = {paths[i] for i in [*best, *sorted(paths)[-options.keep_last :]]}
     for each in set(paths.values()) - kept:  # two evaluations may share a name
         with suppress(OSError):
             if is_of_run(each, checkpoint):

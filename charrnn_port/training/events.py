@@ -14,12 +14,14 @@ A recorder that writes files adds what it has done: Saving, Saved.
 from dataclasses import dataclass, field
 
 from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.options import TrainOptions
 
 
 @dataclass(frozen=True)
 class Started:
     """Before the first iteration of this process."""
 
+    options: TrainOptions = field(repr=False)  # of the run; those of its checkpoint where it goes on from one
     i: int  # iterations wholly done before, 0 unless the run goes on from a checkpoint
     iterations: float  # max_epochs * ntrain: how many there are to be; a fraction is never reached
     ntrain: int  # batches in an epoch

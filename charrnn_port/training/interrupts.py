@@ -38,8 +38,8 @@ class Interrupts:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        for number, handler in self._before.items():  # once the work is saved, a late one changes nothing any more
+            signal.signal(number, signal.SIG_IGN if self.received in self._before else handler)
 
     def stopping(self) -> bool:
         """Whether the run should end now."""

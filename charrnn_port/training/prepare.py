@@ -114,9 +114,7 @@ def prepare(
         try:
             training.go_on(saved)
         except (KeyError, TypeError) as error:
-            raise UserError(
-                f"-resume {options.resume}: what its run was doing is damaged or unknown: {error}"
-            ) from error
+            raise UserError(f"-resume {options.resume}: damaged, or of a newer charrnn_port: {error}") from error
     return training
 
 

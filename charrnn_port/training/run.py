@@ -40,7 +40,8 @@ def train(options: TrainOptions | None = None, **values: Any) -> Iterator[Event]
     Raises UserError for what train.py would refuse.
     """
     options = TrainOptions(**(options.values() if options else {}) | values)
-    given, saved = frozenset(values), None
+    given = frozenset(name for name, value in options.values().items() if value != getattr(TrainOptions(), name))
+    given, saved = given | set(values), None
     if options.resume:
         options, saved = resumed(options, given)
     yield from run(prepare(options, given, saved))
@@ -60,7 +61,7 @@ def run(
     iterations = options.max_epochs * ntrain
     done = training.unfinished  # of a run that goes on where an evaluation was cut short: only that is left to do
     first = training.i + (done is None)
-    yield Started(first - 1, iterations, ntrain)
+    yield Started(options, first - 1, iterations, ntrain)
     # A snapshot is known to be good once the next iteration, which starts from it, has shown a good loss.
     snapshot = last_good = None
     for i in range(first, int(iterations) + 1):

@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
+from dataclasses import replace
 
 import pytest
 import torch
 from conftest import ROOT, assert_one_line_error, run_sample, run_train
 from runs import EVERY, SMALL, TEXT, log_lines, saved
 
-from charrnn_port.checkpoints import folder
+import charrnn_port
+from charrnn_port.checkpoints import folder, save_checkpoint
 from charrnn_port.options import TrainOptions
 from charrnn_port.training import Training
 from util import files
@@ -148,7 +150,7 @@ def test_systems_without_locks(start, monkeypatch, locks):
 
 
 def test_what_a_killed_run_was_writing_is_no_checkpoint_and_goes(start, ended_pid, tmp_path):
-    run_train(*start, "-max_epochs", 0.6)  # to iteration 28, where it saves once more
+    run_train(*start, "-max_epochs", 0.6)  # to iteration 28, where the run ends
     whole = saved(tmp_path / "cv")[20][0]
     leftover = tmp_path / f"cv/lm_lstm_epoch0.83_2.0.t7.pt.part.{platform.node()}.{ended_pid}"
     leftover.write_bytes(whole.read_bytes())
@@ -209,7 +211,7 @@ def test_keep_last_after_resume_and_beside_other_runs(start, evaluations, tmp_pa
     for other in others:
         other.unlink()
     first[60][0].rmdir()
-    assert set(saved(tmp_path / "cv")) == {40, 144}
+    assert set(saved(tmp_path / "cv")) == {40, 62, 144}  # 62 is where the first part ended
 
 
 def test_keep_last_deletes_nothing_before_the_next_is_saved(start, evaluations, monkeypatch, tmp_path):
@@ -226,12 +228,47 @@ def test_keep_last_deletes_nothing_before_the_next_is_saved(start, evaluations, 
     assert set(saved(tmp_path / "cv")) == {40}
 
 
-def test_keep_last_keeps_a_name_that_two_evaluations_share(tmp_path):
-    path = tmp_path / "lm_x_epoch0.00_2.0000.t7.pt"
-    path.touch()
+@pytest.fixture
+def checkpoint(start, tmp_path):
+    """One after 20 iterations, and options with which nothing but the newest and the best are kept."""
+    run_train(*start, "-max_epochs", 0.5)
     options = TrainOptions(savefile="x", checkpoint_dir=tmp_path, keep_last=1)
-    folder.delete_older(options, {1: 2.00002, 2: 2.00001}, ntrain=1000)
+    return saved(tmp_path / "cv")[20][1], options
+
+
+def test_keep_last_keeps_a_name_that_two_evaluations_share(checkpoint, tmp_path):
+    checkpoint, options = checkpoint
+    path = tmp_path / "lm_x_epoch0.00_2.0000.t7.pt"
+    save_checkpoint(checkpoint, path)
+    folder.delete_older(options, replace(checkpoint, val_losses={1: 2.00002, 2: 2.00001}), ntrain=1000)
     assert path.exists()
+
+
+def test_keep_last_deletes_no_other_run_s_of_the_same_name(checkpoint, tmp_path):
+    checkpoint, options = checkpoint
+    ours, theirs = (tmp_path / f"lm_x_epoch0.00_{loss}.0000.t7.pt" for loss in (4, 3))
+    save_checkpoint(checkpoint, ours)
+    save_checkpoint(replace(checkpoint, train_losses=[1.0] * 20), theirs)
+    folder.delete_older(options, replace(checkpoint, val_losses={1: 4.0, 2: 3.0, 3: 2.0}), ntrain=1000)
+    assert (ours.exists(), theirs.exists()) == (False, True)
+
+
+def test_nobody_s_work_is_overwritten(start, tmp_path):
+    """Another run's state is where this one's would go: it goes beside, and that is said. One's own is overwritten."""
+    end = ["-max_epochs", 0.55]  # 26.4 iterations
+    assert run_train(*start, *end).exit_code == 0
+    first = tmp_path / "cv/lm_lstm_finished.t7.pt"
+    before = first.read_bytes()
+    again = run_train(*start, *end)
+    assert "of another run" not in again.stderr
+    other = run_train(*start, *end, "-seed", 7)
+    second = tmp_path / "cv/lm_lstm_finished.2.t7.pt"
+    assert f"{first} is of another run: this one's goes to {second}" in other.stderr
+    assert first.read_bytes() == before
+    assert charrnn_port.load_checkpoint(second).opt["seed"] == 7
+    (tmp_path / "cv/lm_lstm_finished.3.t7.pt").write_bytes(b"something else")
+    third = run_train(*start, *end, "-seed", 8)
+    assert str(tmp_path / "cv/lm_lstm_finished.4.t7.pt") in third.stderr
 
 
 def names() -> list:

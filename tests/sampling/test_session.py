@@ -1,11 +1,16 @@
 """A model is shared by sessions, which do not disturb each other; each gives what sample.py prints."""
 
+import itertools
+import os
+import subprocess
+import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from conftest import REFERENCE, run_sample
+from conftest import REFERENCE, ROOT, run_sample
 
 import charrnn_port
 from charrnn_port.sampling import Model, Session, choices
@@ -102,3 +107,80 @@ def test_what_the_program_refuses_is_refused_from_python(wrong, words):
     saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
     with pytest.raises(UserError, match=words):
         charrnn_port.sample_bytes(saved, **wrong)
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-5, 0.001, 0.003])
+@pytest.mark.parametrize("primetext", [b"", b"The "])
+def test_very_low_temperatures_take_the_likeliest(temperature, primetext):
+    """Where Torch7's exponentials come to 0 / 0, or to infinity. After the first character, which has no likeliest."""
+    saved = charrnn_port.load_checkpoint(LUA / "lstm.t7")
+    cold = b"".join(charrnn_port.sample_bytes(saved, 40, primetext=primetext, temperature=temperature))
+    prime = primetext or cold[:1]
+    likeliest = charrnn_port.sample_bytes(saved, len(cold) - len(prime), primetext=prime, argmax=True)
+    assert b"".join(likeliest) == cold
+
+
+def test_before_the_first_character_low_temperatures_draw_evenly():
+    """All are equally likely then, whatever the temperature: not always the first or the last."""
+    saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
+    first = {next(charrnn_port.sample_bytes(saved, 1, temperature=1e-5, seed=seed)) for seed in range(50)}
+    assert len(first) > 20
+
+
+def test_scores_that_are_not_shifted_draw_the_same():
+    """Torch7's arithmetic where it is finite; the shifted one only where it is not."""
+    scores = np.log(np.array([0.5, 0.3, 0.2]))
+    assert [choices.drawn(Generator(seed))(scores) for seed in range(20)] == [
+        choices.drawn(Generator(seed))(scores - scores.max()) for seed in range(20)
+    ]
+    assert choices.drawn(Generator(1), 0.0001)(scores - 1000) == 0
+    assert choices.drawn(Generator(1), 0.0001)(scores + 1000) == 0
+
+
+def test_memory_does_not_grow_with_the_prime_text():
+    """Not by more than its ids: 29 kB a character it was."""
+    model = Model.of(charrnn_port.load_checkpoint(LUA / "rnn.t7"))
+    session = Session(model)
+    session.feed([1] * 100)
+    tracemalloc.start()
+    session.feed(itertools.repeat(1, 3000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000
+
+
+FORKED = """
+import os, sys
+import charrnn_port
+checkpoint = charrnn_port.load_checkpoint(sys.argv[2])
+for event in charrnn_port.train(data_dir=sys.argv[1], rnn_size=128, max_epochs=0.02, gpuid=-1):
+    pass
+text = b"".join(charrnn_port.sample_bytes(checkpoint, 20))
+if os.fork():
+    os.wait()
+    losses = [type(event).__name__ for event in charrnn_port.train(data_dir=sys.argv[1], max_epochs=0.02, gpuid=-1)]
+    assert losses[-1] == "Finished"
+else:
+    assert b"".join(charrnn_port.sample_bytes(checkpoint, 20)) == text
+    for event in charrnn_port.train(data_dir=sys.argv[1], rnn_size=128, max_epochs=0.02, gpuid=-1):
+        pass
+    print("the child is through", flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_process_forked_after_training_samples_and_trains(play):
+    """OpenMP's threads do not live on in it, and would be waited for."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", FORKED, str(play), str(LUA / "lstm.t7")]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "the child is through\n"
+
+
+def test_text_may_be_str():
+    saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
+    assert b"".join(charrnn_port.sample_bytes(saved, 9, primetext="The ")) == b"".join(
+        charrnn_port.sample_bytes(saved, 9, primetext=b"The ")
+    )

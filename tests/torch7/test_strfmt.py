@@ -1,5 +1,7 @@
 """Numbers are rounded as LuaJIT rounds them: halves away from zero."""
 
+import math
+
 import pytest
 
 from charrnn_port.torch7.strfmt import lua_format
@@ -26,4 +28,16 @@ from charrnn_port.torch7.strfmt import lua_format
     ],
 )
 def test_halves_go_away_from_zero(value, spec, text):
+    assert lua_format(value, spec) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "spec", "text"),
+    [
+        (math.nan, "6.8f", "   nan"), (-math.nan, "6.4e", "   nan"), (math.inf, "6.8f", "   inf"),
+        (-math.inf, "6.4e", "  -inf"), (math.nan, ".4f", "nan"), (1.5, "6.8f", "1.50000000"),
+    ],
+)  # fmt: skip
+def test_no_numbers_and_widths(value, spec, text):
+    """A NaN has no sign; a width is filled up on the left."""
     assert lua_format(value, spec) == text

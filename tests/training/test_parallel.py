@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import REFERENCE, ROOT, arguments_of, run_train
+from conftest import REFERENCE, ROOT, arguments_of, assert_one_line_error, run_train
 from runs import comparable, log_lines
 
 import charrnn_port
@@ -142,3 +142,18 @@ def test_rows_that_cannot_be_shared_out(small, tmp_path):
 def test_one_process_does_not_touch_torch_distributed(small, tmp_path):
     assert run_train(*small, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.1).exit_code == 0
     assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"RANK": "0", "WORLD_SIZE": "1"}, "LOCAL_RANK is 'not set'"),
+        ({"RANK": "x", "WORLD_SIZE": "1"}, "RANK is 'x'"),
+        ({"RANK": "", "WORLD_SIZE": "1"}, "RANK is ''"),
+    ],
+)
+def test_an_environment_that_is_half_of_torchrun_s(small, monkeypatch, environment, words, tmp_path):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    result = run_train(*small, "-checkpoint_dir", tmp_path / "cv")
+    assert_one_line_error(result, 1, words, "unset RANK")

@@ -1,5 +1,6 @@
 """A run that was stopped and goes on prints the same lines as one that never stopped, and has the same parameters."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -7,12 +8,15 @@ import sys
 from dataclasses import replace
 
 import pytest
-from conftest import REFERENCE, ROOT, assert_one_line_error, run_train
+from conftest import NEEDS_COMPILER, REFERENCE, ROOT, assert_one_line_error, run_train
 from runs import EVERY, SMALL, TEXT, TIME, assert_same, log_lines, saved
 
 import charrnn_port
 from charrnn_port.checkpoints import save_checkpoint
 from charrnn_port.checkpoints.folder import load_latest
+from charrnn_port.training import prepare
+
+prepare_module = sys.modules[prepare.__module__]
 
 
 @pytest.fixture
@@ -148,6 +152,90 @@ def test_options_from_a_file_are_checked_like_those_typed(start, change, words, 
     path, checkpoint = saved(tmp_path / "cv")[20]
     save_checkpoint(replace(checkpoint, opt=checkpoint.opt | change), path)
     assert_one_line_error(run_train("-resume", path), 1, str(path), words)
+
+
+def test_another_text_is_refused(start, tmp_path):
+    """The same characters in other places: only the digest tells. -init_from is the way to go on with it."""
+    run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.5)
+    path = saved(tmp_path / "cv")[20][0]
+    (tmp_path / "data/input.txt").write_bytes(TEXT.translate(bytes.maketrans(b"abc", b"bca")))
+    digests = [hashlib.sha256(text).hexdigest()[:12] for text in (TEXT, (tmp_path / "data/input.txt").read_bytes())]
+    result = run_train("-resume", path, "-checkpoint_dir", tmp_path / "cv")
+    assert_one_line_error(result, 1, *digests, "-data_dir", "-init_from", str(tmp_path / "data"))
+    begun = run_train(*start, "-init_from", path, "-max_epochs", 0.1, "-checkpoint_dir", tmp_path / "new")
+    assert begun.exit_code == 0
+
+
+def test_the_same_text_somewhere_else_will_do(start, tmp_path, monkeypatch):
+    """The run goes on from another folder, and its data have moved."""
+    whole = run_train(*start, "-checkpoint_dir", tmp_path / "cv")
+    path = saved(tmp_path / "cv")[100][0]
+    (tmp_path / "data").rename(tmp_path / "moved")
+    gone = run_train("-resume", path, "-checkpoint_dir", tmp_path / "rest")
+    assert_one_line_error(gone, 1, "no text at", "-data_dir")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    resumed = run_train("-resume", path, "-data_dir", "../moved/", "-checkpoint_dir", tmp_path / "rest")
+    assert log_lines(resumed.stdout) == log_lines(whole.stdout)[100:]
+
+
+@pytest.mark.parametrize("cell", ["plain", "fused", "auto"])
+def test_any_cell_goes_on(start, cell, tmp_path):
+    """They give the same numbers, to the printed digits."""
+    whole = run_train(*start, "-cell", "fused", "-checkpoint_dir", tmp_path / "cv")
+    path = saved(tmp_path / "cv")[100][0]
+    resumed = run_train("-resume", path, "-cell", cell, "-checkpoint_dir", tmp_path / "rest")
+    assert log_lines(resumed.stdout) == log_lines(whole.stdout)[100:]
+
+
+@NEEDS_COMPILER
+def test_a_run_with_a_compiler_goes_on_without_one(start, monkeypatch, tmp_path):
+    whole = run_train(*start, "-cell", "compiled", "-checkpoint_dir", tmp_path / "cv")
+    path = saved(tmp_path / "cv")[100][0]
+    monkeypatch.setattr(prepare_module, "fastest", lambda dtype, device: "fused")
+    resumed = run_train("-resume", path, "-checkpoint_dir", tmp_path / "rest")
+    assert log_lines(resumed.stdout) == log_lines(whole.stdout)[100:]
+
+
+def test_the_precision_cannot_change(start, tmp_path):
+    run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.5)
+    path = saved(tmp_path / "cv")[20][0]
+    assert_one_line_error(run_train("-resume", path, "-dtype", "float32"), 1, "-dtype float32 would change the run")
+    assert run_train("-resume", path, "-dtype", "float64", "-checkpoint_dir", tmp_path / "cv").exit_code == 0
+
+
+@pytest.mark.parametrize("damage", [{"optimizer": {"learning_rate": 0.1}}, {"unfinished": {"i": 3}},
+                                    {"optimizer": {"learning_rate": 0.1, "mean_square": 0.5}}])  # fmt: skip
+def test_damaged_progress_is_named(start, damage, tmp_path):
+    run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.5)
+    path, checkpoint = saved(tmp_path / "cv")[20]
+    save_checkpoint(replace(checkpoint, progress=checkpoint.progress | damage), path)
+    assert_one_line_error(run_train("-resume", path, "-checkpoint_dir", tmp_path / "cv"), 1, str(path), "damaged")
+
+
+def test_the_end_without_an_evaluation_is_saved(start, tmp_path):
+    """-max_epochs 0.55 is 26.4 iterations: the original's lines stay, and the state is beside its files."""
+    result = run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.55)
+    assert result.exit_code == 0
+    path = tmp_path / "cv/lm_lstm_finished.t7.pt"
+    assert "finished" not in result.stdout
+    assert f"finished after iteration 26, where no evaluation was due: the state is saved to {path}" in result.stderr
+    resumed = run_train("-resume", path, "-max_epochs", 3, "-checkpoint_dir", tmp_path / "rest")
+    whole = run_train(*start, "-checkpoint_dir", tmp_path / "whole")
+    assert log_lines(result.stdout + resumed.stdout) == [
+        line.replace("/144 ", "/26 ") if int(line.split("/")[0]) <= 26 else line for line in log_lines(whole.stdout)
+    ]
+
+
+def test_init_from_takes_the_checkpoint_s_dropout_and_says_so(start, tmp_path):
+    run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.5, "-dropout", 0.2)
+    path = saved(tmp_path / "cv")[20][0]
+    begin = [*start, "-init_from", path, "-max_epochs", 0.1, "-checkpoint_dir", tmp_path / "new"]
+    result = run_train(*begin, "-dropout", 0.7)
+    assert "-dropout 0.7 is without effect: -init_from takes that of the checkpoint" in result.stderr
+    assert "0.2" in result.stderr
+    assert "without effect" not in run_train(*begin).stderr
+    assert "without effect" not in run_train(*begin, "-dropout", 0.2).stderr
 
 
 def test_options_that_would_change_the_run(start, tmp_path):

@@ -1,6 +1,7 @@
 """A run is a stream of events: the same from Python as what train.py prints, and it ends when its listener does."""
 
 import math
+import re
 import sys
 import time
 from dataclasses import FrozenInstanceError, replace
@@ -55,7 +56,7 @@ def test_from_python_with_the_originals_digits(recordings, play, capfd, name):
     options = train_options("-data_dir", play, *arguments_of(recorded))
     values = {key: value for key, value in options.values().items() if value != getattr(train_options(), key)}
     lines = []
-    for _ in recorders.print_lines(charrnn_port.train(**values), options, lines.append):
+    for _ in recorders.print_lines(charrnn_port.train(**values), lines.append):
         pass
     assert capfd.readouterr() == ("", "")
     expected = comparable(printed(recorded))
@@ -69,7 +70,7 @@ def is_of_the_loop(line: str) -> bool:
 
 
 def test_a_recorder_adds_what_it_did(small, tmp_path):
-    events = list(recorders.save_checkpoints(run(prepare(small)), small))
+    events = list(recorders.save_checkpoints(run(prepare(small))))
     places = [place for place, event in enumerate(events) if isinstance(event, Evaluated)]
     assert len(places) == 8
     for place in places:
@@ -113,7 +114,7 @@ def test_what_a_checkpoint_in_an_event_is_goes_on(small, tmp_path):
 
 def test_closing_the_stream_ends_the_run(small, tmp_path):
     """Nothing is written, and nothing goes on."""
-    events = recorders.save_checkpoints(run(prepare(small)), small)
+    events = recorders.save_checkpoints(run(prepare(small)))
     for event in events:
         if isinstance(event, Iteration) and event.i == 10:
             break
@@ -145,7 +146,7 @@ def test_an_evaluation_that_is_cut_short_leaves_no_trace(small, batch, evaluatio
     charrnn_port.save_checkpoint(begun[-1].checkpoint, path)
     options, checkpoint = resumed(replace(small, resume=path), frozenset(["resume"]))
     rest = list(run(prepare(options, saved=checkpoint)))
-    assert rest[0] == Started(evaluation - 1, 144, 48)
+    assert rest[0] == Started(options, evaluation - 1, 144, 48)
     assert [digits(event) for event in begun + rest if isinstance(event, Iteration | RateDecayed)] == [
         digits(event) for event in whole if isinstance(event, Iteration | RateDecayed)
     ]
@@ -189,8 +190,9 @@ def test_exploded(recordings, play):
 
 
 def test_options_by_name_change_a_set_of_them(small):
+    small_one = replace(small, max_epochs=1)
     first = next(charrnn_port.train(small, max_epochs=1))
-    assert first == Started(i=0, iterations=48, ntrain=48)
+    assert first == Started(small_one, i=0, iterations=48, ntrain=48)
 
 
 def test_what_the_program_refuses_is_refused(tmp_path):
@@ -203,11 +205,11 @@ def test_what_the_program_refuses_is_refused(tmp_path):
 
 
 def test_resume_from_python(small, tmp_path):
-    for _ in recorders.save_checkpoints(run(prepare(small)), small):
+    for _ in recorders.save_checkpoints(run(prepare(small))):
         pass
     path = saved(tmp_path / "cv")[100][0]
     events = list(charrnn_port.train(resume=path))
-    assert events[0] == Started(i=100, iterations=144, ntrain=48)
+    assert events[0] == Started(replace(small, resume=path), i=100, iterations=144, ntrain=48)
     whole = [event.train_loss for event in run(prepare(small)) if isinstance(event, Iteration)]
     assert [event.train_loss for event in events if isinstance(event, Iteration)] == whole[100:]
 
@@ -218,6 +220,16 @@ def test_exploded_means_more_than_three_times_the_first_loss(small, monkeypatch,
     monkeypatch.setattr(Training, "_iterate", lambda self: next(losses))
     *_, last = run(prepare(small))
     assert (type(last), last.i) == ((Exploded, 3) if ends else (Finished, 144))
+
+
+def test_no_numbers_are_printed_as_lua_does(small, monkeypatch):
+    """train_loss is finite and the norm is not, as with -decay_rate 2; then the loss is none either."""
+    lines = []
+    events = recorders.print_lines(run(prepare(replace(small, decay_rate=2.0))), lines.append)
+    assert isinstance(list(events)[-1], Exploded)
+    assert re.fullmatch(r"1/144 .*train_loss = 3\.\d{8}, grad/param norm =    nan, time/batch = .*", lines[0])
+    assert "train_loss =    nan, grad/param norm =    nan, time/batch = " in lines[1]
+    assert lines[2].startswith("loss is NaN.")
 
 
 @pytest.mark.parametrize(("accurate", "waits"), [(0, 0), (1, 48)])

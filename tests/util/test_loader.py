@@ -1,6 +1,7 @@
 """Batches are the original's; the cache is rebuilt whenever it does not belong to the text."""
 
 import errno
+import hashlib
 import os
 from contextlib import suppress
 
@@ -434,3 +435,21 @@ def test_a_user_without_a_home(tmp_path, monkeypatch):
     monkeypatch.setattr(minibatch_loader, "user_cache", user_cache)
     with pytest.raises(UserError, match=r"nor the user's cache folder \(Could not determine home directory\.\)"):
         load(folder(tmp_path, b"hello world. " * 10))
+
+
+@pytest.mark.parametrize(("typed", "shown"), [("./data", "./data/"), ("data/", "data/"), ("data", "data/")])
+def test_the_folder_is_printed_as_it_was_typed(typed, shown, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/input.txt").write_bytes(b"abcdefghij" * 20)
+    lines = []
+    MinibatchLoader(typed, 1, 2, 1, 0, lines.append)
+    assert f"one-time setup: preprocessing input text file {shown}input.txt..." in lines
+    assert f"saving {shown}data.h5" in lines
+
+
+def test_digest_is_the_text_s(tmp_path):
+    """SHA-256, from the cache too."""
+    (tmp_path / "input.txt").write_bytes(b"abc" * 100)
+    digests = [MinibatchLoader(tmp_path, 1, 2, 1, 0, lambda line: None).digest for _ in range(2)]
+    assert digests == [hashlib.sha256(b"abc" * 100).hexdigest()] * 2

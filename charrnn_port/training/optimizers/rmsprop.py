@@ -31,6 +31,8 @@ class RMSprop:
         return {"learning_rate": self.learning_rate, "mean_square": self.mean_square.to("cpu", copy=True)}
 
     def load_state(self, state: dict[str, float | Tensor]) -> None:
-        """Go on from such a state. Raises KeyError where a part of it is missing."""
+        """Go on from such a state. Raises KeyError where a part of it is missing, TypeError where it is no tensor."""
+        if not isinstance(state["mean_square"], Tensor):
+            raise TypeError("the mean square is no tensor")
         self.mean_square.copy_(state["mean_square"])
         self.learning_rate = state["learning_rate"]

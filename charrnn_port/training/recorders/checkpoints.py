@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from charrnn_port.checkpoints import Checkpoint, folder, save_checkpoint
-from charrnn_port.options import TrainOptions
 from charrnn_port.training.events import (
     Evaluated,
     Event,
@@ -20,20 +19,20 @@ from charrnn_port.training.events import (
 HOW = {Interrupted: "interrupted", Finished: "finished", Snapshot: "snapshot"}
 
 
-def save_checkpoints(events: Iterable[Event], options: TrainOptions) -> Iterator[Event]:
-    """Save to -checkpoint_dir what the events bring, and say so by the events Saving and Saved.
+def save_checkpoints(events: Iterable[Event]) -> Iterator[Event]:
+    """Save to the run's checkpoint_dir what the events bring, and say so by the events Saving and Saved.
 
     Raises UserError where that fails; what was saved before is untouched.
     """
-    ntrain = 0
+    started = options = None
     for event in events:
         yield event
         if isinstance(event, Started):
-            ntrain = event.ntrain
+            started, options = event, event.options
         elif isinstance(event, Evaluated):
             yield from write(event.checkpoint, folder.path(options, event.epoch, event.val_loss))
             if options.keep_last:
-                folder.delete_older(options, event.checkpoint, ntrain)
+                folder.delete_older(options, event.checkpoint, started.ntrain)
         elif isinstance(event, Interrupted | Finished | Snapshot) and event.checkpoint is not None:
             yield from write(event.checkpoint, folder.path_without_evaluation(options, HOW[type(event)]))
         elif isinstance(event, Exploded) and event.last_good is not None:

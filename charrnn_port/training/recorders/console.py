@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 
-from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.training.events import (
     Evaluated,
@@ -19,13 +18,13 @@ from charrnn_port.training.events import (
 )
 
 
-def print_lines(events: Iterable[Event], options: TrainOptions, echo: Callable[[str], None]) -> Iterator[Event]:
+def print_lines(events: Iterable[Event], echo: Callable[[str], None]) -> Iterator[Event]:
     """Give `echo` a line for each event that has one."""
-    iterations, last = 0, None
+    iterations = options = last = None
     for event in events:
         match event:
             case Started():
-                iterations = int(event.iterations)
+                iterations, options = int(event.iterations), event.options
                 if event.i >= iterations and options.resume:
                     echo(f"nothing left to do: all {iterations} iterations are done; raise -max_epochs to go on")
             case RateDecayed():

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from model.char_rnn import CharRNN, carry
+from model.build import built
+from model.char_rnn import CharRNN, carry, require_ids
 from model.compiled import copy_transposed as compiled_copy_transposed
-from model.compiled import library
 from model.sequence import LayerWeights
 from util.errors import UserError
 
@@ -40,8 +40,13 @@ class FusedCharRNN(CharRNN):
         super().__init__(*args, **options)
         self.sequence, self.copy_transposed = self.cell.EagerSequence, copy_transposed
         if compiled:
-            if self.params.device.type != "cpu" or library(self.params.dtype) is None:
-                raise UserError("-cell compiled: this needs a CPU and a C compiler named cc or by $CC; take fused")
+            if self.params.device.type != "cpu":
+                raise UserError("-cell compiled: this is for a CPU; take fused")
+            if not built(self.params.dtype).functions:
+                raise UserError(
+                    f"-cell compiled: {built(self.params.dtype).how}; install a C compiler with OpenMP as cc, name one "
+                    "with CC, or take fused"
+                )
             self.sequence, self.copy_transposed = self.cell.CompiledSequence, compiled_copy_transposed
         self._passes: dict[tuple[int, int], Pass] = {}
         self._weights: list[LayerWeights] = []
@@ -82,6 +87,7 @@ class FusedCharRNN(CharRNN):
     @torch.no_grad()
     def log_probs(self, x: Tensor, state: Sequence[Tensor], masks: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """As CharRNN's."""
+        require_ids(x, self.vocab_size)
         run = self._pass(x)
         run.set_state(state)
         run.forward(x, masks)
@@ -90,6 +96,8 @@ class FusedCharRNN(CharRNN):
     @torch.no_grad()
     def training_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
         """As CharRNN's."""
+        require_ids(x, self.vocab_size)
+        require_ids(y, self.vocab_size)
         run = self._pass(x)
         run.set_state(state)
         run.forward(x, masks)
@@ -103,6 +111,8 @@ class FusedCharRNN(CharRNN):
     @torch.no_grad()
     def evaluation_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor]) -> Tensor:
         """As CharRNN's."""
+        require_ids(x, self.vocab_size)
+        require_ids(y, self.vocab_size)
         run = self._pass(x)
         run.set_state(state)
         run.forward(x, None)

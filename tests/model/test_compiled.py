@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import NEEDS_COMPILER, assert_one_line_error, run_train
+from conftest import NEEDS_COMPILER, WAYS, assert_one_line_error, run_train
 
 from model import fastest
+from model.build import built
 from model.char_rnn import CELLS
-from model.compiled import copy_transposed, library
+from model.compiled import copy_transposed
 from model.sequence import LayerWeights, Sequence
 
 CPU = torch.device("cpu")
@@ -22,12 +23,12 @@ def compiler(monkeypatch):
     """Function: name another compiler than the usual one."""
 
     def choose(command: str) -> None:
-        library.cache_clear()
+        built.cache_clear()
         monkeypatch.setenv("CC", command)
 
     yield choose
     monkeypatch.undo()
-    library.cache_clear()
+    built.cache_clear()
 
 
 def one_step(model: str, x: torch.Tensor) -> Sequence:
@@ -161,5 +162,29 @@ def test_without_a_compiler(compiler, command, play, tmp_path):
     compiler(command)
     assert fastest(torch.float64, CPU) == "fused"
     options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-gpuid", "-1", "-rnn_size", "8", "-max_epochs", "1e-3"]
-    assert run_train(*options).exit_code == 0
+    result = run_train(*options)
+    assert result.exit_code == 0
+    (line,) = cell_lines(result)
+    assert line.startswith(f"cell: fused, float64, 1 thread, because {built(torch.float64).how}; ")
     assert_one_line_error(run_train(*options, "-cell", "compiled"), 1, "-cell compiled", "C compiler", "take fused")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("cell", [None, *WAYS])
+def test_train_says_how_the_cells_run(cell, dtype, play, tmp_path, set_threads):
+    """Once, on stderr."""
+    options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-gpuid", "-1", "-rnn_size", "8", "-max_epochs", "1e-3"]
+    if cell:
+        options += ["-cell", cell]
+    set_threads(2)
+    way = cell or fastest(torch.float64, CPU)
+    if way == "compiled":
+        way = f"compiled ({built(torch.float64).how})"
+    (line,) = cell_lines(run_train(*options, "-dtype", dtype))
+    assert line.startswith(f"cell: {way}, {dtype}, 2 threads")
+    assert ("because" in line) == (cell is None and way == "fused")
+
+
+def cell_lines(result) -> list[str]:
+    assert "cell: " not in result.stdout
+    return [line for line in result.stderr.splitlines() if line.startswith("cell: ")]

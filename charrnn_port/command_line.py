@@ -8,6 +8,7 @@
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from charrnn_port.option_fields import OptionError, Options, described
 from util.errors import UserError
 
 SIGPIPE = 13
+OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # in what PyTorch says, by device
 HELP = ["-help", "-h", "--help"]
 METAVARS = {str: "TEXT", int: "INTEGER", float: "NUMBER"}
 
@@ -131,6 +133,11 @@ class Program(click.Command):
             fail(str(error), 1)
         except OSError as error:  # of files where none was to be expected
             fail(f"{error.filename or 'stdout'}: {error.strerror or error}", 1)
+        except (MemoryError, RuntimeError) as error:
+            if not (isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error))):
+                raise
+            asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
+            fail(f"there is not enough memory{f' for {asked[1]} more' if asked else ''}: take smaller sizes", 1)
 
 
 class Option(click.Option):

@@ -3,18 +3,7 @@
 The same function as CharRNN, in about half the time: the input products of the upper layers, the decoder and all
 weight gradients are single matrix products over all time steps, and one-hot products are row gathers and sums.
 
-The memory bill, in numbers (of 8 bytes in float64, 4 in float32), for T = seq_length, B = batch_size,
-H = rnn_size, V = vocab_size and L layers:
-
-    lstm  T*B * (L * 8*H + V)    gates 4, c, h, tanh_c, grad_h; in PyTorch dh_by_dc too: L * 9*H
-    gru   T*B * (L * 6*H + V)    gates 3, h, reset_h, grad_h; in PyTorch reset and keep too: L * 8*H
-    rnn   T*B * (L * 3*H + V)    pre_activations, h, grad_h
-
-plus B*H here and there, T*B*H a layer with dropout, a weight's gradient before it is transposed, and seven vectors
-as long as the parameters: they, their gradients, RMSprop's mean square and its denominator, the weights in another
-layout, and train.py's copies of the first and the third, for when the loss explodes (two more while it makes new
-ones; in the CPU's memory).
-At the defaults in double precision 42 MB and 13 MB.
+model/memory.py has the bill of the buffers.
 """
 
 from collections.abc import Sequence

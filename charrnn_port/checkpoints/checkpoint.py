@@ -7,6 +7,7 @@ from torch import Tensor
 
 from model import NETWORKS
 from model.char_rnn import CELLS, CharRNN
+from model.memory import parameter_count
 from util.vocabulary import Vocabulary
 
 
@@ -82,12 +83,3 @@ class Checkpoint:
             )
         except (KeyError, TypeError, AttributeError):
             return False
-
-
-def parameter_count(model: str, vocab_size: int, rnn_size: int, num_layers: int) -> int:
-    """How many parameters a network has, decoder included."""
-
-    def layer(input_size: int) -> int:
-        return sum(torch.Size(shape).numel() for shape in CELLS[model].parameter_shapes(input_size, rnn_size).values())
-
-    return layer(vocab_size) + (num_layers - 1) * layer(rnn_size) + vocab_size * (rnn_size + 1)

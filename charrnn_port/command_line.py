@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from charrnn_port import threads
 from charrnn_port.option_fields import OptionError, Options, described
 from util.errors import UserError
 
@@ -37,6 +38,7 @@ def program(options_class: type[Options], example: str) -> Callable[[Callable], 
             context = click.get_current_context()
             default = click.core.ParameterSource.DEFAULT
             given = frozenset(name for name in values if context.get_parameter_source(name) is not default)
+            threads.wait_briefly()
             try:
                 function(options_class(**values), given)
             except BrokenPipeError:  # nobody reads any more, as after `| head`: end as if by the signal of that

@@ -8,6 +8,7 @@
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,10 +17,12 @@ from typing import Any
 
 import click
 
+from charrnn_port import threads
 from charrnn_port.option_fields import OptionError, Options, described
 from util.errors import UserError
 
 SIGPIPE = 13
+OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # in what PyTorch says, by device
 HELP = ["-help", "-h", "--help"]
 METAVARS = {str: "TEXT", int: "INTEGER", float: "NUMBER"}
 
@@ -35,6 +38,7 @@ def program(options_class: type[Options], example: str) -> Callable[[Callable], 
             context = click.get_current_context()
             default = click.core.ParameterSource.DEFAULT
             given = frozenset(name for name in values if context.get_parameter_source(name) is not default)
+            threads.wait_briefly()
             try:
                 function(options_class(**values), given)
             except BrokenPipeError:  # nobody reads any more, as after `| head`: end as if by the signal of that
@@ -131,6 +135,11 @@ class Program(click.Command):
             fail(str(error), 1)
         except OSError as error:  # of files where none was to be expected
             fail(f"{error.filename or 'stdout'}: {error.strerror or error}", 1)
+        except (MemoryError, RuntimeError) as error:
+            if not (isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error))):
+                raise
+            asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
+            fail(f"there is not enough memory{f' for {asked[1]} more' if asked else ''}: take smaller sizes", 1)
 
 
 class Option(click.Option):

@@ -260,6 +260,11 @@ class BenchmarkOptions(Options):
         "1 shows what one core does.",
         minimum=0,
     )
+    load: int = option(
+        0, "time training alone, beside so many busy processes, and two at once; 0 = all the rest", "what to time",
+        "Tells how training fares on a machine that does something else too: of the sizes the first is timed.",
+        minimum=0,
+    )
     json: str = option(
         "", "write all figures to this file too", "result",
         "Each single time is in it, in seconds.",

@@ -1,11 +1,14 @@
-"""The network: a cell a file, the stack of them in char_rnn.py, and all of it fused in fused.py."""
+"""The network: a cell a file, the stack of them in char_rnn.py, and all of it fused in fused.py.
+
+The time steps in C are sequence.c with its headers; build.py compiles them, compiled.py calls them.
+"""
 
 from functools import partial
 
 import torch
 
+from model.build import built, library
 from model.char_rnn import CharRNN
-from model.compiled import library
 from model.fused import FusedCharRNN
 
 # The ways to run the cells: the same numbers, for reading, for TorchScript, for speed on any device and on a CPU.
@@ -20,3 +23,19 @@ NETWORKS = {
 def fastest(dtype: torch.dtype, device: torch.device) -> str:
     """The name of the fastest of them that can be had here."""
     return "compiled" if device.type == "cpu" and library(dtype) else "fused"
+
+
+def why_slower(cell: str, dtype: torch.dtype, device: torch.device) -> str:
+    """Why the fastest on such a device cannot be had, as the end of a sentence; "" where `cell` is the fastest."""
+    return built(dtype).how if cell == "fused" and device.type == "cpu" and not library(dtype) else ""
+
+
+def how_it_runs(cell: str, dtype: torch.dtype, device: torch.device) -> str:
+    """A way to run the cells in words: with their compiler, their type, and the number of threads or the GPU."""
+    way = f"compiled ({built(dtype).how})" if cell == "compiled" else cell
+    if device.type == "cpu":
+        count = torch.get_num_threads()
+        place = f"{count} thread{'s' if count > 1 else ''}"
+    else:
+        place = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    return f"{way}, {str(dtype).removeprefix('torch.')}, {place}"

@@ -62,7 +62,10 @@ class CharRNN:
         """Log-probabilities of every next character: x `[T, B]` int64 → `[T, B, V]`, and the state after it.
 
         masks `[T, num_layers, B, H]` multiply the output of each layer (dropout); None leaves it as it is.
+
+        Raises IndexError on a CPU for an id that is of no character, as the passes below do for x and y.
         """
+        require_ids(x, self.vocab_size)
         width = len(self.cell.STATE)
         log_probs = []
         for t, ids in enumerate(x):
@@ -89,6 +92,7 @@ class CharRNN:
 
         x, y: `[T, B]` int64; state: `[B, H]` each; masks: as in `log_probs`.
         """
+        require_ids(y, self.vocab_size)
         log_probs, final = self.log_probs(x, state, masks)
         loss = nll_loss(log_probs.flatten(0, 1), y.flatten())
         if alias:
@@ -102,9 +106,21 @@ class CharRNN:
     @torch.no_grad()
     def evaluation_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor]) -> Tensor:
         """The loss (nats per character) without dropout and without gradients; advances `state` in place."""
+        require_ids(y, self.vocab_size)
         log_probs, final = self.log_probs(x, state)
         carry(final, state)
         return nll_loss(log_probs.flatten(0, 1), y.flatten())
+
+
+def require_ids(ids: Tensor, vocab_size: int) -> None:
+    """Raises IndexError for ids that are none, where they can be looked at: of a GPU nobody waits for that.
+
+    Negative ones would be taken as from the end, or as to be left out; larger ones are read from beyond an array in C.
+    """
+    if ids.device.type == "cpu" and ids.numel():
+        for id_ in torch.stack(torch.aminmax(ids)).tolist():
+            if not 0 <= id_ < vocab_size:
+                raise IndexError(f"there is no character {id_} in a vocabulary of {vocab_size}: they count from 0")
 
 
 def carry(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:

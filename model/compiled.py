@@ -1,45 +1,16 @@
-"""The cells' passes in C: model/sequence.c, compiled when it is first needed, for this processor.
+"""The cells' passes in C: model/sequence.c, which model/build.py compiles when it is first needed.
 
-That takes about a second. Where it cannot be had (no C compiler, or one without OpenMP), the passes use PyTorch's
-operations. `CC` names the compiler, `cc` if unset; `CC=false` does without.
+Where that cannot be had (no C compiler, or one without OpenMP), the passes use PyTorch's operations.
 """
 
 import ctypes
-import os
-import shlex
-import subprocess
-import tempfile
-from functools import lru_cache
-from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from model.build import library
 from model.sequence import LayerWeights, Sequence
 
-SOURCE = Path(__file__).with_name("sequence.c")
-# Products and sums are rounded one by one. Loops are vectorised only where nobody reads errno or the traps of numbers.
-FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
-# Tried in this order: not every compiler knows them all.
-FOR_THIS_MACHINE = [["-march=native", "-mprefer-vector-width=512"], ["-march=native"], []]
-DEFINES = {torch.float64: ["-DDOUBLE"], torch.float32: []}
 PANEL = 32  # an upper bound of PANEL_WIDTH in model/product.h
-
-
-@lru_cache
-def library(dtype: torch.dtype) -> ctypes.CDLL | None:
-    """The functions of sequence.c for tensors of this type on a CPU; None where they cannot be had."""
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    for machine in FOR_THIS_MACHINE:
-        with tempfile.TemporaryDirectory() as folder:
-            result = Path(folder, "sequence.so")
-            command = [*compiler, *FLAGS, *machine, *DEFINES[dtype], SOURCE, "-o", result]
-            try:
-                subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
-                return ctypes.CDLL(str(result))
-            except (OSError, subprocess.SubprocessError):
-                continue
-    return None
 
 
 class CompiledPasses(Sequence):

@@ -3,18 +3,7 @@
 The same function as CharRNN, in about half the time: the input products of the upper layers, the decoder and all
 weight gradients are single matrix products over all time steps, and one-hot products are row gathers and sums.
 
-The memory bill, in numbers (of 8 bytes in float64, 4 in float32), for T = seq_length, B = batch_size,
-H = rnn_size, V = vocab_size and L layers:
-
-    lstm  T*B * (L * 8*H + V)    gates 4, c, h, tanh_c, grad_h; in PyTorch dh_by_dc too: L * 9*H
-    gru   T*B * (L * 6*H + V)    gates 3, h, reset_h, grad_h; in PyTorch reset and keep too: L * 8*H
-    rnn   T*B * (L * 3*H + V)    pre_activations, h, grad_h
-
-plus B*H here and there, T*B*H a layer with dropout, a weight's gradient before it is transposed, and seven vectors
-as long as the parameters: they, their gradients, RMSprop's mean square and its denominator, the weights in another
-layout, and train.py's copies of the first and the third, for when the loss explodes (two more while it makes new
-ones; in the CPU's memory).
-At the defaults in double precision 42 MB and 13 MB.
+model/memory.py has the bill of the buffers.
 """
 
 from collections.abc import Sequence
@@ -23,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from model.char_rnn import CharRNN, carry
+from model.build import built
+from model.char_rnn import CharRNN, carry, require_ids
 from model.compiled import copy_transposed as compiled_copy_transposed
-from model.compiled import library
 from model.sequence import LayerWeights
 from util.errors import UserError
 
@@ -40,8 +29,13 @@ class FusedCharRNN(CharRNN):
         super().__init__(*args, **options)
         self.sequence, self.copy_transposed = self.cell.EagerSequence, copy_transposed
         if compiled:
-            if self.params.device.type != "cpu" or library(self.params.dtype) is None:
-                raise UserError("-cell compiled: this needs a CPU and a C compiler named cc or by $CC; take fused")
+            if self.params.device.type != "cpu":
+                raise UserError("-cell compiled: this is for a CPU; take fused")
+            if not built(self.params.dtype).functions:
+                raise UserError(
+                    f"-cell compiled: {built(self.params.dtype).how}; install a C compiler with OpenMP as cc, name one "
+                    "with CC, or take fused"
+                )
             self.sequence, self.copy_transposed = self.cell.CompiledSequence, compiled_copy_transposed
         self._passes: dict[tuple[int, int], Pass] = {}
         self._weights: list[LayerWeights] = []
@@ -82,6 +76,7 @@ class FusedCharRNN(CharRNN):
     @torch.no_grad()
     def log_probs(self, x: Tensor, state: Sequence[Tensor], masks: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """As CharRNN's."""
+        require_ids(x, self.vocab_size)
         run = self._pass(x)
         run.set_state(state)
         run.forward(x, masks)
@@ -90,6 +85,8 @@ class FusedCharRNN(CharRNN):
     @torch.no_grad()
     def training_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
         """As CharRNN's."""
+        require_ids(x, self.vocab_size)
+        require_ids(y, self.vocab_size)
         run = self._pass(x)
         run.set_state(state)
         run.forward(x, masks)
@@ -103,6 +100,8 @@ class FusedCharRNN(CharRNN):
     @torch.no_grad()
     def evaluation_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor]) -> Tensor:
         """As CharRNN's."""
+        require_ids(x, self.vocab_size)
+        require_ids(y, self.vocab_size)
         run = self._pass(x)
         run.set_state(state)
         run.forward(x, None)

@@ -127,7 +127,8 @@ def user_cache(name: str) -> Path:
 
     Raises OSError where that cannot be written either.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(home, "charrnn_port", name)
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    home = Path(named) if os.path.isabs(named) else Path.home() / ".cache"  # so says the XDG Base Directory standard
+    path = home / "charrnn_port" / name
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path

@@ -1,6 +1,5 @@
 """What a run knows when it saves."""
 
-import math
 import reprlib
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from model import NETWORKS
 from model.char_rnn import CELLS, CharRNN
+from model.memory import parameter_count
 from util.vocabulary import Vocabulary
 
 
@@ -118,12 +118,3 @@ def is_text(value: object, errors: str = "surrogateescape") -> bool:
 def shown(**values: object) -> str:
     """Values for an error message, which are of any length in a hostile file."""
     return ", ".join(f"{name} {reprlib.repr(value)}" for name, value in values.items())
-
-
-def parameter_count(model: str, vocab_size: int, rnn_size: int, num_layers: int) -> int:
-    """How many parameters a network has, decoder included."""
-
-    def layer(input_size: int) -> int:
-        return sum(map(math.prod, CELLS[model].parameter_shapes(input_size, rnn_size).values()))
-
-    return layer(vocab_size) + (num_layers - 1) * layer(rnn_size) + vocab_size * (rnn_size + 1)

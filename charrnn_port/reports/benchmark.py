@@ -32,8 +32,9 @@ VOCAB = bytes(range(32, 97))  # 65 characters, as tinyshakespeare has
 SEQ_LENGTH = 50
 TEXT_MB = 64  # for the preprocessing
 TORCH_LAYERS = {"lstm": nn.LSTM, "rnn": nn.RNN}  # nn.GRU computes another function
+THEIRS = "nn.*"
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-COLUMNS = (*reversed(NETWORKS), "torch", "floor")
+COLUMNS = (*reversed(NETWORKS), THEIRS, "floor")
 
 
 def benchmark(options: BenchmarkOptions) -> None:
@@ -51,6 +52,11 @@ def benchmark(options: BenchmarkOptions) -> None:
         rows = time_training(folder, sizes, device, options.repeats)
         rows += time_sampling(sizes[0], device, options.repeats)
         rows += time_preprocessing(folder, options.repeats)
+    write_json(options, device, rows)
+
+
+def write_json(options: BenchmarkOptions, device: torch.device, rows: list[dict]) -> None:
+    """All figures, into the file that -json names, if it does."""
     if options.json:
         Path(options.json).write_text(json.dumps({"machine": describe_machine(device), "rows": rows}, indent=1))
 
@@ -107,7 +113,7 @@ def ratio(a: list[float], b: list[float]) -> str:
 def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
     """One iteration of each way to run the cells, of PyTorch's own layer, and of the products alone."""
     print("\none training iteration, ms (median); ratios: median (quartiles)")
-    print(f"{'':35}" + "".join(f"{column:>9}" for column in COLUMNS) + f"  {'ours / torch':20}ours / floor")
+    print(f"{'':35}" + "".join(f"{column:>9}" for column in COLUMNS) + f"  {f'ours / {THEIRS}':20}ours / floor")
     runs = [("lstm", *size, 50) for size in sizes]
     runs += [("lstm", *size, 100) for size in sizes if size[0] >= 512]
     runs += [(model, *sizes[0], 50) for model in ("gru", "rnn")]
@@ -123,7 +129,7 @@ def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.devic
                 if cell != "compiled" or cell == ours:
                     kinds[cell] = our_training(folder, cell, model, *shape).iteration
             if model in TORCH_LAYERS:
-                kinds["torch"] = torch_training(model, *shape)
+                kinds[THEIRS] = torch_training(model, *shape)
             floor = matrix_products(model, *shape)
             if device.type == "cuda":  # as our iteration is; launching them one by one takes longer than doing them
                 floor()
@@ -133,7 +139,7 @@ def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.devic
             label = f"{model} {rnn_size}x{num_layers} batch {batch_size} {name}"
             medians = {kind: statistics.median(values) * 1e3 for kind, values in seconds.items()}
             cells = "".join(f"{medians[kind]:9.1f}" if kind in medians else f"{'':9}" for kind in COLUMNS)
-            against = ratio(seconds[ours], seconds["torch"]) if "torch" in seconds else ""
+            against = ratio(seconds[ours], seconds[THEIRS]) if THEIRS in seconds else ""
             print(f"{label:35}{cells}  {against:20}{ratio(seconds[ours], seconds['floor'])}", flush=True)
             rows.append({"what": label, "seconds": seconds})
     return rows

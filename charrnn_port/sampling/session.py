@@ -47,8 +47,13 @@ class Session:
         self.scores = np.full(len(model.vocab), 1 / len(model.vocab))
 
     def feed(self, ids: Iterable[int]) -> None:
-        """Go on by these characters. `scores` `[V]` are then of what follows: log-probabilities up to a constant."""
+        """Go on by these characters. `scores` `[V]` are then of what follows: log-probabilities up to a constant.
+
+        Raises IndexError for an id that is of no character.
+        """
         for id_ in ids:
+            if not 0 <= id_ < len(self.model.vocab):
+                raise IndexError(f"there is no character {id_} in a vocabulary of {len(self.model.vocab)}")
             self.scores = self._step(id_)
 
     def log_probs(self) -> np.ndarray:

@@ -7,14 +7,15 @@ import torch
 
 from charrnn_port import texts
 from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
-from charrnn_port.device import DTYPES, choose_device, choose_dtype
+from charrnn_port.device import DTYPES, choose_device, choose_dtype, free_memory
 from charrnn_port.option_fields import described
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training.graphed import training_for
 from charrnn_port.training.iteration import Training, initialize, open_forget_gates
 from charrnn_port.training.parallel import Alone
-from model import NETWORKS, fastest
+from model import NETWORKS, fastest, how_it_runs, why_slower
+from model.memory import COPIES, ON_DEVICE, buffer_count, parameter_count
 from util.errors import UserError
 from util.minibatch_loader import MinibatchLoader, sizes_for
 
@@ -60,7 +61,8 @@ def prepare(
 
     `echo` gets the original's lines, `say` those that the original has not.
 
-    Raises UserError for what can't be trained with: no text, too short a one, another vocabulary, no such GPU.
+    Raises UserError for what can't be trained with: no text, too short a one, another vocabulary, no such GPU, too
+    little memory.
     """
     if options.train_frac + options.val_frac > 1 + 1e-12:
         raise UserError(
@@ -81,10 +83,10 @@ def prepare(
     echo(f"vocab size: {loader.vocab_size}")
 
     cell = fastest(dtype, device) if options.cell == "auto" else options.cell
+    begin = saved
     if saved:
         echo(f"going on after iteration {saved.i}")
         require_same_text(saved, loader, data_dir)
-        network = saved.build(cell, dtype, device)
     elif options.init_from:
         echo(f"loading a model from checkpoint {options.init_from}")
         begin = load_checkpoint(options.init_from)
@@ -97,10 +99,13 @@ def prepare(
             f"overwriting rnn_size={options.rnn_size}, num_layers={options.num_layers}, model={options.model} "
             "based on the checkpoint."
         )
-        network = begin.build(cell, dtype, device)
     else:
         echo(f"creating an {options.model} with {options.num_layers} layers")
-        sizes = loader.vocab_size, options.rnn_size, options.num_layers
+    sizes = loader.vocab_size, options.rnn_size, options.num_layers
+    require_memory(options, sizes, rows.stop - rows.start, len(loader.ids), dtype, device)
+    if begin:
+        network = begin.build(cell, dtype, device)
+    else:
         network = NETWORKS[cell](options.model, *sizes, dtype=dtype, device=device)
         initialize(network, random)
     if options.model == "lstm" and not saved:  # after -init_from too, as in the original
@@ -109,6 +114,9 @@ def prepare(
             open_forget_gates(network, layer)
     echo(f"number of parameters in the model: {network.params.numel()}")
 
+    reason = why_slower(cell, dtype, device) if options.cell == "auto" else ""
+    because = f", because {reason}; 1.5 times as slow" if reason else ""
+    say(f"cell: {how_it_runs(cell, dtype, device)}{because}")
     training = training_for(options, network, loader, random, processes)
     if saved:
         try:
@@ -132,6 +140,41 @@ def require_batches(loader: MinibatchLoader, options: TrainOptions, say: Echo) -
             "no batches in the validation split: validation losses will be nan, as in the original, and no checkpoint "
             f"the best; for one, take {sizes_for(len(loader.ids))} or a larger -val_frac"
         )
+
+
+def require_memory(
+    options: TrainOptions,
+    sizes: tuple[int, int, int],
+    rows: int,
+    text: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> None:
+    """Raises UserError where a run cannot fit into memory: later the system might end it without a word.
+
+    `sizes` are those of the vocabulary, the cells' state and the layers; of each batch there are so many `rows`, of the
+    `text` so many bytes.
+    """
+    cpu = torch.device("cpu")
+    parameters = dtype.itemsize * parameter_count(options.model, *sizes)
+    buffers = dtype.itemsize * buffer_count(options.model, *sizes, options.seq_length, rows, options.dropout > 0)
+    needed = {device: ON_DEVICE * parameters + buffers}
+    if device.type == "cuda":
+        needed[device] += text
+    needed[cpu] = needed.get(cpu, 0) + COPIES * parameters
+    for place, size in needed.items():
+        free = free_memory(place)
+        if free is not None and size > free:
+            where = "" if len(needed) == 1 else f" on {'the CPU' if place == cpu else 'the GPU'}"
+            raise UserError(
+                f"this takes {gigabytes(size)} of memory{where}, and {gigabytes(free)} are free: take a smaller "
+                "-rnn_size, -num_layers, -batch_size or -seq_length"
+            )
+
+
+def gigabytes(size: int) -> str:
+    """So many bytes in words."""
+    return f"{size / 1e9:,.1f} GB" if size < 10**15 else "more than a million GB"
 
 
 def require_same_text(saved: Checkpoint, loader: MinibatchLoader, data_dir: str) -> None:

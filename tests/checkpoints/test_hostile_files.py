@@ -23,9 +23,10 @@ from t7_helpers import header, integers, longs, storage, string, table_of, tenso
 
 import charrnn_port
 from charrnn_port.checkpoints import archive
-from charrnn_port.checkpoints.checkpoint import Checkpoint, parameter_count
+from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.torch7 import t7
 from model.char_rnn import CELLS, CharRNN
+from model.memory import parameter_count
 from util.errors import UserError
 from util.vocabulary import Vocabulary
 

@@ -79,8 +79,9 @@ def test_training_without_validation(small, tmp_path):
     no_split = ["-train_frac", 1, "-val_frac", 0]
     result = run_train(*small, *no_split, "-keep_last", 1)
     assert result.exit_code == 0
-    said, *evaluations = result.stderr.splitlines()
+    said, cell, *evaluations = result.stderr.splitlines()
     assert said.startswith("no batches in the validation split: validation losses will be nan")
+    assert cell.startswith("cell: ")
     assert all("no batches to evaluate" in line for line in evaluations)
     lines = result.stdout.splitlines()
     place = lines.index("evaluating loss over split index 2")

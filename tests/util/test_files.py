@@ -284,7 +284,7 @@ def test_the_users_cache_folder_is_made_for_the_user_alone(tmp_path, monkeypatch
     assert list(path.parent.iterdir()) == []
 
 
-@pytest.mark.parametrize("setting", [None, ""])
+@pytest.mark.parametrize("setting", [None, "", "relative", "./cache"])
 def test_without_a_setting_it_is_in_the_home_folder(setting, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     if setting is None:

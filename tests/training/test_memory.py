@@ -1,0 +1,110 @@
+"""What cannot fit into memory is refused before any is taken; where it runs out on the way, that is one line too."""
+
+import gc
+import sys
+
+import pytest
+import torch
+from conftest import WAYS, assert_one_line_error, run_train, train_options
+
+from charrnn_port.device import free_memory
+from charrnn_port.training import prepare
+from model.char_rnn import CELLS
+from model.memory import ON_DEVICE, buffer_count, parameter_count
+
+CPU = torch.device("cpu")
+PREPARE = sys.modules[prepare.__module__]
+
+
+@pytest.fixture
+def arguments(play, tmp_path):
+    return ["-data_dir", play, "-checkpoint_dir", tmp_path / "cv", "-gpuid", -1, "-max_epochs", "1e-3"]
+
+
+def in_use() -> int:
+    """Bytes in all tensors."""
+    gc.collect()
+    tensors = [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
+    storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
+    return sum(storages.values())
+
+
+@pytest.mark.parametrize("dropout", [0, 0.5])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("cell", [way for way in WAYS if way.values[0] in ("fused", "compiled")])
+@pytest.mark.parametrize("model", list(CELLS))
+def test_the_bill(model, cell, dtype, dropout, arguments):
+    """It comes to what is taken: to no more, and not to much less."""
+    sizes = ["-model", model, "-cell", cell, "-dropout", dropout, "-dtype", str(dtype).removeprefix("torch.")]
+    options = train_options(*arguments, *sizes)
+    before = in_use()
+    training = prepare(options)
+    training.iteration()
+    taken = in_use() - before
+    if dropout:  # the masks are gone again
+        taken += options.seq_length * options.batch_size * options.num_layers * options.rnn_size * dtype.itemsize
+    shape = model, training.loader.vocab_size, options.rnn_size, options.num_layers
+    numbers = ON_DEVICE * parameter_count(*shape)
+    numbers += buffer_count(*shape, options.seq_length, options.batch_size, dropout > 0)
+    assert parameter_count(*shape) == training.network.params.numel()
+    assert 0.7 * taken < numbers * dtype.itemsize < 1.01 * taken
+
+
+@pytest.mark.parametrize(
+    "size", [("rnn_size", "1e6"), ("rnn_size", "1e18"), ("rnn_size", "1e300"), ("num_layers", "1e9")]
+)
+def test_sizes_that_cannot_be(size, arguments):
+    if free_memory(CPU) is None:
+        pytest.skip("this system does not tell how much memory there is")
+    result = run_train(*arguments, f"-{size[0]}", size[1])
+    assert_one_line_error(result, 1, "GB of memory", "are free", "-rnn_size")
+
+
+def test_it_is_the_memory_there_is_that_counts(arguments, monkeypatch):
+    """A run of 50 MB, where there is more and where there is less."""
+    monkeypatch.setattr(PREPARE, "free_memory", lambda device: 70 * 10**6)
+    assert run_train(*arguments).exit_code == 0
+    monkeypatch.setattr(PREPARE, "free_memory", lambda device: 30 * 10**6)
+    assert_one_line_error(run_train(*arguments), 1, "0.1 GB of memory, and 0.0 GB are free")
+
+
+def test_where_the_system_does_not_tell(arguments, monkeypatch):
+    """PyTorch cannot get that much: more than a process can address."""
+    monkeypatch.setattr(PREPARE, "free_memory", lambda device: None)
+    assert_one_line_error(run_train(*arguments, "-rnn_size", "4e6"), 1, "not enough memory for 1", "bytes more")
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "not enough memory: "),
+        (MemoryError("Unable to allocate 7.28 TiB for an array with shape (10,)"), "not enough memory for 7.28 TiB"),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has"), "memory for 20.00 GiB more"),
+        (RuntimeError("CUDA error: out of memory"), "not enough memory: "),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes."), "for 99 bytes"),
+    ],
+)
+def test_memory_that_runs_out_on_the_way(error, words, arguments, monkeypatch):
+    def fail(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(PREPARE, "initialize", fail)
+    assert_one_line_error(run_train(*arguments), 1, words)
+
+
+def test_other_errors_are_not_hidden(arguments, monkeypatch):
+    def fail(*given: object) -> None:
+        raise RuntimeError("a fault in this program")
+
+    monkeypatch.setattr(PREPARE, "initialize", fail)
+    assert isinstance(run_train(*arguments).exception, RuntimeError)
+
+
+def test_how_much_is_free():
+    free = free_memory(CPU)
+    assert free is None or 10**6 < free < 10**15
+    assert free_memory(torch.device("mps")) is None

@@ -26,6 +26,7 @@ from torch.nn.functional import nll_loss
 from model.char_rnn import CharRNN, carry
 from model.compiled import copy_transposed as compiled_copy_transposed
 from model.compiled import library
+from model.persistent import sequence_for
 from model.sequence import LayerWeights
 from util.errors import UserError
 
@@ -33,16 +34,19 @@ from util.errors import UserError
 class FusedCharRNN(CharRNN):
     """CharRNN without autograd. `log_probs` and the state it returns are buffers: valid until the next call.
 
-    With `compiled`, time steps are done in C (model/sequence.c). Raises UserError where that cannot be had.
+    With `compiled`, time steps are done in C (model/sequence.c); with `persistent`, on a CUDA device, in kernels of our
+    own (model/persistent.py). Raises UserError where that cannot be had.
     """
 
-    def __init__(self, *args, compiled: bool = False, **options) -> None:
+    def __init__(self, *args, compiled: bool = False, persistent: bool = False, **options) -> None:
         super().__init__(*args, **options)
         self.sequence, self.copy_transposed = self.cell.EagerSequence, copy_transposed
         if compiled:
             if self.params.device.type != "cpu" or library(self.params.dtype) is None:
                 raise UserError("-cell compiled: this needs a CPU and a C compiler named cc or by $CC; take fused")
             self.sequence, self.copy_transposed = self.cell.CompiledSequence, compiled_copy_transposed
+        elif persistent:
+            self.sequence = sequence_for(self.cell, self.rnn_size, self.params.dtype, self.params.device)
         self._passes: dict[tuple[int, int], Pass] = {}
         self._weights: list[LayerWeights] = []
         self._weights_version = -1

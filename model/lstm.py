@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from model.compiled import CompiledPasses
+from model.persistent import PersistentPasses, SteppedPasses
 from model.sequence import (
     Array,
     LayerWeights,
@@ -154,3 +155,11 @@ class CompiledSequence(CompiledPasses, Buffers):
     """The passes in C: lstm_forward and lstm_backward of model/sequence.c."""
 
     CELL = "lstm"
+
+
+class PersistentSequence(PersistentPasses, Buffers):
+    """The passes as one CUDA kernel each: model/lstm_persistent.cu."""
+
+
+class SteppedSequence(SteppedPasses, Buffers):
+    """The passes with one CUDA kernel for each time step beside its product: model/lstm_step.cu."""

@@ -43,7 +43,7 @@ def resumed(options: TrainOptions, given: frozenset[str]) -> tuple[TrainOptions,
                 f"-{each.name} {value} would change the run, which has {its_value}: leave it out, "
                 "or start another run with -init_from"
             )
-    if of_run.cell == "compiled":  # the file may come from a machine with a compiler to one without
+    if of_run.cell in ("compiled", "persistent"):  # the file may come from a machine with a compiler to one without
         of_run = replace(of_run, cell="auto")
     return replace(of_run, **{name: getattr(options, name) for name in given}), saved
 
@@ -80,11 +80,10 @@ def prepare(
     require_batches(loader, options, say)
     echo(f"vocab size: {loader.vocab_size}")
 
-    cell = fastest(dtype, device) if options.cell == "auto" else options.cell
     if saved:
         echo(f"going on after iteration {saved.i}")
         require_same_text(saved, loader, data_dir)
-        network = saved.build(cell, dtype, device)
+        network = saved.build(way(options, dtype, device), dtype, device)
     elif options.init_from:
         echo(f"loading a model from checkpoint {options.init_from}")
         begin = load_checkpoint(options.init_from)
@@ -97,11 +96,12 @@ def prepare(
             f"overwriting rnn_size={options.rnn_size}, num_layers={options.num_layers}, model={options.model} "
             "based on the checkpoint."
         )
-        network = begin.build(cell, dtype, device)
+        network = begin.build(way(options, dtype, device), dtype, device)
     else:
         echo(f"creating an {options.model} with {options.num_layers} layers")
         sizes = loader.vocab_size, options.rnn_size, options.num_layers
-        network = NETWORKS[cell](options.model, *sizes, dtype=dtype, device=device)
+        cell = NETWORKS[way(options, dtype, device)]
+        network = cell(options.model, *sizes, dtype=dtype, device=device)
         initialize(network, random)
     if options.model == "lstm" and not saved:  # after -init_from too, as in the original
         for layer in range(options.num_layers):
@@ -116,6 +116,11 @@ def prepare(
         except (KeyError, TypeError) as error:
             raise UserError(f"-resume {options.resume}: damaged, or of a newer charrnn_port: {error}") from error
     return training
+
+
+def way(options: TrainOptions, dtype: torch.dtype, device: torch.device) -> str:
+    """A key of NETWORKS: how to run the cells."""
+    return fastest(options.model, dtype, device) if options.cell == "auto" else options.cell
 
 
 def require_batches(loader: MinibatchLoader, options: TrainOptions, say: Echo) -> None:

@@ -159,7 +159,7 @@ def test_a_compiler_that_knows_little(compiler, tmp_path):
 @pytest.mark.parametrize("command", ["false", "/no/such/compiler", ""])
 def test_without_a_compiler(compiler, command, play, tmp_path):
     compiler(command)
-    assert fastest(torch.float64, CPU) == "fused"
+    assert fastest("lstm", torch.float64, CPU) == "fused"
     options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-gpuid", "-1", "-rnn_size", "8", "-max_epochs", "1e-3"]
     assert run_train(*options).exit_code == 0
     assert_one_line_error(run_train(*options, "-cell", "compiled"), 1, "-cell compiled", "C compiler", "take fused")

@@ -44,10 +44,11 @@ class Plan(NamedTuple):
 def plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: int) -> Plan | None:
     """The smallest clusters whose registers hold the weights; None where none do.
 
-    A block gets as many rows as it takes for all clusters to run at once; four at most: one after another, then.
+    Two blocks rather than one, though, where there are enough multiprocessors. A cluster gets as many rows as it takes
+    for all clusters to run at once; four at most: one after another, then.
     """
     words = dtype.itemsize // 4  # registers of a number
-    for blocks in (1, 2, 4, 8):
+    for blocks in (2, 4, 8) if 2 * batch_size <= multiprocessors else (1, 2, 4, 8):
         # Few threads with many weights each: a number that is read from shared memory is used more often.
         for lanes in (1, 2):
             padded = -(-rnn_size // granularity(dtype, blocks, lanes)) * granularity(dtype, blocks, lanes)

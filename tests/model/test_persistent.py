@@ -51,8 +51,11 @@ def test_plans(dtype, batch_size, multiprocessors):
     assert plan(dtype, 1024, batch_size, multiprocessors) is None
 
 
-def test_the_defaults_fill_an_h200():
+def test_plans_for_an_h200():
     assert plan(torch.float32, 128, 50, 132) == Plan(BLOCKS=2, ROWS=1, LANES=1, PADDED=128)
+    assert plan(torch.float32, 64, 50, 132) == Plan(BLOCKS=2, ROWS=1, LANES=1, PADDED=64)
+    assert plan(torch.float32, 64, 100, 132) == Plan(BLOCKS=1, ROWS=1, LANES=1, PADDED=64)
+    assert plan(torch.float32, 200, 50, 132) == Plan(BLOCKS=8, ROWS=4, LANES=2, PADDED=224)
     assert plan(torch.float64, 128, 50, 132) == Plan(BLOCKS=4, ROWS=2, LANES=2, PADDED=128)
 
 
@@ -150,7 +153,7 @@ T, B, V, LAYERS = 12, 9, 11, 3
 def network(cell: str, H: int, dtype: torch.dtype) -> CharRNN:
     built = NETWORKS[cell]("lstm", V, H, LAYERS, dtype=dtype, device=CUDA)
     generator = torch.Generator().manual_seed(5)
-    built.params.copy_(torch.rand(built.params.shape, generator=generator, dtype=torch.float64) - 0.5)
+    built.params.copy_((torch.rand(built.params.shape, generator=generator, dtype=torch.float64) - 0.5) * 3 / H**0.5)
     return built
 
 
@@ -160,7 +163,10 @@ def network(cell: str, H: int, dtype: torch.dtype) -> CharRNN:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("H", [6, 40, 128, 300])
 def test_equals_the_plain_cells(H, dtype, alias, dropout):
-    """Losses, gradients and states over three batches, each of which starts from the state before it."""
+    """Losses, gradients and states over three batches, each of which starts from the state before it.
+
+    The parameters bend every gate, and do not let what is rounded otherwise grow from step to step.
+    """
     generator = torch.Generator().manual_seed(6)
     masks = torch.bernoulli(torch.full((T, LAYERS, B, H), 0.5), generator=generator).to(CUDA, dtype) / 0.5
     plain, ours = network("plain", H, dtype), network("persistent", H, dtype)
@@ -177,10 +183,10 @@ def test_equals_the_plain_cells(H, dtype, alias, dropout):
         assert all(distance(b, a) < tolerance for a, b in zip(*states, strict=True))
         for each in (plain, ours):
             each.params.sub_(each.grad_params, alpha=0.001)
-    evaluated = [
+    expected, loss = [
         each.evaluation_pass(ids[:-1], ids[1:], state) for each, state in zip((plain, ours), states, strict=True)
     ]
-    assert abs(evaluated[1] - evaluated[0]) < tolerance * evaluated[0]
+    assert abs(loss - expected) < tolerance * expected
 
 
 def on_gpu(arguments: list[str]) -> list[str]:

@@ -26,7 +26,7 @@ from torch.nn.functional import nll_loss
 from model.char_rnn import CharRNN, carry
 from model.compiled import copy_transposed as compiled_copy_transposed
 from model.compiled import library
-from model.persistent import sequence_for
+from model.persistent import require_kernels
 from model.sequence import LayerWeights
 from util.errors import UserError
 
@@ -46,7 +46,8 @@ class FusedCharRNN(CharRNN):
                 raise UserError("-cell compiled: this needs a CPU and a C compiler named cc or by $CC; take fused")
             self.sequence, self.copy_transposed = self.cell.CompiledSequence, compiled_copy_transposed
         elif persistent:
-            self.sequence = sequence_for(self.cell, self.rnn_size, self.params.dtype, self.params.device)
+            require_kernels(self.cell, self.params.device)
+            self.sequence = self.cell.PersistentSequence
         self._passes: dict[tuple[int, int], Pass] = {}
         self._weights: list[LayerWeights] = []
         self._weights_version = -1

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from model.compiled import CompiledPasses
-from model.persistent import PersistentPasses, SteppedPasses
+from model.persistent import PersistentPasses
 from model.sequence import (
     Array,
     LayerWeights,
@@ -158,8 +158,4 @@ class CompiledSequence(CompiledPasses, Buffers):
 
 
 class PersistentSequence(PersistentPasses, Buffers):
-    """The passes as one CUDA kernel each: model/lstm_persistent.cu."""
-
-
-class SteppedSequence(SteppedPasses, Buffers):
-    """The passes with one CUDA kernel for each time step beside its product: model/lstm_step.cu."""
+    """The passes in CUDA kernels: one each (model/lstm_persistent.cu), or one a time step (model/lstm_step.cu)."""

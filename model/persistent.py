@@ -42,10 +42,11 @@ class Plan(NamedTuple):
 
 @lru_cache
 def plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: int) -> Plan | None:
-    """The smallest clusters whose registers hold the weights; None where none do.
+    """The smallest clusters whose registers hold the weights; None where none do, and for large batches.
 
     Two blocks rather than one, though, where there are enough multiprocessors. A cluster gets as many rows as it takes
-    for all clusters to run at once; four at most: one after another, then.
+    for all clusters to run at once; four at most, then some run after others. With many of these, matrix products are
+    large enough to be quicker.
     """
     words = dtype.itemsize // 4  # registers of a number
     for blocks in (2, 4, 8) if 2 * batch_size <= multiprocessors else (1, 2, 4, 8):
@@ -59,7 +60,8 @@ def plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: in
             # They lie within a group of 16 or 18 multiprocessors each, some of which are out of order.
             at_once = multiprocessors // blocks if blocks < 4 else multiprocessors * 15 // 16 // blocks
             rows = next((rows for rows in (1, 2) if -(-batch_size // rows) <= at_once), 4)
-            return Plan(blocks, rows, lanes, padded)
+            made = Plan(blocks, rows, lanes, padded)
+            return made if made.clusters(batch_size) <= 4 * max(at_once, 1) else None
     return None
 
 
@@ -69,78 +71,87 @@ def granularity(dtype: torch.dtype, blocks: int, lanes: int) -> int:
     return max(4 * lanes * vector, blocks * 8 // lanes, blocks * 4)
 
 
-def sequence_for(cell: ModuleType, rnn_size: int, dtype: torch.dtype, device: torch.device) -> type[Sequence]:
-    """The class whose passes are kernels. Raises UserError where there are none."""
+def require_kernels(cell: ModuleType, device: torch.device) -> None:
+    """Raises UserError where a cell's passes can't be done by kernels."""
     if not available(device):
         raise UserError(
             "-cell persistent: this needs NVRTC and an NVIDIA GPU of compute capability 9.0 or more; take fused"
         )
     if not hasattr(cell, "PersistentSequence"):
         raise UserError("-cell persistent: there are kernels for -model lstm alone; take fused")
-    return cell.PersistentSequence if plan(dtype, rnn_size, 1, 1) else cell.SteppedSequence
 
 
 class PersistentPasses(Sequence):
-    """A Sequence whose passes are the kernels lstm_forward and lstm_backward of lstm_persistent.cu.
-
-    The lstm derives its PersistentSequence from this and from its Buffers.
-    """
+    """A Sequence whose passes are done by kernels. The lstm derives its PersistentSequence from this and Buffers."""
 
     def __init__(self, *args, **options) -> None:
         super().__init__(*args, **options)
         _, B, H = self.grad_h.shape
-        device = self.h.device
-        multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
-        self._plan = plan(self.h.dtype, H, B, multiprocessors)
-        self._kernels = kernels("lstm_persistent.cu", device, REAL=REALS[self.h.dtype], H=H, **self._plan._asdict())
+        multiprocessors = torch.cuda.get_device_properties(self.h.device).multi_processor_count
+        made = plan(self.h.dtype, H, B, multiprocessors)
+        self._passes = WholePasses(self, made) if made else SteppedPasses(self)
 
     def forward(self, weights: LayerWeights) -> None:
         """As Sequence's."""
         add_biases(self.pre_activations, weights, self.ids)
-        self._launch("lstm_forward", weights.h2h, self.pre_activations, self.c, self.h, self.tanh_c)
+        self._passes.forward(self, weights.h2h)
 
     def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
         """As Sequence's."""
-        self._launch("lstm_backward", weights.h2h, self.pre_activations, self.c, self.tanh_c, self.grad_h)
+        self._passes.backward(self, weights.h2h)
         sum_rows(self.pre_activations, grad_rows, self.ids)
 
+
+class WholePasses:
+    """A pass is one kernel: lstm_forward and lstm_backward of lstm_persistent.cu."""
+
+    def __init__(self, layer: PersistentPasses, plan: Plan) -> None:
+        T, B, H = layer.grad_h.shape
+        self._sizes = T, B
+        self._blocks, self._threads = plan.BLOCKS * plan.clusters(B), plan.threads
+        macros = {"REAL": REALS[layer.h.dtype], "H": H, **plan._asdict()}
+        self._kernels = kernels("lstm_persistent.cu", layer.h.device, **macros)
+
+    def forward(self, layer: PersistentPasses, h2h: Tensor) -> None:
+        """From the pre-activations, h2h(h) aside, to the states."""
+        self._launch("lstm_forward", h2h, layer.pre_activations, layer.c, layer.h, layer.tanh_c)
+
+    def backward(self, layer: PersistentPasses, h2h: Tensor) -> None:
+        """From `grad_h` to the gradient by the pre-activations."""
+        self._launch("lstm_backward", h2h, layer.pre_activations, layer.c, layer.tanh_c, layer.grad_h)
+
     def _launch(self, name: str, *tensors: Tensor) -> None:
-        T, B, _ = self.grad_h.shape
-        blocks = self._plan.BLOCKS * self._plan.clusters(B)
-        self._kernels.launch(name, blocks, self._plan.threads, *tensors, T, B)
+        self._kernels.launch(name, self._blocks, self._threads, *tensors, *self._sizes)
 
 
-class SteppedPasses(Sequence):
-    """A Sequence that does a time step by a matrix product and a kernel of lstm_step.cu.
+class SteppedPasses:
+    """A time step is a matrix product and a kernel of lstm_step.cu."""
 
-    The lstm derives its SteppedSequence from this and from its Buffers.
-    """
+    def __init__(self, layer: PersistentPasses) -> None:
+        _, B, H = layer.grad_h.shape
+        self._sizes = B, H
+        self._kernels = kernels("lstm_step.cu", layer.h.device, REAL=REALS[layer.h.dtype])
+        c, h, gates = layer.c, layer.h, layer.pre_activations
+        self._steps = steps(gates, c[:-1], c[1:], h[:-1], h[1:], layer.tanh_c)
+        self._steps_back = steps(gates, c[:-1], layer.tanh_c, layer.grad_h)[::-1]
 
-    def __init__(self, *args, **options) -> None:
-        super().__init__(*args, **options)
-        self._kernels = kernels("lstm_step.cu", self.h.device, REAL=REALS[self.h.dtype])
-        self._steps = steps(self.pre_activations, self.c[:-1], self.c[1:], self.h[:-1], self.h[1:], self.tanh_c)
-        self._steps_back = steps(self.pre_activations, self.c[:-1], self.tanh_c, self.grad_h)[::-1]
-
-    def forward(self, weights: LayerWeights) -> None:
-        """As Sequence's."""
-        add_biases(self.pre_activations, weights, self.ids)
-        h2h_transposed = transposed(weights.h2h)
+    def forward(self, layer: PersistentPasses, h2h: Tensor) -> None:
+        """As WholePasses'."""
+        h2h_transposed = transposed(h2h)
         for pre_activations, c, next_c, h, next_h, tanh_c in self._steps:
             pre_activations.addmm_(h, h2h_transposed)
             self._launch("lstm_step", pre_activations, c, next_c, next_h, tanh_c)
 
-    def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
-        """As Sequence's."""
-        self.grad_c.zero_()
+    def backward(self, layer: PersistentPasses, h2h: Tensor) -> None:
+        """As WholePasses'."""
+        layer.grad_c.zero_()
         later = None  # gradient by the pre-activations of the next time step
         for grad_pre_activations, c, tanh_c, grad_h in self._steps_back:
             if later is not None:
-                grad_h.addmm_(later, weights.h2h)
-            self._launch("lstm_step_back", grad_pre_activations, c, tanh_c, grad_h, self.grad_c)
+                grad_h.addmm_(later, h2h)
+            self._launch("lstm_step_back", grad_pre_activations, c, tanh_c, grad_h, layer.grad_c)
             later = grad_pre_activations
-        sum_rows(self.pre_activations, grad_rows, self.ids)
 
     def _launch(self, name: str, *tensors: Tensor) -> None:
-        _, B, H = self.grad_h.shape
+        B, H = self._sizes
         self._kernels.launch(name, -(-B * H // THREADS), THREADS, *tensors, B, H)

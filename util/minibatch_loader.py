@@ -14,6 +14,7 @@ Ids count from 0 here (from 1 in Lua), so that a text may use all 256 byte value
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -210,16 +211,18 @@ def preprocess(text: Path, cache: Path, echo: Callable[[str], None] = print, nam
 
     echo("putting data into tensor...")
     ids = bytes.maketrans(vocab, bytes(range(len(vocab))))
-    with written_whole(cache) as aside:
+    # The digest is computed beside, on another core, so that it takes no time.
+    with written_whole(cache) as aside, ThreadPoolExecutor(1) as hasher:
         with h5py.File(aside, "w") as file:
             file.attrs["text_fingerprint"] = fingerprint
             file["vocab"] = np.frombuffer(vocab, np.uint8)
             data = file.create_dataset("data", (fingerprint[0],), np.uint8)
             start, digest = 0, hashlib.sha256()
             for chunk in chunks(text):
-                digest.update(chunk)
+                hashed = hasher.submit(digest.update, chunk)
                 data[start : start + len(chunk)] = np.frombuffer(chunk.translate(ids), np.uint8)
                 start += len(chunk)
+                hashed.result()
             file.attrs["text_sha256"] = np.frombuffer(digest.digest(), np.uint8)
         if text_fingerprint(text) != fingerprint:
             raise UserError(f"{text} changed while it was being read: run again")

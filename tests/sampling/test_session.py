@@ -44,6 +44,14 @@ def test_character_by_character_equals_the_whole_sequence(model, num_layers):
         assert np.abs(session.log_probs() - log_probs).max() < 1e-12
 
 
+def test_the_largest_score_is_zero():
+    """So that no temperature makes all of them vanish."""
+    session = Session(Model(networks("lstm", 2)[1], Vocabulary(b"abcdefghijk")))
+    for id_ in IDS:
+        session.feed([id_])
+        assert session.scores.max() == 0
+
+
 def test_before_the_first_character_all_are_equally_likely():
     session = Session(Model(networks("lstm", 1)[1], Vocabulary(b"abcdefghijk")))
     assert np.abs(session.log_probs() + np.log(11)).max() < 1e-15
@@ -76,6 +84,12 @@ def test_fifty_sessions_in_eight_threads(name):
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(text, range(50))) == alone
     assert len(set(alone)) == 50
+
+
+def test_defaults_are_the_program_s():
+    saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
+    program = run_sample(LUA / "rnn.t7", "-verbose", 0, "-gpuid", -1)
+    assert program.stdout_bytes == b"".join(charrnn_port.sample_bytes(saved)) + b"\n"
 
 
 def test_a_choice_is_any_function():

@@ -87,13 +87,15 @@ def test_recorded_iterations_are_the_ordinary_ones(recordings, play, monkeypatch
 
 @pytest.mark.parametrize("model", list(CELLS))
 def test_recorded_characters_are_the_ordinary_ones(monkeypatch, model):
-    monkeypatch.setattr(session, "record", record_on_cpu)
     network = NETWORKS["fused"](model, 11, 6, 2)
     network.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
+    recordings = []
+    monkeypatch.setattr(session, "record", lambda *how: recordings.append(how) or record_on_cpu(*how))
     shared = Model(network, Vocabulary(b"abcdefghijk"), in_numpy=False)
     ordinary, recorded = session.Step(shared), session.GraphedStep(shared)
     for id_ in (1, 2, 3, 4, 5, 4, 0, 10, 3):
         assert (ordinary(id_) == recorded(id_)).all()
+        assert len(recordings) == (id_ != 1)  # at the second character, and never again
 
 
 def test_the_first_iteration_after_a_resume_is_not_recorded(recordings, play, monkeypatch):

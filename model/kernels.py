@@ -1,8 +1,8 @@
 """CUDA kernels: the .cu files beside this one, compiled for a GPU by NVRTC when they are first needed.
 
-That takes about a second. NVRTC comes with PyTorch for CUDA. PyTorch's own way to it, torch.cuda._compile_kernel, is
-private, and younger than the oldest PyTorch we run on: so here are the few functions it takes, of NVRTC and of the
-CUDA driver, which have stayed the same for ten years.
+That takes half a second to one. NVRTC comes with PyTorch for CUDA. PyTorch's own way to it,
+torch.cuda._compile_kernel, is private, and younger than the oldest PyTorch we run on: so here are the few functions it
+takes, of NVRTC and of the CUDA driver, which have stayed the same for ten years.
 """
 
 import ctypes

@@ -75,7 +75,7 @@ def advance(
 
 
 class Buffers(Sequence):
-    """The fast pass of one layer over a whole sequence (model/sequence.py): what both ways to run it work on."""
+    """The fast pass of one layer over a whole sequence (model/sequence.py): what all ways to run it work on."""
 
     GATES = 4
 

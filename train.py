@@ -33,7 +33,7 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
             if options.resume:
                 options, saved = resumed(options, given)
             if ours.rank == 0:
-                claimed.enter_context(folder.claim(options.checkpoint_dir))
+                claimed.enter_context(folder.claim(options))
             say = tell if ours.rank == 0 else lambda line: None
             training = prepare(options, given, saved, ours, print_line, say)
 

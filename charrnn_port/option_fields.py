@@ -100,11 +100,11 @@ class Options:
         """
         unknown = sorted(set(values) - {each.name for each in fields(cls)})
         if unknown:
-            raise UserError(f"{where} has an option -{unknown[0]}, which this version does not know")
+            raise UserError(f"{where} has an option -{unknown[0][:60]}, which this version does not know")
         try:
             return cls(**values)
         except OptionError as error:
-            raise UserError(f"{where} has options that cannot be: {error}") from error
+            raise UserError(f"{where} has options that cannot be: {str(error)[:300]}") from error
 
     def values(self) -> dict[str, Any]:
         """All of them by name."""

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -44,6 +45,14 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "play"
     shutil.copytree(REFERENCE / "play", folder)
     return folder
+
+
+@pytest.fixture
+def ended_pid():
+    """The number of a process that is gone."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return str(process.pid)
 
 
 def run_train(*arguments: object) -> Result:

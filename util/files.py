@@ -1,17 +1,25 @@
 """Files that are whole or absent, and locks that die with their process."""
 
+import errno
 import glob
 import os
 import platform
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
+try:
+    import msvcrt
+except ImportError:  # all others
+    msvcrt = None
+
+LOCKED_BYTE = 1 << 30  # on Windows nobody else can read a byte that is locked: one where nothing is written
 
 
 @contextmanager
@@ -22,14 +30,12 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     left aside is removed by the next one that writes.
     """
     path = Path(path)
-    mine = f"{path.name}.part.{platform.node()}"
-    for left in path.parent.glob(f"{glob.escape(mine)}.*"):
-        if has_ended(left.suffix[1:]):
-            left.unlink(missing_ok=True)
-    aside = path.with_name(f"{mine}.{os.getpid()}")
+    remove_leftovers(path.parent, glob.escape(path.name))
+    aside = aside_of(path)
+    aside.unlink(missing_ok=True)  # were it a link, writing would go to what it points to
     try:
         yield aside
-        with aside.open("rb") as file:
+        with aside.open("r+b") as file:
             os.fsync(file.fileno())
         aside.replace(path)
         flush_folder(path.parent)
@@ -37,8 +43,22 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def aside_of(path: Path) -> Path:
+    """Where this process writes a file until it is whole."""
+    return path.with_name(f"{path.name}.part.{platform.node()}.{os.getpid()}")
+
+
+def remove_leftovers(folder: Path, pattern: str = "*") -> None:
+    """Remove what ended processes of this machine left aside of files whose names match; of others nobody can tell."""
+    for left in folder.glob(f"{pattern}.part.{glob.escape(platform.node())}.*"):
+        if has_ended(left.suffix[1:]):
+            left.unlink(missing_ok=True)
+
+
 def has_ended(pid: str) -> bool:
     """Whether this is the number of a process that is surely gone."""
+    if os.name != "posix":  # on Windows os.kill would end it
+        return False
     with suppress(ValueError, OverflowError, OSError):
         try:
             os.kill(int(pid), 0)
@@ -57,20 +77,49 @@ def flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def open_lock(path: Path) -> TextIO:
+    """Open a file to lock, to read and to write; make it where there is none.
+
+    Raises OSError for a link, which would have this write to a file that is none of ours, and for what is no file.
+    """
+    not_ours = OSError(errno.EEXIST, f"{path.name} in it is a link or no plain file: delete it")
+    with suppress(FileNotFoundError):
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise not_ours
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # should it become a link just now
+    return os.fdopen(os.open(path, flags, 0o666), "r+")
+
+
 def lock(file: IO) -> bool:
     """Lock an open file until it is closed or the process ends, however; False where the system has no such locks.
 
     Raises BlockingIOError where another process has locked it.
     """
-    if fcntl is None:
-        return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        elif msvcrt:
+            lock_on_windows(file)
+        else:
+            return False
     except BlockingIOError:
         raise
     except OSError:  # a file system without locks
         return False
     return True
+
+
+def lock_on_windows(file: IO) -> None:
+    """What flock does elsewhere; Windows locks parts of files, and says PermissionError where they are locked."""
+    place = file.tell()
+    file.seek(LOCKED_BYTE)
+    try:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except PermissionError as error:
+        raise BlockingIOError(error.errno, error.strerror) from None
+    finally:
+        file.seek(place)
 
 
 def user_cache(name: str) -> Path:

@@ -22,6 +22,7 @@ import numpy as np
 
 from util.errors import UserError
 from util.files import user_cache, written_whole
+from util.foreign import LFS_POINTER, kind_of
 from util.vocabulary import Vocabulary
 
 CHUNK = 1 << 20  # bytes of text held in memory at once
@@ -139,6 +140,7 @@ def prepare(text: Path, echo: Callable[[str], None], name: str) -> Path:
     """
     if not text.is_file():
         raise UserError(f"no text at {text}: put one there, or name its folder with -data_dir")
+    require_fetched(text)
     fingerprint = text_fingerprint(text)
     cache = text.with_name("data.h5")
     if cached_fingerprint(cache) == fingerprint:
@@ -149,6 +151,7 @@ def prepare(text: Path, echo: Callable[[str], None], name: str) -> Path:
         if cached_fingerprint(cache) == fingerprint:
             return cache
     if cache.exists():
+        require_cache(cache)
         echo(f"{cache.name} detected as stale. Re-running preprocessing...")
     else:
         echo(f"{cache.name} does not exist. Running preprocessing...")
@@ -161,6 +164,28 @@ def prepare(text: Path, echo: Callable[[str], None], name: str) -> Path:
     except OSError as error:
         raise UserError(f"cannot make {cache} from {text}: {error.strerror or error}") from error
     return cache
+
+
+def require_fetched(text: Path) -> None:
+    """Raises UserError where only a note lies there that stands for the text."""
+    with text.open("rb") as file:
+        begin = file.read(100)
+    if kind_of(begin) is LFS_POINTER:
+        raise UserError(f"{text} is {LFS_POINTER.what}: {LFS_POINTER.to_do}")
+
+
+def require_cache(cache: Path) -> None:
+    """Raises UserError for torch-rnn's preprocessed text, which a new cache would overwrite."""
+    try:
+        with h5py.File(cache, "r") as file:
+            names = set(file)
+    except Exception:  # a damaged file makes h5py raise nearly anything; it is made again
+        return
+    if {"train", "val", "test"} <= names:
+        raise UserError(
+            f"{cache} is torch-rnn's preprocessed text, where the cache of input.txt has its place: move it, or copy "
+            "input.txt to a folder of its own"
+        )
 
 
 def cache_elsewhere(text: Path) -> Path:
@@ -185,7 +210,7 @@ def cached_fingerprint(cache: Path) -> list[int] | None:
     """The fingerprint of the text that a cache was made from; None where the file is no whole cache."""
     try:
         with h5py.File(cache, "r") as file:
-            fingerprint = file.attrs["text_fingerprint"].tolist()
+            fingerprint = attribute(file, "text_fingerprint", 3, np.int64).tolist()
         vocab, data, _ = open_cache(cache)
     except Exception:  # a damaged file makes h5py raise nearly anything; the cache is then made again
         return None
@@ -240,8 +265,29 @@ def open_cache(cache: Path) -> tuple[bytes, np.ndarray, str]:
     """The symbols and the ids `[bytes]` uint8 of a cache, the latter mapped into memory, and the text's SHA-256."""
     # Opened once, so that ids and vocabulary are of one file even while another process replaces it.
     with cache.open("rb") as handle, h5py.File(handle, "r") as file:
-        vocab, data = file["vocab"], file["data"]
-        if not vocab.dtype == data.dtype == np.uint8 or vocab.size > 256:
+        vocab, data = (in_one_piece(file, name) for name in ("vocab", "data"))
+        if vocab is None or data is None or vocab.size > 256:
             raise OSError(f"{cache} is not a cache of a text")
         ids = np.memmap(handle, np.uint8, "r", offset=data.id.get_offset(), shape=data.shape)
-        return vocab[()].tobytes(), ids, file.attrs["text_sha256"].tobytes().hex()
+        return vocab[()].tobytes(), ids, attribute(file, "text_sha256", 32, np.uint8).tobytes().hex()
+
+
+def in_one_piece(file: h5py.File, name: str) -> h5py.Dataset | None:
+    """A list of bytes that lies in this file as it is; None for one that is packed, scattered or in another file.
+
+    Of such a one a small file can claim any size.
+    """
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
+        return None
+    dataset = file[name]
+    if dataset.dtype != np.uint8 or dataset.ndim != 1 or dataset.chunks or dataset.external or dataset.is_virtual:
+        return None
+    return dataset
+
+
+def attribute(file: h5py.File, name: str, size: int, dtype: type) -> np.ndarray:
+    """A list in the head of a cache. Raises OSError where it has another size or type than this."""
+    described = file.attrs.get_id(name)
+    if described.shape != (size,) or described.dtype != dtype:
+        raise OSError(f"{name} is another")
+    return file.attrs[name]

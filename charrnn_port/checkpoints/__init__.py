@@ -6,7 +6,7 @@ For other rooms and programs:
     load_checkpoint(path), save_checkpoint(checkpoint, path)     files of both kinds (files.py)
     folder                                  a run's folder of them: names, the latest, which to delete, its lock
 
-Inside: lua.py turns the original's object graph into values and back.
+Inside: lua.py turns the original's object graph into values and back, archive.py reads files of torch.save.
 """
 
 from charrnn_port.checkpoints import folder

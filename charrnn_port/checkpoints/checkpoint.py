@@ -1,5 +1,7 @@
 """What a run knows when it saves."""
 
+import math
+import reprlib
 from dataclasses import dataclass
 
 import torch
@@ -41,53 +43,87 @@ class Checkpoint:
         for (name, value), kind in zip(vars(self).items(), kinds, strict=True):
             if not isinstance(value, kind):
                 raise ValueError(f"{name} is a {type(value).__name__}")
-        numbers = [*self.train_losses, *self.val_losses.values(), *self.val_losses]
-        if not all(isinstance(value, int | float) for value in numbers):
-            raise ValueError("not all losses are numbers")
-        if not all(isinstance(value, str | int | float) for value in [*self.opt, *self.opt.values()]):
-            raise ValueError("opt holds more than strings and numbers")
-        model, rnn_size, num_layers = (self.opt.get(name) for name in ("model", "rnn_size", "num_layers"))
+        if isinstance(self.vocab.symbols, str) and not is_text(self.vocab.symbols, "strict"):
+            raise ValueError("vocab has halves of characters")
+        if not all(map(is_number, [*self.train_losses, *self.val_losses.values(), self.i])) or self.i < 0:
+            raise ValueError("not all losses are numbers, or iterations no count")
+        if not all(isinstance(i, int) and is_number(i) for i in self.val_losses):
+            raise ValueError("val_losses are not by iteration")
+        if not all(is_text(name) and (is_text(value) or is_number(value)) for name, value in self.opt.items()):
+            raise ValueError("opt holds more than strings and numbers by name")
+        model, rnn_size, num_layers, dropout = (
+            self.opt.get(name) for name in ("model", "rnn_size", "num_layers", "dropout")
+        )
         if model not in CELLS or not all(isinstance(size, int) and size > 0 for size in (rnn_size, num_layers)):
-            raise ValueError(f"opt has model {model!r}, rnn_size {rnn_size!r}, num_layers {num_layers!r}")
-        if not isinstance(self.opt.get("dropout"), int | float) or not 0 <= self.opt["dropout"] < 1:
-            raise ValueError(f"opt has dropout {self.opt.get('dropout')!r}")
+            raise ValueError(f"opt has {shown(model=model, rnn_size=rnn_size, num_layers=num_layers)}")
+        if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+            raise ValueError(f"opt has {shown(dropout=dropout)}")
         count = parameter_count(model, len(self.vocab), rnn_size, num_layers)
         if self.params.shape != (count,) or self.params.dtype not in (torch.float32, torch.float64):
-            raise ValueError(f"params are {self.params.dtype} {list(self.params.shape)}, not {count} numbers")
+            raise ValueError(
+                f"params are {self.params.dtype} {list(self.params.shape)}, "
+                f"not {count if count < 10**15 else 'more than 10^15'} numbers"
+            )
         if self.progress is not None and not self._progress_fits():
             raise ValueError("progress does not fit the network")
 
     def _progress_fits(self) -> bool:
         """Whether Training.go_on can take up the progress."""
         try:
-            shape = torch.Size((self.opt["batch_size"], self.opt["rnn_size"]))
+            shape = (self.opt["batch_size"], self.opt["rnn_size"])
             optimizer, schedule, state, random = (
                 self.progress[name] for name in ("optimizer", "schedule", "state", "random")
             )
-            key = random["key"]
+            if not all(isinstance(part, dict) for part in (optimizer, schedule, random)):
+                return False
+            key, pos = random["key"], random["pos"]
+            unfinished = self.progress.get("unfinished")
             return (
-                isinstance(optimizer["learning_rate"], float)
-                and all(
-                    value.shape == self.params.shape if isinstance(value, Tensor) else isinstance(value, int | float)
-                    for value in optimizer.values()
-                )
-                and all(isinstance(value, int | float) for value in schedule.values())
+                len(self.train_losses) == self.i
+                and isinstance(optimizer["learning_rate"], float)
+                and all(is_number(value) or self._fits(value, self.params.shape) for value in optimizer.values())
+                and all(map(is_number, schedule.values()))
+                and isinstance(state, list)
+                and isinstance(key, list)
                 and len(state) == self.opt["num_layers"] * len(CELLS[self.opt["model"]].STATE)
-                and all(tensor.shape == shape for tensor in state)
+                and all(self._fits(tensor, shape) for tensor in state)
                 and len(key) == 624
-                and all(0 <= word < 2**32 for word in key)
-                and 0 <= random["pos"] <= 624
+                and all(isinstance(word, int) and 0 <= word < 2**32 for word in key)
+                and isinstance(pos, int)
+                and 0 <= pos <= 624
                 and isinstance(self.progress.get("text", ""), str)
-                and all(isinstance(value, int | float) for value in (self.progress.get("unfinished") or {}).values())
+                and (unfinished is None or (isinstance(unfinished, dict) and all(map(is_number, unfinished.values()))))
             )
-        except (KeyError, TypeError, AttributeError):
+        except KeyError:
             return False
+
+    def _fits(self, value: object, shape: tuple) -> bool:
+        """Whether this is a tensor of this shape, and of the parameters' type."""
+        return isinstance(value, Tensor) and value.shape == shape and value.dtype == self.params.dtype
+
+
+def is_number(value: object) -> bool:
+    """Whether this is a number that a double can be."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**1023)
+
+
+def is_text(value: object, errors: str = "surrogateescape") -> bool:
+    """Whether this is a string that can be written as UTF-8; by default bytes of a file's name may be in it."""
+    try:
+        return isinstance(value, str) and value.encode(errors=errors) is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def shown(**values: object) -> str:
+    """Values for an error message, which are of any length in a hostile file."""
+    return ", ".join(f"{name} {reprlib.repr(value)}" for name, value in values.items())
 
 
 def parameter_count(model: str, vocab_size: int, rnn_size: int, num_layers: int) -> int:
     """How many parameters a network has, decoder included."""
 
     def layer(input_size: int) -> int:
-        return sum(torch.Size(shape).numel() for shape in CELLS[model].parameter_shapes(input_size, rnn_size).values())
+        return sum(map(math.prod, CELLS[model].parameter_shapes(input_size, rnn_size).values()))
 
     return layer(vocab_size) + (num_layers - 1) * layer(rnn_size) + vocab_size * (rnn_size + 1)

@@ -5,24 +5,24 @@ reads them and no file can run code. docs/files.md tells what is in them.
 """
 
 import os
-import re
-import warnings
-import zipfile
+import reprlib
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import torch
 
-from charrnn_port.checkpoints import lua
+from charrnn_port.checkpoints import archive, lua
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.torch7 import t7
 from charrnn_port.version import __version__
 from util.errors import UserError
 from util.files import written_whole
+from util.foreign import CHOOSE, ForeignError, first_bytes, is_text, kind_of
 from util.vocabulary import Vocabulary
 
 FORMAT, OLDER_FORMAT = "charrnn_port checkpoint 2", "charrnn_port checkpoint 1"
 ZIP, PICKLE = b"PK\3\4", b"\x80"  # how files of torch.save and of pickle begin
-FOLDER = 0x10  # the mark of a folder in a zip file
+ASCII = tuple(b"%d\n" % tag for tag in range(9))  # how the original's ASCII files begin
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
@@ -50,19 +50,18 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
     Raises UserError for a file that is missing, damaged or something else. Runs no code that a file brings.
     """
     try:
-        with open(path, "rb") as file:
-            begin = file.read(4)
-        if begin.startswith(PICKLE):
-            raise ValueError("a bare pickle, which may run code and is refused")
-        values = read_ours(path) if begin == ZIP else lua.from_lua(t7.load(path))
-        if not isinstance(values.get("vocab"), bytes | str):
-            raise ValueError(f"vocab is a {type(values.get('vocab')).__name__}")
+        values = read(path)
+        require_names(values)
+        if not isinstance(values["vocab"], bytes | str):
+            raise ValueError(f"vocab is a {type(values['vocab']).__name__}")
         checkpoint = Checkpoint(**values | {"vocab": Vocabulary(values["vocab"])})
         checkpoint.require_consistent()
     except FileNotFoundError:
         raise UserError(f"File {path} does not exist. Are you sure you didn't forget to prepend cv/ ?") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ForeignError as error:
+        raise UserError(f"{path} is {error}") from error
     except (ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged or not a checkpoint: {error}") from error
     return checkpoint
@@ -76,28 +75,41 @@ def reason(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
+def read(path: str | os.PathLike) -> dict:
+    """The values in a checkpoint of either kind. Raises ForeignError for what is known to be something else."""
+    begin = first_bytes(path, "a checkpoint")
+    if kind := kind_of(begin):
+        raise ForeignError(f"{kind.what}, not a checkpoint: {kind.to_do}")
+    if begin.startswith(PICKLE):
+        raise ValueError("a bare pickle, which may run code and is refused")
+    if begin.startswith(ZIP):
+        return read_ours(path)
+    if is_text(begin) and not begin.startswith(ASCII):
+        raise ValueError(f"it is plain text; {CHOOSE}")
+    return lua.from_lua(t7.load(path))
+
+
+def require_names(values: dict) -> None:
+    """Raises ValueError unless these are a Checkpoint's."""
+    names = {field.name: field.default is MISSING for field in fields(Checkpoint)}
+    for name, needed in names.items():
+        if needed and name not in values:
+            raise ValueError(f"{name} is missing")
+    for name in values:
+        if name not in names:
+            raise ValueError(f"it has {reprlib.repr(name)}, which no checkpoint has")
+
+
 def read_ours(path: str | os.PathLike) -> dict:
     """The values in a `.t7.pt`. Raises ValueError for any other file."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what PyTorch finds odd in a damaged file
-            with zipfile.ZipFile(path) as archive:  # torch.load verifies no checksums, and reads nothing for a folder
-                folders = [record.filename for record in archive.infolist() if record.external_attr & FOLDER]
-                damaged = archive.testzip() or ", ".join(folders)
-            values = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can make the unpickler raise nearly anything
-        if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise ValueError(f"a pickle that wants to run {code[1]}, which is refused") from error
-        raise ValueError("PyTorch cannot read it") from error
-    if damaged:
-        raise ValueError(f"{damaged} in it is not what was written")
+    values = archive.load(path)
     format_ = values.pop("format", None) if isinstance(values, dict) else None
     if format_ == OLDER_FORMAT:
         return from_older(values)
     if format_ != FORMAT:
         newer = isinstance(format_, str) and format_.startswith(FORMAT[:-1])
         raise ValueError(
-            f"{format_}, which a newer charrnn_port wrote"
+            f"{archive.shortened(format_)}, which a newer charrnn_port wrote"
             if newer
             else "a file of PyTorch, but not one that train.py wrote"
         )

@@ -1,17 +1,21 @@
 """The folder of a run's checkpoints: names, the latest, which ones to delete; and it is one run's at a time."""
 
+import errno
 import math
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TextIO
 
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.checkpoints.files import load_checkpoint
+from charrnn_port.option_fields import OptionError
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.strfmt import lua_format
 from util.errors import UserError
-from util.files import lock
+from util.files import aside_of, lock, open_lock, remove_leftovers
+
+MANY_EPOCHS, LARGE_LOSS = 1e6, 99999.0  # few names of checkpoints have more digits
 
 
 def path(options: TrainOptions, epoch: float, val_loss: float) -> str:
@@ -69,14 +73,17 @@ def load_latest(checkpoint_dir: str | os.PathLike) -> Checkpoint:
     Raises UserError where there is none.
     """
     paths = sorted(Path(checkpoint_dir).glob("*.t7.pt"), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
-    latest = None
+    latest, wrong = None, ""
     for path in paths:
-        with suppress(UserError):  # damaged ones do not count
+        try:
             found = load_checkpoint(path)
-            if found.progress and (latest is None or goes_further(found, latest)):
-                latest = found
+        except UserError as error:  # damaged ones do not count
+            wrong = wrong or f": {error}"
+            continue
+        if found.progress and (latest is None or goes_further(found, latest)):
+            latest = found
     if latest is None:
-        raise UserError(f"-resume latest: no checkpoint to go on from in {checkpoint_dir}")
+        raise UserError(f"-resume latest: no checkpoint to go on from in {checkpoint_dir}{wrong}")
     return latest
 
 
@@ -85,31 +92,57 @@ def goes_further(later: Checkpoint, earlier: Checkpoint) -> bool:
     return 0 < earlier.i < later.i and later.train_losses[: earlier.i] == earlier.train_losses
 
 
-def claim(checkpoint_dir: str | os.PathLike) -> TextIO:
-    """Make the folder for checkpoints, try it, and keep other runs out of it until the result is closed.
+def claim(options: TrainOptions) -> TextIO:
+    """Make the folder for a run's checkpoints, try it, and keep other runs out of it until the result is closed.
 
-    Raises UserError where that fails: now rather than at the first save.
+    Raises UserError where that fails or no checkpoint could have its name there: now rather than at the first save.
     """
-    folder = Path(checkpoint_dir)
-    probe = folder / f".writable.{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a+")
-        if lock(file):
-            for aside in folder.glob("*.t7.pt.part.*"):  # of a run that was killed while it saved
-                aside.unlink()
-        file.truncate(0)
-        print(os.getpid(), file=file, flush=True)
-        probe.touch()
-        probe.unlink()
-    except BlockingIOError:
-        file.seek(0)
-        raise UserError(
-            f"another run, process {file.read().strip()}, writes its checkpoints to {folder}: "
-            "wait for its end or name another -checkpoint_dir"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"cannot write checkpoints to {folder}: {error.strerror}; name another -checkpoint_dir"
-        ) from error
+    require_names(options)
+    folder = Path(options.checkpoint_dir)
+    probe = aside_of(Path(path(options, min(options.max_epochs, MANY_EPOCHS), LARGE_LOSS)))
+    with ExitStack() as failed:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = failed.enter_context(open_lock(folder / ".lock"))
+            lock(file)
+            remove_leftovers(folder, "*.t7.pt")
+            file.truncate(0)
+            print(os.getpid(), file=file, flush=True)
+            probe.unlink(missing_ok=True)
+            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            probe.unlink()
+        except BlockingIOError:
+            raise UserError(
+                f"another run, process {file.read(20).strip()}, writes its checkpoints to {folder}: "
+                "wait for its end or name another -checkpoint_dir"
+            ) from None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise UserError(
+                    f"the file system takes no names as long as {probe}: "
+                    f"take a shorter -savefile ({len(options.savefile)} characters) or -checkpoint_dir"
+                ) from error
+            raise UserError(
+                f"cannot write checkpoints to {folder}: {error.strerror}; name another -checkpoint_dir"
+            ) from error
+        failed.pop_all()
     return file
+
+
+def require_names(options: TrainOptions) -> None:
+    """Raises OptionError where the options make no names of files, or names outside the folder."""
+    if not options.checkpoint_dir:
+        raise OptionError("-checkpoint_dir: '' names no folder; the current one is .")
+    if any(separator in options.savefile for separator in (os.sep, os.altsep) if separator):
+        raise OptionError(
+            f"-savefile: {options.savefile!r} is part of a file's name and cannot lead to another folder: "
+            "name that with -checkpoint_dir"
+        )
+    for name in ("checkpoint_dir", "savefile"):
+        value = getattr(options, name)
+        try:
+            os.fsencode(value)
+        except UnicodeEncodeError:
+            value = "\0"
+        if "\0" in value:
+            raise OptionError(f"-{name}: {getattr(options, name)!r} cannot be in the name of a file")

@@ -14,14 +14,17 @@ What Torch7 saves and `to_lua` leaves out, and why Torch7 does not need it:
 """
 
 import math
+import reprlib
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from charrnn_port.checkpoints.checkpoint import shown
 from charrnn_port.torch7.nngraph import apply, empty, g_module, record, split
 from charrnn_port.torch7.t7 import Storage, Table, TorchObject
 from model.char_rnn import CELLS
+from util.foreign import CHOOSE, ForeignError
 
 
 def from_lua(checkpoint: object) -> dict[str, Any]:
@@ -34,8 +37,11 @@ def from_lua(checkpoint: object) -> dict[str, Any]:
     - `i`, `epoch`, `train_losses` (list), `val_losses` (dict by iteration), `val_loss`: as in train.lua.
 
     The linear modules are told by their order in the graph: names are in lstm's only, and only since September
-    2015. Raises ValueError for anything but a checkpoint with all of this, and one network, in it.
+    2015. Raises ValueError for anything but a checkpoint with all of this, and one network, in it; ForeignError where
+    it is known what else it is.
     """
+    if what := other_program(checkpoint):
+        raise ForeignError(what)
     opt = {
         decode(name): plain(value)
         for name, value in get(checkpoint, "opt", Table).items()
@@ -43,7 +49,7 @@ def from_lua(checkpoint: object) -> dict[str, Any]:
     }
     model, rnn_size, num_layers = (opt.get(name) for name in ("model", "rnn_size", "num_layers"))
     if model not in CELLS or not all(isinstance(size, int) and size > 0 for size in (rnn_size, num_layers)):
-        raise invalid(f"opt has model {model!r}, rnn_size {rnn_size!r}, num_layers {num_layers!r}")
+        raise invalid(f"opt has {shown(model=model, rnn_size=rnn_size, num_layers=num_layers)}")
     vocab = vocabulary(get(checkpoint, "vocab", Table))
 
     network = get(get(checkpoint, "protos", Table), "rnn", TorchObject)
@@ -53,7 +59,7 @@ def from_lua(checkpoint: object) -> dict[str, Any]:
     linear = [module for module in modules if module.class_name == "nn.Linear"]
     dropout = {get(module, "p", float) for module in modules if module.class_name == "nn.Dropout"} or {0.0}
     if len(dropout) > 1 or not 0 <= min(dropout) < 1:
-        raise invalid(f"dropout of {sorted(dropout)}, not one from 0 to below 1")
+        raise invalid(f"dropout of {reprlib.repr(sorted(dropout))}, not one from 0 to below 1")
     return {
         "opt": opt | {"dropout": plain(dropout.pop())},
         "vocab": vocab,
@@ -107,6 +113,25 @@ def encode(text: str) -> bytes:
 
 
 # Reading: every field is checked, for a file may hold anything.
+
+
+def other_program(value: object) -> str | None:
+    """What a file of Torch7 is, and what to do, where it is known not to be a checkpoint of char-rnn's last layout."""
+    if isinstance(value, Tensor) and value.dtype == torch.uint8:
+        return f"a text as the Lua original keeps it (data.t7), not a checkpoint: {CHOOSE}"
+    if not isinstance(value, Table):
+        return None
+    if value and all(isinstance(name, bytes) and isinstance(id_, float) for name, id_ in value.items()):
+        return f"a vocabulary as the Lua original keeps it (vocab.t7), not a checkpoint: {CHOOSE}"
+    model, protos = value.get(b"model"), value.get(b"protos")
+    if isinstance(model, TorchObject) and model.class_name == "nn.LanguageModel":
+        return f"a checkpoint of torch-rnn, another program, which cannot be read yet: {CHOOSE}"
+    if isinstance(protos, Table) and {b"embed", b"softmax"} & set(protos):
+        return (
+            "a checkpoint that char-rnn wrote before 3 June 2015, in another layout, which its own later sample.lua "
+            "cannot read either: train again, or sample with a char-rnn of May 2015"
+        )
+    return None
 
 
 def invalid(what: str) -> ValueError:

@@ -38,6 +38,8 @@ COLUMNS = (*reversed(NETWORKS), "torch", "floor")
 
 def benchmark(options: BenchmarkOptions) -> None:
     """Print all tables, and write all figures to a file if asked to. Raises UserError for sizes that are none."""
+    if options.json:
+        Path(options.json).open("a").close()  # fails now rather than after minutes
     if options.threads:
         torch.set_num_threads(options.threads)
     device = torch.device(options.device)

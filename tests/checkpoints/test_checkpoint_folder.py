@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from charrnn_port.checkpoints import folder, save_checkpoint
 from charrnn_port.options import TrainOptions
 from charrnn_port.training import Training
 from util import files
+from util.errors import UserError
+from util.files import aside_of
 
 
 @pytest.fixture
@@ -65,6 +68,75 @@ def test_the_lock_dies_with_its_process(start, other, tmp_path):
     assert run_train(*start).exit_code == 0
 
 
+def test_a_lock_that_is_a_link_is_not_followed(start, tmp_path):
+    (tmp_path / "precious").write_text("content")
+    (tmp_path / "cv").mkdir()
+    (tmp_path / "cv/.lock").symlink_to(tmp_path / "precious")
+    result = run_train(*start)
+    assert_one_line_error(result, 1, f"{tmp_path / 'cv'}: .lock in it is a link", "delete it")
+    assert (tmp_path / "precious").read_text() == "content"
+
+
+def test_nothing_stays_of_the_trial(start, tmp_path):
+    file = folder.claim(TrainOptions(checkpoint_dir=tmp_path / "new/cv"))
+    assert os.listdir(tmp_path / "new/cv") == [".lock"]
+    assert (tmp_path / "new/cv/.lock").read_text() == f"{os.getpid()}\n"
+    with pytest.raises(UserError, match=f"process {os.getpid()}, writes its"):
+        folder.claim(TrainOptions(checkpoint_dir=tmp_path / "new/cv"))
+    file.close()
+    (tmp_path / "new/cv/.lock").write_text("1234567 and more than this process writes")
+    folder.claim(TrainOptions(checkpoint_dir=tmp_path / "new/cv")).close()
+    assert (tmp_path / "new/cv/.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_trial_writes_through_no_link(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "aside_of", lambda path: tmp_path / "cv/aside")
+    (tmp_path / "precious").write_text("content")
+    (tmp_path / "cv").mkdir()
+    (tmp_path / "cv/aside").symlink_to(tmp_path / "precious")
+    folder.claim(TrainOptions(checkpoint_dir=tmp_path / "cv")).close()
+    assert (tmp_path / "precious").read_text() == "content"
+    assert os.listdir(tmp_path / "cv") == [".lock"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["-savefile", "a/b"], ["-savefile: 'a/b'", "-checkpoint_dir"]),
+        (["-savefile", "../x"], ["-savefile: '../x'", "-checkpoint_dir"]),
+        (["-savefile", "/"], ["-savefile: '/'"]),
+        (["-savefile", "a\0b"], ["-savefile: 'a\\x00b'"]),
+        (["-savefile", "\ud800"], ["-savefile: '\\ud800'"]),
+        (["-checkpoint_dir", ""], ["-checkpoint_dir: ''", "the current one is ."]),
+        (["-checkpoint_dir", "a\0b"], ["-checkpoint_dir: 'a\\x00b'"]),
+    ],
+)
+def test_names_that_can_never_be_are_refused_at_the_start(start, options, words, tmp_path):
+    assert_one_line_error(run_train(*start, *options), 2, *words)
+    assert os.listdir(tmp_path) == ["data"]
+    assert os.listdir(tmp_path / "data") == ["input.txt"]
+
+
+def test_names_too_long_for_the_file_system(start, tmp_path):
+    """What is too long is told by the file system, for the longest name that the run will write."""
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX")
+    with pytest.raises(UserError) as caught:
+        folder.claim(TrainOptions(checkpoint_dir=tmp_path / "cv", savefile="x" * longest))
+    written = len(aside_of(tmp_path / "lm__epoch50.00_1.2345.t7.pt").name)
+    assert f"shorter -savefile ({longest} characters)" in str(caught.value)
+    result = run_train(*start, "-savefile", "x" * (longest - written + 1))
+    assert_one_line_error(result, 1, "takes no names as long as", "-savefile")
+    assert "train_loss" not in result.stdout
+    result = run_train(*start, "-savefile", "x" * (longest - written - 12), "-max_epochs", 0.5)
+    assert result.exit_code == 0, result.output
+    assert saved(tmp_path / "cv")
+    assert_one_line_error(run_train(*start, "-checkpoint_dir", tmp_path / ("x" * (longest + 1))), 1, "-checkpoint_dir")
+
+
+def test_a_run_of_endless_epochs_has_names(tmp_path):
+    folder.claim(TrainOptions(checkpoint_dir=tmp_path, max_epochs=1e300)).close()
+
+
 @pytest.mark.parametrize("locks", ["no fcntl", "no locks there"])
 def test_systems_without_locks(start, monkeypatch, locks):
     def flock(*arguments: object) -> None:
@@ -77,10 +149,10 @@ def test_systems_without_locks(start, monkeypatch, locks):
     assert run_train(*start, "-max_epochs", 0.1).exit_code == 0
 
 
-def test_what_a_killed_run_was_writing_is_no_checkpoint_and_goes(start, tmp_path):
+def test_what_a_killed_run_was_writing_is_no_checkpoint_and_goes(start, ended_pid, tmp_path):
     run_train(*start, "-max_epochs", 0.6)  # to iteration 28, where the run ends
     whole = saved(tmp_path / "cv")[20][0]
-    leftover = tmp_path / "cv/lm_lstm_epoch0.83_2.0.t7.pt.part.host.4321"
+    leftover = tmp_path / f"cv/lm_lstm_epoch0.83_2.0.t7.pt.part.{platform.node()}.{ended_pid}"
     leftover.write_bytes(whole.read_bytes())
     backup = tmp_path / "cv" / f"{whole.name}.1"
     backup.write_bytes(b"not ours")
@@ -90,6 +162,17 @@ def test_what_a_killed_run_was_writing_is_no_checkpoint_and_goes(start, tmp_path
     run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv")
     assert not leftover.exists()
     assert backup.exists()
+
+
+def test_what_others_write_there_stays(start, ended_pid, tmp_path):
+    """Processes of other machines, of which nobody here can tell, and those of this one that live."""
+    names = [f"not-{platform.node()}.{ended_pid}", f"{platform.node()}.{os.getppid()}"]
+    others = [tmp_path / f"cv/lm_other_epoch1.00_2.0000.t7.pt.part.{name}" for name in names]
+    others[0].parent.mkdir()
+    for path in others:
+        path.touch()
+    assert run_train(*start, "-max_epochs", 0.6).exit_code == 0
+    assert all(path.exists() for path in others)
 
 
 LOSSES = {20: 3.0, 40: 1.0, 60: math.nan, 80: 1.5, 100: 1.4, 120: 1.3, 140: 1.2, 144: 1.1}

@@ -4,6 +4,7 @@ inspect, convert; and from Python.
 
 import io
 import json
+import math
 import pickle
 import random
 import string
@@ -85,6 +86,43 @@ def test_inspect_tells_the_same_of_both_formats(tmp_path):
     assert (values["model"], values["parameters"], values["iteration"]) == ("gru", 17340, 285)
     assert list(values["val_losses"]) == ["100", "200", "285"]
     assert round(values["val_loss"], 4) == 2.5571
+
+
+def test_inspect_prints_nothing_that_a_terminal_obeys(tmp_path):
+    saved = charrnn_port.load_checkpoint(FILES / "rnn.t7")
+    saved.opt |= {"data_dir": "a\x1b[31m\nb", "savefile": "größe", "\x1b": 1}
+    charrnn_port.save_checkpoint(saved, tmp_path / "red.t7.pt")
+    lines = run_tool(inspect, tmp_path / "red.t7.pt").stdout.split("\n")
+    assert r"  'data_dir : a\x1b[31m\nb'" in lines
+    assert r"  '\x1b : 1'" in lines
+    assert "  savefile : größe" in lines
+
+
+def strict(text: str) -> dict:
+    """What JSON says; NaN and Infinity are none."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_inspect_json_is_json_and_has_all_that_is_small(tmp_path):
+    saved = charrnn_port.load_checkpoint(REFERENCE / "checkpoints/charrnn_port_0.1.t7.pt")
+    saved.val_loss, saved.val_losses[80], saved.train_losses[0] = math.nan, math.inf, -math.inf
+    saved.opt["grad_clip"] = math.inf
+    saved.progress |= {"schedule": {"best": math.nan}, "text": "f7886f"}
+    charrnn_port.save_checkpoint(saved, tmp_path / "nan.t7.pt")
+    values = strict(run_tool(inspect, tmp_path / "nan.t7.pt", "-json").stdout)
+    assert (values["val_loss"], values["val_losses"]["80"], values["opt"]["grad_clip"]) == (None, None, None)
+    assert values["train_losses"] == [None, *saved.train_losses[1:]]
+    assert values["val_losses"]["20"] == saved.val_losses[20]
+    assert values["version"] == charrnn_port.__version__
+    rate = saved.progress["optimizer"]["learning_rate"]
+    rest = {"text": "f7886f", "unfinished": None}
+    assert values["progress"] == {"optimizer": {"learning_rate": rate}, "schedule": {"best": None}, **rest}
+    values = strict(run_tool(inspect, FILES / "rnn.t7", "-json").stdout)
+    assert (values["version"], values["progress"], len(values["train_losses"])) == (None, None, 285)
 
 
 def test_from_python(recordings):

@@ -147,8 +147,39 @@ def test_scores_that_are_not_shifted_draw_the_same():
     assert [choices.drawn(Generator(seed))(scores) for seed in range(20)] == [
         choices.drawn(Generator(seed))(scores - scores.max()) for seed in range(20)
     ]
-    assert choices.drawn(Generator(1), 0.0001)(scores - 1000) == 0
-    assert choices.drawn(Generator(1), 0.0001)(scores + 1000) == 0
+
+
+class Given:
+    """In place of a random stream: keeps the probabilities that it is given."""
+
+    def multinomial(self, probabilities: np.ndarray) -> int:
+        """Always the first."""
+        self.probabilities = probabilities
+        return 0
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_probabilities_are_torch7_s(temperature):
+    """Divided by their sum in double, which is taken from the left, then rounded to single precision: to the bit."""
+    scores = np.random.RandomState(1).randn(65) * 3
+    stream = Given()
+    choices.drawn(stream, temperature)(scores)
+    powers, total = np.exp(scores / temperature), 0.0
+    for power in powers:
+        total += power
+    assert stream.probabilities.dtype == np.float32
+    assert (stream.probabilities == (powers / total).astype(np.float32)).all()
+    choices.drawn(stream)(scores)
+    assert (stream.probabilities == (np.exp(scores) / np.exp(scores).cumsum()[-1]).astype(np.float32)).all()
+
+
+@pytest.mark.parametrize("shift", [-1000, 1000])
+def test_where_exponentials_vanish_or_overflow_the_largest_is_subtracted(shift):
+    scores = np.log(np.array([0.2, 0.5, 0.3]))
+    stream = Given()
+    choices.drawn(stream, 0.5)(scores + shift)
+    expected = np.exp((scores + shift - (scores + shift).max()) / 0.5)
+    assert (stream.probabilities == (expected / expected.cumsum()[-1]).astype(np.float32)).all()
 
 
 def test_memory_does_not_grow_with_the_prime_text():

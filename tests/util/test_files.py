@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 from util import files
-from util.files import has_ended, lock, user_cache, written_whole
+from util.files import aside_of, has_ended, lock, open_lock, remove_leftovers, user_cache, written_whole
 
 
 @pytest.fixture
@@ -21,14 +21,6 @@ def path(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
     return path
-
-
-@pytest.fixture
-def ended_pid():
-    """The number of a process that is gone."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return str(process.pid)
 
 
 def write(path: Path, text: str) -> None:
@@ -135,7 +127,106 @@ def test_only_a_process_that_is_surely_gone_has_ended(ended_pid):
         assert has_ended(pid) is False
 
 
+def test_a_link_aside_is_not_followed(path):
+    """Nor is what an ended process with this one's number left."""
+    aside_of(path).symlink_to(path)
+    write(path, "new")
+    assert path.read_text() == "new"
+    assert not path.is_symlink()
+    other = path.with_name("other")
+    other.write_text("other")
+    aside_of(path).symlink_to(other)
+    write(path, "newer")
+    assert (path.read_text(), other.read_text()) == ("newer", "other")
+
+
+def test_leftovers_of_some_names(tmp_path, ended_pid):
+    ours, theirs = platform.node(), f"not-{platform.node()}"
+    for name in (f"a.t7.part.{ours}", f"a.txt.part.{ours}", f"a.t7.part.{theirs}", "a.t7"):
+        (tmp_path / f"{name}.{ended_pid}").touch()
+    (tmp_path / f"a.t7.part.{ours}.{os.getpid()}").touch()
+    remove_leftovers(tmp_path, "*.t7")
+    left = {f"a.txt.part.{ours}.{ended_pid}", f"a.t7.part.{theirs}.{ended_pid}", f"a.t7.{ended_pid}"}
+    assert set(os.listdir(tmp_path)) == {*left, f"a.t7.part.{ours}.{os.getpid()}"}
+    remove_leftovers(tmp_path)
+    assert f"a.txt.part.{ours}.{ended_pid}" not in os.listdir(tmp_path)
+
+
+def test_on_windows_no_process_is_asked(ended_pid, monkeypatch):
+    """os.kill would end it there, or all that share its console."""
+    monkeypatch.setattr(os, "name", "nt")
+    monkeypatch.setattr(os, "kill", None)
+    assert has_ended(ended_pid) is False
+
+
 # Locks
+
+
+def test_a_lock_file_is_made_and_keeps_what_is_in_it(path):
+    with open_lock(path) as file:
+        assert file.read() == "old"
+        file.seek(0)
+        file.write("new")
+    assert path.read_text() == "new"
+    path.unlink()
+    open_lock(path).close()
+    assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "hard link", "folder", "pipe"])
+def test_a_lock_file_that_is_a_link_or_no_file(kind, path):
+    before = path.read_text()
+    made = path.with_name(".lock")
+    {
+        "link": lambda: made.symlink_to(path),
+        "link to nothing": lambda: made.symlink_to("nothing"),
+        "hard link": lambda: made.hardlink_to(path),
+        "folder": made.mkdir,
+        "pipe": lambda: os.mkfifo(made),
+    }[kind]()
+    with pytest.raises(OSError, match=r"\.lock in it is a link or no plain file: delete it"):
+        open_lock(made)
+    assert path.read_text() == before
+    assert set(os.listdir(path.parent)) == {"file", ".lock"}
+
+
+def test_a_lock_file_that_becomes_a_link_just_now(path, monkeypatch):
+    made = path.with_name(".lock")
+    made.symlink_to(path)
+    monkeypatch.setattr(Path, "lstat", lambda self: path.stat())
+    with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+        open_lock(made)
+
+
+class Msvcrt:
+    """Windows' locks, as far as they are used: of bytes from where the file stands on."""
+
+    LK_NBLCK = 2
+
+    def __init__(self) -> None:
+        self.locked = []
+
+    def locking(self, handle: int, mode: int, size: int) -> None:
+        """Lock so many bytes."""
+        assert mode == self.LK_NBLCK
+        place = os.lseek(handle, 0, os.SEEK_CUR), size
+        if place in self.locked:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        self.locked.append(place)
+
+
+def test_on_windows(path, monkeypatch):
+    """Not tried there. The byte that is locked is none of those that say whose the lock is."""
+    monkeypatch.setattr(files, "fcntl", None)
+    monkeypatch.setattr(files, "msvcrt", Msvcrt())
+    with path.open("r+") as mine, path.open("r+") as other:
+        assert lock(mine) is True
+        assert mine.tell() == 0
+        with pytest.raises(BlockingIOError):
+            lock(other)
+        assert other.read() == "old"
+        ((place, size),) = files.msvcrt.locked
+        assert (place > 1000, size) == (True, 1)
 
 
 def test_a_lock_excludes_others_until_its_file_is_closed(path):

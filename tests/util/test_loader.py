@@ -216,9 +216,81 @@ def other_characters(tmp_path):
     change_vocabulary(tmp_path, lambda vocab: vocab.astype(np.int64))
 
 
+def pack(tmp_path, name):
+    """A cache in which a list of bytes is packed: a small file may then claim any size."""
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        values = file[name][()]
+        del file[name]
+        file.create_dataset(name, data=values, chunks=True, compression="gzip")
+
+
+def packed_vocabulary(tmp_path):
+    """A cache whose characters are packed."""
+    pack(tmp_path, "vocab")
+
+
+def packed_ids(tmp_path):
+    """A cache whose ids are packed."""
+    pack(tmp_path, "data")
+
+
+def endless_vocabulary(tmp_path):
+    """A cache that claims more characters than memory holds."""
+    change_dataset(tmp_path, "vocab", shape=(10**15,), dtype=np.uint8, chunks=(2**30,), compression="gzip")
+
+
+def endless_ids(tmp_path):
+    """A cache that claims more ids than memory holds."""
+    change_dataset(tmp_path, "data", shape=(10**15,), dtype=np.uint8)
+
+
+def ids_in_rows(tmp_path):
+    """A cache whose ids are as many, but rows of two."""
+    change_dataset(tmp_path, "data", data=np.zeros(((tmp_path / "input.txt").stat().st_size, 2), np.uint8))
+
+
+def ids_elsewhere(tmp_path):
+    """A cache whose ids are in another file."""
+    size = (tmp_path / "input.txt").stat().st_size
+    change_dataset(tmp_path, "data", shape=(size,), dtype=np.uint8, external=[("/dev/zero", 0, size)])
+
+
+def virtual_ids(tmp_path):
+    """A cache whose ids are those of other datasets."""
+    size = (tmp_path / "input.txt").stat().st_size
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        layout = h5py.VirtualLayout((size,), np.uint8)
+        layout[:] = h5py.VirtualSource(file["data"])
+        file.move("data", "other")
+        file.create_virtual_dataset("data", layout)
+
+
+def linked_ids(tmp_path):
+    """A cache whose ids are those of another file."""
+    (tmp_path / "data.h5").rename(tmp_path.parent / "other.h5")
+    with h5py.File(tmp_path / "data.h5", "w") as file, h5py.File(tmp_path.parent / "other.h5") as other:
+        file.attrs["text_fingerprint"] = other.attrs["text_fingerprint"]
+        other.copy("vocab", file)
+        file["data"] = h5py.ExternalLink(tmp_path.parent / "other.h5", "data")
+
+
+def groups(tmp_path):
+    """A cache with folders for lists."""
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        del file["data"]
+        file.create_group("data")
+
+
+def change_dataset(tmp_path, name, **changed):
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        del file[name]
+        file.create_dataset(name, **changed)
+
+
 CHANGES = [
     rewrite_in_place, set_back_the_clock, truncate_cache, replace_cache, other_sizes, other_types,
-    disorder_vocabulary, repeat_character, other_characters,
+    disorder_vocabulary, repeat_character, other_characters, packed_vocabulary, packed_ids, endless_vocabulary,
+    endless_ids, ids_in_rows, ids_elsewhere, virtual_ids, linked_ids, groups,
 ]  # fmt: skip
 
 
@@ -232,6 +304,40 @@ def test_cache_is_rebuilt(tmp_path, change):
     assert lines[0] == "data.h5 detected as stale. Re-running preprocessing..."
     assert loader.vocab.symbols == bytes(sorted(set((tmp_path / "input.txt").read_bytes())))
     assert sorted(os.listdir(tmp_path)) == ["data.h5", "input.txt"]
+
+
+def test_only_lists_that_lie_in_one_piece_are_mapped(tmp_path):
+    """Else what is mapped might be other parts of the file."""
+    folder(tmp_path, b"hello world. " * 10)
+    for change in (packed_vocabulary, packed_ids, endless_vocabulary, ids_in_rows, virtual_ids, linked_ids, groups):
+        load(tmp_path)
+        change(tmp_path)
+        with pytest.raises(OSError, match="is not a cache of a text"):
+            open_cache(tmp_path / "data.h5")
+
+
+def test_data_of_torch_rnn_are_not_overwritten(tmp_path):
+    folder(tmp_path, b"hello world. " * 10)
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        for split in ("train", "val", "test"):
+            file[split] = np.zeros(3, np.uint8)
+    before = (tmp_path / "data.h5").read_bytes()
+    with pytest.raises(UserError, match=r"data\.h5 is torch-rnn's preprocessed text, .*: move it, or copy input\.txt"):
+        load(tmp_path)
+    assert (tmp_path / "data.h5").read_bytes() == before
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        del file["val"]
+    assert load(tmp_path).nbatches
+
+
+def test_a_text_that_was_not_fetched(tmp_path):
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0\nsize 12345\n"
+    folder(tmp_path, pointer)
+    with pytest.raises(UserError, match=r"input\.txt is a Git LFS pointer, .*: fetch the file itself: git lfs pull$"):
+        load(tmp_path)
+    assert os.listdir(tmp_path) == ["input.txt"]
+    folder(tmp_path, b"about " + pointer)
+    assert load(tmp_path).nbatches
 
 
 @pytest.mark.parametrize("beyond", [1, 200])

@@ -1,6 +1,7 @@
 """The values in an ASCII file: a line for each, or for all elements of an array."""
 
 import mmap
+import re
 
 import numpy as np
 
@@ -44,18 +45,22 @@ class AsciiSource:
             values = np.frombuffer(self.data[self.offset : end], dtype).copy()
         else:
             end = self.data.find(b"\n", self.offset)
-            values = _numbers(self.data[self.offset : end].split(maxsplit=size), dtype)
+            values = _numbers(self.data[self.offset : end], size, dtype)
         if len(values) != size or self.data[end : end + 1] != b"\n":
             raise T7Error(f"no line of {size} {dtype.__name__} values where one should follow", self.offset)
         self.offset = end + 1
         return values
 
 
-def _numbers(words: list[bytes], dtype: type) -> np.ndarray:
-    """The numbers that the words spell; none at all if one of them is no number or out of range."""
+def _numbers(line: bytes, size: int, dtype: type) -> np.ndarray:
+    """The numbers in a line; none at all if they are not so many, or one of them is no number or out of range."""
+    if size > (len(line) + 1) // 2:  # before there is memory for so many
+        return np.empty(0, dtype)
     parse = int if issubclass(dtype, np.integer) else float
+    words = re.finditer(rb"\S+", line)
     try:
         with np.errstate(over="ignore"):
-            return np.array([parse(word) for word in words], dtype)
+            values = np.fromiter((parse(word[0]) for word in words), dtype, size)
     except (ValueError, OverflowError):
         return np.empty(0, dtype)
+    return values if next(words, None) is None else np.empty(0, dtype)

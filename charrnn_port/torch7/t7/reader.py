@@ -3,6 +3,7 @@
 import math
 import mmap
 import re
+import reprlib
 from collections.abc import Generator
 from os import PathLike
 
@@ -122,7 +123,8 @@ class _Reader:
         sizes, strides = self.longs(dimensions), self.longs(dimensions)
         offset = self.longs(1, then_object=True)[0] - 1
         if offset < 0 or min(sizes, default=1) < 1 or min(strides, default=0) < 0:
-            raise self.error(f"a tensor of sizes {sizes}, strides {strides} and offset {offset}")
+            layout = f"sizes {reprlib.repr(sizes)}, strides {reprlib.repr(strides)} and offset {offset}"
+            raise self.error(f"a tensor of {layout}")
         storage = yield self.object()
         if storage is None:
             storage = Storage(torch.from_numpy(np.empty(0, dtype)))
@@ -132,7 +134,9 @@ class _Reader:
             return storage.values[:0]
         last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
         if last >= len(storage.values) or math.prod(sizes) >= 2**63:
-            raise self.error(f"a tensor of sizes {sizes} reaches outside its storage of {len(storage.values)}")
+            raise self.error(
+                f"a tensor of sizes {reprlib.repr(sizes)} reaches outside its storage of {len(storage.values)}"
+            )
         return storage.values.as_strided(sizes, strides, offset)
 
     # The parts of objects

@@ -1,0 +1,134 @@
+"""Files that people mix up with checkpoints are named for what they are, wherever a checkpoint is read."""
+
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from conftest import REFERENCE, assert_one_line_error, run_sample, run_train
+from test_lua_checkpoint import made
+
+import charrnn_port
+from charrnn_port.__main__ import convert, inspect
+from charrnn_port.checkpoints.lua import to_lua
+from charrnn_port.torch7 import t7
+from charrnn_port.torch7.t7 import Table, TorchObject
+from util.errors import UserError
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0\nsize 12345\n"
+
+
+@pytest.mark.parametrize("reads", ["sample", "inspect", "convert", "init_from", "resume"])
+def test_wherever_a_checkpoint_is_read(reads, tmp_path):
+    path = tmp_path / "lm.t7.pt"
+    path.write_bytes(LFS)
+    (tmp_path / "input.txt").write_bytes(b"the quick brown fox\n" * 100)
+    small = ["-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv", "-batch_size", 2, "-seq_length", 5]
+    runs = {
+        "sample": lambda: run_sample(path),
+        "inspect": lambda: CliRunner().invoke(inspect, [str(path)]),
+        "convert": lambda: CliRunner().invoke(convert, [str(path), str(tmp_path / "lm.t7")]),
+        "init_from": lambda: run_train(*small, "-init_from", path),
+        "resume": lambda: run_train("-resume", path),
+    }
+    words = f"{path} is a Git LFS pointer", "not a checkpoint", "git lfs pull"
+    assert_one_line_error(runs[reads](), 1, *words)
+
+
+def test_resume_latest_tells_what_is_wrong_with_the_newest(tmp_path):
+    (tmp_path / "lm.t7.pt").write_bytes(LFS)
+    result = run_train("-resume", "latest", "-checkpoint_dir", tmp_path)
+    assert_one_line_error(result, 1, "no checkpoint to go on from", "lm.t7.pt is a Git LFS pointer")
+    (tmp_path / "lm.t7.pt").unlink()
+    assert run_train("-resume", "latest", "-checkpoint_dir", tmp_path).stderr.endswith(f" in {tmp_path}\n")
+
+
+def refusal(path) -> str:
+    """The error for a file that is no checkpoint, without its path."""
+    with pytest.raises(UserError) as caught:
+        charrnn_port.load_checkpoint(path)
+    return str(caught.value).removeprefix(f"{path} is ")
+
+
+def test_hdf5(tmp_path):
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["train"] = np.zeros(3, np.uint8)
+    assert refusal(tmp_path / "data.h5").startswith("a data file (HDF5)")
+    assert ", not a checkpoint: name a checkpoint, of train.py (.t7.pt) or" in refusal(tmp_path / "data.h5")
+
+
+def test_no_file(tmp_path):
+    assert refusal(tmp_path).startswith("a folder, not a checkpoint")
+    assert refusal("/dev/null").startswith("a pipe or a device, not a checkpoint")
+    (tmp_path / "empty").touch()
+    assert refusal(tmp_path / "empty").startswith("empty, not a checkpoint")
+
+
+@pytest.mark.parametrize("text", [b"It was a dark night.\n", b"1984\n", b"3 men in a boat\n", "Größe 文\n".encode()])
+def test_text(text, tmp_path):
+    """An ASCII file of Torch7 begins with a single digit."""
+    (tmp_path / "input.txt").write_bytes(text * 100)
+    assert refusal(tmp_path / "input.txt").startswith("damaged or not a checkpoint: it is plain text; name a")
+    (tmp_path / "input.txt").write_bytes(b"3\n" + text * 100)
+    assert "text" not in refusal(tmp_path / "input.txt")
+
+
+def test_zip_archives_that_are_not_of_pytorch(tmp_path):
+    np.savez(tmp_path / "arrays.npz", a=np.zeros(3))
+    assert refusal(tmp_path / "arrays.npz").startswith("an archive of NumPy arrays (.npz), not a checkpoint")
+    with zipfile.ZipFile(tmp_path / "cv.zip", "w") as archive:
+        archive.writestr("cv/lm.t7.pt", b"")
+        archive.writestr("a/b/data.pkl", b"")
+    assert "a zip archive, but none of PyTorch's; unpack it" in refusal(tmp_path / "cv.zip")
+
+
+def test_other_files_of_pytorch(tmp_path):
+    path = tmp_path / "other.pt"
+    parameters = torch.nn.Linear(2, 2)
+    for value in ({"format": 1}, [1], (1, 2), {(1, 2): 3}, parameters.state_dict(), list(parameters.parameters())):
+        torch.save(value, path)
+        assert "a file of PyTorch, but not one that train.py wrote" in refusal(path)
+    torch.save(torch.zeros(2, dtype=torch.complex64), path)
+    assert "not one that train.py wrote: it has torch ComplexFloatStorage" in refusal(path)
+    torch.save(parameters, path)
+    assert "but not one that train.py wrote" in refusal(path)
+    torch.save(np.float64(1), path)
+    assert "a pickle that wants to run numpy" in refusal(path)
+
+
+# Other files of Torch7
+
+
+def saved(value, tmp_path):
+    """A file of Torch7 with this object."""
+    t7.save(tmp_path / "saved.t7", value)
+    return tmp_path / "saved.t7"
+
+
+def test_a_checkpoint_of_torch_rnn(tmp_path):
+    """Beside its model it has opt, i and the losses."""
+    model = TorchObject("nn.LanguageModel", Table({b"rnn_size": 24, b"idx_to_token": Table({1: b"a"})}))
+    value = Table({b"opt": Table({b"rnn_size": 24}), b"i": 100, b"val_loss_history": Table(), b"model": model})
+    assert refusal(saved(value, tmp_path)).startswith("a checkpoint of torch-rnn, another program, which cannot")
+    model.class_name = "nn.Other"
+    assert refusal(saved(value, tmp_path)).startswith("damaged or not a checkpoint")
+
+
+@pytest.mark.parametrize("name", [b"embed", b"softmax"])
+def test_a_checkpoint_of_may_2015(name, tmp_path):
+    """Its protos were embed, rnn, softmax and criterion."""
+    value = to_lua(made())
+    assert charrnn_port.load_checkpoint(saved(value, tmp_path)).i == 3
+    value[b"protos"][name] = TorchObject("nn.Sequential")
+    message = refusal(saved(value, tmp_path))
+    assert message.startswith("a checkpoint that char-rnn wrote before 3 June 2015, in another layout, which its own")
+    assert "damaged" not in message
+
+
+def test_the_originals_cache_of_a_text(tmp_path):
+    assert refusal(REFERENCE / "t7/vocab.t7").startswith("a vocabulary as the Lua original keeps it (vocab.t7)")
+    assert refusal(saved(torch.zeros(9, dtype=torch.uint8), tmp_path)).startswith("a text as the Lua original keeps it")
+    for value in (Table(), Table({b"a": b"b"}), Table({1: 2}), torch.zeros(3)):
+        assert refusal(saved(value, tmp_path)).startswith("damaged or not a checkpoint")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from charrnn_port.option_fields import Options, argument, option
 
 CELLS = ("lstm", "gru", "rnn")
-WAYS = ("plain", "script", "fused", "compiled")  # to run a cell, see model/__init__.py
+WAYS = ("plain", "script", "fused", "compiled", "persistent")  # to run a cell, see model/__init__.py
 DTYPES = ("float64", "float32")
 # fmt: off
 
@@ -171,8 +171,9 @@ class TrainOptions(Options):
         "auto", "how to run the cells; the same numbers. auto = the fastest", "not in the original",
         "plain: one step in PyTorch under autograd, for reading; script: the same step in TorchScript; fused: whole "
         "sequences with a hand-written backward pass, twice as fast; compiled: that with its time steps in C, about "
-        "three times as fast as plain, on a CPU with a C compiler (cc, or what CC names). auto: compiled where it can "
-        "be had, else fused. With -resume, any.",
+        "three times as fast as plain, on a CPU with a C compiler (cc, or what CC names); persistent: that with its "
+        "time steps in CUDA kernels, for the lstm on an NVIDIA GPU of compute capability 9.0 or more. auto: compiled "
+        "or persistent where it can be had, else fused. With -resume, any.",
         choices=("auto", *WAYS),
     )
 

@@ -15,6 +15,7 @@ from torch.nn.functional import nll_loss
 from model.build import built
 from model.char_rnn import CharRNN, carry, require_ids
 from model.compiled import copy_transposed as compiled_copy_transposed
+from model.persistent import require_kernels
 from model.sequence import LayerWeights
 from util.errors import UserError
 
@@ -22,10 +23,11 @@ from util.errors import UserError
 class FusedCharRNN(CharRNN):
     """CharRNN without autograd. `log_probs` and the state it returns are buffers: valid until the next call.
 
-    With `compiled`, time steps are done in C (model/sequence.c). Raises UserError where that cannot be had.
+    With `compiled`, time steps are done in C (model/sequence.c); with `persistent`, on a CUDA device, in kernels of our
+    own (model/persistent.py). Raises UserError where that cannot be had.
     """
 
-    def __init__(self, *args, compiled: bool = False, **options) -> None:
+    def __init__(self, *args, compiled: bool = False, persistent: bool = False, **options) -> None:
         super().__init__(*args, **options)
         self.sequence, self.copy_transposed = self.cell.EagerSequence, copy_transposed
         if compiled:
@@ -37,6 +39,9 @@ class FusedCharRNN(CharRNN):
                     "with CC, or take fused"
                 )
             self.sequence, self.copy_transposed = self.cell.CompiledSequence, compiled_copy_transposed
+        elif persistent:
+            require_kernels(self.cell, self.params.device)
+            self.sequence = self.cell.PersistentSequence
         self._passes: dict[tuple[int, int], Pass] = {}
         self._weights: list[LayerWeights] = []
         self._weights_version = -1

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from model.compiled import CompiledPasses
+from model.persistent import PersistentPasses
 from model.sequence import (
     Array,
     LayerWeights,
@@ -74,7 +75,7 @@ def advance(
 
 
 class Buffers(Sequence):
-    """The fast pass of one layer over a whole sequence (model/sequence.py): what both ways to run it work on."""
+    """The fast pass of one layer over a whole sequence (model/sequence.py): what all ways to run it work on."""
 
     GATES = 4
 
@@ -154,3 +155,7 @@ class CompiledSequence(CompiledPasses, Buffers):
     """The passes in C: lstm_forward and lstm_backward of model/sequence.c."""
 
     CELL = "lstm"
+
+
+class PersistentSequence(PersistentPasses, Buffers):
+    """The passes in CUDA kernels: one each (model/lstm_persistent.cu), or one a time step (model/lstm_step.cu)."""

@@ -28,8 +28,8 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 NEEDS_COMPILER = pytest.mark.skipif(library(torch.float64) is None, reason="no C compiler")
-# The ways to run the cells.
-WAYS = [pytest.param(way, marks=NEEDS_COMPILER if way == "compiled" else []) for way in NETWORKS]
+# The ways to run the cells on a CPU; tests/model/test_persistent.py is about the other one.
+WAYS = [pytest.param(way, marks=NEEDS_COMPILER if way == "compiled" else []) for way in NETWORKS if way != "persistent"]
 
 
 @pytest.fixture(scope="session")

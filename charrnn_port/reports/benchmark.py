@@ -113,7 +113,7 @@ def ratio(a: list[float], b: list[float]) -> str:
 def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
     """One iteration of each way to run the cells, of PyTorch's own layer, and of the products alone."""
     print("\none training iteration, ms (median); ratios: median (quartiles)")
-    print(f"{'':35}" + "".join(f"{column:>9}" for column in COLUMNS) + f"  {f'ours / {THEIRS}':20}ours / floor")
+    print(f"{'':35}" + "".join(f"{column:>11}" for column in COLUMNS) + f"  {f'ours / {THEIRS}':20}ours / floor")
     runs = [("lstm", *size, 50) for size in sizes]
     runs += [("lstm", *size, 100) for size in sizes if size[0] >= 512]
     runs += [(model, *sizes[0], 50) for model in ("gru", "rnn")]
@@ -124,9 +124,9 @@ def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.devic
                 continue
             kinds: dict[str, Callable[[], object]] = {}
             shape = (rnn_size, num_layers, batch_size, dtype, device)
-            ours = fastest(dtype, device)
+            ours = fastest(model, dtype, device)
             for cell in NETWORKS:
-                if cell != "compiled" or cell == ours:
+                if cell not in ("compiled", "persistent") or cell == ours:
                     kinds[cell] = our_training(folder, cell, model, *shape).iteration
             if model in TORCH_LAYERS:
                 kinds[THEIRS] = torch_training(model, *shape)
@@ -138,7 +138,7 @@ def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.devic
             seconds = in_turn(kinds, repeats, device)
             label = f"{model} {rnn_size}x{num_layers} batch {batch_size} {name}"
             medians = {kind: statistics.median(values) * 1e3 for kind, values in seconds.items()}
-            cells = "".join(f"{medians[kind]:9.1f}" if kind in medians else f"{'':9}" for kind in COLUMNS)
+            cells = "".join(f"{medians[kind]:11.1f}" if kind in medians else f"{'':11}" for kind in COLUMNS)
             against = ratio(seconds[ours], seconds[THEIRS]) if THEIRS in seconds else ""
             print(f"{label:35}{cells}  {against:20}{ratio(seconds[ours], seconds['floor'])}", flush=True)
             rows.append({"what": label, "seconds": seconds})

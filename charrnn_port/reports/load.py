@@ -75,7 +75,7 @@ def time_each(
 
 def make(folder: str, size: tuple[int, int], dtype: torch.dtype) -> Training:
     """What train.py makes, ready to go."""
-    training = our_training(folder, fastest(dtype, CPU), "lstm", *size, BATCH_SIZE, dtype, CPU)
+    training = our_training(folder, fastest("lstm", dtype, CPU), "lstm", *size, BATCH_SIZE, dtype, CPU)
     for _ in range(2):
         training.iteration()
     return training

@@ -44,7 +44,7 @@ def resumed(options: TrainOptions, given: frozenset[str]) -> tuple[TrainOptions,
                 f"-{each.name} {value} would change the run, which has {its_value}: leave it out, "
                 "or start another run with -init_from"
             )
-    if of_run.cell == "compiled":  # the file may come from a machine with a compiler to one without
+    if of_run.cell in ("compiled", "persistent"):  # the file may come from a machine with a compiler to one without
         of_run = replace(of_run, cell="auto")
     return replace(of_run, **{name: getattr(options, name) for name in given}), saved
 
@@ -82,7 +82,6 @@ def prepare(
     require_batches(loader, options, say)
     echo(f"vocab size: {loader.vocab_size}")
 
-    cell = fastest(dtype, device) if options.cell == "auto" else options.cell
     begin = saved
     if saved:
         echo(f"going on after iteration {saved.i}")
@@ -101,6 +100,7 @@ def prepare(
         )
     else:
         echo(f"creating an {options.model} with {options.num_layers} layers")
+    cell = way(options, dtype, device)
     sizes = loader.vocab_size, options.rnn_size, options.num_layers
     require_memory(options, sizes, rows.stop - rows.start, len(loader.ids), dtype, device)
     if begin:
@@ -124,6 +124,11 @@ def prepare(
         except (KeyError, TypeError) as error:
             raise UserError(f"-resume {options.resume}: damaged, or of a newer charrnn_port: {error}") from error
     return training
+
+
+def way(options: TrainOptions, dtype: torch.dtype, device: torch.device) -> str:
+    """A key of NETWORKS: how to run the cells."""
+    return fastest(options.model, dtype, device) if options.cell == "auto" else options.cell
 
 
 def require_batches(loader: MinibatchLoader, options: TrainOptions, say: Echo) -> None:

@@ -203,7 +203,7 @@ def test_a_compiler_that_knows_little(compiler, tmp_path):
 @pytest.mark.parametrize("command", ["false", "/no/such/compiler", ""])
 def test_without_a_compiler(compiler, command, play, tmp_path):
     compiler(command)
-    assert fastest(torch.float64, CPU) == "fused"
+    assert fastest("lstm", torch.float64, CPU) == "fused"
     options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-gpuid", "-1", "-rnn_size", "8", "-max_epochs", "1e-3"]
     result = run_train(*options)
     assert result.exit_code == 0
@@ -220,7 +220,7 @@ def test_train_says_how_the_cells_run(cell, dtype, play, tmp_path, set_threads):
     if cell:
         options += ["-cell", cell]
     set_threads(2)
-    way = cell or fastest(torch.float64, CPU)
+    way = cell or fastest("lstm", torch.float64, CPU)
     if way == "compiled":
         way = f"compiled ({built(torch.float64).how})"
     (line,) = cell_lines(run_train(*options, "-dtype", dtype))

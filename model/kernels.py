@@ -1,0 +1,118 @@
+"""CUDA kernels: the .cu files beside this one, compiled for a GPU by NVRTC when they are first needed.
+
+That takes half a second to one. NVRTC comes with PyTorch for CUDA. PyTorch's own way to it,
+torch.cuda._compile_kernel, is private, and younger than the oldest PyTorch we run on: so here are the few functions it
+takes, of NVRTC and of the CUDA driver, which have stayed the same for ten years.
+"""
+
+import ctypes
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+FOLDER = Path(__file__).parent
+MAJOR, MINOR = 9, 0  # the least compute capability: Hopper's clusters of thread blocks
+
+
+@lru_cache
+def libraries() -> tuple[ctypes.CDLL, ctypes.CDLL] | None:
+    """NVRTC and the CUDA driver; None where one is missing."""
+    if torch.version.cuda is None:
+        return None
+    # PyTorch has it loaded under its own name, or links it to a library that does: either finds the functions.
+    names = [
+        f"libnvrtc.so.{torch.version.cuda.split('.')[0]}",
+        str(Path(torch.__file__).parent / "lib" / "libcaffe2_nvrtc.so"),
+    ]
+    for name in names:
+        try:
+            return ctypes.CDLL(name), ctypes.CDLL("libcuda.so.1")
+        except OSError:
+            continue
+    return None
+
+
+@lru_cache
+def available(device: torch.device) -> bool:
+    """Whether kernels can be had for this device."""
+    if device.type != "cuda" or libraries() is None or not torch.cuda.is_available():
+        return False
+    if torch.cuda.get_device_capability(device) < (MAJOR, MINOR):
+        return False
+    try:
+        kernels("lstm_step.cu", device, REAL="float")
+    except RuntimeError:
+        return False
+    return True
+
+
+@lru_cache
+def kernels(file: str, device: torch.device, **macros: object) -> "Kernels":
+    """The kernels of a file, compiled with these macros defined. Raises RuntimeError if that fails."""
+    return Kernels(device, compiled(file, capability(device), **macros))
+
+
+class Kernels:
+    """The kernels that machine code has, by name, on a device."""
+
+    def __init__(self, device: torch.device, code: bytes) -> None:
+        self.device = device
+        with torch.cuda.device(device):
+            torch.cuda.current_stream().synchronize()  # makes PyTorch's context the current one
+            self._module, self._functions = ctypes.c_void_p(), {}
+            _call("cuModuleLoadData", ctypes.byref(self._module), code)
+
+    def _function(self, name: str) -> ctypes.c_void_p:
+        if name not in self._functions:
+            self._functions[name] = ctypes.c_void_p()
+            _call("cuModuleGetFunction", ctypes.byref(self._functions[name]), self._module, name.encode())
+        return self._functions[name]
+
+    def launch(self, name: str, blocks: int, threads: int, *arguments: Tensor | int) -> None:
+        """Start a kernel on PyTorch's stream. Tensors are passed by address, numbers as int."""
+        values = [
+            ctypes.c_int(each) if isinstance(each, int) else ctypes.c_void_p(each.data_ptr()) for each in arguments
+        ]
+        addresses = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
+        stream = ctypes.c_void_p(torch.cuda.current_stream(self.device).cuda_stream)
+        with torch.cuda.device(self.device):
+            _call("cuLaunchKernel", self._function(name), blocks, 1, 1, threads, 1, 1, 0, stream, addresses, None)
+
+
+def capability(device: torch.device) -> str:
+    """As NVRTC and the compiler name it: sm_90."""
+    return "sm_{}{}".format(*torch.cuda.get_device_capability(device))
+
+
+def compiled(file: str, architecture: str, **macros: object) -> bytes:
+    """The machine code of a file. Raises RuntimeError with the compiler's messages if there are errors."""
+    options = [f"--gpu-architecture={architecture}", *(f"-D{name}={value}" for name, value in macros.items())]
+    program = ctypes.c_void_p()
+    source = (FOLDER / file).read_bytes()
+    _call("nvrtcCreateProgram", ctypes.byref(program), source, file.encode(), 0, None, None)
+    try:
+        given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+        if libraries()[0].nvrtcCompileProgram(program, len(options), given):
+            raise RuntimeError(_result("nvrtcGetProgramLog", program).decode(errors="replace"))
+        return _result("nvrtcGetCUBIN", program)
+    finally:
+        _call("nvrtcDestroyProgram", ctypes.byref(program))
+
+
+def _result(name: str, program: ctypes.c_void_p) -> bytes:
+    """What nvrtcGet… writes, of the length that nvrtcGet…Size tells."""
+    size = ctypes.c_size_t()
+    _call(f"{name}Size", program, ctypes.byref(size))
+    text = ctypes.create_string_buffer(size.value)
+    _call(name, program, text)
+    return text.raw
+
+
+def _call(name: str, *arguments: object) -> None:
+    """Call a function of either library. Raises RuntimeError unless it returns 0, which is success in both."""
+    nvrtc, driver = libraries()
+    status = getattr(nvrtc if name.startswith("nvrtc") else driver, name)(*arguments)
+    if status:
+        raise RuntimeError(f"{name} failed: error {status}")

@@ -1,0 +1,157 @@
+"""The passes of an lstm on a CUDA device in kernels of our own: where the weights fit, one for all time steps.
+
+Launching a kernel takes longer than a small step's arithmetic, in a CUDA graph too. So as much as possible is one
+kernel: with up to 256 units in float32 or 160 in float64 a whole pass (lstm_persistent.cu, which keeps the weights in
+registers), with more of them what a time step does beside its matrix product (lstm_step.cu).
+
+It needs NVRTC, which comes with PyTorch, and a GPU with clusters of thread blocks: compute capability 9.0, Hopper.
+"""
+
+from functools import lru_cache
+from types import ModuleType
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.kernels import available, kernels
+from model.sequence import LayerWeights, Sequence, add_biases, steps, sum_rows, transposed
+from util.errors import UserError
+
+REALS = {torch.float32: "float", torch.float64: "double"}
+THREADS = 128  # of a block that does a time step's units one by one
+
+
+class Plan(NamedTuple):
+    """How the blocks of a GPU share the work of a pass: what lstm_persistent.cu gets as macros of these names."""
+
+    BLOCKS: int  # of a cluster, which shares the units
+    ROWS: int  # of the batch, that a cluster does
+    LANES: int  # threads that share the products of a gate of a unit
+    PADDED: int  # rnn_size rounded up, so that units and their products can be shared evenly
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return 4 * self.LANES * self.PADDED // self.BLOCKS
+
+    def clusters(self, batch_size: int) -> int:
+        """So many it takes."""
+        return -(-batch_size // self.ROWS)
+
+
+@lru_cache
+def plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: int) -> Plan | None:
+    """The smallest clusters whose registers hold the weights; None where none do, and for large batches.
+
+    Two blocks rather than one, though, where there are enough multiprocessors. A cluster gets as many rows as it takes
+    for all clusters to run at once; four at most, then some run after others. With many of these, matrix products are
+    large enough to be quicker.
+    """
+    words = dtype.itemsize // 4  # registers of a number
+    for blocks in (2, 4, 8) if 2 * batch_size <= multiprocessors else (1, 2, 4, 8):
+        # Few threads with many weights each: a number that is read from shared memory is used more often.
+        for lanes in (1, 2):
+            padded = -(-rnn_size // granularity(dtype, blocks, lanes)) * granularity(dtype, blocks, lanes)
+            registers = padded // lanes * words
+            threads = Plan(blocks, 1, lanes, padded).threads
+            if registers > 160 or threads * registers > 36 * 1024 or threads > 512:
+                continue
+            # They lie within a group of 16 or 18 multiprocessors each, some of which are out of order.
+            at_once = multiprocessors // blocks if blocks < 4 else multiprocessors * 15 // 16 // blocks
+            rows = next((rows for rows in (1, 2) if -(-batch_size // rows) <= at_once), 4)
+            made = Plan(blocks, rows, lanes, padded)
+            return made if made.clusters(batch_size) <= 4 * max(at_once, 1) else None
+    return None
+
+
+def granularity(dtype: torch.dtype, blocks: int, lanes: int) -> int:
+    """What lstm_persistent.cu's PADDED must be a multiple of: whole vectors for every thread, whole warps."""
+    vector = 16 // dtype.itemsize
+    return max(4 * lanes * vector, blocks * 8 // lanes, blocks * 4)
+
+
+def require_kernels(cell: ModuleType, device: torch.device) -> None:
+    """Raises UserError where a cell's passes can't be done by kernels."""
+    if not available(device):
+        raise UserError(
+            "-cell persistent: this needs NVRTC and an NVIDIA GPU of compute capability 9.0 or more; take fused"
+        )
+    if not hasattr(cell, "PersistentSequence"):
+        raise UserError("-cell persistent: there are kernels for -model lstm alone; take fused")
+
+
+class PersistentPasses(Sequence):
+    """A Sequence whose passes are done by kernels. The lstm derives its PersistentSequence from this and Buffers."""
+
+    def __init__(self, *args, **options) -> None:
+        super().__init__(*args, **options)
+        _, B, H = self.grad_h.shape
+        multiprocessors = torch.cuda.get_device_properties(self.h.device).multi_processor_count
+        made = plan(self.h.dtype, H, B, multiprocessors)
+        self._passes = WholePasses(self, made) if made else SteppedPasses(self)
+
+    def forward(self, weights: LayerWeights) -> None:
+        """As Sequence's."""
+        add_biases(self.pre_activations, weights, self.ids)
+        self._passes.forward(self, weights.h2h)
+
+    def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
+        """As Sequence's."""
+        self._passes.backward(self, weights.h2h)
+        sum_rows(self.pre_activations, grad_rows, self.ids)
+
+
+class WholePasses:
+    """A pass is one kernel: lstm_forward and lstm_backward of lstm_persistent.cu."""
+
+    def __init__(self, layer: PersistentPasses, plan: Plan) -> None:
+        T, B, H = layer.grad_h.shape
+        self._sizes = T, B
+        self._blocks, self._threads = plan.BLOCKS * plan.clusters(B), plan.threads
+        macros = {"REAL": REALS[layer.h.dtype], "H": H, **plan._asdict()}
+        self._kernels = kernels("lstm_persistent.cu", layer.h.device, **macros)
+
+    def forward(self, layer: PersistentPasses, h2h: Tensor) -> None:
+        """From the pre-activations, h2h(h) aside, to the states."""
+        self._launch("lstm_forward", h2h, layer.pre_activations, layer.c, layer.h, layer.tanh_c)
+
+    def backward(self, layer: PersistentPasses, h2h: Tensor) -> None:
+        """From `grad_h` to the gradient by the pre-activations."""
+        self._launch("lstm_backward", h2h, layer.pre_activations, layer.c, layer.tanh_c, layer.grad_h)
+
+    def _launch(self, name: str, *tensors: Tensor) -> None:
+        self._kernels.launch(name, self._blocks, self._threads, *tensors, *self._sizes)
+
+
+class SteppedPasses:
+    """A time step is a matrix product and a kernel of lstm_step.cu."""
+
+    def __init__(self, layer: PersistentPasses) -> None:
+        _, B, H = layer.grad_h.shape
+        self._sizes = B, H
+        self._kernels = kernels("lstm_step.cu", layer.h.device, REAL=REALS[layer.h.dtype])
+        c, h, gates = layer.c, layer.h, layer.pre_activations
+        self._steps = steps(gates, c[:-1], c[1:], h[:-1], h[1:], layer.tanh_c)
+        self._steps_back = steps(gates, c[:-1], layer.tanh_c, layer.grad_h)[::-1]
+
+    def forward(self, layer: PersistentPasses, h2h: Tensor) -> None:
+        """As WholePasses'."""
+        h2h_transposed = transposed(h2h)
+        for pre_activations, c, next_c, h, next_h, tanh_c in self._steps:
+            pre_activations.addmm_(h, h2h_transposed)
+            self._launch("lstm_step", pre_activations, c, next_c, next_h, tanh_c)
+
+    def backward(self, layer: PersistentPasses, h2h: Tensor) -> None:
+        """As WholePasses'."""
+        layer.grad_c.zero_()
+        later = None  # gradient by the pre-activations of the next time step
+        for grad_pre_activations, c, tanh_c, grad_h in self._steps_back:
+            if later is not None:
+                grad_h.addmm_(later, h2h)
+            self._launch("lstm_step_back", grad_pre_activations, c, tanh_c, grad_h, layer.grad_c)
+            later = grad_pre_activations
+
+    def _launch(self, name: str, *tensors: Tensor) -> None:
+        B, H = self._sizes
+        self._kernels.launch(name, -(-B * H // THREADS), THREADS, *tensors, B, H)

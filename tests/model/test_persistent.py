@@ -1,0 +1,255 @@
+"""The lstm's CUDA kernels compute what PyTorch's operations do, for all sizes, and in a graph; elsewhere fused does."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import arguments_of, assert_one_line_error, run_train, train_options
+from runs import log_lines, losses, printed
+from torch import Tensor
+
+from charrnn_port.device import record
+from charrnn_port.training import graphed, prepare
+from model import NETWORKS, fastest, kernels
+from model.char_rnn import CharRNN
+from model.lstm import EagerSequence, PersistentSequence
+from model.persistent import REALS, Plan, SteppedPasses, WholePasses, plan
+from model.sequence import LayerWeights, Sequence
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+NEEDS_HOPPER = pytest.mark.skipif(
+    not kernels.available(CUDA), reason="needs NVRTC and an NVIDIA GPU of compute capability 9.0"
+)
+LARGEST = {torch.float32: 256, torch.float64: 160}  # sizes whose weights fit into a cluster's registers
+DTYPES = list(LARGEST)
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}  # of norms
+
+
+def distance(ours: Tensor, theirs: Tensor) -> float:
+    """Relative, by norm; nan where a number is."""
+    return ((ours - theirs).norm() / theirs.norm()).item()
+
+
+@pytest.mark.parametrize("multiprocessors", [132, 78])
+@pytest.mark.parametrize("batch_size", [1, 7, 50, 100])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_plans(dtype, batch_size, multiprocessors):
+    """Those that are made, up to the sizes that are promised, are such as the kernels can be launched with."""
+    largest = LARGEST[dtype]
+    for rnn_size in range(1, largest + 1):
+        made = plan(dtype, rnn_size, batch_size, multiprocessors)
+        blocks, rows, lanes, padded = made
+        assert padded >= rnn_size
+        assert padded % blocks == 0
+        assert made.threads % 32 == 0
+        assert made.threads <= 512
+        assert padded // (4 * lanes) * dtype.itemsize % 16 == 0  # a thread's weights of a gate: whole vectors
+        assert padded // blocks % 4 == 0  # units done together in the backward pass
+        assert 2 * rows * 4 * padded * dtype.itemsize + 64 <= 48 * 1024  # shared memory
+        assert made.clusters(batch_size) * rows >= batch_size
+    assert plan(dtype, largest + 1, batch_size, multiprocessors) is None
+    assert plan(dtype, 1024, batch_size, multiprocessors) is None
+
+
+def test_plans_for_an_h200():
+    assert plan(torch.float32, 128, 50, 132) == Plan(BLOCKS=2, ROWS=1, LANES=1, PADDED=128)
+    assert plan(torch.float32, 64, 50, 132) == Plan(BLOCKS=2, ROWS=1, LANES=1, PADDED=64)
+    assert plan(torch.float32, 64, 100, 132) == Plan(BLOCKS=1, ROWS=1, LANES=1, PADDED=64)
+    assert plan(torch.float32, 200, 50, 132) == Plan(BLOCKS=8, ROWS=4, LANES=2, PADDED=224)
+    assert plan(torch.float64, 128, 50, 132) == Plan(BLOCKS=4, ROWS=2, LANES=2, PADDED=128)
+    assert plan(torch.float32, 256, 240, 132) == Plan(BLOCKS=8, ROWS=4, LANES=2, PADDED=256)
+    assert plan(torch.float32, 256, 241, 132) is None
+
+
+def test_elsewhere(monkeypatch, play, tmp_path):
+    """By name it is an error of one line; auto takes another way."""
+    options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-rnn_size", "8", "-max_epochs", "1e-3"]
+    result = run_train(*options, "-gpuid", "-1", "-cell", "persistent")
+    assert_one_line_error(result, 1, "-cell persistent", "9.0", "take fused")
+    kernels.available.cache_clear()
+    monkeypatch.setattr(kernels, "libraries", lambda: None)
+    assert fastest("lstm", torch.float32, CUDA) == "fused"
+    kernels.available.cache_clear()
+
+
+class Layer:
+    """A layer's input, weights and gradient from above, drawn; and what a Sequence makes of them."""
+
+    def __init__(self, dtype: torch.dtype, T: int, B: int, H: int, V: int | None = None) -> None:
+        """V: the size of the vocabulary in the first layer."""
+        self.options = {"dtype": dtype, "device": CUDA}
+        self.sizes = T, B, H
+        generator = torch.Generator(CUDA).manual_seed(1)
+
+        def new(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator, **self.options)
+
+        self.ids = None if V is None else torch.randint(V, (T, B), generator=generator, device=CUDA)
+        rows = None if V is None else new(V, 4 * H)
+        self.weights = LayerWeights(rows, new(4 * H, 1), new(4 * H), new(4 * H, H) / H**0.5, new(4 * H))
+        self.pre_activations, self.grad_h = new(T, B, 4 * H), new(T, B, H)
+        self.before, self.after = (new(B, H), new(B, H).tanh()), (new(B, H), new(B, H).tanh())
+
+    def make(self, kind: type[Sequence]) -> Sequence:
+        """The layer, with buffers full of nan."""
+
+        def new(*shape: int) -> Tensor:
+            return torch.full(shape, torch.nan, **self.options)
+
+        return kind(new, self.ids, *self.sizes)
+
+    def outcome(self, sequence: Sequence) -> dict[str, Tensor]:
+        """State and gates after forward, gradients after backward, which finds another first state, as with alias."""
+        found = {}
+        for buffer, value in zip(sequence.state, self.before, strict=True):
+            buffer[0].copy_(value)
+        if self.ids is None:
+            sequence.pre_activations.copy_(self.pre_activations)
+        sequence.grad_h.copy_(self.grad_h)
+        sequence.forward(self.weights)
+        found |= {"c": sequence.c.clone(), "h": sequence.h.clone(), "gates": sequence.pre_activations.clone()}
+        for buffer, value in zip(sequence.state, self.after, strict=True):
+            buffer[0].copy_(value)
+        rows = 1 if self.ids is None else len(self.weights.rows)
+        grad_rows = torch.full((rows, 4 * self.sizes[2]), torch.nan, **self.options)
+        sequence.backward(self.weights, grad_rows)
+        return found | {"gradient": sequence.pre_activations.clone(), "grad_rows": grad_rows}
+
+
+@NEEDS_HOPPER
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("T", [1, 2, 50])
+@pytest.mark.parametrize("B", [1, 7, 50, 100])
+@pytest.mark.parametrize("H", [1, 33, 64, 100, 128, 200, 256, 300])
+def test_any_size(H, B, T, dtype):
+    """States, gates and gradients of a first layer and of one above it."""
+    for V in (None, 11):
+        compare(Layer(dtype, T, B, H, V), SteppedPasses if LARGEST[dtype] < H else WholePasses)
+
+
+@NEEDS_HOPPER
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("B", [250, 550, 10_000])
+@pytest.mark.parametrize("H", [40, 120])
+def test_large_batches(H, B, dtype):
+    """Clusters that run one after another; and so many of them that there are none."""
+    many = 500 if H == 120 and dtype == torch.float64 else 1000
+    compare(Layer(dtype, 3, B, H), SteppedPasses if many < B else WholePasses)
+
+
+def compare(layer: Layer, passes: type) -> None:
+    """With PyTorch's operations; these passes are to be chosen."""
+    sequence = layer.make(PersistentSequence)
+    assert isinstance(sequence._passes, passes)
+    ours, theirs = layer.outcome(sequence), layer.outcome(layer.make(EagerSequence))
+    for name, expected in theirs.items():
+        assert distance(ours[name], expected) < TOLERANCE[layer.options["dtype"]], name
+
+
+@NEEDS_HOPPER
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("H", [33, 128, 256, 300])
+def test_the_same_bits_each_time(H, dtype):
+    """A hundred times, in a graph too: nobody reads a number before it is there, or after another took its place."""
+    layer = Layer(dtype, 50, 50, H, 11)
+    sequence = layer.make(PersistentSequence)
+    expected = layer.outcome(sequence)
+    found = {}
+    replay = record(lambda: found.update(layer.outcome(sequence)), CUDA)
+    for _ in range(100):
+        for tensor in found.values():
+            tensor.fill_(torch.nan)
+        replay()
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+T, B, V, LAYERS = 12, 9, 11, 3
+
+
+def network(cell: str, H: int, dtype: torch.dtype) -> CharRNN:
+    built = NETWORKS[cell]("lstm", V, H, LAYERS, dtype=dtype, device=CUDA)
+    generator = torch.Generator().manual_seed(5)
+    built.params.copy_((torch.rand(built.params.shape, generator=generator, dtype=torch.float64) - 0.5) * 3 / H**0.5)
+    return built
+
+
+@NEEDS_HOPPER
+@pytest.mark.parametrize("dropout", [False, True])
+@pytest.mark.parametrize("alias", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("H", [6, 40, 128, 300])
+def test_equals_the_plain_cells(H, dtype, alias, dropout):
+    """Losses, gradients and states over three batches, each of which starts from the state before it.
+
+    The parameters bend every gate, and do not let what is rounded otherwise grow from step to step.
+    """
+    generator = torch.Generator().manual_seed(6)
+    masks = torch.bernoulli(torch.full((T, LAYERS, B, H), 0.5), generator=generator).to(CUDA, dtype) / 0.5
+    plain, ours = network("plain", H, dtype), network("persistent", H, dtype)
+    states = [[tensor.fill_(0.1) for tensor in each.zero_state(B)] for each in (plain, ours)]
+    tolerance = TOLERANCE[dtype]
+    for _ in range(3):
+        ids = torch.randint(V, (T + 1, B), generator=generator).to(CUDA)
+        expected, loss = [
+            each.training_pass(ids[:-1], ids[1:], state, masks if dropout else None, alias)
+            for each, state in zip((plain, ours), states, strict=True)
+        ]
+        assert abs(loss - expected) < tolerance * expected
+        assert distance(ours.grad_params, plain.grad_params) < tolerance
+        assert all(distance(b, a) < tolerance for a, b in zip(*states, strict=True))
+        for each in (plain, ours):
+            each.params.sub_(each.grad_params, alpha=0.001)
+    expected, loss = [
+        each.evaluation_pass(ids[:-1], ids[1:], state) for each, state in zip((plain, ours), states, strict=True)
+    ]
+    assert abs(loss - expected) < tolerance * expected
+
+
+def on_gpu(arguments: list[str]) -> list[str]:
+    """The options of a recorded run, for a GPU in double precision."""
+    place = arguments.index("-gpuid") + 1
+    return [*arguments[:place], "0", *arguments[place + 1 :], "-dtype", "float64", "-cell", "persistent"]
+
+
+@NEEDS_HOPPER
+@pytest.mark.parametrize("name", ["lstm", "lstm_1layer", "lstm_dropout", "decay", "clip"])
+def test_recorded_runs_print_the_same_lines(recordings, play, tmp_path, name):
+    """Of the original on Torch7; in CUDA graphs."""
+    run = recordings["runs"][name]
+    result = run_train("-data_dir", play, "-checkpoint_dir", tmp_path, *on_gpu(arguments_of(run)))
+    assert result.exit_code == 0, result.output
+    ours, recorded = log_lines(result.stdout), log_lines(printed(run))
+    assert ours == recorded
+    assert len(losses(ours)) > 80
+
+
+@NEEDS_HOPPER
+@pytest.mark.parametrize("name", ["lstm", "lstm_dropout"])
+def test_recorded_parameters_and_gradients(recordings, play, name):
+    run = recordings["runs"][name]
+    training = prepare(train_options("-data_dir", play, *on_gpu(arguments_of(run))))
+    assert isinstance(training, graphed.GraphedTraining)
+    for i in range(1, 21):
+        training.iteration()
+        if f"grads_{i}" in run:
+            assert distance(training.network.grad_params.cpu(), torch.from_numpy(run[f"grads_{i}"][:])) < 1e-12
+    assert distance(training.network.params.cpu(), torch.from_numpy(run["params_20"][:])) < 1e-9
+
+
+@NEEDS_HOPPER
+def test_chosen_by_itself_for_the_lstm_alone(play, tmp_path):
+    assert [fastest(model, torch.float32, CUDA) for model in ("lstm", "gru", "rnn")] == ["persistent", "fused", "fused"]
+    options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-rnn_size", "8", "-max_epochs", "1e-3"]
+    result = run_train(*options, "-model", "gru", "-cell", "persistent")
+    assert_one_line_error(result, 1, "-cell persistent", "-model lstm", "take fused")
+
+
+@NEEDS_HOPPER
+def test_what_the_compiler_says():
+    with pytest.raises(RuntimeError, match='identifier "half" is undefined'):
+        kernels.kernels("lstm_step.cu", CUDA, REAL="half")
+
+
+def test_all_types_have_a_name():
+    assert set(REALS) == set(DTYPES)
+    assert {path.name for path in Path(kernels.__file__).parent.glob("*.cu")} == {"lstm_persistent.cu", "lstm_step.cu"}

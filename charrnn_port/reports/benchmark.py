@@ -34,7 +34,7 @@ TEXT_MB = 64  # for the preprocessing
 TORCH_LAYERS = {"lstm": nn.LSTM, "rnn": nn.RNN}  # nn.GRU computes another function
 THEIRS = "nn.*"
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-COLUMNS = (*reversed(NETWORKS), THEIRS, "floor")
+NOT_ON = {"cuda": {"compiled"}, "cpu": {"persistent"}, "mps": {"compiled", "persistent"}}  # ways to run the cells
 
 
 def benchmark(options: BenchmarkOptions) -> None:
@@ -113,7 +113,8 @@ def ratio(a: list[float], b: list[float]) -> str:
 def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
     """One iteration of each way to run the cells, of PyTorch's own layer, and of the products alone."""
     print("\none training iteration, ms (median); ratios: median (quartiles)")
-    print(f"{'':35}" + "".join(f"{column:>11}" for column in COLUMNS) + f"  {f'ours / {THEIRS}':20}ours / floor")
+    columns = [*(way for way in reversed(NETWORKS) if way not in NOT_ON[device.type]), THEIRS, "floor"]
+    print(f"{'':35}" + "".join(f"{column:>11}" for column in columns) + f"  {f'ours / {THEIRS}':20}ours / floor")
     runs = [("lstm", *size, 50) for size in sizes]
     runs += [("lstm", *size, 100) for size in sizes if size[0] >= 512]
     runs += [(model, *sizes[0], 50) for model in ("gru", "rnn")]
@@ -138,7 +139,7 @@ def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.devic
             seconds = in_turn(kinds, repeats, device)
             label = f"{model} {rnn_size}x{num_layers} batch {batch_size} {name}"
             medians = {kind: statistics.median(values) * 1e3 for kind, values in seconds.items()}
-            cells = "".join(f"{medians[kind]:11.1f}" if kind in medians else f"{'':11}" for kind in COLUMNS)
+            cells = "".join(f"{medians[kind]:11.1f}" if kind in medians else f"{'':11}" for kind in columns)
             against = ratio(seconds[ours], seconds[THEIRS]) if THEIRS in seconds else ""
             print(f"{label:35}{cells}  {against:20}{ratio(seconds[ours], seconds['floor'])}", flush=True)
             rows.append({"what": label, "seconds": seconds})

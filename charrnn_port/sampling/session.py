@@ -41,6 +41,7 @@ class Session:
     """A model with the state of one text. Sessions on one model do not disturb each other, whatever their threads."""
 
     def __init__(self, model: Model) -> None:
+        self.model = model
         self._step = (GraphedStep if model.device.type == "cuda" else Step)(model)
         # Before the first character all are equally likely. Torch7 fills in probabilities here where log-probabilities
         # belong; all equal, they come to the same.

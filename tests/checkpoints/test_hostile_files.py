@@ -166,6 +166,37 @@ def test_why_claims_are_refused(name, tmp_path):
         loaded(SMALL_PT[name], tmp_path)
 
 
+def test_the_largest_tensors_that_are_read(tmp_path):
+    """Up to the last element of their storage, and of as many dimensions as PyTorch's operations take."""
+    storage = struct.pack("<3d", 1, 2, 3)
+    for sizes, strides, offset, expected in (
+        ([2], [2], 0, [1, 3]), ([3], [1], 0, [1, 2, 3]), ([1], [9], 2, [3]), ([2], [1], 1, [2, 3]),
+        ([1] * 64, [1] * 64, 0, None), ([0, 2**40], [1, 1], 3, []),
+    ):  # fmt: skip
+        value = loaded(pickled(tensor_of(3, sizes, strides, offset), storage), tmp_path)
+        assert value.shape == tuple(sizes)
+        assert expected is None or value.tolist() == expected
+    for sizes, strides, offset, message in (
+        ([2], [2], 1, "larger"), ([2], [3], 0, "larger"), ([1], [1], 3, "larger"), ([4], [1], 0, "larger"),
+        ([4], [0], 0, "larger"), ([1] * 65, [1] * 65, 0, "no sizes"), ([1], [-1], 0, "no sizes"), ([1], [1], -1, "no"),
+    ):  # fmt: skip
+        with pytest.raises(archive.ArchiveError, match=f"a tensor in it .*{message}"):
+            loaded(pickled(tensor_of(3, sizes, strides, offset), storage), tmp_path)
+
+
+@pytest.mark.parametrize(("key", "size"), [(text("0"), text("0")), (b"K\0", b"K\1"), (b"N", b"N")])
+def test_storages_without_a_name_or_a_size(key, size, tmp_path):
+    instructions = b"(" + text("storage") + b"ctorch\nDoubleStorage\n" + key + text("cpu") + size + b"tQ"
+    with pytest.raises(archive.ArchiveError, match="a storage in it has no name or size"):
+        loaded(pickled(instructions), tmp_path)
+
+
+def test_long_names_are_shortened():
+    assert archive.shortened("x" * 60) == "x" * 60
+    assert archive.shortened("x" * 61) == "x" * 60 + "..."
+    assert archive.shortened("x" * 10**6) == "x" * 60 + "..."
+
+
 def test_records_may_be_marked_as_whatever_but_folders(tmp_path):
     whole = saved([1, 2])
     place = whole.index(b"PK\1\2") + 38

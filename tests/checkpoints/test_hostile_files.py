@@ -431,12 +431,16 @@ def test_one_that_fits():
     checkpoint().require_consistent()
     checkpoint(opt__data_dir="not \udcff text", opt__seed=2**64, val_loss=math.nan).require_consistent()
     checkpoint(progress=None, i=7, val_losses={}, vocab=Vocabulary("é文")).require_consistent()
+    checkpoint(i=0, train_losses=[], progress__random__pos=0).require_consistent()
+    checkpoint(opt__seed=2**1023 - 1, progress__unfinished={"i": 2, "epoch": 0.5}).require_consistent()
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"opt__rnn_size": 2**62}, "params are torch.float64"), ({"opt__rnn_size": 10**300}, "not more than 10"),
+        ({"opt__seed": 2**1023}, "opt holds more"), ({"opt__rnn_size": "x"}, "opt has model 'rnn', rnn_size 'x'"),
+        ({"opt__rnn_size": 0}, "rnn_size 0"), ({"opt__num_layers": 0}, "num_layers 0"),
         ({"opt__num_layers": 2**62}, "params are"), ({"opt": {1: 2}}, "opt holds more"),
         ({"opt__x": "\ud800"}, "opt holds more"), ({"opt__x": 10**400}, "opt holds more"),
         ({"opt__x": ()}, "opt holds more"), ({"opt__batch_size": 10**400}, "opt holds more"),
@@ -502,6 +506,20 @@ def test_names_of_values(change, tmp_path):
     torch.save(values, tmp_path / "changed.pt")
     with pytest.raises(UserError, match=message):
         charrnn_port.load_checkpoint(tmp_path / "changed.pt")
+
+
+def test_formats(tmp_path):
+    values = torch.load(RECORDED, weights_only=True)
+    for format_, message in (
+        ("charrnn_port checkpoint 3", "charrnn_port checkpoint 3, which a newer charrnn_port wrote"),
+        ("charrnn_port checkpointed", "not one that train.py wrote"), ("c", "not one that train.py wrote"),
+        ("charrnn_port checkpoint " + "9" * 10**6, r"charrnn_port checkpoint 9{36}\.\.\., which a newer"),
+    ):  # fmt: skip
+        torch.save(values | {"format": format_}, tmp_path / "changed.pt")
+        with pytest.raises(UserError, match=message):
+            charrnn_port.load_checkpoint(tmp_path / "changed.pt")
+    torch.save(values | {"progress": None}, tmp_path / "changed.pt")
+    assert charrnn_port.load_checkpoint(tmp_path / "changed.pt").progress is None
 
 
 @pytest.mark.parametrize("change", ["no mean_square", "unfinished"])

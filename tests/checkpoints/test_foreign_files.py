@@ -1,5 +1,7 @@
 """Files that people mix up with checkpoints are named for what they are, wherever a checkpoint is read."""
 
+import errno
+import os
 import zipfile
 
 import h5py
@@ -12,6 +14,7 @@ from test_lua_checkpoint import made
 
 import charrnn_port
 from charrnn_port.__main__ import convert, inspect
+from charrnn_port.checkpoints.files import reason
 from charrnn_port.checkpoints.lua import to_lua
 from charrnn_port.torch7 import t7
 from charrnn_port.torch7.t7 import Table, TorchObject
@@ -66,7 +69,7 @@ def test_no_file(tmp_path):
     assert refusal(tmp_path / "empty").startswith("empty, not a checkpoint")
 
 
-@pytest.mark.parametrize("text", [b"It was a dark night.\n", b"1984\n", b"3 men in a boat\n", "Größe 文\n".encode()])
+@pytest.mark.parametrize("text", [b"A dark night.\n", b"1984\n", b"3 men in a boat\n", b"9\nlives\n", "文\n".encode()])
 def test_text(text, tmp_path):
     """An ASCII file of Torch7 begins with a single digit."""
     (tmp_path / "input.txt").write_bytes(text * 100)
@@ -132,3 +135,36 @@ def test_the_originals_cache_of_a_text(tmp_path):
     assert refusal(saved(torch.zeros(9, dtype=torch.uint8), tmp_path)).startswith("a text as the Lua original keeps it")
     for value in (Table(), Table({b"a": b"b"}), Table({1: 2}), torch.zeros(3)):
         assert refusal(saved(value, tmp_path)).startswith("damaged or not a checkpoint")
+
+
+# Files that cannot be read or written
+
+
+def test_a_vocabulary_of_another_kind(tmp_path):
+    values = torch.load(REFERENCE / "checkpoints/charrnn_port_0.1.t7.pt", weights_only=True)
+    for vocab, message in ((["a"], "vocab is a list"), ({}, "vocab is a dict"), (1, "vocab is a int")):
+        torch.save(values | {"vocab": vocab}, tmp_path / "changed.pt")
+        assert refusal(tmp_path / "changed.pt") == f"damaged or not a checkpoint: {message}"
+
+
+def test_a_disk_that_fails(tmp_path, monkeypatch):
+    def fail(path: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(t7, "load", fail)
+    path = REFERENCE / "lua_checkpoints/rnn.t7"
+    with pytest.raises(UserError, match=f"^cannot read {path}: Input/output error$"):
+        charrnn_port.load_checkpoint(path)
+
+
+def test_why_saving_fails(tmp_path):
+    saved = charrnn_port.load_checkpoint(REFERENCE / "lua_checkpoints/rnn.t7")
+    with pytest.raises(UserError, match=r"^cannot save .*lm\.t7: No such file or directory; earlier checkpoints are"):
+        charrnn_port.save_checkpoint(saved, tmp_path / "none/lm.t7")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert reason(full) == "No space left on device"
+    assert reason(OSError("some words")) == "some words"
+    error = RuntimeError("a line\nanother")
+    assert reason(error) == "a line"
+    error.__context__ = full
+    assert reason(error) == "No space left on device"

@@ -167,6 +167,37 @@ def test_why_claims_are_refused(name, tmp_path):
         loaded(SMALL_PT[name], tmp_path)
 
 
+def test_the_largest_tensors_that_are_read(tmp_path):
+    """Up to the last element of their storage, and of as many dimensions as PyTorch's operations take."""
+    storage = struct.pack("<3d", 1, 2, 3)
+    for sizes, strides, offset, expected in (
+        ([2], [2], 0, [1, 3]), ([3], [1], 0, [1, 2, 3]), ([1], [9], 2, [3]), ([2], [1], 1, [2, 3]),
+        ([1] * 64, [1] * 64, 0, None), ([0, 2**40], [1, 1], 3, []),
+    ):  # fmt: skip
+        value = loaded(pickled(tensor_of(3, sizes, strides, offset), storage), tmp_path)
+        assert value.shape == tuple(sizes)
+        assert expected is None or value.tolist() == expected
+    for sizes, strides, offset, message in (
+        ([2], [2], 1, "larger"), ([2], [3], 0, "larger"), ([1], [1], 3, "larger"), ([4], [1], 0, "larger"),
+        ([4], [0], 0, "larger"), ([1] * 65, [1] * 65, 0, "no sizes"), ([1], [-1], 0, "no sizes"), ([1], [1], -1, "no"),
+    ):  # fmt: skip
+        with pytest.raises(archive.ArchiveError, match=f"a tensor in it .*{message}"):
+            loaded(pickled(tensor_of(3, sizes, strides, offset), storage), tmp_path)
+
+
+@pytest.mark.parametrize(("key", "size"), [(text("0"), text("0")), (b"K\0", b"K\1"), (b"N", b"N")])
+def test_storages_without_a_name_or_a_size(key, size, tmp_path):
+    instructions = b"(" + text("storage") + b"ctorch\nDoubleStorage\n" + key + text("cpu") + size + b"tQ"
+    with pytest.raises(archive.ArchiveError, match="a storage in it has no name or size"):
+        loaded(pickled(instructions), tmp_path)
+
+
+def test_long_names_are_shortened():
+    assert archive.shortened("x" * 60) == "x" * 60
+    assert archive.shortened("x" * 61) == "x" * 60 + "..."
+    assert archive.shortened("x" * 10**6) == "x" * 60 + "..."
+
+
 def test_records_may_be_marked_as_whatever_but_folders(tmp_path):
     whole = saved([1, 2])
     place = whole.index(b"PK\1\2") + 38
@@ -401,12 +432,16 @@ def test_one_that_fits():
     checkpoint().require_consistent()
     checkpoint(opt__data_dir="not \udcff text", opt__seed=2**64, val_loss=math.nan).require_consistent()
     checkpoint(progress=None, i=7, val_losses={}, vocab=Vocabulary("é文")).require_consistent()
+    checkpoint(i=0, train_losses=[], progress__random__pos=0).require_consistent()
+    checkpoint(opt__seed=2**1023 - 1, progress__unfinished={"i": 2, "epoch": 0.5}).require_consistent()
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"opt__rnn_size": 2**62}, "params are torch.float64"), ({"opt__rnn_size": 10**300}, "not more than 10"),
+        ({"opt__seed": 2**1023}, "opt holds more"), ({"opt__rnn_size": "x"}, "opt has model 'rnn', rnn_size 'x'"),
+        ({"opt__rnn_size": 0}, "rnn_size 0"), ({"opt__num_layers": 0}, "num_layers 0"),
         ({"opt__num_layers": 2**62}, "params are"), ({"opt": {1: 2}}, "opt holds more"),
         ({"opt__x": "\ud800"}, "opt holds more"), ({"opt__x": 10**400}, "opt holds more"),
         ({"opt__x": ()}, "opt holds more"), ({"opt__batch_size": 10**400}, "opt holds more"),
@@ -472,6 +507,20 @@ def test_names_of_values(change, tmp_path):
     torch.save(values, tmp_path / "changed.pt")
     with pytest.raises(UserError, match=message):
         charrnn_port.load_checkpoint(tmp_path / "changed.pt")
+
+
+def test_formats(tmp_path):
+    values = torch.load(RECORDED, weights_only=True)
+    for format_, message in (
+        ("charrnn_port checkpoint 3", "charrnn_port checkpoint 3, which a newer charrnn_port wrote"),
+        ("charrnn_port checkpointed", "not one that train.py wrote"), ("c", "not one that train.py wrote"),
+        ("charrnn_port checkpoint " + "9" * 10**6, r"charrnn_port checkpoint 9{36}\.\.\., which a newer"),
+    ):  # fmt: skip
+        torch.save(values | {"format": format_}, tmp_path / "changed.pt")
+        with pytest.raises(UserError, match=message):
+            charrnn_port.load_checkpoint(tmp_path / "changed.pt")
+    torch.save(values | {"progress": None}, tmp_path / "changed.pt")
+    assert charrnn_port.load_checkpoint(tmp_path / "changed.pt").progress is None
 
 
 @pytest.mark.parametrize("change", ["no mean_square", "unfinished"])

@@ -83,7 +83,12 @@ def record(function: Callable[[], None], device: torch.device) -> Callable[[], N
     # Both name the device: unless told, PyTorch records what the current one does, the first, whatever -gpuid says.
     with torch.cuda.device(device), torch.cuda.graph(graph, stream=recording_stream(device)):
         function()
-    return graph.replay
+
+    def replay() -> None:
+        graph.replay()
+
+    replay.recorded = function  # its tensors must live as long as the graph, which has their addresses
+    return replay
 
 
 @lru_cache

@@ -1,5 +1,6 @@
 """The recorded iteration for CUDA does what the ordinary one does, to the bit; where there is a GPU, on it too."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from conftest import REFERENCE, arguments_of, loss_of, train_options
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from charrnn_port import device as device_module
 from charrnn_port.sampling import Model, Session, session
 from charrnn_port.training import Training, graphed, prepare
 from model import NETWORKS
@@ -113,6 +115,23 @@ def test_text_is_on_the_device_as_it_is(recordings, play):
     text = (REFERENCE / "play/input.txt").read_bytes()
     loader = recorded.loader
     assert loader.vocab.decode(recorded._text.tolist()) == text[: len(loader.ids)]
+
+
+@NEEDS_CUDA
+def test_a_recording_keeps_its_tensors():
+    """A graph has the addresses of tensors that nobody else may hold: they must not be given away."""
+    device = torch.device("cuda", 0)
+    source = torch.ones(1 << 20, device=device)
+
+    def add() -> None:
+        source.add_(1)
+
+    held = weakref.ref(source)
+    replay = device_module.record(add, device)
+    del source, add
+    assert held() is not None
+    replay()
+    assert (held() == 2).all()
 
 
 @NEEDS_CUDA

@@ -41,7 +41,6 @@ class Session:
     """A model with the state of one text. Sessions on one model do not disturb each other, whatever their threads."""
 
     def __init__(self, model: Model) -> None:
-        self.model = model
         self._step = (GraphedStep if model.device.type == "cuda" else Step)(model)
         # Before the first character all are equally likely. Torch7 fills in probabilities here where log-probabilities
         # belong; all equal, they come to the same.
@@ -53,8 +52,8 @@ class Session:
         Raises IndexError for an id that is of no character.
         """
         for id_ in ids:
-            if not 0 <= id_ < len(self.model.vocab):
-                raise IndexError(f"there is no character {id_} in a vocabulary of {len(self.model.vocab)}")
+            if not 0 <= id_ < len(self.scores):
+                raise IndexError(f"there is no character {id_} in a vocabulary of {len(self.scores)}")
             self.scores = self._step(id_)
 
     def log_probs(self) -> np.ndarray:

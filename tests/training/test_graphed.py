@@ -121,14 +121,12 @@ def test_text_is_on_the_device_as_it_is(recordings, play):
 def test_a_recording_keeps_its_tensors():
     """A graph has the addresses of tensors that nobody else may hold: they must not be given away."""
     device = torch.device("cuda", 0)
-    source = torch.ones(1 << 20, device=device)
 
-    def add() -> None:
-        source.add_(1)
+    def recorded() -> tuple:
+        numbers = torch.ones(1 << 20, device=device)
+        return weakref.ref(numbers), device_module.record(lambda: numbers.add_(1), device)
 
-    held = weakref.ref(source)
-    replay = device_module.record(add, device)
-    del source, add
+    held, replay = recorded()
     assert held() is not None
     replay()
     assert (held() == 2).all()

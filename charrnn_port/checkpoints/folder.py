@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import reprlib
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TextIO
@@ -119,7 +120,7 @@ def claim(options: TrainOptions) -> TextIO:
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 raise UserError(
-                    f"the file system takes no names as long as {probe}: "
+                    f"the file system takes no names as long as {reprlib.repr(str(probe))}: "
                     f"take a shorter -savefile ({len(options.savefile)} characters) or -checkpoint_dir"
                 ) from error
             raise UserError(

@@ -54,7 +54,7 @@ def small_parts(progress: dict | None) -> dict | None:
 def jsonable(value: object) -> object:
     """The same with null for NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
-        return {name: jsonable(each) for name, each in value.items()}
+        return {name if isinstance(name, int) else str(name): jsonable(each) for name, each in value.items()}
     if isinstance(value, list):
         return [jsonable(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

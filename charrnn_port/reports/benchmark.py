@@ -253,8 +253,10 @@ def time_sampling(size: tuple[int, int], device: torch.device, repeats: int) -> 
         shapes = [4 * rnn_size] * (2 * num_layers - 1) + [len(VOCAB)]
         products = [(torch.randn(n, rnn_size).to(h).T, torch.empty(1, n).to(h)) for n in shapes]
 
-        def characters(network=network) -> None:
-            session = Session(Model(network, Vocabulary(VOCAB)))
+        model = Model(network, Vocabulary(VOCAB))
+
+        def characters(model=model) -> None:
+            session = Session(model)
             for _ in session.sample(length, choices.drawn(Generator(1))):
                 pass
 

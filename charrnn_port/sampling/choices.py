@@ -18,10 +18,12 @@ def drawn(random: Generator, temperature: float = 1.0) -> Choice:
     Where that comes to 0 / 0 or the like, as at very low temperatures, the largest score is subtracted first.
     """
 
+    # Only there can scores of ours, which are at most 1, become infinite.
+    exp = np.errstate(over="ignore")(np.exp) if temperature < 0.01 else np.exp
+
     def draw(scores: np.ndarray) -> int:
-        with np.errstate(over="ignore"):
-            probabilities = np.exp(scores / temperature)
-            total = probabilities.cumsum()[-1]  # Torch7 sums from the left
+        probabilities = exp(scores / temperature)
+        total = probabilities.cumsum()[-1]  # Torch7 sums from the left
         if not 0 < total < np.inf:
             probabilities = np.exp((scores - scores.max()) / temperature)
             total = probabilities.cumsum()[-1]

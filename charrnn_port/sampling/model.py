@@ -24,7 +24,7 @@ class Model:
         """
         self.vocab = vocab
         self.device = network.params.device
-        self.cell = network.cell
+        self._advance, self._width = network.cell.advance, len(network.cell.STATE)
         self._in_numpy = self.device.type == "cpu" if in_numpy is None else in_numpy
         self._functions = (numpy_sigmoid, np.tanh) if self._in_numpy else (torch.sigmoid, torch.tanh)
         first, *_ = layers = network.weights()
@@ -61,18 +61,18 @@ class Model:
         largest is 0.
         """
         pre_activations, output = first, None
-        width = len(self.cell.STATE)
-        after: list[Array] = []
-        for index, (i2h_weight, bias, h2h_weight) in enumerate(self._layers):
-            if index > 0:
+        width, place = self._width, 0
+        after: tuple[Array, ...] = ()
+        for i2h_weight, bias, h2h_weight in self._layers:
+            if place:  # above the first layer
                 pre_activations = bias + i2h_weight @ output
-            before = state[index * width : (index + 1) * width]
-            after += self.cell.advance(pre_activations, *before, h2h_weight, *self._functions)
-            output = after[-1]
+            before = state[place : place + width]
+            after += self._advance(pre_activations, *before, h2h_weight, *self._functions)
+            output, place = after[-1], place + width
         weight, bias = self._decoder
         scores = bias + weight @ output
         scores -= scores.max()
-        return scores, tuple(after)
+        return scores, after
 
 
 def numpy_sigmoid(x: np.ndarray) -> np.ndarray:

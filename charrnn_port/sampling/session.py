@@ -69,7 +69,7 @@ class Session:
         for _ in range(length):
             id_ = choose(self.scores)
             yield id_
-            self.feed([id_])
+            self.scores = self._step(id_)
 
 
 class Step:

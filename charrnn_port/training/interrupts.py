@@ -52,7 +52,7 @@ class Interrupts:
         try:
             click.echo(line)
         except BrokenPipeError:
-            self.received = signal.SIGPIPE
+            self.received = getattr(signal, "SIGPIPE", 13)  # Windows has no name for it
         except OSError as error:  # a full disk, say
             self.failed = error
 

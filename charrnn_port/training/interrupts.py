@@ -38,6 +38,8 @@ class Interrupts:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self.patient:  # torchrun ends all when one has failed: whoever is to tell why must not be ended before
+            return
         for number, handler in self._before.items():  # once the work is saved, a late one changes nothing any more
             signal.signal(number, signal.SIG_IGN if self.received in self._before else handler)
 

@@ -12,6 +12,7 @@ The text goes to stdout byte by byte as it is drawn. See `python sample.py -help
 import itertools
 import os
 import sys
+from collections.abc import Iterator
 
 from charrnn_port.command_line import print_line, program, tell
 from charrnn_port.options import SampleOptions
@@ -24,7 +25,7 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
     # They bring torch, which takes seconds: not for -help.
     from charrnn_port.checkpoints import load_checkpoint
     from charrnn_port.device import choose_device
-    from charrnn_port.sampling import Model, interactive, streams, text_of
+    from charrnn_port.sampling import Model, interactive, streams, texts_of
 
     def gprint(line: str) -> None:
         if options.verbose == 1:
@@ -51,15 +52,18 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
         gprint(f"seeding with {options.primetext}")
     else:
         gprint("missing seed text, using uniform probability over first character")
-    seeds = range(options.seed, options.seed + options.n)
-    for path, its_seeds in itertools.groupby(seeds, lambda seed: options.output.replace("{seed}", str(seed))):
+
+    def path_of(numbered: tuple[int, Iterator[bytes]]) -> str:
+        return options.output.replace("{seed}", str(numbered[0]))
+
+    for path, texts in itertools.groupby(texts_of(model, options, prime), path_of):
         with streams.output(path) as write:
-            for seed in its_seeds:
+            for seed, text in texts:
                 if not path:
                     gprint("--------------------------" + (f" seed {seed}" if options.n > 1 else ""))
                 try:
-                    for characters in text_of(model, options, prime, seed):
-                        write(characters)
+                    for character in text:
+                        write(character)
                 except KeyboardInterrupt:
                     if options.length or path:
                         raise

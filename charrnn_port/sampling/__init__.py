@@ -6,15 +6,16 @@ For other rooms and programs:
     Session              one text in progress on a model: its state, and the scores of what comes next (session.py)
     choices              how the next character is chosen from them, and among which (choices.py)
     sample_bytes(...)    the bytes that sample.py prints for a checkpoint (text.py)
-    text_of(...)         the same for a model and sample.py's options
+    texts_of(...)        those of one or several seeds, for a model and sample.py's options (batch.py)
     streams              where prime texts come from and where texts go (streams.py)
     interactive(...)     a prompt that asks for one prime text after the other (prompt.py)
 """
 
 from charrnn_port.sampling import choices, streams
+from charrnn_port.sampling.batch import texts_of
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.prompt import interactive
 from charrnn_port.sampling.session import Session
-from charrnn_port.sampling.text import sample_bytes, text_of
+from charrnn_port.sampling.text import sample_bytes
 
-__all__ = ["Model", "Session", "choices", "interactive", "sample_bytes", "streams", "text_of"]
+__all__ = ["Model", "Session", "choices", "interactive", "sample_bytes", "streams", "texts_of"]

@@ -19,8 +19,8 @@ LONGEST = 100_000  # characters: what is drawn is kept until its text is read
 def texts_of(model: Model, options: SampleOptions, prime: list[int]) -> Iterator[tuple[int, Iterator[bytes]]]:
     """The seeds of -n texts, each with its text, which is the same as alone (see text_of).
 
-    One after the other where there is no gain, where they have no common length, and on a GPU, where products of several
-    texts are rounded otherwise.
+    One after the other where there is no gain, where they have no common length, and on a GPU, where products of
+    several texts are rounded otherwise.
     """
     seeds = range(options.seed, options.seed + options.n)
     if options.n == 1 or options.stop or options.length > LONGEST or not model.in_numpy:

@@ -3,7 +3,8 @@
 Scores `[vocab_size]` are the log-probabilities of each character, float64 or float32, up to a constant.
 
 A filter leaves only some characters to a choice. It is a function from log-probabilities `[n]`, up to a constant, to
-bool `[n]`: which ones stay. Equally likely ones stay or go together; the likeliest always stays.
+bool `[n]`: which ones stay. Equally likely ones stay or go together; the likeliest always stays. It asks which ones go:
+so all stay where a network that has exploded has no numbers.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,7 +62,7 @@ def filtered(choose: Choice, filters: Sequence[Filter], temperature: float = 1.0
 
 def top_k(k: int) -> Filter:
     """The `k` likeliest stay (Fan et al. 2018, arXiv:1805.04833)."""
-    return lambda log_probs: log_probs >= np.sort(log_probs)[-min(k, len(log_probs))]
+    return lambda log_probs: ~(log_probs < np.sort(log_probs)[-min(k, len(log_probs))])
 
 
 def top_p(p: float) -> Filter:
@@ -71,11 +72,11 @@ def top_p(p: float) -> Filter:
         falling = np.sort(log_probs)[::-1]
         reached = np.exp(falling - falling[0]).cumsum()
         last = int(reached.searchsorted(p * reached[-1]))
-        return log_probs >= falling[last]
+        return ~(log_probs < falling[last])
 
     return stays
 
 
 def min_p(p: float) -> Filter:
     """Those stay that are at least `p` times as likely as the likeliest (Nguyen et al. 2024, arXiv:2407.01082)."""
-    return lambda log_probs: np.exp(log_probs - log_probs.max()) >= p
+    return lambda log_probs: ~(np.exp(log_probs - log_probs.max()) < p)

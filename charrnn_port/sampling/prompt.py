@@ -13,7 +13,7 @@ from charrnn_port.command_line import tell
 from charrnn_port.options import SampleOptions
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.session import Session
-from charrnn_port.sampling.streams import writer
+from charrnn_port.sampling.streams import stdin, writer
 from charrnn_port.sampling.text import choice_of, until
 from charrnn_port.torch7.random import Generator
 from util.errors import UserError
@@ -119,9 +119,7 @@ class Conversation:
 
 def piped_lines() -> Iterator[str]:
     """The lines of stdin as they come."""
-    if not sys.stdin:
-        raise UserError("-interactive 1: there is nothing to read from: stdin is closed")
-    for line in sys.stdin.buffer:
+    for line in stdin("-interactive 1"):
         yield os.fsdecode(line.removesuffix(b"\n").removesuffix(b"\r"))
 
 

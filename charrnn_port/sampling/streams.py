@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from charrnn_port.options import SampleOptions
 from util.errors import UserError
@@ -20,13 +20,18 @@ def prime_text(options: SampleOptions) -> bytes:
     if not options.primefile:
         return os.fsencode(options.primetext)
     if options.primefile == "-":
-        if not sys.stdin:
-            raise UserError("-primefile -: stdin is closed")
-        return sys.stdin.buffer.read()
+        return stdin("-primefile -").read()
     try:
         return Path(options.primefile).read_bytes()
     except OSError as error:
         raise UserError(f"-primefile {options.primefile}: {error.strerror}") from error
+
+
+def stdin(wanted_by: str) -> BinaryIO:
+    """The bytes of stdin. Raises UserError, which names the option that wants them, where there are none."""
+    if not hasattr(sys.stdin, "buffer"):  # it is closed, or a notebook's
+        raise UserError(f"{wanted_by}: there is no stdin to read from")
+    return sys.stdin.buffer
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The options of sample.py that the original has not, each through the whole program."""
 
+import io
 import itertools
 import os
 import resource
@@ -10,11 +11,17 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from conftest import REFERENCE, ROOT, assert_one_line_error, run_sample
 
 import charrnn_port
-from charrnn_port.sampling import Model, Session
+from charrnn_port.options import SampleOptions
+from charrnn_port.sampling import Model, Session, prompt, streams
+from charrnn_port.sampling.text import until
 from charrnn_port.torch7.random import Generator
+from model import NETWORKS
+from util.errors import UserError
+from util.vocabulary import Vocabulary
 
 LSTM = REFERENCE / "lua_checkpoints/lstm.t7"
 QUIET = ["-verbose", 0, "-gpuid", -1]
@@ -142,6 +149,16 @@ def test_a_prime_file_that_cannot_be_read(tmp_path):
     error("-primefile", tmp_path, status=1, words=("Is a directory",))
 
 
+def test_without_stdin(monkeypatch):
+    """As in a notebook, or where it is closed."""
+    for stdin in (None, io.StringIO("The ")):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with pytest.raises(UserError, match="-primefile -: there is no stdin"):
+            streams.prime_text(SampleOptions(model="", primefile="-"))
+        with pytest.raises(UserError, match="-interactive 1: there is no stdin"):
+            next(prompt.piped_lines())
+
+
 def test_unknown_characters_of_a_prime_text():
     error("-primetext", "Th}e", status=1, words=("-primetext has '}' at position 2",))
     skipped = run_sample(LSTM, *QUIET, "-primetext", "Th}e ", "-unknown", "skip", "-length", 20)
@@ -168,10 +185,10 @@ def test_a_stop_text_may_begin_anywhere():
     whole = text("-length", 120)
     for size, place in itertools.product(range(1, 7), range(0, 100, 9)):
         stop = whole[place : place + size]
-        pieces = list(charrnn_port.sampling.text.until(stop, (bytes([byte]) for byte in whole)))
+        pieces = list(until(stop, (bytes([byte]) for byte in whole)))
         assert b"".join(pieces) == whole[: whole.index(stop)]
-    assert b"".join(charrnn_port.sampling.text.until(b"aab", [b"a", b"a", b"a", b"a", b"b", b"c"])) == b"aa"
-    assert b"".join(charrnn_port.sampling.text.until(b"aab", [b"a", b"a"])) == b"aa"
+    assert b"".join(until(b"aab", [b"a", b"a", b"a", b"a", b"b", b"c"])) == b"aa"
+    assert b"".join(until(b"aab", [b"a", b"a"])) == b"aa"
 
 
 def test_a_stop_text_that_can_never_come():
@@ -195,14 +212,6 @@ def test_an_endless_text_is_the_long_one_and_ends_by_ctrl_c():
     assert (process.returncode, errors) == (130, b"")
     drawn = begun + rest
     assert drawn == text("-length", len(drawn) - 1)
-
-
-def test_an_endless_text_ends_with_who_reads_it():
-    process = subprocess.Popen(command("-length", 0), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.read(3000)
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait(timeout=60) == 141
 
 
 # Several texts
@@ -298,6 +307,18 @@ def test_from_python_without_end():
     saved = charrnn_port.load_checkpoint(LSTM)
     endless = charrnn_port.sample_bytes(saved, length=0)
     assert b"".join(itertools.islice(endless, 2500)) == b"".join(charrnn_port.sample_bytes(saved, 2500))
+
+
+def test_characters_of_unicode():
+    """A vocabulary of them goes through all of it: a character comes with all its bytes."""
+    network = NETWORKS["fused"]("lstm", 4, 6, 1)
+    network.params.uniform_(-1, 1, generator=torch.Generator().manual_seed(1))
+    model = Model(network, Vocabulary("aé文 "))
+    whole = b"".join(charrnn_port.sample_bytes(model, 200, primetext="文é")).decode()
+    assert len(whole) == 202
+    prime = "文z".encode() + b"\xff" + "é".encode()
+    stopped = b"".join(charrnn_port.sample_bytes(model, 0, primetext=prime, stop="a文", unknown="skip"))
+    assert stopped.decode() == whole[: whole.index("a文", 2)]
 
 
 def test_from_python_a_stop_text_may_be_bytes():

@@ -87,6 +87,12 @@ def test_where_all_are_equally_likely_all_stay(name, value):
     assert getattr(choices, name)(value)(np.full(65, 1 / 65)).all()
 
 
+@pytest.mark.parametrize(("name", "value"), CASES)
+def test_where_scores_are_no_numbers_all_stay(name, value):
+    """As of a network that has exploded: an empty choice would be a traceback."""
+    assert getattr(choices, name)(value)(np.full(65, np.nan)).all()
+
+
 def test_filters_that_leave_all_change_no_draw():
     """The arithmetic of the draw is the same, to the bit."""
     filters = [choices.top_k(65), choices.top_p(1.0), choices.min_p(0.0)]

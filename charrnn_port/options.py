@@ -229,7 +229,7 @@ class SampleOptions(Options):
         above=0, maximum=1,
     )
     min_p: float = option(
-        0.0, "draw from characters that are at least this part as likely as the likeliest; 0 = all",
+        0.0, "draw from characters with at least this times the probability of the likeliest; 0 = all",
         "not in the original",
         "0.05 leaves out slips, and lets a -temperature above 1 keep its words.",
         minimum=0, maximum=1,

@@ -52,7 +52,7 @@ def recorded(name: str) -> recordings.Run:
     return replace(run, vectors=run.vectors | more)
 
 
-def words(arguments: dict[str, str]) -> list[str]:
+def typed(arguments: dict[str, str]) -> list[str]:
     """Options as they are typed."""
     return [word for name, value in arguments.items() for word in (f"-{name}", value)]
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from conftest import RECORDINGS, REFERENCE, assert_one_line_error, run_sample
-from runs import recorded, words
+from runs import recorded, typed
 from t7_helpers import assert_same_graph
 from test_lua_checkpoint import LEFT_OUT, OTHER_VALUES, RECORDED
 
@@ -43,7 +43,7 @@ def test_samples_the_recorded_bytes(name, variant, tmp_path):
     (sample,) = [sample for sample in recorded(name).samples if sample.variant == variant]
     old = tmp_path / "no_telling_name"  # formats are told by content
     old.write_bytes((FILES / f"{name}.t7").read_bytes())
-    result = run_sample(old, "-gpuid", "-1", "-verbose", "0", *words(sample.arguments))
+    result = run_sample(old, "-gpuid", "-1", "-verbose", "0", *typed(sample.arguments))
     assert samples.compare(name, sample, result.stdout_bytes).holds
 
 

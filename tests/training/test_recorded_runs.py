@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import RECORDINGS, REFERENCE, WAYS, run_sample, run_train, train_options
-from runs import NOT_PRINTED, log_lines, losses, recorded, words
+from runs import NOT_PRINTED, log_lines, losses, recorded, typed
 
 from charrnn_port.reports.verify import samples, vectors
 from charrnn_port.reports.verify.runs import Way, compare
@@ -24,7 +24,7 @@ def trained(play, tmp_path_factory):
 
     @cache
     def repeat(name: str, cell: str) -> tuple[str, Path]:
-        arguments = words(recorded(name).arguments)
+        arguments = typed(recorded(name).arguments)
         checkpoint_dir = folder / f"{name}_{cell}"
         result = run_train("-data_dir", play, "-checkpoint_dir", checkpoint_dir, "-cell", cell, *arguments)
         assert result.exit_code == (3 if name == "explode" else 0), result.output
@@ -62,7 +62,7 @@ def test_samples_the_same_bytes(trained, name, variant):
     run = recorded(name)
     checkpoint = trained(name, "auto")[1] / f"{run.checkpoints[-1]}.pt"
     (sample,) = [sample for sample in run.samples if sample.variant == variant]
-    result = run_sample(checkpoint, "-gpuid", "-1", "-verbose", "0", *words(sample.arguments))
+    result = run_sample(checkpoint, "-gpuid", "-1", "-verbose", "0", *typed(sample.arguments))
     assert samples.compare(name, sample, result.stdout_bytes).holds
 
 
@@ -106,7 +106,7 @@ def test_defaults(trained, cell):
 
 def test_float32_follows_the_same_curve(trained, play, tmp_path):
     """Within rounding: the losses of the lstm run's first 100 iterations to 2e-5, and all 285 to 2e-3."""
-    arguments = ["-data_dir", play, "-checkpoint_dir", tmp_path, *words(recorded("lstm").arguments)]
+    arguments = ["-data_dir", play, "-checkpoint_dir", tmp_path, *typed(recorded("lstm").arguments)]
     single = losses(log_lines(run_train(*arguments, "-dtype", "float32").stdout))
     double = losses(log_lines(trained("lstm", "auto")[0]))
     assert np.abs(single - double)[:100].max() < 2e-5

@@ -23,20 +23,20 @@ def trained(play, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cv")
 
     @cache
-    def repeat(name: str, cell: str) -> tuple[str, Path]:
-        arguments = typed(recorded(name).arguments)
-        checkpoint_dir = folder / f"{name}_{cell}"
-        result = run_train("-data_dir", play, "-checkpoint_dir", checkpoint_dir, "-cell", cell, *arguments)
+    def repeat(name: str, cell: str, torch7: str = "2017") -> tuple[str, Path]:
+        arguments = ["-cell", cell, "-torch7", torch7, *typed(recorded(name, torch7).arguments)]
+        checkpoint_dir = folder / f"{name}_{cell}_{torch7}"
+        result = run_train("-data_dir", play, "-checkpoint_dir", checkpoint_dir, *arguments)
         assert result.exit_code == (3 if name == "explode" else 0), result.output
         return result.stdout, checkpoint_dir
 
     return repeat
 
 
-def compared(trained, name, cell):
+def compared(trained, name, cell, torch7="2017"):
     """What the program printed and wrote, against the recording."""
-    output, checkpoint_dir = trained(name, cell)
-    return compare(recorded(name), output, {file.name for file in checkpoint_dir.glob("*.t7*")})
+    output, checkpoint_dir = trained(name, cell, torch7)
+    return compare(recorded(name, torch7), output, {file.name for file in checkpoint_dir.glob("*.t7*")})
 
 
 # The way that users get repeats every run; the others some of them, and all with `-m long`.
@@ -56,11 +56,26 @@ def test_prints_the_same_lines(trained, name, cell):
     assert lines.equal == lines.certain == lines.total > 0
 
 
-@pytest.mark.parametrize("name", SAMPLED)
+# Torch7 as it was before April 2016.
+CASES_2015 = [
+    pytest.param(name, cell, marks=[] if (name, cell) in (("lstm", "auto"), ("gru", "auto")) else pytest.mark.long)
+    for name in ("lstm", "gru", "rnn", "lstm_dropout", "decay", "defaults")
+    for cell in ("auto", "plain", "script", "fused")
+]
+
+
+@pytest.mark.parametrize(("name", "cell"), CASES_2015)
+def test_prints_the_lines_of_2015(trained, name, cell):
+    lines = compared(trained, name, cell, "2015")
+    assert lines.holds, lines
+    assert lines.equal >= (113 if name == "defaults" else lines.total)
+
+
+@pytest.mark.parametrize(("name", "torch7"), [*((name, "2017") for name in SAMPLED), ("lstm", "2015"), ("gru", "2015")])
 @pytest.mark.parametrize("variant", ["seed123", "seed7_t05", "t2", "argmax", "prime", "prime_argmax"])
-def test_samples_the_same_bytes(trained, name, variant):
-    run = recorded(name)
-    checkpoint = trained(name, "auto")[1] / f"{run.checkpoints[-1]}.pt"
+def test_samples_the_same_bytes(trained, name, torch7, variant):
+    run = recorded(name, torch7)
+    checkpoint = trained(name, "auto", torch7)[1] / f"{run.checkpoints[-1]}.pt"
     (sample,) = [sample for sample in run.samples if sample.variant == variant]
     result = run_sample(checkpoint, "-gpuid", "-1", "-verbose", "0", *typed(sample.arguments))
     assert samples.compare(name, sample, result.stdout_bytes).holds

@@ -44,7 +44,7 @@ class Way:
 
 def prepared(recorded: Run, way: Way, folder: Path, echo: Echo = lambda line: None) -> Training:
     """A recorded run before its first iteration; the text is in `folder`/play, checkpoints go to `folder`/cv."""
-    values = recorded.arguments | vars(way)
+    values = recorded.arguments | vars(way) | {"torch7": recorded.torch7}
     values |= {"data_dir": folder / "play", "checkpoint_dir": folder / "cv" / recorded.torch7 / recorded.name}
     return prepare(TrainOptions(**values), frozenset(values), echo=echo)
 

@@ -19,5 +19,5 @@ def written_back(path: Path) -> Same:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "copy.t7")
         t7.save(copy, t7.load(path), ascii=path.stem == ASCII)
-        kind = "Lua checkpoints" if path in LUA_CHECKPOINTS else "small objects"
+        kind = "Lua checkpoints" if path.parent == CHECKPOINTS else "small objects"
         return same(PART, kind, path.name, copy.read_bytes(), path.read_bytes())

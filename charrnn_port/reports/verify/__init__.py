@@ -115,9 +115,9 @@ def steps(way: Way, device: torch.device, folder: Path) -> list[Step]:
 
 
 def repeated(recorded: Run, way: Way, folder: Path) -> Iterator[Check]:
-    """What a recorded run prints now, and, where all of it is the same, what is sampled from its last checkpoint."""
+    """What a recorded run prints now, and, where all of it is and must be the same, texts from its last checkpoint."""
     output, checkpoint_dir = runs.repeat(recorded, way, folder)
     lines = runs.compare(recorded, output, {file.name for file in checkpoint_dir.glob("*")}, way.exact)
     yield lines
-    if recorded.samples and not lines.other:
+    if recorded.samples and not lines.other and lines.certain == lines.total:
         yield from samples.of_run(recorded, checkpoint_dir)

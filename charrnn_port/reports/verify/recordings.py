@@ -11,8 +11,8 @@ import numpy as np
 FOLDER = Path(__file__).with_name("recordings")
 CHECKPOINTS = FOLDER / "lua_checkpoints"
 FILES = {"2017": FOLDER / "torch7.h5", "2015": FOLDER / "torch7_2015.h5"}  # by Torch7's year, as in -torch7
-# Fewer than recorded: Torch7 repeated 124 lines, but at line 114 the loss is so near the middle between two that it may
-# print (some 1e-10) that ours prints the other one with some numbers of threads.
+# Fewer than recorded: Torch7 repeated 124 lines, but the loss at line 114 is within 4e-10 of the middle between two
+# numbers of eight digits, and ours prints the other one with one thread.
 CERTAIN = {("2015", "defaults"): 113}
 
 

@@ -11,8 +11,8 @@ import numpy as np
 FOLDER = Path(__file__).with_name("recordings")
 CHECKPOINTS = FOLDER / "lua_checkpoints"
 FILES = {"2017": FOLDER / "torch7.h5", "2015": FOLDER / "torch7_2015.h5"}  # by Torch7's year, as in -torch7
-# Fewer than recorded: Torch7 repeated 124 lines, but the loss at line 114 is within 4e-10 of the middle between two
-# numbers of eight digits, and ours prints the other one with one thread.
+# Fewer than recorded: Torch7 repeated 124 lines, but the loss at line 114 is 2e-10 from the middle between two numbers
+# of eight digits, which is as much as rounding makes by then: fused prints the one that Torch7 did, compiled the other.
 CERTAIN = {("2015", "defaults"): 113}
 
 

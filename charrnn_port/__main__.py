@@ -14,7 +14,7 @@ if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False) and Pat
 
 import charrnn_port  # noqa: E402
 from charrnn_port.command_line import Program, fail, program  # noqa: E402
-from charrnn_port.options import BenchmarkOptions, ConvertOptions, InspectOptions  # noqa: E402
+from charrnn_port.options import BenchmarkOptions, ConvertOptions, InspectOptions, VerifyOptions  # noqa: E402
 
 
 @program(InspectOptions, example="charrnn inspect lm_lstm_epoch30.00_1.3950.t7")
@@ -46,6 +46,14 @@ def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
     benchmark(options)
 
 
+@program(VerifyOptions, example="charrnn verify -gpuid -1 -json verified.json")
+def verify(options: VerifyOptions, given: frozenset[str]) -> None:
+    """Try on this machine, in about a minute, what is promised: the original's digits, samples and files."""
+    from charrnn_port.reports.verify import verify
+
+    verify(options)
+
+
 def verbs() -> dict[str, Program]:
     """All of them by name; the first two are the programs train.py and sample.py."""
     import sample
@@ -57,6 +65,7 @@ def verbs() -> dict[str, Program]:
         "inspect": inspect,
         "convert": convert,
         "benchmark": benchmark,
+        "verify": verify,
     }
 
 

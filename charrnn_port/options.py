@@ -344,3 +344,28 @@ class BenchmarkOptions(Options):
         "", "write all figures to this file too", "result",
         "Each single time is in it, in seconds.",
     )
+
+
+@dataclass(frozen=True)
+class VerifyOptions(Options):
+    """Those of `charrnn verify`."""
+
+    cell: str = option(
+        "auto", "how to run the cells, as in train.py; plain and script take several times as long", "what to verify",
+        "The recorded runs are repeated with this one, and small networks with all that can be had here. auto takes "
+        "persistent where it can be had.",
+        choices=("auto", *(way for way in WAYS if way != "persistent")),
+    )
+    dtype: str = option(
+        "auto", "float64 or float32, as in train.py", "what to verify",
+        "The original's digits are promised in float64; in float32, that losses stay within what rounding makes.",
+        choices=("auto", *DTYPES),
+    )
+    gpuid: int = option(
+        0, "which GPU to use, CUDA or else MPS. -1 = use CPU", "what to verify",
+        "Random streams and files are the CPU's in any case.",
+    )
+    json: str = option(
+        "", "write all results to this file too", "result",
+        "Each single comparison is in it, with its figures and what is promised of them.",
+    )

@@ -1,7 +1,14 @@
 """Prints docs/options.md: `python docs/options.py > docs/options.md`. A test compares them."""
 
 from charrnn_port.option_fields import Options, described
-from charrnn_port.options import BenchmarkOptions, ConvertOptions, InspectOptions, SampleOptions, TrainOptions
+from charrnn_port.options import (
+    BenchmarkOptions,
+    ConvertOptions,
+    InspectOptions,
+    SampleOptions,
+    TrainOptions,
+    VerifyOptions,
+)
 
 INTRODUCTION = """\
 # Options
@@ -23,6 +30,7 @@ PROGRAMS = {
     "charrnn inspect": InspectOptions,
     "charrnn convert": ConvertOptions,
     "charrnn benchmark": BenchmarkOptions,
+    "charrnn verify": VerifyOptions,
 }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import REFERENCE, ROOT, train_options
+from conftest import RECORDINGS, ROOT, train_options
 from pages import blocks, module_of, prose
 from runs import EVERY, SMALL, TEXT, assert_same, saved
 
@@ -88,7 +88,7 @@ def test_schedule(small, tmp_path, monkeypatch):
 
 def test_choice(tmp_path):
     epsilon = module_of(HOUSE, "python choice", tmp_path).epsilon
-    model = Model.of(charrnn_port.load_checkpoint(REFERENCE / "lua_checkpoints/gru.t7"))
+    model = Model.of(charrnn_port.load_checkpoint(RECORDINGS / "lua_checkpoints/gru.t7"))
     prime = model.vocab.encode(b"The ")
 
     def probabilities(cutoff):
@@ -168,7 +168,7 @@ def test_every_option_is_where_the_recipe_says():
 
 def test_verb(tmp_path):
     norms = module_of(HOUSE, "python verb", tmp_path).norms
-    result = CliRunner().invoke(norms, [str(REFERENCE / "lua_checkpoints/rnn.t7"), "-digits", "1"])
+    result = CliRunner().invoke(norms, [str(RECORDINGS / "lua_checkpoints/rnn.t7"), "-digits", "1"])
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert len(lines) == 2 * 4

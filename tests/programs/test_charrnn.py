@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import REFERENCE, ROOT, assert_one_line_error, run_sample
+from conftest import RECORDINGS, ROOT, assert_one_line_error, run_sample
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.option_fields import described
 
-CHECKPOINT = REFERENCE / "lua_checkpoints/rnn.t7"
+CHECKPOINT = RECORDINGS / "lua_checkpoints/rnn.t7"
 STARTS = {
     "charrnn": [sys.executable, "-P", "-m", "charrnn_port"] if sys.version_info >= (3, 11) else None,
     "python -m charrnn_port": [sys.executable, "-m", "charrnn_port"],

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import REFERENCE, ROOT, assert_one_line_error, run_sample
+from conftest import RECORDINGS, ROOT, assert_one_line_error, run_sample
 
 import charrnn_port
 from charrnn_port.options import SampleOptions
@@ -23,7 +23,7 @@ from model import NETWORKS
 from util.errors import UserError
 from util.vocabulary import Vocabulary
 
-LSTM = REFERENCE / "lua_checkpoints/lstm.t7"
+LSTM = RECORDINGS / "lua_checkpoints/lstm.t7"
 QUIET = ["-verbose", 0, "-gpuid", -1]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import REFERENCE, arguments_of, loss_of, train_options
+from conftest import RECORDINGS, arguments_of, loss_of, train_options
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from charrnn_port import device as device_module
@@ -116,7 +116,7 @@ def test_the_first_iteration_after_a_resume_is_not_recorded(recordings, play, mo
 
 def test_text_is_on_the_device_as_it_is(recordings, play):
     _, recorded = trainings(play, recordings, "lstm")
-    text = (REFERENCE / "play/input.txt").read_bytes()
+    text = (RECORDINGS / "play/input.txt").read_bytes()
     loader = recorded.loader
     assert loader.vocab.decode(recorded._text.tolist()) == text[: len(loader.ids)]
 

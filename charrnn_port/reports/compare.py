@@ -24,6 +24,7 @@ JUDGED = {"train_loss": "loss", "grad_param_norm": "norm"}
 UP_TO = (10, 100, 1000)  # iterations
 UNITS = {"float64": 2.0**-53, "float32": 2.0**-24}  # half a unit in the last place of 1
 FRESH = 180  # so many of them rounding may bring a loss off before anything has grown; measured: 3
+SINGLE = 16 * UNITS["float32"]  # which loss of a first line shows that it was computed so; measured: 2
 # A norm is a sum over all parameters, and may be off by so many times that; measured: 3,000 units in single
 # 512x2. In a run it is ten times what the first line shows, at most.
 NORM = 300
@@ -31,6 +32,7 @@ NORM = 300
 # iteration, 2,700 in twelve, around line 60 of the default run, where it grows most.
 GROWTH = ((1.0, 30.0), (1000.0, 1.5))
 UNTOLD = 0.1  # nats: where rounding can have made so much, the lines do not tell an error from it
+SEVERAL = 3
 SAME_RATE = 1e-6  # relative: a learning rate that is kept in single precision is 6e-8 off
 
 
@@ -128,11 +130,16 @@ def paired(a: np.ndarray, b: np.ndarray, forms: set[str], nan_is_unknown: bool =
         same = (a == b) | (np.isnan(a) & np.isnan(b)) | (~known & nan_is_unknown)
         differences = np.where(same, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf))
     size = np.where(known, np.nan_to_num(np.maximum(np.abs(a), np.abs(b)), posinf=0.0), 0.0)
+    return Pairs(np.array([a, b]), differences, last_digit(size, forms), size, min(forms, default=""))
+
+
+def last_digit(size: np.ndarray, forms: set[str]) -> np.ndarray:
+    """What a one in the last digit of numbers of this size `[n]` is, printed in the coarsest of these formats."""
     unit = np.zeros(len(size))
     for form in forms:
         exponents = np.floor(np.log10(np.maximum(size, 1e-300))) if form.endswith("e") else 0.0
         unit = np.maximum(unit, 10.0 ** (exponents - int(form[1:-1])))
-    return Pairs(np.array([a, b]), differences, unit, size, min(forms, default=""))
+    return unit
 
 
 def precision_of(run: History) -> str:
@@ -140,8 +147,10 @@ def precision_of(run: History) -> str:
     if run.options.get("dtype") in UNITS:
         return run.options["dtype"]
     losses, forms = run.columns["train_loss"], formats("train_loss", run)
-    single = rounded(losses.astype(np.float32).astype(np.float64), forms)
-    if len(losses) >= 10 and np.array_equal(single, losses, equal_nan=True):
+    losses = losses[np.isfinite(losses) & (np.abs(losses) < 1e30)]
+    single = losses.astype(np.float32)
+    telling = np.spacing(single) > 4 * last_digit(losses, forms)  # others are printed as numbers of either precision
+    if telling.sum() >= 10 and np.array_equal(rounded(single.astype(np.float64), forms), losses):
         return "float32"
     return "" if forms else "float64"
 
@@ -152,12 +161,11 @@ def judge(found: Comparison, *precisions: str) -> None:
     found.first = int(found.iterations[differing[0]]) if len(differing) else None
     found.precision = "float32" if "float32" in precisions else "float64"
     misfits = misfits_of_lines(found, found.precision)
-    begin = found.iterations[0]
-    if misfits and misfits[0].line == begin and "" in precisions:
-        # Before anything was learned they differ. Where single precision makes as much, all is judged by that.
-        single = misfits_of_lines(found, "float32")
-        if not single or single[0].line > begin:
-            misfits, found.precision = single, "float32"
+    first = found.lines["train_loss"]
+    if misfits and "" in precisions and first.unit[0] < first.differences[0] < SINGLE * first.size[0]:
+        # Before anything is learned they differ, by as much as single precision makes.
+        found.precision = "float32"
+        misfits = misfits_of_lines(found, "float32")
     misfits += misfits_of_val_losses(found) + misfits_of_rates(found)
     if misfits:
         found.verdict = "different"
@@ -192,7 +200,7 @@ def largest_by_rounding(found: Comparison, name: str, precision: str) -> np.ndar
     pairs, fresh = found.lines[name], FRESH * UNITS[precision]
     size = np.maximum(pairs.size, 1e-300)
     if name == "grad_param_norm":
-        fresh = min(max(fresh, 10 * pairs.differences[0] / size[0]), NORM * fresh)
+        fresh = min(max(fresh, 10 * (pairs.differences[0] - pairs.unit[0]) / size[0]), NORM * fresh)
     return limits(found.iterations, (pairs.differences + pairs.unit) / size, fresh) * pairs.size
 
 
@@ -201,7 +209,9 @@ def misfits_of_lines(found: Comparison, precision: str) -> list[Misfit]:
     misfits = []
     for name, pairs in found.lines.items():
         most = largest_by_rounding(found, name, precision)
-        certain = np.flatnonzero(pairs.differences - pairs.unit > most)
+        # A last digit may be another one by chance where rounding is far below it, but not in several lines.
+        often = np.cumsum(pairs.differences > 10 * most) >= SEVERAL
+        certain = np.flatnonzero((pairs.differences - pairs.unit > most) | often)
         if len(certain):
             begin = np.flatnonzero(pairs.differences > most)[0]  # where the last digit just shows it
             place = certain[0]

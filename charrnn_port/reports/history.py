@@ -241,4 +241,6 @@ def of_checkpoint(path: str | os.PathLike) -> History:
         columns["epoch"] = iterations * (saved.epoch / saved.i)
     # The original's lack some options, and behave as by our defaults.
     options = TrainOptions().values() | saved.opt | {"dtype": str(saved.params.dtype).removeprefix("torch.")}
+    if "torch7" not in saved.opt:  # these do not tell
+        del options["torch7"]
     return History(os.fspath(path), iterations, columns, saved.val_losses, options)

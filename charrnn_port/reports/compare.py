@@ -25,8 +25,8 @@ UP_TO = (10, 100, 1000)  # iterations
 UNITS = {"float64": 2.0**-53, "float32": 2.0**-24}  # half a unit in the last place of 1
 FRESH = 180  # so many of them rounding may bring a loss off before anything has grown; measured: 3
 SINGLE = 16 * UNITS["float32"]  # which loss of a first line shows that it was computed so; measured: 2
-# A norm is a sum over all parameters, and may be off by so many times that; measured: 3,000 units in single
-# 512x2. In a run it is ten times what the first line shows, at most.
+# A norm is a sum over all parameters, and may be off by so many times that; measured: 3,000 units, in single
+# precision at 512x2. In a run it is ten times what the first line shows, at most.
 NORM = 300
 # In k iterations a difference grows to no more than spurt * factor**k of it, for each pair here. Measured: 22 in one
 # iteration, 2,700 in twelve, around line 60 of the default run, where it grows most.
@@ -35,7 +35,7 @@ GROWTH = ((1.0, 30.0), (1000.0, 1.5))
 # iteration, at line 56 of a run with a learning rate of 0.02.
 CALM, LEAP = 20, 100.0
 UNTOLD = 0.1  # nats: where rounding can have made so much, the lines do not tell an error from it
-SEVERAL = 3
+SEVERAL = 3  # lines whose last digit is another one are no chance
 SAME_RATE = 1e-6  # relative: a learning rate that is kept in single precision is 6e-8 off
 
 

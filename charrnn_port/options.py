@@ -305,6 +305,36 @@ class InspectOptions(Options):
 
 
 @dataclass(frozen=True)
+class CompareOptions(Options):
+    """Those of `charrnn compare`."""
+
+    a: str = argument("A", "a run: a log of train.py or train.lua, a CSV file, a checkpoint; of a folder, the newest")
+    b: str = argument("B", "another one")
+    json: bool = option(
+        False, "print all of it as JSON, for programs", "result",
+        "One object on stdout instead of tables.",
+    )
+
+
+@dataclass(frozen=True)
+class PlotOptions(Options):
+    """Those of `charrnn plot`."""
+
+    runs: tuple[str, ...] = argument(
+        "RUN...", "runs: logs of train.py or train.lua, CSV files, checkpoints; of a folder, the newest", many=True
+    )
+    o: str = option(
+        "curves.png", "the file to write: its name ends in .png, .svg or .pdf", "result",
+        "Its ending says of which kind it is.",
+    )
+    x: str = option(
+        "epochs", "what is on the horizontal axis", "result",
+        "iterations compares steps, epochs compares how much of the text was seen.",
+        choices=("epochs", "iterations"),
+    )
+
+
+@dataclass(frozen=True)
 class ConvertOptions(Options):
     """Those of `charrnn convert`."""
 

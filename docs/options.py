@@ -3,8 +3,10 @@
 from charrnn_port.option_fields import Options, described
 from charrnn_port.options import (
     BenchmarkOptions,
+    CompareOptions,
     ConvertOptions,
     InspectOptions,
+    PlotOptions,
     SampleOptions,
     TrainOptions,
     VerifyOptions,
@@ -28,6 +30,8 @@ PROGRAMS = {
     "python train.py, charrnn train": TrainOptions,
     "python sample.py, charrnn sample": SampleOptions,
     "charrnn inspect": InspectOptions,
+    "charrnn compare": CompareOptions,
+    "charrnn plot": PlotOptions,
     "charrnn convert": ConvertOptions,
     "charrnn benchmark": BenchmarkOptions,
     "charrnn verify": VerifyOptions,

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import REFERENCE, arguments_of, run_train
+from conftest import RECORDINGS, arguments_of, run_train
 from runs import EVERY, SMALL, TEXT, log_lines, losses, printed, saved
 
 from charrnn_port.reports.history import read_history
@@ -89,7 +89,7 @@ def test_logs_of_the_original(recordings, tmp_path, name):
 
 def test_a_checkpoint_of_the_original(recordings):
     run = recordings["runs/lstm"]
-    history = read_history(REFERENCE / "lua_checkpoints/lstm.t7")
+    history = read_history(RECORDINGS / "lua_checkpoints/lstm.t7")
     assert np.abs(history.columns["train_loss"] - losses(log_lines(printed(run)))).max() <= 0.5001e-8
     assert history.options["state_carry"] == "alias"
     assert history.options["rnn_size"] == int(arguments_of(run)[arguments_of(run).index("-rnn_size") + 1])

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import REFERENCE, assert_one_line_error
+from conftest import RECORDINGS, assert_one_line_error
 from runs import printed
 
 from charrnn_port import __main__ as charrnn
@@ -13,7 +13,7 @@ from charrnn_port.reports.history import COLUMNS, History, read_history
 from charrnn_port.reports.inspect import curve
 from charrnn_port.reports.plot import COLOURS, draw, exploded, labels, smooth
 
-LSTM, GRU = (REFERENCE / f"lua_checkpoints/{name}.t7" for name in ("lstm", "gru"))
+LSTM, GRU = (RECORDINGS / f"lua_checkpoints/{name}.t7" for name in ("lstm", "gru"))
 BEGINNINGS = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".pdf": b"%PDF-"}
 
 

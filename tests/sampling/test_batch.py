@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import REFERENCE
+from conftest import RECORDINGS
 
 import charrnn_port
 from charrnn_port.options import SampleOptions
@@ -39,7 +39,7 @@ def test_scores_are_those_of_single_sessions(cell, num_layers, rnn_size, dtype):
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
 def test_texts_are_those_of_single_runs(name):
     """Whatever their number; also when they are read in another order."""
-    model = Model.of(charrnn_port.load_checkpoint(REFERENCE / f"lua_checkpoints/{name}.t7"))
+    model = Model.of(charrnn_port.load_checkpoint(RECORDINGS / f"lua_checkpoints/{name}.t7"))
     options = SampleOptions(model="", length=60, n=batch.SIDE_BY_SIDE * 2 + 1, seed=-3, temperature=0.8, top_p=0.95)
     prime = model.vocab.encode(b"The ")
     texts = list(batch.texts_of(model, options, prime))

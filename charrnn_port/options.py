@@ -101,7 +101,8 @@ class TrainOptions(Options):
     )
     init_from: str = option(
         "", "initialize network parameters from checkpoint at this path", "optimization",
-        "Starts a new run from a checkpoint's parameters, with that network's sizes; the vocabulary must be the same.",
+        "Starts a new run from a checkpoint's parameters, with that network's sizes; the vocabulary must be the same, "
+        "or see -vocab.",
         identity=True,
     )
     seed: int = option(
@@ -166,6 +167,25 @@ class TrainOptions(Options):
         "not in the original",
         "The options are those of its run, and the lines those it would have printed had it never stopped; options "
         "that are part of a run's identity cannot be changed.",
+    )
+    encoding: str = option(
+        "bytes", "what the text's characters are: its bytes, or Unicode's, which UTF-8 stands for",
+        "not in the original",
+        "With utf-8 é or 文 is one character, not two or three: the network cannot write halves of them, and "
+        "-seq_length reaches further. The vocabulary may then have thousands, and takes memory and time.",
+        identity=True, later=True, choices=("bytes", "utf-8"),
+    )
+    min_count: int = option(
+        1, "characters that the text has less often than this become one unknown symbol", "not in the original",
+        "More make a smaller vocabulary; the unknown symbol counts in losses and is never sampled.",
+        identity=True, later=True, minimum=1,
+    )
+    vocab: str = option(
+        "same", "same = -init_from a checkpoint with the text's vocabulary only; merge = with any",
+        "not in the original",
+        "merge keeps what the network knows of the characters that both have, begins anew with those that only the "
+        "text has, and leaves out those that only the checkpoint has.",
+        identity=True, later=True, choices=("same", "merge"),
     )
     cell: str = option(
         "auto", "how to run the cells; the same numbers. auto = the fastest", "not in the original",

@@ -8,7 +8,7 @@ import torch
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.device import record
 from charrnn_port.options import SampleOptions
-from charrnn_port.sampling.choices import Choice, drawn, likeliest
+from charrnn_port.sampling.choices import Choice, drawn, likeliest, never
 from charrnn_port.sampling.model import Model
 from charrnn_port.torch7.random import Generator
 
@@ -41,6 +41,7 @@ class Session:
     """A model with the state of one text. Sessions on one model do not disturb each other, whatever their threads."""
 
     def __init__(self, model: Model) -> None:
+        self._unknown = model.vocab.unknown
         self._step = (GraphedStep if model.device.type == "cuda" else Step)(model)
         # Before the first character all are equally likely. Torch7 fills in probabilities here where log-probabilities
         # belong; all equal, they come to the same.
@@ -62,7 +63,11 @@ class Session:
         return shifted - np.log(np.exp(shifted).sum())
 
     def sample(self, length: int, choose: Choice, prime: Iterable[int] = ()) -> Iterator[int]:
-        """Ids, one by one: those of `prime`, then `length` more that `choose` takes, each fed before the next."""
+        """Ids, one by one: those of `prime`, then `length` more that `choose` takes, each fed before the next.
+
+        The unknown symbol, where the vocabulary has one, is never among those.
+        """
+        choose = never(self._unknown, choose)
         for id_ in prime:
             yield id_
             self.feed([id_])

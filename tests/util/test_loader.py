@@ -141,8 +141,8 @@ def test_vocabulary_is_sorted_by_unsigned_byte_and_may_have_all_256(tmp_path):
 def test_preprocessing_works_across_chunks(tmp_path):
     text = np.random.RandomState(1).randint(30, 200, 2 * CHUNK + 5, np.uint8)
     preprocess(folder(tmp_path, text.tobytes()) / "input.txt", tmp_path / "data.h5", lambda line: None)
-    vocab, data, _ = open_cache(tmp_path / "data.h5")
-    assert np.array_equal(np.frombuffer(vocab, np.uint8)[data], text)
+    cache = open_cache(tmp_path / "data.h5")
+    assert np.array_equal(np.frombuffer(cache.vocab.symbols, np.uint8)[cache.ids], text)
 
 
 def test_cache_is_used_again(tmp_path):

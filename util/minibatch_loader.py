@@ -144,9 +144,7 @@ def sizes_for(size: int) -> str:
     return f"-batch_size {max(1, min(50, size // (60 * seq_length)))} -seq_length {seq_length}"
 
 
-def prepare(
-    text: Path, echo: Callable[[str], None], name: str, encoding: str = "bytes", min_count: int = 1
-) -> Path:
+def prepare(text: Path, echo: Callable[[str], None], name: str, encoding: str = "bytes", min_count: int = 1) -> Path:
     """The text's cache, after preprocessing unless it was made from just this file as it is now.
 
     `name` is what messages call the text.
@@ -265,7 +263,9 @@ def preprocess(
             file["vocab"] = as_numbers(vocab)
             data = file.create_dataset("data", (size,), id_type(len(vocab)))
             start, digest = 0, hashlib.sha256()
-            for ids in ids_in(hashed(chunks(text), digest), vocab, str(text)):
+            for ids in ids_in(taken_in_by(digest.update, chunks(text)), vocab, str(text)):
+                if start + len(ids) > size:  # the text has grown, which is told below
+                    break
                 data[start : start + len(ids)] = ids
                 start += len(ids)
             file.attrs["text_sha256"] = np.frombuffer(digest.digest(), np.uint8)
@@ -281,13 +281,13 @@ def chunks(text: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def hashed(chunks: Iterator[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
-    """The same chunks. Meanwhile the digest takes them in, on another core, so that it takes no time."""
+def taken_in_by(update: Callable[[bytes], None], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same chunks. Meanwhile a digest takes them in, on another core, so that it takes no time."""
     with ThreadPoolExecutor(1) as hasher:
         for chunk in chunks:
-            taken_in = hasher.submit(digest.update, chunk)
+            hashed = hasher.submit(update, chunk)
             yield chunk
-            taken_in.result()
+            hashed.result()
 
 
 class Cache(NamedTuple):

@@ -34,7 +34,7 @@ def drawn(random: Generator, temperature: float = 1.0) -> Choice:
 
 
 def never(id_: int | None, choose: Choice) -> Choice:
-    """The same choice among all characters but this one, as the unknown symbol; with None among all."""
+    """The same choice among all characters but one, which is what keeps the unknown symbol out; with None among all."""
     if id_ is None:
         return choose
 

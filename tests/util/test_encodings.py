@@ -121,6 +121,19 @@ def test_each_kind_has_its_cache(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted([*kinds, "input.txt"])
 
 
+def test_caches_elsewhere_have_names_of_their_own_too(tmp_path, monkeypatch):
+    """Where the text's folder cannot be written."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    (tmp_path / "input.txt").write_text(TEXTS["cyrillic"])
+    loaders = [
+        loaded(tmp_path, [], **how) for how in ({}, {"encoding": "utf-8"}, {"encoding": "utf-8", "min_count": 4})
+    ]
+    names = sorted(path.name[16:] for path in (tmp_path / "home/charrnn_port").iterdir())
+    assert names == [".h5", ".utf-8.h5", ".utf-8.min_count_4.h5"]
+    assert len({loader.vocab for loader in loaders}) == 3
+
+
 @pytest.mark.parametrize(
     ("made", "wanted"),
     [

@@ -374,6 +374,22 @@ def test_a_failed_preprocessing_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == ["input.txt"]
 
 
+@pytest.mark.parametrize("encoding", ["bytes", "utf-8"])
+def test_a_text_that_grows_while_it_is_read(tmp_path, monkeypatch, encoding):
+    """Between the two passes over it."""
+    text = folder(tmp_path, b"hello world. " * 10) / "input.txt"
+    lengths = iter([1, 2])
+    monkeypatch.setattr(minibatch_loader, "chunks", lambda path: [path.read_bytes()] * next(lengths))
+
+    def write_more(line: str) -> None:
+        if line == "putting data into tensor...":
+            text.write_bytes(b"hello world. " * 11)
+
+    with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run again"):
+        preprocess(text, tmp_path / "data.h5", write_more, encoding=encoding)
+    assert os.listdir(tmp_path) == ["input.txt"]
+
+
 def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
     """Also one that only the second pass over it shows: no cache of half one text and half another."""
     text = folder(tmp_path, b"hello world. " * 10) / "input.txt"

@@ -168,25 +168,6 @@ class TrainOptions(Options):
         "The options are those of its run, and the lines those it would have printed had it never stopped; options "
         "that are part of a run's identity cannot be changed.",
     )
-    encoding: str = option(
-        "bytes", "what the text's characters are: its bytes, or Unicode's, which UTF-8 stands for",
-        "not in the original",
-        "With utf-8 é or 文 is one character, not two or three: the network cannot write halves of them, and "
-        "-seq_length reaches further. The vocabulary may then have thousands, and takes memory and time.",
-        identity=True, later=True, choices=("bytes", "utf-8"),
-    )
-    min_count: int = option(
-        1, "characters that the text has less often than this become one unknown symbol", "not in the original",
-        "More make a smaller vocabulary; the unknown symbol counts in losses and is never sampled.",
-        identity=True, later=True, minimum=1,
-    )
-    vocab: str = option(
-        "same", "same = -init_from a checkpoint with the text's vocabulary only; merge = with any",
-        "not in the original",
-        "merge keeps what the network knows of the characters that both have, begins anew with those that only the "
-        "text has, and leaves out those that only the checkpoint has.",
-        identity=True, later=True, choices=("same", "merge"),
-    )
     cell: str = option(
         "auto", "how to run the cells; the same numbers. auto = the fastest", "not in the original",
         "plain: one step in PyTorch under autograd, for reading; script: the same step in TorchScript; fused: whole "
@@ -195,6 +176,24 @@ class TrainOptions(Options):
         "time steps in CUDA kernels, for the lstm on an NVIDIA GPU of compute capability 9.0 or more. auto: compiled "
         "or persistent where it can be had, else fused. With -resume, any.",
         choices=("auto", *WAYS),
+    )
+    encoding: str = option(
+        "bytes", "what the text's characters are: its bytes, or Unicode's, which UTF-8 stands for", "steering",
+        "With utf-8 é or 文 is one character, not two or three: the network cannot write halves of them, and "
+        "-seq_length reaches further. The vocabulary may then have thousands, and takes memory and time.",
+        identity=True, later=True, choices=("bytes", "utf-8"),
+    )
+    min_count: int = option(
+        1, "characters that the text has less often than this become one unknown symbol", "steering",
+        "More make a smaller vocabulary; the unknown symbol counts in losses and is never sampled.",
+        identity=True, later=True, minimum=1,
+    )
+    vocab: str = option(
+        "same", "same = -init_from a checkpoint with the text's vocabulary only; merge = with any",
+        "steering",
+        "merge keeps what the network knows of the characters that both have, begins anew with those that only the "
+        "text has, and leaves out those that only the checkpoint has.",
+        identity=True, later=True, choices=("same", "merge"),
     )
 
 

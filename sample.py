@@ -39,7 +39,8 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
     prime = saved.vocab.encode(primetext, "-primefile" if options.primefile else "-primetext", options.unknown)
     saved.vocab.encode(os.fsencode(options.stop), "-stop")
     model = Model.of(saved, device)
-    if left_out := len(primetext) - len(saved.vocab.decode(prime)):
+    left_out = len(primetext) - len(saved.vocab.decode(prime))
+    if options.unknown == "skip" and left_out:
         tell(f"-unknown skip: {left_out} bytes of the prime text, which the training text never has, are left out")
 
     gprint(f"creating an {saved.opt['model']}...")

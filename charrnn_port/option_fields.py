@@ -32,6 +32,7 @@ class Description:
     consequence: str = ""  # one sentence for docs/options.md: what happens if you change it
     group: str = ""
     identity: bool = False  # part of a run's identity: another value changes its numbers, so -resume refuses it
+    later: bool = False  # newer than checkpoints that are to stay as they are: kept where it isn't the default only
     choices: tuple[str, ...] = ()
     minimum: float = -math.inf
     maximum: float = math.inf
@@ -112,6 +113,11 @@ class Options:
     def values(self) -> dict[str, Any]:
         """All of them by name."""
         return asdict(self)
+
+    def kept(self) -> dict[str, Any]:
+        """What goes into a checkpoint of them; Options.saved makes them again."""
+        usual = {each.name: each.default for each, about in described(type(self)) if about.later}
+        return {name: value for name, value in self.values().items() if name not in usual or value != usual[name]}
 
 
 def lua_number(value: Any) -> float:

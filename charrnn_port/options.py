@@ -101,7 +101,8 @@ class TrainOptions(Options):
     )
     init_from: str = option(
         "", "initialize network parameters from checkpoint at this path", "optimization",
-        "Starts a new run from a checkpoint's parameters, with that network's sizes; the vocabulary must be the same.",
+        "Starts a new run from a checkpoint's parameters, with that network's sizes; the vocabulary must be the same, "
+        "or see -vocab.",
         identity=True,
     )
     seed: int = option(
@@ -160,7 +161,7 @@ class TrainOptions(Options):
         "not in the original",
         "2015 prints the digits that people saw then: others from the second to the fourth line on, see "
         "docs/reproducing.md. Losses change by 3e-7 at first, later by 2e-4; samples not at all.",
-        identity=True, choices=("2015", "2017"),
+        identity=True, later=True, choices=("2015", "2017"),
     )
     tf32: int = option(
         0, "1 = let a GPU's products round to TF32, 3 digits: faster at large sizes, not the same numbers",
@@ -182,6 +183,24 @@ class TrainOptions(Options):
         "time steps in CUDA kernels, for the lstm on an NVIDIA GPU of compute capability 9.0 or more. auto: compiled "
         "or persistent where it can be had, else fused. With -resume, any.",
         choices=("auto", *WAYS),
+    )
+    encoding: str = option(
+        "bytes", "what the text's characters are: its bytes, or Unicode's, which UTF-8 stands for", "steering",
+        "With utf-8 é or 文 is one character, not two or three: the network cannot write halves of them, and "
+        "-seq_length reaches further. The vocabulary may then have thousands, and takes memory and time.",
+        identity=True, later=True, choices=("bytes", "utf-8"),
+    )
+    min_count: int = option(
+        1, "characters that the text has less often than this become one unknown symbol", "steering",
+        "More make a smaller vocabulary; the unknown symbol counts in losses and is never sampled.",
+        identity=True, later=True, minimum=1,
+    )
+    vocab: str = option(
+        "same", "same = -init_from a checkpoint with the text's vocabulary only; merge = with any",
+        "steering",
+        "merge keeps what the network knows of the characters that both have, begins anew with those that only the "
+        "text has, and leaves out those that only the checkpoint has.",
+        identity=True, later=True, choices=("same", "merge"),
     )
 
 

@@ -21,6 +21,7 @@ def inspect(options: InspectOptions) -> None:
         "model": saved.opt["model"],
         "parameters": saved.params.numel(),
         "dtype": str(saved.params.dtype).removeprefix("torch."),
+        "encoding": saved.vocab.encoding,
         "vocab_size": len(saved.vocab),
         "iteration": saved.i,
         "epoch": saved.epoch,
@@ -29,7 +30,7 @@ def inspect(options: InspectOptions) -> None:
     opts, val_losses = dict(sorted(saved.opt.items())), dict(sorted(saved.val_losses.items()))
     if options.json:
         rest = {
-            "vocab": list(saved.vocab.symbols),
+            "vocab": [*saved.vocab.symbols, *([] if saved.vocab.unknown is None else [None])],  # null: the unknown one
             "opt": opts,
             "val_losses": val_losses,
             "train_losses": saved.train_losses,

@@ -7,6 +7,7 @@ from operator import itemgetter
 import numpy as np
 
 from charrnn_port.options import SampleOptions
+from charrnn_port.sampling.choices import never
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.session import Session
 from charrnn_port.sampling.text import choice_of, text_of
@@ -36,7 +37,7 @@ def texts_of(model: Model, options: SampleOptions, prime: list[int]) -> Iterator
 
 def ids_of(model: Model, options: SampleOptions, prime: list[int], seeds: Sequence[int]) -> Iterator[list[int]]:
     """The ids after `prime`, one for each text at a time."""
-    choices = [choice_of(options, Generator(seed)) for seed in seeds]
+    choices = [never(model.vocab.unknown, choice_of(options, Generator(seed))) for seed in seeds]
     sessions = Sessions(model, len(seeds))
     for id_ in prime:
         sessions.feed([id_] * len(seeds))

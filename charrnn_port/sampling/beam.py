@@ -15,6 +15,8 @@ def likeliest_text(session: Session, length: int, beam: int) -> list[int]:
     found = [(0.0, session, None)]  # log-probability in nats, the session after it, and the text: (text before, id)
     for _ in range(length):
         log_probs = np.array([before + session.log_probs() for before, session, _ in found])
+        if session.unknown is not None:
+            log_probs[:, session.unknown] = -np.inf
         best = np.argsort(-log_probs, axis=None, kind="stable")[:beam]
         longer = []
         for row, id_ in zip(*np.unravel_index(best, log_probs.shape), strict=True):

@@ -38,6 +38,19 @@ def drawn(random: Generator, temperature: float = 1.0) -> Choice:
     return draw
 
 
+def never(id_: int | None, choose: Choice) -> Choice:
+    """The same choice among all characters but one, which is what keeps the unknown symbol out; with None among all."""
+    if id_ is None:
+        return choose
+
+    def choose_another(scores: np.ndarray) -> int:
+        scores = scores.copy()
+        scores[id_] = -np.inf
+        return choose(scores)
+
+    return choose_another
+
+
 def likeliest(scores: np.ndarray) -> int:
     """The likeliest character; of several the first."""
     return int(scores.argmax())

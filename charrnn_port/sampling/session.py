@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from charrnn_port.device import record
-from charrnn_port.sampling.choices import Choice
+from charrnn_port.sampling.choices import Choice, never
 from charrnn_port.sampling.model import Model
 
 
@@ -16,6 +16,7 @@ class Session:
     """A model with the state of one text. Sessions on one model do not disturb each other, whatever their threads."""
 
     def __init__(self, model: Model) -> None:
+        self.unknown = model.vocab.unknown
         self._step = (GraphedStep if model.device.type == "cuda" else Step)(model)
         # Before the first character all are equally likely. Torch7 fills in probabilities here where log-probabilities
         # belong; all equal, they come to the same.
@@ -45,8 +46,10 @@ class Session:
     def sample(self, length: int | None, choose: Choice, prime: Iterable[int] = ()) -> Iterator[int]:
         """Ids, one by one: those of `prime`, then `length` more that `choose` takes, each fed before the next.
 
-        With None in place of a length it never ends.
+        With None in place of a length it never ends. The unknown symbol, where the vocabulary has one, is never among
+        what is taken.
         """
+        choose = never(self.unknown, choose)
         for id_ in prime:
             yield id_
             self.feed([id_])

@@ -211,8 +211,8 @@ def test_values_that_do_not_fit(small_checkpoint, change):
 
 def test_a_newer_format_is_named(small_checkpoint):
     _, path = small_checkpoint
-    torch.save(torch.load(path) | {"format": "charrnn_port checkpoint 3"}, path)
-    with pytest.raises(UserError, match="charrnn_port checkpoint 3, which a newer charrnn_port wrote"):
+    torch.save(torch.load(path) | {"format": "charrnn_port checkpoint 4"}, path)
+    with pytest.raises(UserError, match="charrnn_port checkpoint 4, which a newer charrnn_port wrote"):
         charrnn_port.load_checkpoint(path)
 
 

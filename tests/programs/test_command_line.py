@@ -13,7 +13,10 @@ TRAIN = {
     "init_from": "", "seed": 123, "print_every": 1, "eval_val_every": 1000, "checkpoint_dir": "cv",
     "savefile": "lstm", "accurate_gpu_timing": 0, "gpuid": 0, "opencl": 0,
 }  # fmt: skip
-TRAIN_ADDED = {"keep_last": 0, "dtype": "auto", "tf32": 0, "state_carry": "alias", "resume": "", "cell": "auto"}
+TRAIN_ADDED = {
+    "keep_last": 0, "dtype": "auto", "tf32": 0, "state_carry": "alias", "torch7": "2017",
+    "resume": "", "cell": "auto", "encoding": "bytes", "min_count": 1, "vocab": "same",
+}  # fmt: skip
 SAMPLE = {
     "seed": 123,
     "sample": 1,

@@ -87,6 +87,20 @@ def test_recorded_iterations_are_the_ordinary_ones(recordings, play, monkeypatch
             assert ordinary.loss == recorded.loss
 
 
+def test_ids_that_need_more_than_a_byte(tmp_path, monkeypatch):
+    """They lie on the device too, whatever type they have in the cache."""
+    monkeypatch.setattr(graphed, "record", record_on_cpu)
+    monkeypatch.setattr(graphed, "CHUNK", 500)
+    (tmp_path / "input.txt").write_text("".join(chr(0x4E00 + i * i % 1009) for i in range(2000)))
+    arguments = "-encoding utf-8 -rnn_size 8 -batch_size 4 -seq_length 10 -gpuid -1 -cell fused".split()
+    options = train_options("-data_dir", tmp_path, *arguments)
+    ordinary, other = prepare(options), prepare(options)
+    assert ordinary.loader.vocab_size > 256
+    recorded = graphed.GraphedTraining(options, other.network, other.loader, other.random)
+    for _ in range(60):  # more than an epoch
+        assert ordinary.iteration() == recorded.iteration()
+
+
 @pytest.mark.parametrize("model", list(CELLS))
 def test_recorded_characters_are_the_ordinary_ones(monkeypatch, model):
     network = NETWORKS["fused"](model, 11, 6, 2)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-from charrnn_port.command_line import print_line, program
+from charrnn_port.command_line import print_line, program, tell
 from charrnn_port.options import SampleOptions
 from util.errors import UserError
 
@@ -34,7 +34,7 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
     if not sys.stdout:
         raise UserError("there is nowhere to write the text to: stdout is closed")
     device = choose_device(options.gpuid, options.opencl == 1, gprint)
-    saved = load_checkpoint(options.model)
+    saved = load_checkpoint(options.model, tell)
     text = sample_bytes(
         saved,
         options.length,

@@ -14,7 +14,7 @@ if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False) and Pat
 
 import charrnn_port  # noqa: E402
 from charrnn_port.command_line import Program, fail, program  # noqa: E402
-from charrnn_port.options import BenchmarkOptions, ConvertOptions, InspectOptions  # noqa: E402
+from charrnn_port.options import BenchmarkOptions, ConvertOptions, EvaluateOptions, InspectOptions  # noqa: E402
 
 
 @program(InspectOptions, example="charrnn inspect lm_lstm_epoch30.00_1.3950.t7")
@@ -23,6 +23,14 @@ def inspect(options: InspectOptions, given: frozenset[str]) -> None:
     from charrnn_port.reports.inspect import inspect
 
     inspect(options)
+
+
+@program(EvaluateOptions, example="charrnn evaluate cv -split test")
+def evaluate(options: EvaluateOptions, given: frozenset[str]) -> None:
+    """Tell how well a network predicts a text: nats and bits a character, and how often it is right."""
+    from charrnn_port.reports.evaluate import evaluate
+
+    evaluate(options)
 
 
 @program(ConvertOptions, example="charrnn convert lm_lstm_epoch30.00_1.3950.t7 lm_lstm.t7.pt")
@@ -57,6 +65,7 @@ def verbs() -> dict[str, Program]:
         "inspect": inspect,
         "convert": convert,
         "benchmark": benchmark,
+        "evaluate": evaluate,
     }
 
 

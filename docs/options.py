@@ -1,7 +1,14 @@
 """Prints docs/options.md: `python docs/options.py > docs/options.md`. A test compares them."""
 
 from charrnn_port.option_fields import Options, described
-from charrnn_port.options import BenchmarkOptions, ConvertOptions, InspectOptions, SampleOptions, TrainOptions
+from charrnn_port.options import (
+    BenchmarkOptions,
+    ConvertOptions,
+    EvaluateOptions,
+    InspectOptions,
+    SampleOptions,
+    TrainOptions,
+)
 
 INTRODUCTION = """\
 # Options
@@ -21,6 +28,7 @@ PROGRAMS = {
     "python train.py, charrnn train": TrainOptions,
     "python sample.py, charrnn sample": SampleOptions,
     "charrnn inspect": InspectOptions,
+    "charrnn evaluate": EvaluateOptions,
     "charrnn convert": ConvertOptions,
     "charrnn benchmark": BenchmarkOptions,
 }

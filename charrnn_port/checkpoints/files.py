@@ -44,7 +44,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
         raise UserError(f"cannot save {path}: {reason(error)}; earlier checkpoints are untouched") from error
 
 
-def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
+def load_file(path: str | os.PathLike) -> Checkpoint:
     """Read a checkpoint of ours or of the original, told by its content, onto the CPU.
 
     Raises UserError for a file that is missing, damaged or something else. Runs no code that a file brings.

@@ -22,16 +22,18 @@ from util.minibatch_loader import MinibatchLoader, sizes_for
 Echo = Callable[[str], None]
 
 
-def resumed(options: TrainOptions, given: frozenset[str]) -> tuple[TrainOptions, Checkpoint]:
+def resumed(
+    options: TrainOptions, given: frozenset[str], say: Echo = lambda line: None
+) -> tuple[TrainOptions, Checkpoint]:
     """The checkpoint that -resume names, and the options of its run with what may be changed of them.
 
-    `given` are the names of the options that the user gave. Raises UserError where there is nothing to go on from,
-    and for an option that would change the run's numbers.
+    `given` are the names of the options that the user gave; `say` is told which of a folder's checkpoints it is. Raises
+    UserError where there is nothing to go on from, and for an option that would change the run's numbers.
     """
     if options.resume == "latest":
         saved = folder.load_latest(options.checkpoint_dir)
     else:
-        saved = load_checkpoint(options.resume)
+        saved = load_checkpoint(options.resume, say)
     if not saved.progress:
         raise UserError(f"{options.resume} is of the Lua original, which kept too little to go on: use -init_from")
     of_run = TrainOptions.saved(saved.opt, f"-resume {options.resume}")
@@ -88,7 +90,7 @@ def prepare(
         require_same_text(saved, loader, data_dir)
     elif options.init_from:
         echo(f"loading a model from checkpoint {options.init_from}")
-        begin = load_checkpoint(options.init_from)
+        begin = load_checkpoint(options.init_from, say)
         begin.vocab.require_same(loader.vocab)
         if "dropout" in given and options.dropout != begin.opt["dropout"]:
             say(f"-dropout {options.dropout:g} is without effect: -init_from takes that of the checkpoint, as the "

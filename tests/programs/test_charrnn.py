@@ -84,7 +84,7 @@ charrnn.main()
 """
 
 
-@pytest.mark.parametrize("verb", ["", "train", "sample", "inspect", "convert", "benchmark"])
+@pytest.mark.parametrize("verb", ["", "train", "sample", "inspect", "convert", "benchmark", "evaluate"])
 def test_help_needs_no_torch(verb):
     """Which takes seconds to import."""
     result = run([sys.executable, "-c", WITHOUT_TORCH], *filter(None, [verb]), "-help")
@@ -92,7 +92,7 @@ def test_help_needs_no_torch(verb):
     assert "Usage: charrnn" in result.stdout
 
 
-@pytest.mark.parametrize("verb", ["train", "sample", "inspect", "convert", "benchmark"])
+@pytest.mark.parametrize("verb", ["train", "sample", "inspect", "convert", "benchmark", "evaluate"])
 def test_help_has_a_line_for_everything(verb):
     program = charrnn.verbs()[verb]
     text = CliRunner().invoke(program, ["-help"]).stdout
@@ -104,7 +104,8 @@ def test_help_has_a_line_for_everything(verb):
 
 def test_every_option_says_what_it_does():
     """In the docs: one or two whole sentences."""
-    for options_class in (charrnn.InspectOptions, charrnn.ConvertOptions, charrnn.BenchmarkOptions):
+    ours = (charrnn.InspectOptions, charrnn.ConvertOptions, charrnn.BenchmarkOptions, charrnn.EvaluateOptions)
+    for options_class in ours:
         for each, about in described(options_class):
             assert about.help, each.name
             assert about.metavar or about.consequence.endswith("."), each.name

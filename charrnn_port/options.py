@@ -280,6 +280,12 @@ class EvaluateOptions(Options):
         "auto is the fastest.",
         choices=("auto", *WAYS),
     )
+    torch7: str = option(
+        "auto", "which Torch7's log-softmax, on a CPU: 2015 = that until April 2016. auto = the run's", "GPU/CPU",
+        "A .t7 file does not tell, and is taken to be of 2017; with 2015 those from before April 2016 give the loss "
+        "that they record.",
+        choices=("auto", "2015", "2017"),
+    )
     json: bool = option(
         False, "print all of it as JSON, for programs", "result",
         "One object on stdout instead of a table.",

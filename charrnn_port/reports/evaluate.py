@@ -13,7 +13,7 @@ from torch.nn.functional import nll_loss
 from charrnn_port import texts
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint
 from charrnn_port.command_line import tell
-from charrnn_port.device import choose_device, choose_dtype
+from charrnn_port.device import choose_device, choose_dtype, require_torch7
 from charrnn_port.options import EvaluateOptions, TrainOptions
 from charrnn_port.reports.inspect import jsonable, print_table
 from model import fastest
@@ -28,18 +28,20 @@ SPLITS = {"train": 1, "val": 2, "test": 3, "all": 1}
 def evaluate(options: EvaluateOptions) -> None:
     """Print a table, or with -json an object.
 
-    Raises UserError for no text, nothing in its split, or a character in it that the network does not know.
+    Raises UserError for no text, nothing in its split, or a character in it that the network does not know; and for
+    what the device has not.
     """
     device = choose_device(options.gpuid, False, tell)
     saved = load_checkpoint(options.model, tell)
     run = options_of_run(saved, options)
     dtype = choose_dtype(run.dtype, device)
+    require_torch7(run.torch7, device)
     loader = load_text(run, options.split)
     known = known_ids(saved.vocab, loader.vocab, run.data_dir)
     if saved.progress and saved.progress.get("text") not in (None, loader.digest):
         tell(f"the text in {run.data_dir} is another one than the run was trained on")
     cell = fastest(saved.opt["model"], dtype, device) if options.cell == "auto" else options.cell
-    network = saved.build(cell, dtype, device)
+    network = saved.build(cell, dtype, device, run.torch7)
 
     loss, right, count = 0.0, 0, loader.split_sizes[SPLITS[options.split]]
     batches = scores(network, loader, SPLITS[options.split], known)
@@ -59,6 +61,7 @@ def evaluate(options: EvaluateOptions) -> None:
         "batch_size": run.batch_size,
         "seq_length": run.seq_length,
         "dtype": run.dtype,
+        "torch7": run.torch7,
         "iteration": saved.i,
         "epoch": saved.epoch,
         "recorded_val_loss": saved.val_loss,
@@ -70,15 +73,15 @@ def evaluate(options: EvaluateOptions) -> None:
 
 
 def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:
-    """The run's text, how it cut it, and its precision, but for what the user wants otherwise.
+    """The run's text, how it cut it, its precision and log-softmax, but for what the user wants otherwise.
 
     Raises UserError where the checkpoint has values for these that cannot be.
     """
-    names = ("data_dir", "batch_size", "seq_length", "train_frac", "val_frac")  # the original may have others
+    names = ("data_dir", "batch_size", "seq_length", "train_frac", "val_frac", "torch7")  # there may be others
     values = {name: saved.opt[name] for name in names if name in saved.opt}
     values["dtype"] = str(saved.params.dtype).removeprefix("torch.")
     wanted = {name: getattr(options, name) for name in ("data_dir", "batch_size", "seq_length")}
-    wanted["dtype"] = "" if options.dtype == "auto" else options.dtype
+    wanted |= {name: getattr(options, name).replace("auto", "") for name in ("dtype", "torch7")}
     return TrainOptions.saved(values | {name: value for name, value in wanted.items() if value}, options.model)
 
 

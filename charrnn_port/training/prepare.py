@@ -7,7 +7,7 @@ import torch
 
 from charrnn_port import texts
 from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
-from charrnn_port.device import DTYPES, choose_device, choose_dtype, free_memory
+from charrnn_port.device import DTYPES, choose_device, choose_dtype, free_memory, require_torch7
 from charrnn_port.option_fields import described
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
@@ -76,8 +76,7 @@ def prepare(
     rows = processes.rows(options.batch_size)
     device = processes.device(choose_device(options.gpuid, options.opencl == 1, echo))
     dtype = choose_dtype(options.dtype, device)
-    if options.torch7 == "2015" and device.type != "cpu":
-        raise UserError("-torch7 2015: only on a CPU was it another one than in 2017; add -gpuid -1")
+    require_torch7(options.torch7, device)
     torch.backends.cuda.matmul.allow_tf32 = options.tf32 == 1
 
     data_dir = texts.provide(options.data_dir, "data_dir" in given, echo)

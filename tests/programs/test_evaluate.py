@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from conftest import REFERENCE, WAYS, assert_one_line_error, loss_of, run_train, train_options
 from runs import EVERY, SMALL, TEXT, saved
@@ -18,6 +19,7 @@ from charrnn_port.checkpoints import save_checkpoint
 from charrnn_port.training import prepare
 
 LUA = REFERENCE / "lua_checkpoints"
+TINYSHAKESPEARE = Path("data/tinyshakespeare")
 THIRDS = "-train_frac 0.4 -val_frac 0.25".split()
 
 
@@ -92,6 +94,31 @@ def test_a_run_in_single_precision(run, tmp_path):
     in_double = evaluated(path, "-dtype", "float64")
     assert in_double["dtype"] == "float64"
     assert in_double["nats_per_character"] == pytest.approx(checkpoint.val_loss, rel=0, abs=1e-5)
+
+
+def test_a_run_of_2015(run, tmp_path, monkeypatch):
+    """Its log-softmax is the run's; a file that does not tell has another loss with it. A GPU never had it."""
+    arguments = [*SMALL, *EVERY, "-data_dir", run / "data", "-checkpoint_dir", tmp_path / "cv", "-torch7", "2015"]
+    assert run_train(*arguments, "-max_epochs", 0.5).exit_code == 0
+    path, checkpoint = saved(tmp_path / "cv")[20]
+    result = evaluated(path)
+    assert (result["torch7"], result["nats_per_character"]) == ("2015", checkpoint.val_loss)
+    later = evaluated(path, "-torch7", "2017")
+    assert later["torch7"] == "2017"
+    assert 1e-8 < abs(later["nats_per_character"] - checkpoint.val_loss) < 1e-3
+    monkeypatch.setattr("charrnn_port.reports.evaluate.choose_device", lambda *arguments: torch.device("cuda"))
+    assert_one_line_error(run_evaluate(path), 1, "-torch7 2015", "-gpuid -1")
+
+
+@pytest.mark.skipif(
+    not (TINYSHAKESPEARE / "input.txt").exists(), reason="needs data/tinyshakespeare; `python train.py` fetches it"
+)
+def test_the_checkpoint_of_december_2015():
+    """Converted from a .t7, so it does not tell."""
+    path = REFERENCE / "2015/lm_lstm_epoch2.36_1.7753.t7.pt"
+    result = evaluated(path, "-torch7", "2015", "-data_dir", TINYSHAKESPEARE)
+    assert result["nats_per_character"] == pytest.approx(result["recorded_val_loss"], rel=0, abs=1e-12)
+    assert evaluated(path, "-data_dir", TINYSHAKESPEARE)["torch7"] == "2017"
 
 
 @pytest.mark.parametrize(("split", "number"), [("train", 1), ("val", 2), ("test", 3)])

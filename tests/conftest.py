@@ -60,9 +60,9 @@ def run_train(*arguments: object) -> Result:
     return CliRunner().invoke(train.main, [str(word) for word in arguments])
 
 
-def run_sample(*arguments: object) -> Result:
+def run_sample(*arguments: object, stdin: bytes = b"") -> Result:
     """`python sample.py ARGUMENTS`, in this process."""
-    return CliRunner().invoke(sample.main, [str(word) for word in arguments])
+    return CliRunner().invoke(sample.main, [str(word) for word in arguments], input=stdin)
 
 
 def train_options(*arguments: object) -> TrainOptions:

@@ -98,6 +98,10 @@ def test_recorded_characters_are_the_ordinary_ones(monkeypatch, model):
     for id_ in (1, 2, 3, 4, 5, 4, 0, 10, 3):
         assert (ordinary(id_) == recorded(id_)).all()
         assert len(recordings) == (id_ != 1)  # at the second character, and never again
+    copies = ordinary.copy(), recorded.copy()
+    for id_ in (7, 8, 9):  # each goes on by itself
+        assert (copies[0](id_) == copies[1](id_)).all()
+        assert (ordinary(id_ - 5) == recorded(id_ - 5)).all()
 
 
 def test_the_first_iteration_after_a_resume_is_not_recorded(recordings, play, monkeypatch):

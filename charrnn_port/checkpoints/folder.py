@@ -40,7 +40,7 @@ def load_checkpoint(path: str | os.PathLike, say: Callable[[str], None] = lambda
             continue
         say(f"loading {each}, the best in {path}")
         return found
-    raise UserError(f"no checkpoint in {path} that can be loaded{wrong}")
+    raise UserError(f"{path} is a folder, not a checkpoint, and has none that can be loaded{wrong}")
 
 
 def rank(path: Path) -> tuple[float, float]:

@@ -184,7 +184,7 @@ def test_errors(run, play, tmp_path):
     result = run_evaluate(path, "-data_dir", run / "data", "-batch_size", 10**6, "-gpuid", -1)
     assert_one_line_error(result, 1, "one batch needs", "10000000", "-batch_size")
     assert_one_line_error(run_evaluate(path, "-split", "validation"), 2, "-split", "train, val, test, all")
-    assert_one_line_error(run_evaluate(tmp_path, "-gpuid", -1), 1, str(tmp_path), "no checkpoint")
+    assert_one_line_error(run_evaluate(tmp_path, "-gpuid", -1), 1, f"{tmp_path} is a folder, not a checkpoint")
     assert_one_line_error(run_evaluate(), 2, "MODEL")
 
 

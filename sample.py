@@ -34,7 +34,7 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
     if not (sys.stdout or options.output):
         raise UserError("there is nowhere to write the text to: stdout is closed")
     device = choose_device(options.gpuid, options.opencl == 1, gprint)
-    saved = load_checkpoint(options.model)
+    saved = load_checkpoint(options.model, tell)
     primetext = streams.prime_text(options)
     prime = saved.vocab.encode(primetext, "-primefile" if options.primefile else "-primetext", options.unknown)
     saved.vocab.encode(os.fsencode(options.stop), "-stop")

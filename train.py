@@ -29,12 +29,12 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
 
     with processes() as ours, ExitStack() as claimed:
         with ours.first_alone():
+            say = tell if ours.rank == 0 else lambda line: None
             saved = None
             if options.resume:
-                options, saved = resumed(options, given)
+                options, saved = resumed(options, given, say)
             if ours.rank == 0:
                 claimed.enter_context(folder.claim(options))
-            say = tell if ours.rank == 0 else lambda line: None
             training = prepare(options, given, saved, ours, print_line, say)
 
         with ours.interrupts as interrupts:

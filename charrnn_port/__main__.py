@@ -18,6 +18,7 @@ from charrnn_port.options import (  # noqa: E402
     BenchmarkOptions,
     CompareOptions,
     ConvertOptions,
+    EvaluateOptions,
     InspectOptions,
     PlotOptions,
     VerifyOptions,
@@ -46,6 +47,14 @@ def plot(options: PlotOptions, given: frozenset[str]) -> None:
     from charrnn_port.reports.plot import plot
 
     plot(options)
+
+
+@program(EvaluateOptions, example="charrnn evaluate cv -split test")
+def evaluate(options: EvaluateOptions, given: frozenset[str]) -> None:
+    """Tell how well a network predicts a text: nats and bits a character, and how often it is right."""
+    from charrnn_port.reports.evaluate import evaluate
+
+    evaluate(options)
 
 
 @program(ConvertOptions, example="charrnn convert lm_lstm_epoch30.00_1.3950.t7 lm_lstm.t7.pt")
@@ -91,6 +100,7 @@ def verbs() -> dict[str, Program]:
         "convert": convert,
         "benchmark": benchmark,
         "verify": verify,
+        "evaluate": evaluate,
     }
 
 

@@ -52,6 +52,12 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
+def require_torch7(year: str, device: torch.device) -> None:
+    """Raises UserError for the log-softmax of 2015 on a GPU, which never had another than that of 2017."""
+    if year == "2015" and device.type != "cpu":
+        raise UserError("-torch7 2015: only on a CPU was it another one than in 2017; add -gpuid -1")
+
+
 def free_memory(device: torch.device) -> int | None:
     """Bytes that can still be had there, swap included; None where the system does not tell."""
     if device.type == "cuda":

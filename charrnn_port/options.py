@@ -15,6 +15,7 @@ from charrnn_port.option_fields import OptionError, Options, argument, option
 CELLS = ("lstm", "gru", "rnn")
 WAYS = ("plain", "script", "fused", "compiled", "persistent")  # to run a cell, see model/__init__.py
 DTYPES = ("float64", "float32")
+CHECKPOINT = "a checkpoint, of train.py or of the Lua original, or a folder: the best one in it"
 # fmt: off
 
 
@@ -102,7 +103,7 @@ class TrainOptions(Options):
     init_from: str = option(
         "", "initialize network parameters from checkpoint at this path", "optimization",
         "Starts a new run from a checkpoint's parameters, with that network's sizes; the vocabulary must be the same, "
-        "or see -vocab.",
+        "or see -vocab. Of a folder it takes the best checkpoint.",
         identity=True,
     )
     seed: int = option(
@@ -173,7 +174,7 @@ class TrainOptions(Options):
         "", "go on with the run of this checkpoint, or of the latest in checkpoint_dir: -resume latest",
         "not in the original",
         "The options are those of its run, and the lines those it would have printed had it never stopped; options "
-        "that are part of a run's identity cannot be changed.",
+        "that are part of a run's identity cannot be changed. Of a folder it takes the best checkpoint.",
     )
     cell: str = option(
         "auto", "how to run the cells; the same numbers. auto = the fastest", "not in the original",
@@ -208,7 +209,7 @@ class TrainOptions(Options):
 class SampleOptions(Options):
     """Those of sample.py: the original's, then ours."""
 
-    model: str = argument("MODEL", "a checkpoint, of train.py or of the Lua original")
+    model: str = argument("MODEL", CHECKPOINT)
     seed: int = option(
         123, "random number generator's seed", "sampling",
         "Another one draws another text.",
@@ -316,7 +317,60 @@ class SampleOptions(Options):
 class InspectOptions(Options):
     """Those of `charrnn inspect`."""
 
-    file: str = argument("FILE", "a checkpoint, of train.py or of the Lua original")
+    file: str = argument("FILE", CHECKPOINT)
+    json: bool = option(
+        False, "print all of it as JSON, for programs", "result",
+        "One object on stdout instead of a table.",
+    )
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(Options):
+    """Those of `charrnn evaluate`."""
+
+    model: str = argument("MODEL", CHECKPOINT)
+    split: str = option(
+        "val", "which part of the text, as the run cut it; all = the whole text", "text",
+        "val is what the run's validation losses are of; test is what -train_frac and -val_frac left over; all is for "
+        "another text.",
+        choices=("train", "val", "test", "all"),
+    )
+    data_dir: str = option(
+        "", "data directory with the file input.txt; otherwise the run's", "text",
+        "Its text may lack characters that the network knows, but has none that it does not.",
+    )
+    batch_size: int = option(
+        0, "rows of text side by side, 0 = as the run", "text",
+        "Each row begins with an empty state: 1 gives each character all that comes before it, and takes longer. "
+        "Another value cuts the text at other places.",
+        minimum=0,
+    )
+    seq_length: int = option(
+        0, "number of characters at once, 0 = as the run", "text",
+        "Less takes less memory; the state goes on from one batch to the next. Another value cuts the text at other "
+        "places.",
+        minimum=0,
+    )
+    gpuid: int = option(
+        0, "which GPU to use, CUDA or else MPS. -1 = use CPU", "GPU/CPU",
+        "Without a GPU the CPU is used, and told so; -1 takes it at once.",
+    )
+    dtype: str = option(
+        "auto", "auto = as the run's parameters", "GPU/CPU",
+        "With another precision than the run's the loss differs from the recorded one by its rounding.",
+        choices=("auto", *DTYPES),
+    )
+    cell: str = option(
+        "auto", "how to run the cells, as in train.py; the same numbers", "GPU/CPU",
+        "auto is the fastest.",
+        choices=("auto", *WAYS),
+    )
+    torch7: str = option(
+        "auto", "which Torch7's log-softmax, on a CPU: 2015 = that until April 2016. auto = the run's", "GPU/CPU",
+        "A .t7 file does not tell, and is taken to be of 2017; with 2015 those from before April 2016 give the loss "
+        "that they record.",
+        choices=("auto", "2015", "2017"),
+    )
     json: bool = option(
         False, "print all of it as JSON, for programs", "result",
         "One object on stdout instead of a table.",
@@ -357,7 +411,7 @@ class PlotOptions(Options):
 class ConvertOptions(Options):
     """Those of `charrnn convert`."""
 
-    source: str = argument("IN", "the checkpoint to read, of train.py or of the Lua original")
+    source: str = argument("IN", f"what to read: {CHECKPOINT}")
     target: str = argument("OUT", "the file to write: it ends in .t7 for the Lua original, in .t7.pt for this port")
 
 

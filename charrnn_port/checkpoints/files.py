@@ -57,7 +57,7 @@ def single_bytes(vocab: Vocabulary, path: str | os.PathLike) -> bytes:
     return symbols
 
 
-def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
+def load_file(path: str | os.PathLike) -> Checkpoint:
     """Read a checkpoint of ours or of the original, told by its content, onto the CPU.
 
     Raises UserError for a file that is missing, damaged or something else. Runs no code that a file brings.

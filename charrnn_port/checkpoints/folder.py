@@ -1,15 +1,17 @@
-"""The folder of a run's checkpoints: names, the latest, which ones to delete; and it is one run's at a time."""
+"""The folder of a run's checkpoints: names, the best, the latest, which to delete; and it is one run's at a time."""
 
 import errno
 import math
 import os
+import re
 import reprlib
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TextIO
 
 from charrnn_port.checkpoints.checkpoint import Checkpoint
-from charrnn_port.checkpoints.files import load_checkpoint
+from charrnn_port.checkpoints.files import load_file
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.strfmt import lua_format
@@ -17,6 +19,44 @@ from util.errors import UserError
 from util.files import aside_of, lock, open_lock, remove_leftovers
 
 MANY_EPOCHS, LARGE_LOSS = 1e6, 99999.0  # few names of checkpoints have more digits
+EVALUATED = re.compile(r"_epoch(\d+\.\d\d)_(\d+\.\d{4})(\.\d+)?\.t7(\.pt)?$")  # epoch and loss in a name
+
+
+def load_checkpoint(path: str | os.PathLike, say: Callable[[str], None] = lambda line: None) -> Checkpoint:
+    """Read a checkpoint of ours or of the original onto the CPU; of a folder the best, and `say` is told its name.
+
+    Raises UserError for a file that is missing, damaged or something else, and for a folder with none to load. Runs no
+    code that a file brings.
+    """
+    if not os.path.isdir(path):
+        return load_file(path)
+    paths = [each for pattern in ("*.t7.pt", "*.t7") for each in Path(path).glob(pattern)]
+    wrong = ""
+    for each in sorted(paths, key=rank):
+        try:
+            found = load_file(each)
+        except UserError as error:  # damaged, or deleted by the run that writes there
+            wrong = wrong or f": {error}"
+            continue
+        say(f"loading {each}, the best in {path}")
+        return found
+    raise UserError(f"{path} is a folder, not a checkpoint, and has none that can be loaded{wrong}")
+
+
+def rank(path: Path) -> tuple[float, float]:
+    """What sorts the checkpoints of a folder: lowest validation loss first, of equal ones the latest epoch.
+
+    Where the name tells both it is believed, since to read all files of a long run takes seconds. What was not
+    evaluated, as when a run was interrupted, comes last.
+    """
+    if named := EVALUATED.search(path.name):
+        return float(named[2]), -float(named[1])
+    try:
+        found = load_file(path)
+    except UserError:
+        return math.inf, 0
+    loss = found.val_losses.get(found.i, math.nan)
+    return math.inf if math.isnan(loss) else loss, -found.epoch
 
 
 def path(options: TrainOptions, epoch: float, val_loss: float) -> str:
@@ -42,7 +82,7 @@ def free_for(checkpoint: Checkpoint, path: str) -> str:
 def is_of_run(path: str, checkpoint: Checkpoint) -> bool:
     """Whether the file is a checkpoint of the same run, earlier or later; not if it is damaged or something else."""
     try:
-        found = load_checkpoint(path)
+        found = load_file(path)
     except UserError:
         return False
     earlier, later = sorted((found, checkpoint), key=lambda each: each.i)
@@ -77,7 +117,7 @@ def load_latest(checkpoint_dir: str | os.PathLike) -> Checkpoint:
     latest, wrong = None, ""
     for path in paths:
         try:
-            found = load_checkpoint(path)
+            found = load_file(path)
         except UserError as error:  # damaged ones do not count
             wrong = wrong or f": {error}"
             continue

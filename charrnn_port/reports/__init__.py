@@ -3,6 +3,7 @@
     inspect      what is in a checkpoint
     compare      whether two runs are the same, and if not, whether rounding or an error makes them differ
     plot         the losses of runs, drawn
+    evaluate     how well a network predicts a text
     benchmark    how fast, next to nn.LSTM and to the matrix products alone
     verify       whether what is promised holds on a machine; a room of its own
 

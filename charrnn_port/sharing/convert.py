@@ -3,6 +3,7 @@
 import click
 
 from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
+from charrnn_port.command_line import tell
 from charrnn_port.options import ConvertOptions
 from util.errors import UserError
 
@@ -11,5 +12,5 @@ def convert(options: ConvertOptions) -> None:
     """Write a checkpoint in the format that the target's name ends in. Raises UserError where it tells none."""
     if not options.target.endswith((".t7", ".t7.pt")):
         raise UserError(f"{options.target} tells no format: let it end in .t7 (Lua original) or .t7.pt (this port)")
-    save_checkpoint(load_checkpoint(options.source), options.target)
+    save_checkpoint(load_checkpoint(options.source, tell), options.target)
     click.echo(f"saving checkpoint to {options.target}")

@@ -7,7 +7,7 @@ import torch
 
 from charrnn_port import texts
 from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
-from charrnn_port.device import DTYPES, choose_device, choose_dtype, free_memory
+from charrnn_port.device import DTYPES, choose_device, choose_dtype, free_memory, require_torch7
 from charrnn_port.option_fields import described
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
@@ -23,16 +23,18 @@ from util.minibatch_loader import MinibatchLoader, sizes_for
 Echo = Callable[[str], None]
 
 
-def resumed(options: TrainOptions, given: frozenset[str]) -> tuple[TrainOptions, Checkpoint]:
+def resumed(
+    options: TrainOptions, given: frozenset[str], say: Echo = lambda line: None
+) -> tuple[TrainOptions, Checkpoint]:
     """The checkpoint that -resume names, and the options of its run with what may be changed of them.
 
-    `given` are the names of the options that the user gave. Raises UserError where there is nothing to go on from,
-    and for an option that would change the run's numbers.
+    `given` are the names of the options that the user gave; `say` is told which of a folder's checkpoints it is. Raises
+    UserError where there is nothing to go on from, and for an option that would change the run's numbers.
     """
     if options.resume == "latest":
         saved = folder.load_latest(options.checkpoint_dir)
     else:
-        saved = load_checkpoint(options.resume)
+        saved = load_checkpoint(options.resume, say)
     if not saved.progress:
         raise UserError(f"{options.resume} is of the Lua original, which kept too little to go on: use -init_from")
     of_run = TrainOptions.saved(saved.opt, f"-resume {options.resume}")
@@ -75,8 +77,7 @@ def prepare(
     rows = processes.rows(options.batch_size)
     device = processes.device(choose_device(options.gpuid, options.opencl == 1, echo))
     dtype = choose_dtype(options.dtype, device)
-    if options.torch7 == "2015" and device.type != "cpu":
-        raise UserError("-torch7 2015: only on a CPU was it another one than in 2017; add -gpuid -1")
+    require_torch7(options.torch7, device)
     torch.backends.cuda.matmul.allow_tf32 = options.tf32 == 1
 
     data_dir = texts.provide(options.data_dir, "data_dir" in given, echo)
@@ -96,7 +97,7 @@ def prepare(
         require_same_text(saved, loader, data_dir)
     elif options.init_from:
         echo(f"loading a model from checkpoint {options.init_from}")
-        begin = load_checkpoint(options.init_from)
+        begin = load_checkpoint(options.init_from, say)
         if options.vocab == "same":
             begin.vocab.require_same(loader.vocab, ", or take -vocab merge")
         if "dropout" in given and options.dropout != begin.opt["dropout"]:

@@ -104,13 +104,8 @@ def test_help_has_a_line_for_everything(verb):
 
 def test_every_option_says_what_it_does():
     """In the docs: one or two whole sentences."""
-    for options_class in (
-        charrnn.InspectOptions,
-        charrnn.CompareOptions,
-        charrnn.PlotOptions,
-        charrnn.ConvertOptions,
-        charrnn.BenchmarkOptions,
-    ):
+    for options_class in (charrnn.BenchmarkOptions, charrnn.CompareOptions, charrnn.ConvertOptions,
+                          charrnn.EvaluateOptions, charrnn.InspectOptions, charrnn.PlotOptions):  # fmt: skip
         for each, about in described(options_class):
             assert about.help, each.name
             assert about.metavar or about.consequence.endswith("."), each.name

@@ -1,0 +1,126 @@
+"""`charrnn evaluate`: how well a network predicts a text, in the unit of the losses."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+
+import click
+import torch
+from torch import Tensor
+from torch.nn.functional import nll_loss
+
+from charrnn_port import texts
+from charrnn_port.checkpoints import Checkpoint, load_checkpoint
+from charrnn_port.command_line import tell
+from charrnn_port.device import choose_device, choose_dtype, require_torch7
+from charrnn_port.options import EvaluateOptions, TrainOptions
+from charrnn_port.reports.inspect import jsonable, print_table
+from model import fastest
+from model.char_rnn import CharRNN, carry
+from util.errors import UserError
+from util.minibatch_loader import MinibatchLoader
+from util.vocabulary import Vocabulary, readable
+
+SPLITS = {"train": 1, "val": 2, "test": 3, "all": 1}
+
+
+def evaluate(options: EvaluateOptions) -> None:
+    """Print a table, or with -json an object.
+
+    Raises UserError for no text, nothing in its split, or a character in it that the network does not know; and for
+    what the device has not.
+    """
+    device = choose_device(options.gpuid, False, tell)
+    saved = load_checkpoint(options.model, tell)
+    run = options_of_run(saved, options)
+    dtype = choose_dtype(run.dtype, device)
+    require_torch7(run.torch7, device)
+    loader = load_text(run, options.split, saved.vocab.encoding)
+    known = known_ids(saved.vocab, loader.vocab, run.data_dir)
+    if saved.progress and saved.progress.get("text") not in (None, loader.digest):
+        tell(f"the text in {run.data_dir} is another one than the run was trained on")
+    cell = fastest(saved.opt["model"], dtype, device) if options.cell == "auto" else options.cell
+    network = saved.build(cell, dtype, device, run.torch7)
+
+    loss, right, count = 0.0, 0, loader.split_sizes[SPLITS[options.split]]
+    batches = scores(network, loader, SPLITS[options.split], known)
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(batches, count, label="evaluating", file=sys.stderr, hidden=hidden) as bar:
+        for its_loss, its_right in bar:  # added up one by one, as in training: the same last digit
+            loss += its_loss
+            right += its_right
+    characters = count * run.batch_size * run.seq_length
+    result = {
+        "nats_per_character": loss / count,
+        "bits_per_character": loss / count / math.log(2),
+        "accuracy": right / characters,
+        "characters": characters,
+        "split": options.split,
+        "data_dir": run.data_dir,
+        "batch_size": run.batch_size,
+        "seq_length": run.seq_length,
+        "dtype": run.dtype,
+        "torch7": run.torch7,
+        "iteration": saved.i,
+        "epoch": saved.epoch,
+        "recorded_val_loss": saved.val_loss,
+    }
+    if options.json:
+        click.echo(json.dumps(jsonable(result), indent=2, allow_nan=False))
+    else:
+        print_table(result)
+
+
+def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:
+    """The run's text, how it cut it, its precision and log-softmax, but for what the user wants otherwise.
+
+    Raises UserError where the checkpoint has values for these that cannot be.
+    """
+    names = ("data_dir", "batch_size", "seq_length", "train_frac", "val_frac", "torch7")  # there may be others
+    values = {name: saved.opt[name] for name in names if name in saved.opt}
+    values["dtype"] = str(saved.params.dtype).removeprefix("torch.")
+    wanted = {name: getattr(options, name) for name in ("data_dir", "batch_size", "seq_length")}
+    wanted |= {name: getattr(options, name).replace("auto", "") for name in ("dtype", "torch7")}
+    return TrainOptions.saved(values | {name: value for name, value in wanted.items() if value}, options.model)
+
+
+def load_text(run: TrainOptions, split: str, encoding: str) -> MinibatchLoader:
+    """The batches of a text. Raises UserError where there is no text, or none of it in this split."""
+    fractions = (1.0, 0.0) if split == "all" else (run.train_frac, run.val_frac)
+    data_dir = texts.provide(run.data_dir, True, tell)
+    sizes = run.batch_size, run.seq_length
+    loader = MinibatchLoader(data_dir, *sizes, *fractions, echo=lambda line: None, encoding=encoding)
+    if not loader.split_sizes[SPLITS[split]]:
+        raise UserError(
+            f"no batches in the {split} split: of {loader.nbatches} in {data_dir} {loader.ntrain} are for training, "
+            f"{loader.nval} for validation and {loader.ntest} for testing; take another -split"
+        )
+    return loader
+
+
+def known_ids(network: Vocabulary, text: Vocabulary, data_dir: str) -> Tensor:
+    """The network's id for each id of a text `[vocab_size]` int64. Raises UserError where it has none."""
+    ids = dict(text.shared(network))
+    unknown = [symbol for id_, symbol in enumerate(text.symbols) if id_ not in ids]
+    if unknown and network.unknown is None:
+        raise UserError(
+            f"the text in {data_dir} has {readable([min(unknown)], 0)}, which the network was not trained on: "
+            "take another text, or leave it out"
+        )
+    return torch.tensor([ids.get(id_, network.unknown) for id_ in range(len(text))])
+
+
+@torch.no_grad()
+def scores(network: CharRNN, loader: MinibatchLoader, split: int, known: Tensor) -> Iterator[tuple[float, int]]:
+    """Of each batch the loss in nats per character, and how often the likeliest character was the right one.
+
+    As in training a split begins with a zero state, which goes on from batch to batch, and there is no dropout.
+    """
+    device = network.params.device
+    state = network.zero_state(loader.batch_size)
+    for _ in range(loader.split_sizes[split]):
+        x, y = (known[torch.from_numpy(ids)].to(device) for ids in loader.next_batch(split))
+        log_probs, final = network.log_probs(x, state)
+        carry(final, state)
+        yield nll_loss(log_probs.flatten(0, 1), y.flatten()).item(), (log_probs.argmax(2) == y).sum().item()

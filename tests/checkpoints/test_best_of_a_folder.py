@@ -1,0 +1,138 @@
+"""Where a checkpoint is named, a folder of them may be: the one with the best validation loss is taken, and told."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import RECORDINGS, assert_one_line_error, run_sample, run_train
+from runs import EVERY, SMALL, TEXT, assert_same, log_lines, saved
+
+import charrnn_port
+from charrnn_port import __main__ as charrnn
+from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
+from util.errors import UserError
+
+ANY = load_checkpoint(RECORDINGS / "lua_checkpoints/rnn.t7")
+
+
+def put(path: Path, loss: float | None, i: int = 7) -> None:
+    """A checkpoint after `i` iterations, told by `opt["savefile"]`; None: not evaluated there, as when interrupted."""
+    val_losses = {3: 0.1} if loss is None else {3: 0.1, i: loss}
+    opt = ANY.opt | {"savefile": path.name}
+    save_checkpoint(replace(ANY, opt=opt, i=i, epoch=float(i), val_losses=val_losses, val_loss=loss or 0.1), path)
+
+
+def best(folder: Path) -> str:
+    """The name of the file that is loaded; it is the one that is told."""
+    told = []
+    name = load_checkpoint(folder, told.append).opt["savefile"]
+    assert told == [f"loading {folder / name}, the best in {folder}"]
+    return name
+
+
+def test_the_lowest_loss_in_the_names(tmp_path):
+    for epoch, loss in ((1, 2.5), (2, 1.25), (3, 1.5), (10, 10.0)):
+        put(tmp_path / f"lm_x_epoch{epoch}.00_{loss:.4f}.t7.pt", loss)
+    assert best(tmp_path) == "lm_x_epoch2.00_1.2500.t7.pt"
+    put(tmp_path / "lm_of_lua_epoch1.50_1.2499.t7", 1.2499)
+    assert best(tmp_path) == "lm_of_lua_epoch1.50_1.2499.t7"
+    put(tmp_path / "lm_x_epoch1.00_1.0000.2.t7.pt", 1.0)  # where another run's had the name
+    assert best(tmp_path) == "lm_x_epoch1.00_1.0000.2.t7.pt"
+
+
+def test_of_equal_ones_the_latest(tmp_path):
+    for epoch in (9, 11, 10):
+        put(tmp_path / f"lm_x_epoch{epoch}.00_1.5000.t7.pt", 1.5)
+    assert best(tmp_path) == "lm_x_epoch11.00_1.5000.t7.pt"
+
+
+def test_names_that_tell_no_loss(tmp_path):
+    """They are read: what the state itself was evaluated to counts, and what was not evaluated comes last."""
+    put(tmp_path / "lm_x_interrupted.t7.pt", None, i=8)
+    put(tmp_path / "lm_x_snapshot.t7.pt", None, i=9)
+    assert best(tmp_path) == "lm_x_snapshot.t7.pt"
+    put(tmp_path / "lm_x_epoch5.00_nan.t7.pt", math.nan)
+    assert best(tmp_path) == "lm_x_snapshot.t7.pt"
+    put(tmp_path / "lm_x_epoch2.00_1.2500.t7.pt", 1.25)
+    assert best(tmp_path) == "lm_x_epoch2.00_1.2500.t7.pt"
+    put(tmp_path / "worse.t7.pt", 1.3)
+    assert best(tmp_path) == "lm_x_epoch2.00_1.2500.t7.pt"
+    put(tmp_path / "better.t7.pt", 1.2)
+    assert best(tmp_path) == "better.t7.pt"
+
+
+def test_what_cannot_be_loaded_is_passed_over(tmp_path):
+    """As while a run writes there and deletes older ones: what it has not finished has another name."""
+    put(tmp_path / "lm_x_epoch3.00_1.4000.t7.pt", 1.4)
+    whole = (tmp_path / "lm_x_epoch3.00_1.4000.t7.pt").read_bytes()
+    (tmp_path / "lm_x_epoch4.00_1.3000.t7.pt.part.here.123").write_bytes(whole[:500])
+    (tmp_path / "lm_x_epoch4.00_1.3000.t7.pt").write_bytes(whole[:500])
+    (tmp_path / "lm_x_epoch5.00_1.2000.t7.pt").symlink_to("deleted")
+    (tmp_path / "lm_x_epoch5.00_1.1000.t7.pt").mkdir()
+    (tmp_path / "vocab.t7").write_bytes((RECORDINGS / "t7/vocab.t7").read_bytes())
+    (tmp_path / "half.t7.pt").write_bytes(whole[:500])
+    assert best(tmp_path) == "lm_x_epoch3.00_1.4000.t7.pt"
+
+
+def test_no_checkpoint_at_all(tmp_path):
+    with pytest.raises(UserError, match=f"^{tmp_path} is a folder, not a checkpoint, and has none that can be loaded$"):
+        load_checkpoint(tmp_path)
+    (tmp_path / "half.t7.pt").write_bytes(b"PK\3\4")
+    with pytest.raises(UserError, match=f"^{tmp_path} is a folder, .* can be loaded: .*half.t7.pt is damaged"):
+        load_checkpoint(tmp_path)
+    assert_one_line_error(run_sample(tmp_path), 1, f"{tmp_path} is a folder", "half.t7.pt is damaged")
+    assert_one_line_error(run_train("-resume", tmp_path), 1, f"{tmp_path} is a folder")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a run of 144 iterations, with its best checkpoint's path."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "data").mkdir()
+    (folder / "data/input.txt").write_bytes(TEXT)
+    run_train(*SMALL, *EVERY, "-data_dir", folder / "data", "-checkpoint_dir", folder / "cv")
+    path, _ = min(saved(folder / "cv").values(), key=lambda each: each[1].val_loss)
+    return folder, path
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [("sample", ["-gpuid", -1, "-length", 50]), ("inspect", []), ("evaluate", ["-gpuid", -1, "-split", "train"])],
+)
+def test_every_program_that_reads_one_takes_a_folder(verb, arguments, run):
+    folder, path = run
+    of_folder, of_file = (
+        CliRunner().invoke(charrnn.verbs()[verb], [str(word) for word in (each, *arguments)])
+        for each in (folder / "cv", path)
+    )
+    assert of_folder.stdout == of_file.stdout
+    assert of_folder.stderr == f"loading {path}, the best in {folder / 'cv'}\n"
+    assert of_file.stderr == ""
+
+
+def test_convert_takes_a_folder(run, tmp_path):
+    folder, path = run
+    result = CliRunner().invoke(charrnn.convert, [str(folder / "cv"), str(tmp_path / "best.t7.pt")])
+    assert result.stderr == f"loading {path}, the best in {folder / 'cv'}\n"
+    assert_same(load_checkpoint(tmp_path / "best.t7.pt"), load_checkpoint(path))
+
+
+@pytest.mark.parametrize("option", ["-init_from", "-resume"])
+def test_training_begins_with_a_folder(option, run, tmp_path):
+    folder, path = run
+    rest = ["-data_dir", folder / "data", "-max_epochs", 3.5, "-checkpoint_dir"]
+    rest = ["-gpuid", -1, *rest] if option == "-resume" else [*SMALL, *rest]
+    first = run_train(option, folder / "cv", *rest, tmp_path / "first")
+    second = run_train(option, path, *rest, tmp_path / "second")
+    assert first.exit_code == 0, first.output
+    assert log_lines(first.stdout) == log_lines(second.stdout) != []
+    assert f"loading {path}, the best in {folder / 'cv'}\n" in first.stderr
+    assert "the best in" not in second.stderr
+
+
+def test_from_python_nothing_is_printed(run, capsys):
+    folder, path = run
+    assert charrnn_port.load_checkpoint(folder / "cv").i == load_checkpoint(path).i
+    assert capsys.readouterr() == ("", "")

@@ -14,7 +14,7 @@ if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False) and Pat
 
 import charrnn_port  # noqa: E402
 from charrnn_port.command_line import Program, fail, program  # noqa: E402
-from charrnn_port.options import BenchmarkOptions, ConvertOptions, InspectOptions  # noqa: E402
+from charrnn_port.options import BenchmarkOptions, ConvertOptions, InspectOptions, ScoreOptions, TraceOptions  # noqa: E402
 
 
 @program(InspectOptions, example="charrnn inspect lm_lstm_epoch30.00_1.3950.t7")
@@ -46,6 +46,22 @@ def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
     benchmark(options)
 
 
+@program(ScoreOptions, example="charrnn score cv/lm_lstm_epoch26.00_1.3861.t7.pt my_text.txt -lines 1")
+def score(options: ScoreOptions, given: frozenset[str]) -> None:
+    """Tell how well a network foretells texts, or which of several does best."""
+    from charrnn_port.reports.score import score
+
+    score(options)
+
+
+@program(TraceOptions, example="charrnn trace cv/lm_lstm_epoch26.00_1.3861.t7.pt my_text.txt -o trace.h5")
+def trace(options: TraceOptions, given: frozenset[str]) -> None:
+    """Write down what goes on in a network while it reads a text: states, gates and predictions."""
+    from charrnn_port.reports.trace import trace
+
+    trace(options)
+
+
 def verbs() -> dict[str, Program]:
     """All of them by name; the first two are the programs train.py and sample.py."""
     import sample
@@ -57,6 +73,8 @@ def verbs() -> dict[str, Program]:
         "inspect": inspect,
         "convert": convert,
         "benchmark": benchmark,
+        "score": score,
+        "trace": trace,
     }
 
 

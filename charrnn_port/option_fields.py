@@ -37,6 +37,7 @@ class Description:
     above: float = -math.inf
     below: float = math.inf
     metavar: str = ""  # of an argument without a name, such as MODEL; "" for options
+    many: bool = False  # an argument that may be given several times: a tuple
 
     def check(self, kind: type, value: Any) -> Any:
         """The value as this type, from text where it is text. Raises ValueError, which says what is wrong with it."""
@@ -69,9 +70,9 @@ def option(default: Any, help: str, group: str, consequence: str, **rest: Any) -
     return field(default=default, metadata={"description": Description(help, consequence, group, **rest)})
 
 
-def argument(metavar: str, help: str) -> Any:
-    """A field for something that must be given and has no name on the command line."""
-    return field(metadata={"description": Description(help, metavar=metavar)})
+def argument(metavar: str, help: str, many: bool = False) -> Any:
+    """A field for something that must be given, once or also several times, and has no name on the command line."""
+    return field(metadata={"description": Description(help, metavar=metavar, many=many)})
 
 
 def described(options_class: "type[Options]") -> list[tuple[Field, Description]]:
@@ -86,8 +87,12 @@ class Options:
     def __post_init__(self) -> None:
         for each, description in described(type(self)):
             kind = str if each.default is MISSING else type(each.default)
+            value = getattr(self, each.name)
             try:
-                value = description.check(kind, getattr(self, each.name))
+                if description.many:
+                    value = tuple(description.check(kind, one) for one in value)
+                else:
+                    value = description.check(kind, value)
             except ValueError as error:
                 raise OptionError(f"{description.metavar or '-' + each.name}: {error}") from None
             object.__setattr__(self, each.name, value)

@@ -1,7 +1,15 @@
 """Prints docs/options.md: `python docs/options.py > docs/options.md`. A test compares them."""
 
 from charrnn_port.option_fields import Options, described
-from charrnn_port.options import BenchmarkOptions, ConvertOptions, InspectOptions, SampleOptions, TrainOptions
+from charrnn_port.options import (
+    BenchmarkOptions,
+    ConvertOptions,
+    InspectOptions,
+    SampleOptions,
+    ScoreOptions,
+    TraceOptions,
+    TrainOptions,
+)
 
 INTRODUCTION = """\
 # Options
@@ -23,6 +31,8 @@ PROGRAMS = {
     "charrnn inspect": InspectOptions,
     "charrnn convert": ConvertOptions,
     "charrnn benchmark": BenchmarkOptions,
+    "charrnn score": ScoreOptions,
+    "charrnn trace": TraceOptions,
 }
 
 

@@ -80,6 +80,23 @@ class CharRNN:
             log_probs.append(log_softmax(linear(output, **self.decoder), dim=1))
         return torch.stack(log_probs), list(state)
 
+    @torch.no_grad()
+    def inside(self, ids: Tensor, state: Sequence[Tensor]) -> tuple[list[dict[str, Tensor]], Tensor]:
+        """One time step, ids `[B]` int64, with what the plain cells compute on the way, in each layer, by name:
+
+        the gates (the cell's GATE_NAMES) and the state after it (STATE), each `[B, H]`. And as `log_probs`, `[B, V]`.
+        """
+        require_ids(ids, self.vocab_size)
+        width, names = len(self.cell.STATE), (*self.cell.GATE_NAMES, *self.cell.STATE)
+        output = one_hot(ids, self.vocab_size, self.params.dtype)
+        layers = []
+        for index, parameters in enumerate(self.layers):
+            before = state[index * width : (index + 1) * width]
+            computed = self.cell.step_with_gates(output, *before, *parameters.values())
+            layers.append(dict(zip(names, computed, strict=True)))
+            output = computed[-1]
+        return layers, log_softmax(linear(output, **self.decoder), dim=1)
+
     def training_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
         """One forward and backward pass: fills `grad_params`, advances `state` in place, returns the loss.
 

@@ -4,6 +4,7 @@ For other rooms and programs:
 
     Checkpoint                              the values (checkpoint.py)
     load_checkpoint(path), save_checkpoint(checkpoint, path)     files of both kinds (files.py)
+    is_checkpoint(path)                     whether a file is one, by how it begins
     folder                                  a run's folder of them: names, the latest, which to delete, its lock
 
 Inside: lua.py turns the original's object graph into values and back, archive.py reads files of torch.save.
@@ -11,6 +12,6 @@ Inside: lua.py turns the original's object graph into values and back, archive.p
 
 from charrnn_port.checkpoints import folder
 from charrnn_port.checkpoints.checkpoint import Checkpoint
-from charrnn_port.checkpoints.files import load_checkpoint, save_checkpoint
+from charrnn_port.checkpoints.files import is_checkpoint, load_checkpoint, save_checkpoint
 
-__all__ = ["Checkpoint", "folder", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "folder", "is_checkpoint", "load_checkpoint", "save_checkpoint"]

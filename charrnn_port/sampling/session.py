@@ -9,6 +9,7 @@ from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.device import record
 from charrnn_port.options import SampleOptions
 from charrnn_port.sampling.choices import Choice, drawn, likeliest
+from charrnn_port.sampling.inside import Inside, trace
 from charrnn_port.sampling.model import Model
 from charrnn_port.torch7.random import Generator
 
@@ -60,6 +61,17 @@ class Session:
         """Log-probabilities `[V]` of each character to come next."""
         shifted = self.scores - self.scores.max()
         return shifted - np.log(np.exp(shifted).sum())
+
+    def trace(self, text: bytes | str) -> Iterator[Inside]:
+        """What would go on in the network as it read this text next, a character at a time; the session stays here.
+
+        Computed by the plain cells. A `str` counts as UTF-8. Raises UserError for a character that the training text
+        never has.
+        """
+        ids = self._step.model.vocab.encode(text.encode() if isinstance(text, str) else text)
+        network = self._step.model.plain()
+        state = [torch.asarray(array, copy=True)[None] for array in self._step.state]
+        return trace(network, ids, state)
 
     def sample(self, length: int, choose: Choice, prime: Iterable[int] = ()) -> Iterator[int]:
         """Ids, one by one: those of `prime`, then `length` more that `choose` takes, each fed before the next."""

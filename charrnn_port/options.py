@@ -304,7 +304,7 @@ class ScoreOptions(Options):
         "reading",
         "Texts that are unlike the training text, or repeat themselves, become less surprising; try 0.0003. The "
         "checkpoint stays as it is.",
-        minimum=0,
+        minimum=0, maximum=1,
     )
     unknown: str = option(
         "error", "what to do with characters that the training text never has: stop, or leave them out", "reading",

@@ -80,6 +80,8 @@ def score(options: ScoreOptions) -> None:
         if options.json:
             objects += [each.values() | ({"lines": lines.values()} if lines else {}) for each in scores]
         elif not options.csv:
+            if options.heat:
+                tell("")  # the text may not end with a newline
             table.print(scores, tell if options.heat else print_line)
             if lines:
                 lines.print()
@@ -107,7 +109,8 @@ def read_through(
             for listen in (score.add, *listeners):
                 listen(block, figures)
     scores = [score for _, _, score in readers]
-    require_figures(scores, options)
+    if not scores[0].characters:
+        raise UserError(f"{text.name} is too short: it takes two characters, since nothing foretells the first")
     if text.skipped:
         tell(f"{text.skipped} characters of {text.name} are left out")
     return sorted(scores, key=lambda each: each.nats)
@@ -135,15 +138,6 @@ def require_possible(options: ScoreOptions, checkpoints: int, texts: int) -> Non
         raise OptionError(f"{chosen[0]}: this is for one checkpoint, not {checkpoints}")
     if texts > 1 and options.csv:
         raise OptionError(f"-csv: this is for one text, not {texts}")
-
-
-def require_figures(scores: list[Score], options: ScoreOptions) -> None:
-    """Raises UserError where there are none."""
-    for each in scores:
-        if not each.characters:
-            raise UserError(f"{each.text} is too short: it takes two characters, since nothing foretells the first")
-        if options.dynamic and not math.isfinite(each.nats):
-            raise UserError(f"-dynamic {options.dynamic:g}: learning so fast, the network falls apart: take less")
 
 
 def perplexity(nats: float) -> float:

@@ -12,7 +12,7 @@ from conftest import REFERENCE, ROOT, assert_one_line_error, run_sample
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
-from charrnn_port.option_fields import described
+from charrnn_port.option_fields import Options, described
 
 CHECKPOINT = REFERENCE / "lua_checkpoints/rnn.t7"
 STARTS = {
@@ -63,7 +63,7 @@ def test_no_such_verb(arguments):
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("Error: ")
-    assert "train, sample, inspect, convert, benchmark" in result.stderr
+    assert ", ".join(charrnn.verbs()) in result.stderr
 
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
@@ -84,7 +84,7 @@ charrnn.main()
 """
 
 
-@pytest.mark.parametrize("verb", ["", "train", "sample", "inspect", "convert", "benchmark"])
+@pytest.mark.parametrize("verb", ["", *charrnn.verbs()])
 def test_help_needs_no_torch(verb):
     """Which takes seconds to import."""
     result = run([sys.executable, "-c", WITHOUT_TORCH], *filter(None, [verb]), "-help")
@@ -92,7 +92,7 @@ def test_help_needs_no_torch(verb):
     assert "Usage: charrnn" in result.stdout
 
 
-@pytest.mark.parametrize("verb", ["train", "sample", "inspect", "convert", "benchmark"])
+@pytest.mark.parametrize("verb", charrnn.verbs())
 def test_help_has_a_line_for_everything(verb):
     program = charrnn.verbs()[verb]
     text = CliRunner().invoke(program, ["-help"]).stdout
@@ -104,7 +104,7 @@ def test_help_has_a_line_for_everything(verb):
 
 def test_every_option_says_what_it_does():
     """In the docs: one or two whole sentences."""
-    for options_class in (charrnn.InspectOptions, charrnn.ConvertOptions, charrnn.BenchmarkOptions):
+    for options_class in Options.__subclasses__():
         for each, about in described(options_class):
             assert about.help, each.name
             assert about.metavar or about.consequence.endswith("."), each.name

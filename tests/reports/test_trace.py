@@ -172,6 +172,22 @@ def test_unknown_characters(tmp_path):
         assert file["positions"][-11:].tolist() == [2999, *range(3001, 3011)]
 
 
+@pytest.mark.parametrize("limit", [0, 3000, 40_000, 150_000])
+def test_a_disk_that_is_full(limit, tmp_path):
+    """It ends in one line, with nothing written, wherever it is that no more can be."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        result = run(LUA / "rnn.t7", "-", "-o", tmp_path / "trace.h5", stdin=PLAY[:300])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert result.exit_code == 1, result.output
+    assert "Error: cannot write " in result.stderr
+    assert "File too large" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_vocabulary_of_unicode_characters(tmp_path):
     checkpoint = charrnn_port.load_checkpoint(LUA / "rnn.t7")
     checkpoint.vocab = Vocabulary("".join(map(chr, range(0x400, 0x400 + len(checkpoint.vocab)))))
@@ -191,6 +207,7 @@ def test_a_vocabulary_of_unicode_characters(tmp_path):
         (["-o", "t.h5", "-units", "x"], 2, ["-units", "'x'"]),
         (["-o", "t.h5", "-gates", "cell"], 2, ["-gates", "'cell'", "forget"]),
         (["-o", "nowhere/t.h5"], 1, ["nowhere/t.h5"]),
+        (["-o", LUA / "gru.t7"], 1, ["gru.t7", "checkpoint"]),
     ],
 )
 def test_what_cannot_be_traced(options, status, words, tmp_path, monkeypatch):

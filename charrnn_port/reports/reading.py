@@ -38,6 +38,8 @@ class Text:
         """`vocabs`: by the names of their checkpoints."""
         if len({type(vocab.symbols) for vocab in vocabs.values()}) > 1:
             raise UserError("some of these checkpoints read bytes, others Unicode characters: compare those of a kind")
+        if path == "-" and not sys.stdin:
+            raise UserError("there is no text on stdin, which is closed")
         self.path = path
         self.name = "stdin" if path == "-" else path
         self.skipped = 0  # characters so far

@@ -47,6 +47,7 @@ class CharRNN:
         self.rnn_size = rnn_size
         self.num_layers = num_layers
         self.cell = CELLS[model]
+        self.torch7 = torch7
         self.log_softmax, self.log_softmax_ = LOG_SOFTMAX[torch7]
         self._step = script(self.cell.step) if scripted else self.cell.step
 
@@ -100,7 +101,7 @@ class CharRNN:
             computed = self.cell.step_with_gates(output, *before, *parameters.values())
             layers.append(dict(zip(names, computed, strict=True)))
             output = computed[-1]
-        return layers, log_softmax(linear(output, **self.decoder), dim=1)
+        return layers, self.log_softmax(linear(output, **self.decoder))
 
     def training_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
         """One forward and backward pass: fills `grad_params`, advances `state` in place, returns the loss.

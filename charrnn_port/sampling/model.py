@@ -25,6 +25,7 @@ class Model:
         """
         self.vocab = vocab
         self._sizes = network.model, network.vocab_size, network.rnn_size, network.num_layers
+        self._torch7 = network.torch7
         self._params = network.params.detach().clone()
         self.device = network.params.device
         self._advance, self._width = network.cell.advance, len(network.cell.STATE)
@@ -55,7 +56,7 @@ class Model:
 
     def plain(self) -> CharRNN:
         """The same network in plain cells, in PyTorch: a copy of its own."""
-        network = CharRNN(*self._sizes, dtype=self._params.dtype, device=self.device)
+        network = CharRNN(*self._sizes, torch7=self._torch7, dtype=self._params.dtype, device=self.device)
         network.params.copy_(self._params)
         return network
 

@@ -21,8 +21,8 @@ PLAY = (REFERENCE / "play/input.txt").read_bytes()
 TEXT = b"jdaakbcfegihhd"
 
 
-def network(model: str, way: str = "plain"):
-    made = NETWORKS[way](model, 11, 6, 2)
+def network(model: str, way: str = "plain", torch7: str = "2017"):
+    made = NETWORKS[way](model, 11, 6, 2, torch7=torch7)
     made.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
     return made
 
@@ -31,15 +31,16 @@ def run(*arguments: object, stdin: bytes | None = None) -> Result:
     return CliRunner().invoke(charrnn.trace, [str(word) for word in arguments], input=stdin)
 
 
+@pytest.mark.parametrize("torch7", ["2015", "2017"])
 @pytest.mark.parametrize("way", ["plain", "fused"])
 @pytest.mark.parametrize("model", list(CELLS))
-def test_states_and_predictions_are_the_plain_cells_own(model, way):
+def test_states_and_predictions_are_the_plain_cells_own(model, way, torch7):
     """After each character, exactly; a model of a fused network has the same plain cells."""
-    plain, vocab = network(model), Vocabulary(b"abcdefghijk")
+    plain, vocab = network(model, torch7=torch7), Vocabulary(b"abcdefghijk")
     if way == "plain":
         steps = list(trace(plain, vocab.encode(TEXT)))
     else:
-        steps = list(Session(Model(network(model, "fused"), vocab)).trace(TEXT))
+        steps = list(Session(Model(network(model, "fused", torch7), vocab)).trace(TEXT))
     ids, state = vocab.encode(TEXT), plain.zero_state(1)
     assert [step.id for step in steps] == ids
     for step in steps:

@@ -12,6 +12,7 @@
 import math
 import os
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from functools import partial
 from typing import Any, TypeVar
 
 from util.errors import UserError
@@ -37,7 +38,7 @@ class Description:
     above: float = -math.inf
     below: float = math.inf
     metavar: str = ""  # of an argument without a name, such as MODEL; "" for options
-    many: bool = False  # an argument that may be given several times: a tuple
+    many: bool = False  # an argument of which there may be several: its value is a tuple
 
     def check(self, kind: type, value: Any) -> Any:
         """The value as this type, from text where it is text. Raises ValueError, which says what is wrong with it."""
@@ -71,7 +72,7 @@ def option(default: Any, help: str, group: str, consequence: str, **rest: Any) -
 
 
 def argument(metavar: str, help: str, many: bool = False) -> Any:
-    """A field for something that must be given, once or also several times, and has no name on the command line."""
+    """A field for something that must be given and has no name on the command line; with `many`, once or more often."""
     return field(metadata={"description": Description(help, metavar=metavar, many=many)})
 
 
@@ -87,12 +88,9 @@ class Options:
     def __post_init__(self) -> None:
         for each, description in described(type(self)):
             kind = str if each.default is MISSING else type(each.default)
-            value = getattr(self, each.name)
+            value, check = getattr(self, each.name), partial(description.check, kind)
             try:
-                if description.many:
-                    value = tuple(description.check(kind, one) for one in value)
-                else:
-                    value = description.check(kind, value)
+                value = tuple(map(check, value)) if description.many else check(value)
             except ValueError as error:
                 raise OptionError(f"{description.metavar or '-' + each.name}: {error}") from None
             object.__setattr__(self, each.name, value)

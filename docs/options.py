@@ -3,12 +3,15 @@
 from charrnn_port.option_fields import Options, described
 from charrnn_port.options import (
     BenchmarkOptions,
+    CompareOptions,
     ConvertOptions,
     InspectOptions,
+    PlotOptions,
     SampleOptions,
     ScoreOptions,
     TraceOptions,
     TrainOptions,
+    VerifyOptions,
 )
 
 INTRODUCTION = """\
@@ -29,8 +32,11 @@ PROGRAMS = {
     "python train.py, charrnn train": TrainOptions,
     "python sample.py, charrnn sample": SampleOptions,
     "charrnn inspect": InspectOptions,
+    "charrnn compare": CompareOptions,
+    "charrnn plot": PlotOptions,
     "charrnn convert": ConvertOptions,
     "charrnn benchmark": BenchmarkOptions,
+    "charrnn verify": VerifyOptions,
     "charrnn score": ScoreOptions,
     "charrnn trace": TraceOptions,
 }

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import REFERENCE, ROOT, assert_one_line_error, run_sample
+from conftest import RECORDINGS, ROOT, assert_one_line_error, run_sample
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.option_fields import Options, described
 
-CHECKPOINT = REFERENCE / "lua_checkpoints/rnn.t7"
+CHECKPOINT = RECORDINGS / "lua_checkpoints/rnn.t7"
 STARTS = {
     "charrnn": [sys.executable, "-P", "-m", "charrnn_port"] if sys.version_info >= (3, 11) else None,
     "python -m charrnn_port": [sys.executable, "-m", "charrnn_port"],
@@ -98,7 +98,7 @@ def test_help_has_a_line_for_everything(verb):
     text = CliRunner().invoke(program, ["-help"]).stdout
     for param in program.params:
         name = re.escape(param.metavar if param.param_type_name == "argument" else param.opts[0])
-        assert re.search(rf"^  {name}\b.*\n?.*\w\w\w", text, re.M), name
+        assert re.search(rf"^  {name}(?!\w).*\n?.*\w\w\w", text, re.M), name
     assert re.search(r"Example: (python \w+\.py|charrnn) ", text)
 
 

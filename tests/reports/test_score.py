@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from conftest import REFERENCE, assert_one_line_error
+from conftest import RECORDINGS, assert_one_line_error
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
@@ -20,8 +20,8 @@ from charrnn_port.reports.reading import Block
 from charrnn_port.sampling import Model, Session
 from util.vocabulary import Vocabulary
 
-LUA = REFERENCE / "lua_checkpoints"
-PLAY = (REFERENCE / "play/input.txt").read_bytes()
+LUA = RECORDINGS / "lua_checkpoints"
+PLAY = (RECORDINGS / "play/input.txt").read_bytes()
 
 
 def run(*arguments: object, stdin: bytes | None = None) -> Result:
@@ -194,7 +194,7 @@ def test_checkpoints_are_told_by_how_they_begin(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"")
     (tmp_path / "3.txt").write_bytes(b"3\n2\n1\n")
     assert not any(
-        map(is_checkpoint, [tmp_path / "a.txt", tmp_path / "3.txt", tmp_path / "none", REFERENCE / "torch7.h5"])
+        map(is_checkpoint, [tmp_path / "a.txt", tmp_path / "3.txt", tmp_path / "none", RECORDINGS / "torch7.h5"])
     )
 
 

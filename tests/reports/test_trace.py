@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from conftest import REFERENCE, assert_one_line_error
+from conftest import RECORDINGS, assert_one_line_error
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
@@ -16,8 +16,8 @@ from model import NETWORKS
 from model.char_rnn import CELLS
 from util.vocabulary import Vocabulary
 
-LUA = REFERENCE / "lua_checkpoints"
-PLAY = (REFERENCE / "play/input.txt").read_bytes()
+LUA = RECORDINGS / "lua_checkpoints"
+PLAY = (RECORDINGS / "play/input.txt").read_bytes()
 TEXT = b"jdaakbcfegihhd"
 
 

@@ -21,6 +21,8 @@ from charrnn_port.options import (  # noqa: E402
     EvaluateOptions,
     InspectOptions,
     PlotOptions,
+    ScoreOptions,
+    TraceOptions,
     VerifyOptions,
 )
 
@@ -86,6 +88,22 @@ def verify(options: VerifyOptions, given: frozenset[str]) -> None:
     verify(options)
 
 
+@program(ScoreOptions, example="charrnn score cv/lm_lstm_epoch26.00_1.3861.t7.pt my_text.txt -lines 1")
+def score(options: ScoreOptions, given: frozenset[str]) -> None:
+    """Tell how well a network foretells texts, or which of several does best."""
+    from charrnn_port.reports.score import score
+
+    score(options)
+
+
+@program(TraceOptions, example="charrnn trace cv/lm_lstm_epoch26.00_1.3861.t7.pt my_text.txt -o trace.h5")
+def trace(options: TraceOptions, given: frozenset[str]) -> None:
+    """Write down what goes on in a network while it reads a text: states, gates and predictions."""
+    from charrnn_port.reports.trace import trace
+
+    trace(options)
+
+
 def verbs() -> dict[str, Program]:
     """All of them by name; the first two are the programs train.py and sample.py."""
     import sample
@@ -101,6 +119,8 @@ def verbs() -> dict[str, Program]:
         "benchmark": benchmark,
         "verify": verify,
         "evaluate": evaluate,
+        "score": score,
+        "trace": trace,
     }
 
 

@@ -472,3 +472,87 @@ class VerifyOptions(Options):
         "", "write all results to this file too", "result",
         "Each single comparison is in it, with its figures and what is promised of them.",
     )
+
+
+@dataclass(frozen=True)
+class ScoreOptions(Options):
+    """Those of `charrnn score`."""
+
+    checkpoint: str = argument("CHECKPOINT", "a checkpoint, of train.py or of the Lua original")
+    files: tuple[str, ...] = argument(
+        "FILES", "texts to score, - for stdin; before them more checkpoints, to tell which a text is likeliest under",
+        many=True,
+    )
+    lines: int = option(
+        0, "1 = tell of each line too, the most surprising first", "result",
+        "Lines are kept to be sorted, so that memory grows with the text.",
+        minimum=0, maximum=1,
+    )
+    heat: int = option(
+        0, "1 = show the text, coloured by how much each character surprises", "result",
+        "On a terminal only; with NO_COLOR, by underlines and bold letters alone.",
+        minimum=0, maximum=1,
+    )
+    json: bool = option(
+        False, "print the figures as JSON, for programs", "result",
+        "One object, or a list of them for several texts or checkpoints.",
+    )
+    csv: bool = option(
+        False, "print a row for each character: its log-probability, rank, and the prediction's entropy", "result",
+        "Nats; rank 1 is the likeliest. For one checkpoint and one text.",
+    )
+    dynamic: float = option(
+        0.0, "learning rate of dynamic evaluation: the network learns from what it has scored; 0 = it does not",
+        "reading",
+        "Texts that are unlike the training text, or repeat themselves, become less surprising; try 0.0003. The "
+        "checkpoint stays as it is.",
+        minimum=0, maximum=1,
+    )
+    unknown: str = option(
+        "error", "what to do with characters that the training text never has: stop, or leave them out", "reading",
+        "With skip, the text is scored as though it had none of them; with several checkpoints, none that one lacks.",
+        choices=("error", "skip"),
+    )
+    dtype: str = option(
+        "auto", "auto = float64 on CPU, float32 on GPU", "GPU/CPU",
+        "float32 is faster and rounds at the seventh digit.",
+        choices=("auto", *DTYPES),
+    )
+    gpuid: int = option(
+        0, "which GPU to use, CUDA or else MPS. -1 = use CPU", "GPU/CPU",
+        "A text is read a character at a time, for which a GPU is no faster unless the network is large.",
+    )
+
+
+@dataclass(frozen=True)
+class TraceOptions(Options):
+    """Those of `charrnn trace`."""
+
+    checkpoint: str = argument("CHECKPOINT", "a checkpoint, of train.py or of the Lua original")
+    file: str = argument("FILE", "the text to read, - for stdin")
+    o: str = option(
+        "", "the file to write, in HDF5: trace.h5", "result",
+        "It is written whole or not at all.",
+    )
+    layers: str = option(
+        "", "of which layers, from 1, such as 1,2 or 1-3; all if not given", "what to keep",
+        "Fewer make a smaller file.",
+    )
+    units: str = option(
+        "", "which units of each layer, from 0, such as 0-9,131; all if not given", "what to keep",
+        "Fewer make a smaller file.",
+    )
+    gates: str = option(
+        "", "which gates and parts of the state, by name, such as c,forget; all if not given", "what to keep",
+        "lstm: in, forget, out, transform, c, h; gru: update, reset, candidate, h; rnn: h.",
+    )
+    unknown: str = option(
+        "error", "what to do with characters that the training text never has: stop, or leave them out", "reading",
+        "With skip, the text is read as though it had none of them.",
+        choices=("error", "skip"),
+    )
+    dtype: str = option(
+        "float64", "in which precision to compute, and to write", "reading",
+        "float32 takes half the space, and rounds at the seventh digit.",
+        choices=DTYPES,
+    )

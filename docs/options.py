@@ -9,6 +9,8 @@ from charrnn_port.options import (
     InspectOptions,
     PlotOptions,
     SampleOptions,
+    ScoreOptions,
+    TraceOptions,
     TrainOptions,
     VerifyOptions,
 )
@@ -37,6 +39,8 @@ PROGRAMS = {
     "charrnn convert": ConvertOptions,
     "charrnn benchmark": BenchmarkOptions,
     "charrnn verify": VerifyOptions,
+    "charrnn score": ScoreOptions,
+    "charrnn trace": TraceOptions,
 }
 
 

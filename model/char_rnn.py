@@ -47,6 +47,7 @@ class CharRNN:
         self.rnn_size = rnn_size
         self.num_layers = num_layers
         self.cell = CELLS[model]
+        self.torch7 = torch7
         self.log_softmax, self.log_softmax_ = LOG_SOFTMAX[torch7]
         self._step = script(self.cell.step) if scripted else self.cell.step
 
@@ -84,6 +85,23 @@ class CharRNN:
             state = next_state
             log_probs.append(self.log_softmax(linear(output, **self.decoder)))
         return torch.stack(log_probs), list(state)
+
+    @torch.no_grad()
+    def inside(self, ids: Tensor, state: Sequence[Tensor]) -> tuple[list[dict[str, Tensor]], Tensor]:
+        """One time step, ids `[B]` int64, with what the plain cells compute on the way, in each layer, by name:
+
+        the gates (the cell's GATE_NAMES) and the state after it (STATE), each `[B, H]`. And as `log_probs`, `[B, V]`.
+        """
+        require_ids(ids, self.vocab_size)
+        width, names = len(self.cell.STATE), (*self.cell.GATE_NAMES, *self.cell.STATE)
+        output = one_hot(ids, self.vocab_size, self.params.dtype)
+        layers = []
+        for index, parameters in enumerate(self.layers):
+            before = state[index * width : (index + 1) * width]
+            computed = self.cell.step_with_gates(output, *before, *parameters.values())
+            layers.append(dict(zip(names, computed, strict=True)))
+            output = computed[-1]
+        return layers, self.log_softmax(linear(output, **self.decoder))
 
     def training_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
         """One forward and backward pass: fills `grad_params`, advances `state` in place, returns the loss.

@@ -26,6 +26,7 @@ from model.sequence import (
 
 # The state a layer carries; the last one is also its output.
 STATE = ("h",)
+GATE_NAMES = ("update", "reset", "candidate")  # of what step_with_gates gives beside it
 
 
 def parameter_shapes(input_size: int, rnn_size: int) -> dict[str, tuple[int, ...]]:
@@ -69,6 +70,31 @@ def step(
     candidate = tanh(i2h(x) + h2h(reset * h))
     next_h = update * candidate + (1 - update) * h
     """
+    return step_with_gates(
+        x, h,
+        update_i2h_weight, update_i2h_bias, update_h2h_weight, update_h2h_bias,
+        candidate_i2h_weight, candidate_i2h_bias, reset_i2h_weight, reset_i2h_bias,
+        reset_h2h_weight, reset_h2h_bias, candidate_h2h_weight, candidate_h2h_bias,
+    )[-1:]  # fmt: skip
+
+
+def step_with_gates(
+    x: Tensor,
+    h: Tensor,
+    update_i2h_weight: Tensor,
+    update_i2h_bias: Tensor,
+    update_h2h_weight: Tensor,
+    update_h2h_bias: Tensor,
+    candidate_i2h_weight: Tensor,
+    candidate_i2h_bias: Tensor,
+    reset_i2h_weight: Tensor,
+    reset_i2h_bias: Tensor,
+    reset_h2h_weight: Tensor,
+    reset_h2h_bias: Tensor,
+    candidate_h2h_weight: Tensor,
+    candidate_h2h_bias: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same, with what it computes on the way: update, reset, candidate, then the next h, each `[B, H]`."""
     update_gate = torch.sigmoid(
         linear(x, update_i2h_weight, update_i2h_bias) + linear(h, update_h2h_weight, update_h2h_bias)
     )
@@ -79,7 +105,7 @@ def step(
         linear(x, candidate_i2h_weight, candidate_i2h_bias)
         + linear(reset_gate * h, candidate_h2h_weight, candidate_h2h_bias)
     )
-    return (update_gate * candidate + (1 - update_gate) * h,)
+    return update_gate, reset_gate, candidate, update_gate * candidate + (1 - update_gate) * h
 
 
 def advance(

@@ -26,6 +26,7 @@ from model.sequence import (
 
 # The state a layer carries, in the original's order; the last one is also its output.
 STATE = ("c", "h")
+GATE_NAMES = ("in", "forget", "out", "transform")  # of what step_with_gates gives beside it
 
 
 def parameter_shapes(input_size: int, rnn_size: int) -> dict[str, tuple[int, ...]]:
@@ -47,12 +48,20 @@ def step(
     next_c = forget * c + in * transform
     next_h = out * tanh(next_c)
     """
+    return step_with_gates(x, c, h, i2h_weight, i2h_bias, h2h_weight, h2h_bias)[-2:]
+
+
+def step_with_gates(
+    x: Tensor, c: Tensor, h: Tensor, i2h_weight: Tensor, i2h_bias: Tensor, h2h_weight: Tensor, h2h_bias: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The same, with what it computes on the way: in, forget, out, transform, then the next c and h, each `[B, H]`."""
     pre_activations = linear(x, i2h_weight, i2h_bias) + linear(h, h2h_weight, h2h_bias)
     for_in, for_forget, for_out, for_transform = pre_activations.chunk(4, dim=1)
     in_gate, forget_gate, out_gate = torch.sigmoid(for_in), torch.sigmoid(for_forget), torch.sigmoid(for_out)
-    next_c = forget_gate * c + in_gate * torch.tanh(for_transform)
+    transform = torch.tanh(for_transform)
+    next_c = forget_gate * c + in_gate * transform
     next_h = out_gate * torch.tanh(next_c)
-    return next_c, next_h
+    return in_gate, forget_gate, out_gate, transform, next_c, next_h
 
 
 def advance(

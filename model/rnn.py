@@ -14,6 +14,7 @@ from model.sequence import Array, LayerWeights, Sequence, add_biases, steps, sum
 
 # The state a layer carries; the last one is also its output.
 STATE = ("h",)
+GATE_NAMES = ()  # it has none
 
 
 def parameter_shapes(input_size: int, rnn_size: int) -> dict[str, tuple[int, ...]]:
@@ -31,6 +32,9 @@ def step(
 ) -> tuple[Tensor]:
     """One time step: x `[B, I]`, h `[B, H]` → the next h, as a tuple of one: tanh(i2h(x) + h2h(h))."""
     return (torch.tanh(linear(x, i2h_weight, i2h_bias) + linear(h, h2h_weight, h2h_bias)),)
+
+
+step_with_gates = step  # with no gates
 
 
 def advance(

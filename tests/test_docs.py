@@ -32,11 +32,12 @@ RECIPES = {f"python {name}" for name in "recorder optimizer schedule choice opti
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
-    """The folder of a reader, who stands in it: two texts of one epoch's eleven iterations, an old checkpoint."""
+    """The folder of a reader, who stands in it: texts of eleven iterations an epoch, a short one, an old checkpoint."""
     text = (RECORDINGS / "play/input.txt").read_bytes()[:30_000]
     for name in ("tinyshakespeare", "my_text"):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "input.txt").write_bytes(text)
+    (tmp_path / "my_text.txt").write_bytes(text[:600])
     shutil.copy(LUA, tmp_path / "OLD.t7")
     monkeypatch.chdir(tmp_path)
     return tmp_path

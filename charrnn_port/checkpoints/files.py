@@ -24,6 +24,7 @@ FORMAT, OLDER_FORMAT = "charrnn_port checkpoint 2", "charrnn_port checkpoint 1"
 WITH_UNKNOWN = "charrnn_port checkpoint 3"  # `unknown` is in it, which older versions do not know
 ZIP, PICKLE = b"PK\3\4", b"\x80"  # how files of torch.save and of pickle begin
 ASCII = tuple(b"%d\n" % tag for tag in range(9))  # how the original's ASCII files begin
+TABLE = (b"\3\0\0\0\1\0\0\0", b"3\n1\n")  # and its checkpoints, binary and ASCII: a table, the first object
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
@@ -81,6 +82,14 @@ def load_file(path: str | os.PathLike) -> Checkpoint:
     except (ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged or not a checkpoint: {error}") from error
     return checkpoint
+
+
+def is_checkpoint(path: str | os.PathLike) -> bool:
+    """Whether a file begins as checkpoints do, whole or damaged; a folder counts as one, and what is not there not."""
+    try:
+        return os.path.isdir(path) or first_bytes(path, "a checkpoint").startswith((ZIP, *TABLE))
+    except (OSError, ForeignError):
+        return False
 
 
 def reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What is told about a network or a machine: a report is a file here, and a verb of `charrnn`.
+"""What is told about a network, a text or a machine: a report is a file here, and a verb of `charrnn`.
 
     inspect      what is in a checkpoint
     compare      whether two runs are the same, and if not, whether rounding or an error makes them differ
@@ -6,8 +6,11 @@
     evaluate     how well a network predicts a text
     benchmark    how fast, next to nn.LSTM and to the matrix products alone
     verify       whether what is promised holds on a machine; a room of its own
+    score        how well networks foretell texts, in all, by line and by character
+    trace        states, gates and predictions at each character of a text, in a file
 
-Inside: history.py reads a run from whatever file holds one.
+Inside: history.py reads a run from whatever file holds one; reading.py reads texts of any length, block by block,
+figures.py tells how well a network foretells them, character by character, and heat.py shows that in colours.
 
 Nothing else of the project uses this room but charrnn_port/__main__.py.
 """

@@ -9,13 +9,25 @@ For other rooms and programs:
     texts_of(...)        those of one or several seeds, for a model and sample.py's options (batch.py)
     streams              where prime texts come from and where texts go (streams.py)
     interactive(...)     a prompt that asks for one prime text after the other (prompt.py)
+    trace(...), Inside   what goes on in a network while it reads: states, gates, predictions (inside.py)
 """
 
 from charrnn_port.sampling import choices, streams
 from charrnn_port.sampling.batch import texts_of
+from charrnn_port.sampling.inside import Inside, trace
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.prompt import interactive
 from charrnn_port.sampling.session import Session
 from charrnn_port.sampling.text import sample_bytes
 
-__all__ = ["Model", "Session", "choices", "interactive", "sample_bytes", "streams", "texts_of"]
+__all__ = [
+    "Inside",
+    "Model",
+    "Session",
+    "choices",
+    "interactive",
+    "sample_bytes",
+    "streams",
+    "texts_of",
+    "trace",
+]

@@ -9,6 +9,7 @@ import torch
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.device import choose_dtype
+from model.char_rnn import CharRNN
 from model.fused import FusedCharRNN
 from util.vocabulary import Vocabulary
 
@@ -25,6 +26,9 @@ class Model:
         `in_numpy` says how to compute, by default in NumPy on a CPU and in PyTorch elsewhere.
         """
         self.vocab = vocab
+        self._sizes = network.model, network.vocab_size, network.rnn_size, network.num_layers
+        self._torch7 = network.torch7
+        self._params = network.params.detach().clone()
         self.device = network.params.device
         self._advance, self._width = network.cell.advance, len(network.cell.STATE)
         self.in_numpy = self.device.type == "cpu" if in_numpy is None else in_numpy
@@ -52,6 +56,12 @@ class Model:
         array = copy.numpy()
         array.flags.writeable = False
         return array
+
+    def plain(self) -> CharRNN:
+        """The same network in plain cells, in PyTorch: a copy of its own."""
+        network = CharRNN(*self._sizes, torch7=self._torch7, dtype=self._params.dtype, device=self.device)
+        network.params.copy_(self._params)
+        return network
 
     def zero_state(self) -> State:
         """The state before a text."""

@@ -9,6 +9,7 @@ import torch
 
 from charrnn_port.device import record
 from charrnn_port.sampling.choices import Choice, never
+from charrnn_port.sampling.inside import Inside, trace
 from charrnn_port.sampling.model import Model
 
 
@@ -36,6 +37,17 @@ class Session:
         """Log-probabilities `[V]` of each character to come next."""
         shifted = self.scores - self.scores.max()
         return shifted - np.log(np.exp(shifted).sum())
+
+    def trace(self, text: bytes | str) -> Iterator[Inside]:
+        """What would go on in the network as it read this text next, a character at a time; the session stays here.
+
+        Computed by the plain cells. A `str` counts as UTF-8. Raises UserError for a character that the training text
+        never has.
+        """
+        ids = self._step.model.vocab.encode(text.encode() if isinstance(text, str) else text)
+        network = self._step.model.plain()
+        state = [torch.asarray(array, copy=True)[None] for array in self._step.state]
+        return trace(network, ids, state)
 
     def copy(self) -> "Session":
         """Another session, which goes on from here by itself."""

@@ -12,7 +12,7 @@ from conftest import RECORDINGS, ROOT, assert_one_line_error, run_sample
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
-from charrnn_port.option_fields import described
+from charrnn_port.option_fields import Options, described
 
 CHECKPOINT = RECORDINGS / "lua_checkpoints/rnn.t7"
 STARTS = {
@@ -63,7 +63,7 @@ def test_no_such_verb(arguments):
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("Error: ")
-    assert "train, sample, inspect, compare, plot, convert, benchmark" in result.stderr
+    assert ", ".join(charrnn.verbs()) in result.stderr
 
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
@@ -104,8 +104,7 @@ def test_help_has_a_line_for_everything(verb):
 
 def test_every_option_says_what_it_does():
     """In the docs: one or two whole sentences."""
-    for options_class in (charrnn.BenchmarkOptions, charrnn.CompareOptions, charrnn.ConvertOptions,
-                          charrnn.EvaluateOptions, charrnn.InspectOptions, charrnn.PlotOptions):  # fmt: skip
+    for options_class in Options.__subclasses__():
         for each, about in described(options_class):
             assert about.help, each.name
             assert about.metavar or about.consequence.endswith("."), each.name

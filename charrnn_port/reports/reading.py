@@ -1,0 +1,114 @@
+"""A text as networks read it: block by block, so that it may be of any length."""
+
+import codecs
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import NamedTuple
+
+import numpy as np
+
+from util.errors import UserError
+from util.vocabulary import Vocabulary, readable
+
+BLOCK = 1280  # characters: whole segments and whole passes (figures.py)
+BYTES = 1 << 16  # read at once
+
+
+class Block(NamedTuple):
+    """Some characters in a row."""
+
+    units: bytes | str
+    positions: np.ndarray  # [n] int64, of each in the text, from 0; there are gaps where something was left out
+
+    def ids(self, vocab: Vocabulary) -> list[int]:
+        """As a vocabulary numbers them."""
+        return vocab.encode(self.units if isinstance(self.units, bytes) else self.units.encode())
+
+
+class Text:
+    """Iterated, the blocks of a file or, for `-`, of stdin: the first has BLOCK + 1 characters, since nothing foretells
+    the very first one, the others have BLOCK, and the last what is left.
+
+    Raises UserError where the file cannot be read, for a character that one of the vocabularies lacks, unless `skip`
+    leaves those out, and where only some of the vocabularies are of bytes.
+    """
+
+    def __init__(self, path: str, vocabs: dict[str, Vocabulary], skip: bool = False) -> None:
+        """`vocabs`: by the names of their checkpoints."""
+        if len({type(vocab.symbols) for vocab in vocabs.values()}) > 1:
+            raise UserError("some of these checkpoints read bytes, others Unicode characters: compare those of a kind")
+        if path == "-" and not sys.stdin:
+            raise UserError("there is no text on stdin, which is closed")
+        self.path = path
+        self.name = "stdin" if path == "-" else path
+        self.skipped = 0  # characters so far
+        self._skip = skip
+        # To one with an unknown symbol every character is known.
+        self._limits = {name: set(vocab.symbols) for name, vocab in vocabs.items() if vocab.unknown is None}
+        self._in_bytes = isinstance(next(iter(vocabs.values())).symbols, bytes)
+
+    def __iter__(self) -> Iterator[Block]:
+        units, positions, size = b"" if self._in_bytes else "", np.empty(0, np.int64), BLOCK + 1
+        for block in self._read():
+            units, positions = units + block.units, np.concatenate([positions, block.positions])
+            place = 0
+            while place + size <= len(units):
+                yield Block(units[place : place + size], positions[place : place + size])
+                place, size = place + size, BLOCK
+            units, positions = units[place:], positions[place:]
+        if units:
+            yield Block(units, positions)
+
+    def _read(self) -> Iterator[Block]:
+        """The characters that are known, as they are read."""
+        decoder, read, position = codecs.getincrementaldecoder("utf-8")(), 0, 0
+        try:
+            with nullcontext(sys.stdin.buffer) if self.path == "-" else open(self.path, "rb") as file:
+                more = True
+                while more:
+                    chunk = file.read(BYTES)
+                    more, read = bool(chunk), read + len(chunk)
+                    units = chunk if self._in_bytes else decoder.decode(chunk, final=not more)
+                    if units:
+                        yield self._known_of(units, position)
+                        position += len(units)
+        except UnicodeDecodeError as error:
+            place = read - len(error.object) + error.start
+            byte = error.object[error.start]
+            raise UserError(f"{self.name} is not UTF-8: byte {byte:#04x} at position {place}") from None
+        except OSError as error:
+            raise UserError(f"cannot read {self.name}: {error.strerror}") from error
+
+    def _known_of(self, units: bytes | str, position: int) -> Block:
+        positions = np.arange(position, position + len(units))
+        missing = set().union(*(set(units) - known for known in self._limits.values()))
+        if not missing:
+            return Block(units, positions)
+        known = np.array([unit not in missing for unit in units])
+        if not self._skip:
+            place = int(np.argmin(known))
+            names = [name for name, symbols in self._limits.items() if units[place] not in symbols]
+            raise UserError(
+                f"{self.name} has {readable(units, place)} at position {position + place} (from 0), which the training "
+                f"text of {' and '.join(names)} never has: leave such characters out with -unknown skip"
+            )
+        self.skipped += int((~known).sum())
+        kept = [unit for unit in units if unit not in missing]
+        return Block(bytes(kept) if self._in_bytes else "".join(kept), positions[known])
+
+
+def printable(units: bytes | str) -> str:
+    """A line as it can be shown: without its newline, and with what no terminal should get as escapes."""
+    text = units if isinstance(units, str) else units.decode(errors="backslashreplace")
+    return "".join(map(visible, text.removesuffix("\n")))
+
+
+def visible(character: str) -> str:
+    """A character, or its escape where a terminal might obey it."""
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def characters_of(units: bytes | str) -> list[str]:
+    """Each by itself; of bytes those beyond ASCII, which are parts of characters, as escapes."""
+    return list(units) if isinstance(units, str) else [chr(unit) if unit < 128 else f"\\x{unit:02x}" for unit in units]

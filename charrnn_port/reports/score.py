@@ -1,0 +1,240 @@
+"""`charrnn score`: how well networks foretell texts, in all, by line and by character."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import click
+
+from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
+from charrnn_port.command_line import print_line, tell
+from charrnn_port.device import choose_device, choose_dtype
+from charrnn_port.option_fields import OptionError
+from charrnn_port.options import ScoreOptions
+from charrnn_port.reports.figures import Figures, Learning, Reader, mean_square
+from charrnn_port.reports.heat import Heat
+from charrnn_port.reports.inspect import jsonable
+from charrnn_port.reports.reading import Block, Text, characters_of, printable
+from model import fastest
+from model.fused import FusedCharRNN
+from util.errors import UserError
+
+Listener = Callable[[Block, Figures], None]  # what is done with each block of a text, and a network's figures of it
+
+
+@dataclass
+class Score:
+    """Of a checkpoint on a text."""
+
+    checkpoint: str
+    text: str
+    nats: float = 0.0  # of all characters together
+    characters: int = 0  # those that were foretold: all but the first
+
+    def add(self, block: Block, figures: Figures) -> None:
+        """Count a block in."""
+        self.nats -= float(figures.log_probs.sum())
+        self.characters += len(figures.ids)
+
+    def values(self) -> dict[str, str | float | int]:
+        """What -json tells."""
+        nats = self.nats / self.characters
+        return {
+            "checkpoint": self.checkpoint,
+            "text": self.text,
+            "nats_per_character": nats,
+            "bits_per_character": nats / math.log(2),
+            "perplexity": perplexity(nats),
+            "characters": self.characters,
+        }
+
+
+def score(options: ScoreOptions) -> None:
+    """Print the figures of each text under each checkpoint.
+
+    Raises UserError for a text that cannot be read, has less than two characters, or some that a network does not know.
+    """
+    names, paths = told_apart(options)
+    require_possible(options, len(names), len(paths))
+    device = choose_device(options.gpuid, False, lambda line: None)
+    dtype = choose_dtype(options.dtype, device)
+    checkpoints = {name: load_checkpoint(name) for name in names}
+    if not paths:
+        raise UserError("there is no text to score: name one behind the checkpoints, or - for stdin")
+    if options.dynamic:
+        for name, checkpoint in checkpoints.items():
+            where = "this text" if mean_square(checkpoint) is None else "its training and this text"
+            tell(f"{name} learns from what it reads; its gradients are measured by those of {where}")
+
+    def network_of(checkpoint: Checkpoint) -> FusedCharRNN:
+        return checkpoint.build(fastest(checkpoint.opt["model"], dtype, device), dtype, device)
+
+    table, objects = Table(several=len(names) > 1), []
+    for path in paths:
+        lines = Lines() if options.lines else None
+        listeners = [lines.add] if lines else [write_csv()] if options.csv else [Heat().show] if options.heat else []
+        scores = read_through(path, checkpoints, network_of, options, listeners)
+        if options.json:
+            objects += [each.values() | ({"lines": lines.values()} if lines else {}) for each in scores]
+        elif not options.csv:
+            if options.heat:
+                tell("")  # the text may not end with a newline
+            table.print(scores, tell if options.heat else print_line)
+            if lines:
+                lines.print()
+    if options.json:
+        print_line(json.dumps(jsonable(objects[0] if len(objects) == 1 else objects), indent=2))
+
+
+def read_through(
+    path: str,
+    checkpoints: dict[str, Checkpoint],
+    network_of: Callable[[Checkpoint], FusedCharRNN],
+    options: ScoreOptions,
+    listeners: list[Listener],
+) -> list[Score]:
+    """The scores of a text, the best first; all checkpoints read it side by side, since stdin comes but once."""
+    text = Text(path, {name: each.vocab for name, each in checkpoints.items()}, options.unknown == "skip")
+    readers = []
+    for name, checkpoint in checkpoints.items():
+        network = network_of(checkpoint)  # one of its own, since dynamic evaluation changes it
+        learning = Learning(network, checkpoint, options.dynamic) if options.dynamic else None
+        readers.append((checkpoint.vocab, Reader(network, learning), Score(name, text.name)))
+    for block in text:
+        for vocab, reader, score in readers:
+            figures = reader.read(block.ids(vocab))
+            for listen in (score.add, *listeners):
+                listen(block, figures)
+    scores = [score for _, _, score in readers]
+    if not scores[0].characters:
+        raise UserError(f"{text.name} is too short: it takes two characters, since nothing foretells the first")
+    if text.skipped:
+        tell(f"{text.skipped} characters of {text.name} are left out")
+    return sorted(scores, key=lambda each: each.nats)
+
+
+def told_apart(options: ScoreOptions) -> tuple[list[str], list[str]]:
+    """The checkpoints and the texts: the first is a checkpoint, and so are those behind it that begin as such."""
+    names, rest = [options.checkpoint], list(options.files)
+    while rest and is_checkpoint(rest[0]):
+        names.append(rest.pop(0))
+    if len(set(names)) < len(names):
+        raise UserError("a checkpoint is named twice")
+    if rest.count("-") > 1:
+        raise UserError("stdin can be read once only: name - once")
+    return names, rest
+
+
+def require_possible(options: ScoreOptions, checkpoints: int, texts: int) -> None:
+    """Raises OptionError for options that cannot be had together."""
+    views = {"lines": options.lines, "csv": options.csv, "heat": options.heat, "json": options.json}
+    chosen = [f"-{name}" for name, value in views.items() if value]
+    if len(chosen) > 1 and set(chosen) != {"-lines", "-json"}:
+        raise OptionError(f"{' and '.join(chosen)}: take one of them (-json and -lines go together)")
+    if checkpoints > 1 and chosen and chosen != ["-json"]:
+        raise OptionError(f"{chosen[0]}: this is for one checkpoint, not {checkpoints}")
+    if texts > 1 and options.csv:
+        raise OptionError(f"-csv: this is for one text, not {texts}")
+
+
+def perplexity(nats: float) -> float:
+    """As of how many equally likely characters one is to be chosen: e to the nats a character."""
+    return math.exp(nats) if nats < 700 else math.inf
+
+
+class Table:
+    """A line for each text, or with several checkpoints for each of them, the likeliest first."""
+
+    def __init__(self, several: bool) -> None:
+        self._several = several
+        self._begun = False
+
+    def print(self, scores: list[Score], echo: Callable[[str], None]) -> None:
+        """The lines of one text."""
+        if not self._begun:
+            echo(f"nats/char  bits/char  perplexity  characters  {'checkpoint, ' if self._several else ''}text")
+            self._begun = True
+        for each in scores:
+            values = each.values()
+            name = f"{each.checkpoint}, {each.text}" if self._several else each.text
+            echo(
+                f"{values['nats_per_character']:9.4f}  {values['bits_per_character']:9.4f}"
+                f"  {values['perplexity']:10.3f}  {each.characters:10}  {name}"
+            )
+        if self._several:
+            first, second = scores[:2]
+            more = second.nats - first.nats
+            echo(f"{first.text} is likeliest under {first.checkpoint}, by {more:.1f} nats before {second.checkpoint}")
+
+
+class Lines:
+    """The lines of a text, each with its newline, but for empty ones; they are kept, and so take memory."""
+
+    def __init__(self) -> None:
+        self._done: list[tuple[float, int, int, str]] = []  # nats a character, characters, number from 1, what it says
+        self._units: bytes | str = b""
+        self._nats: list[float] = []
+        self._number = 1
+
+    def add(self, block: Block, figures: Figures) -> None:
+        """Count a block in."""
+        first = len(block.units) - len(figures.ids)  # of the text, which has no figures
+        nats = (-figures.log_probs).tolist()
+        newline = b"\n" if isinstance(block.units, bytes) else "\n"
+        begin = 0
+        while begin < len(block.units):
+            end = block.units.find(newline, begin) + 1 or len(block.units)
+            self._units = (self._units or newline[:0]) + block.units[begin:end]
+            self._nats += nats[max(0, begin - first) : end - first]
+            if self._units.endswith(newline):
+                self._end()
+            begin = end
+
+    def _end(self) -> None:
+        count = len(self._nats)
+        said = printable(self._units)
+        if count and said:
+            self._done.append((sum(self._nats) / count, count, self._number, said))
+        self._units, self._nats, self._number = b"", [], self._number + 1
+
+    def _sorted(self) -> list[tuple[float, int, int, str]]:
+        """The most surprising first."""
+        self._end()
+        return sorted(self._done, key=lambda line: -line[0])
+
+    def print(self) -> None:
+        """A line for each."""
+        print_line("nats/char   line  text")
+        for nats, _, number, text in self._sorted():
+            print_line(f"{nats:9.4f} {number:6}  {text}")
+
+    def values(self) -> list[dict[str, str | float | int]]:
+        """What -json tells."""
+        return [
+            {"line": number, "nats_per_character": nats, "characters": characters, "text": text}
+            for nats, characters, number, text in self._sorted()
+        ]
+
+
+def write_csv() -> Listener:
+    """What writes a row for each character of a text; the first has nothing but its position and itself."""
+    begun = False
+
+    def write(block: Block, figures: Figures) -> None:
+        nonlocal begun
+        out = io.StringIO()
+        rows = csv.writer(out, lineterminator="\n")
+        if not begun:
+            rows.writerow(["position", "character", "log_probability", "rank", "entropy"])
+            begun = True
+        characters, positions = characters_of(block.units), block.positions.tolist()
+        first = len(positions) - len(figures.ids)
+        rows.writerows((positions[place], characters[place], "", "", "") for place in range(first))
+        columns = (figures.log_probs, figures.ranks, figures.entropies)
+        rows.writerows(zip(positions[first:], characters[first:], *(each.tolist() for each in columns), strict=True))
+        click.echo(out.getvalue(), nl=False)
+
+    return write

@@ -1,0 +1,202 @@
+"""`charrnn trace`: the states, gates and predictions of a network at each character of a text, in an HDF5 file.
+
+    ids          [n] int32          the characters that were read, as places in `vocab`
+    positions    [n] int64          of each in the text, from 0: with gaps where something was left out
+    log_probs    [n, vocab_size]    of each character to come next, when this one has been read
+    layer1/NAME  [n, units]         a gate or a part of the state then, of the lowest layer; above it layer2/NAME, ...
+    vocab        uint8 [vocab_size], or for a vocabulary of Unicode characters one string of them
+
+Attributes of the file are the options, the checkpoint's own, the network's model and sizes, and the version; `units` of
+each layer are the numbers of what is kept of it.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from io import FileIO
+from itertools import islice, tee
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
+from charrnn_port.command_line import tell
+from charrnn_port.device import DTYPES
+from charrnn_port.option_fields import OptionError
+from charrnn_port.options import TraceOptions
+from charrnn_port.reports.reading import Text
+from charrnn_port.sampling import Inside
+from charrnn_port.sampling import trace as inside
+from charrnn_port.version import __version__
+from model.char_rnn import CELLS
+from util.errors import UserError
+from util.files import written_whole
+
+ROWS = 128  # characters written at once
+
+
+def trace(options: TraceOptions) -> None:
+    """Read the text and write the file, whose size is told before.
+
+    Raises OptionError for layers, units or gates that the network has not, UserError where the text cannot be read or
+    the file not be written.
+    """
+    if not options.o:
+        raise OptionError("-o: name the file to write, such as -o trace.h5")
+    if is_checkpoint(options.o):
+        raise UserError(f"-o {options.o}: there is a checkpoint or a folder, which is not overwritten")
+    checkpoint = load_checkpoint(options.checkpoint)
+    columns = Columns(options, checkpoint)
+    tell_size(options, columns)
+    network = checkpoint.build("plain", DTYPES[options.dtype])
+    text = Text(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
+    ids, positions = tee(
+        each for block in text for each in zip(block.ids(checkpoint.vocab), block.positions, strict=True)
+    )
+    steps = inside(network, (id_ for id_, _ in ids))
+    rows = zip(steps, (position for _, position in positions), strict=True)
+    try:
+        with written_whole(options.o) as aside, aside.open("w+b", buffering=0) as raw:
+            out = Output(raw)
+            with h5py.File(out, "w") as file:
+                describe(file, options, checkpoint)
+                columns.create(file, options.dtype)
+                while not out.error and (some := list(islice(rows, ROWS))):
+                    columns.append(file, *zip(*some, strict=True))
+            if out.error:
+                raise out.error
+    except OSError as error:
+        raise UserError(f"cannot write {options.o}: {error.strerror or error}") from error
+    if text.skipped:
+        tell(f"{text.skipped} characters of {text.name} are left out")
+
+
+class Output:
+    """A file for HDF5, whose library falls apart where a disk is full: from the first failure on, which is kept as
+    `error`, nothing is written, and nobody told.
+    """
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write all of it."""
+        rest = memoryview(data)
+        while rest and not self.error:
+            try:
+                rest = rest[self._file.write(rest) :]
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def truncate(self, size: int) -> int:
+        """Set the file's length."""
+        if not self.error:
+            try:
+                self._file.truncate(size)
+            except OSError as error:
+                self.error = error
+        return size
+
+    def __getattr__(self, name: str) -> object:
+        """Reading and seeking are the file's own."""
+        return getattr(self._file, name)
+
+
+class Columns:
+    """What the file has of each character, as the options choose it."""
+
+    def __init__(self, options: TraceOptions, checkpoint: Checkpoint) -> None:
+        cell, opt = CELLS[checkpoint.opt["model"]], checkpoint.opt
+        names = (*cell.GATE_NAMES, *cell.STATE)
+        self.names = chosen(options.gates, names)
+        self.layers = numbers("-layers", options.layers, 1, opt["num_layers"])
+        self.units = numbers("-units", options.units, 0, opt["rnn_size"] - 1)
+        self._vocab_size = len(checkpoint.vocab)
+
+    @property
+    def width(self) -> int:
+        """How many numbers of the network a character has."""
+        return self._vocab_size + len(self.layers) * len(self.names) * len(self.units)
+
+    def create(self, file: h5py.File, dtype: str) -> None:
+        """Make them, with no rows."""
+        create(file, "ids", np.int32)
+        create(file, "positions", np.int64)
+        create(file, "log_probs", dtype, self._vocab_size)
+        for layer in self.layers:
+            file.create_group(f"layer{layer}").attrs["units"] = self.units
+            for name in self.names:
+                create(file, f"layer{layer}/{name}", dtype, len(self.units))
+
+    def append(self, file: h5py.File, steps: tuple[Inside, ...], positions: tuple[int, ...]) -> None:
+        """Write so many more rows."""
+        add(file["ids"], [step.id for step in steps])
+        add(file["positions"], positions)
+        add(file["log_probs"], [step.log_probs for step in steps])
+        for layer in self.layers:
+            for name in self.names:
+                add(file[f"layer{layer}/{name}"], [step.layers[layer - 1][name][self.units] for step in steps])
+
+
+def create(file: h5py.File, name: str, dtype: str | type, *width: int) -> None:
+    """Make a dataset that grows."""
+    file.create_dataset(name, (0, *width), dtype, maxshape=(None, *width), chunks=(ROWS, *width))
+
+
+def add(dataset: h5py.Dataset, rows: Sequence) -> None:
+    """Append rows."""
+    dataset.resize(len(dataset) + len(rows), 0)
+    dataset[-len(rows) :] = rows
+
+
+def describe(file: h5py.File, options: TraceOptions, checkpoint: Checkpoint) -> None:
+    """Write what does not depend on the text."""
+    symbols = checkpoint.vocab.symbols
+    file["vocab"] = np.frombuffer(symbols, np.uint8) if isinstance(symbols, bytes) else symbols
+    file.attrs["version"] = f"charrnn_port {__version__}"
+    file.attrs["options"] = json.dumps(options.values())
+    file.attrs["opt"] = json.dumps(checkpoint.opt)
+    for name in ("model", "rnn_size", "num_layers"):
+        file.attrs[name] = checkpoint.opt[name]
+
+
+def tell_size(options: TraceOptions, columns: Columns) -> None:
+    """On stderr, before the work: the bytes of a character and of all; of UTF-8 these are at most so many."""
+    each = columns.width * DTYPES[options.dtype].itemsize + 12
+    count = os.path.getsize(options.file) if Path(options.file).is_file() else None
+    total = f", at most {in_words(count * each)} in all" if count else ""
+    tell(f"{options.o}: {columns.width} numbers, {in_words(each)} a character{total}")
+
+
+def in_words(count: float) -> str:
+    """A number of bytes."""
+    names = ["bytes", "kB", "MB", "GB", "TB"]
+    while count >= 1000 and len(names) > 1:
+        count, names = count / 1000, names[1:]
+    return f"{count:.3g} {names[0]}"
+
+
+def chosen(text: str, names: tuple[str, ...]) -> list[str]:
+    """Those that -gates names, by default all. Raises OptionError for one that the cell has not."""
+    for name in filter(None, text.split(",")):
+        if name not in names:
+            raise OptionError(f"-gates: there is no {name!r} in this cell, only {', '.join(names)}")
+    return [name for name in names if name in text.split(",")] if text else list(names)
+
+
+def numbers(option: str, text: str, first: int, last: int) -> list[int]:
+    """What `0-9,131` stands for, in ascending order; by default all. Raises OptionError for what is none of these."""
+    found: set[int] = set()
+    for part in text.split(",") if text else [f"{first}-{last}"]:
+        begin, dash, end = part.partition("-")
+        try:
+            low, high = int(begin), int(end if dash else begin)
+        except ValueError:
+            raise OptionError(f"{option}: {part!r} is neither a number nor two with a dash, as in 0-9") from None
+        if not first <= low <= high <= last:
+            raise OptionError(f"{option}: {part} is out of range: they count from {first} to {last}")
+        found.update(range(low, high + 1))
+    return sorted(found)

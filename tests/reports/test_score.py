@@ -1,0 +1,252 @@
+"""`charrnn score` tells how well networks foretell texts: its tables, JSON and CSV against a session's figures."""
+
+import csv
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from conftest import RECORDINGS, assert_one_line_error
+
+import charrnn_port
+from charrnn_port import __main__ as charrnn
+from charrnn_port.checkpoints import Checkpoint, is_checkpoint
+from charrnn_port.reports import heat
+from charrnn_port.reports.figures import Figures
+from charrnn_port.reports.reading import Block
+from charrnn_port.sampling import Model, Session
+from util.vocabulary import Vocabulary
+
+LUA = RECORDINGS / "lua_checkpoints"
+PLAY = (RECORDINGS / "play/input.txt").read_bytes()
+
+
+def run(*arguments: object, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(charrnn.score, [str(word) for word in arguments], input=stdin)
+
+
+def log_probs(checkpoint: Checkpoint, text: bytes) -> np.ndarray:
+    """Of each character but the first, `[n - 1, vocab_size]`, by a session."""
+    session, found = Session(Model.of(checkpoint)), []
+    for id_ in checkpoint.vocab.encode(text)[:-1]:
+        session.feed([id_])
+        found.append(session.log_probs())
+    return np.array(found)
+
+
+def nats(checkpoint: Checkpoint, text: bytes) -> np.ndarray:
+    """Of each character but the first, `[n - 1]`."""
+    ids = checkpoint.vocab.encode(text)[1:]
+    return -log_probs(checkpoint, text)[range(len(ids)), ids]
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(PLAY[1000:2500])
+    return path
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+def test_json_tells_what_a_session_finds(name, text):
+    checkpoint = charrnn_port.load_checkpoint(LUA / f"{name}.t7")
+    expected = nats(checkpoint, text.read_bytes()).mean()
+    found = json.loads(run(LUA / f"{name}.t7", text, "-json", "-gpuid", -1).stdout)
+    assert found["characters"] == 1499
+    assert abs(found["nats_per_character"] - expected) < 1e-12
+    assert found["bits_per_character"] == pytest.approx(expected / np.log(2))
+    assert found["perplexity"] == pytest.approx(np.exp(expected))
+    assert found["text"] == str(text)
+
+
+def test_each_text_begins_anew(text, tmp_path):
+    """Several texts are several lines, each what it is alone; stdin is one of them."""
+    other = tmp_path / "other.txt"
+    other.write_bytes(PLAY[5000:5500])
+    rows = run(LUA / "lstm.t7", text, "-", other, text, stdin=PLAY[5000:5500]).stdout.splitlines()
+    assert rows[0].split() == ["nats/char", "bits/char", "perplexity", "characters", "text"]
+    assert [row.split()[-1] for row in rows[1:]] == [str(text), "stdin", str(other), str(text)]
+    assert rows[1] == rows[4]
+    assert rows[2].split()[:4] == rows[3].split()[:4]
+    expected = nats(charrnn_port.load_checkpoint(LUA / "lstm.t7"), PLAY[5000:5500]).mean()
+    assert f"{expected:.4f}" == rows[2].split()[0]
+
+
+def test_which_checkpoint_a_text_is_likeliest_under(text):
+    names = [str(LUA / f"{name}.t7") for name in ("rnn", "lstm", "gru")]
+    expected = {name: nats(charrnn_port.load_checkpoint(name), text.read_bytes()).sum() for name in names}
+    ranking = sorted(expected, key=expected.get)
+    _, *rows, verdict = run(*names, text).stdout.splitlines()
+    assert [row.split()[4] for row in rows] == [f"{name}," for name in ranking]
+    assert f"likeliest under {ranking[0]}, by {expected[ranking[1]] - expected[ranking[0]]:.1f} nats" in verdict
+    objects = json.loads(run(*names, text, "-json").stdout)
+    assert [each["checkpoint"] for each in objects] == ranking
+
+
+def test_csv_has_a_row_for_each_character(text):
+    text.write_bytes(PLAY[1000:1040] + b'"\n' * (b'"' in PLAY) + PLAY[1040:1100])
+    checkpoint = charrnn_port.load_checkpoint(LUA / "gru.t7")
+    content, ids = text.read_bytes(), checkpoint.vocab.encode(text.read_bytes())
+    header, first, *rows = csv.reader(io.StringIO(run(LUA / "gru.t7", text, "-csv").stdout))
+    assert header == ["position", "character", "log_probability", "rank", "entropy"]
+    assert first == ["0", chr(content[0]), "", "", ""]
+    assert [int(row[0]) for row in rows] == list(range(1, len(content)))
+    assert "".join(row[1] for row in rows) == content[1:].decode()
+    for row, its_log_probs, id_ in zip(rows, log_probs(checkpoint, content), ids[1:], strict=True):
+        assert abs(float(row[2]) - its_log_probs[id_]) < 1e-12
+        assert int(row[3]) == 1 + sorted(its_log_probs, reverse=True).index(its_log_probs[id_])
+        assert abs(float(row[4]) + (np.exp(its_log_probs) * its_log_probs).sum()) < 1e-12
+
+
+def test_lines_are_sorted_by_surprise(text):
+    """A line's newline is of it; empty ones are not told of, nor is the text's first character counted."""
+    text.write_bytes(PLAY[1000:2500].replace(b"\n", b"\n\n", 3) + b"no newline")
+    content = text.read_bytes()
+    each = [0.0, *nats(charrnn_port.load_checkpoint(LUA / "lstm.t7"), content)]
+    expected, begin = [], 0
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        count = len(line) - (begin == 0)
+        if line != b"\n":
+            expected.append((sum(each[begin : begin + len(line)]) / count, number, count, line.decode().rstrip("\n")))
+        begin += len(line)
+    expected.sort(reverse=True)
+    found = json.loads(run(LUA / "lstm.t7", text, "-lines", 1, "-json").stdout)["lines"]
+    assert [(line["line"], line["characters"], line["text"]) for line in found] == [line[1:] for line in expected]
+    assert [line["nats_per_character"] for line in found] == pytest.approx([line[0] for line in expected], abs=1e-12)
+    rows = run(LUA / "lstm.t7", text, "-lines", 1).stdout.splitlines()[3:]
+    assert rows == [f"{mean:9.4f} {number:6}  {said}" for mean, number, _, said in expected]
+
+
+def test_unknown_characters(text):
+    """They end it, with their place in the text; or it is scored as if they were not there."""
+    text.write_bytes(PLAY[:70_000] + b"\xff" + PLAY[70_000:71_000])
+    plain = text.with_name("plain.txt")
+    plain.write_bytes(PLAY[:71_000])
+    result = run(LUA / "rnn.t7", text)
+    assert_one_line_error(result, 1, "0xff at position 70000", "-unknown skip")
+    assert result.stdout == ""
+    skipped = run(LUA / "rnn.t7", text, "-unknown", "skip")
+    assert "1 characters of" in skipped.stderr
+    assert skipped.stdout.split()[5:9] == run(LUA / "rnn.t7", plain).stdout.split()[5:9]
+
+
+def in_unicode(name: str, path, symbols: str) -> None:
+    """A checkpoint whose vocabulary is of Unicode characters, in place of as many bytes."""
+    checkpoint = charrnn_port.load_checkpoint(LUA / f"{name}.t7")
+    checkpoint.vocab = Vocabulary((symbols + "".join(map(chr, range(0x400, 0x500))))[: len(checkpoint.vocab)])
+    charrnn_port.save_checkpoint(checkpoint, path)
+
+
+def test_unicode_texts(tmp_path):
+    """Characters count, not bytes; and such a network is not compared with one of bytes."""
+    in_unicode("rnn", tmp_path / "a.t7.pt", "aé€\n")
+    path = tmp_path / "text"
+    path.write_text("aé€a\né€", encoding="utf-8")
+    rows = list(csv.reader(io.StringIO(run(tmp_path / "a.t7.pt", path, "-csv").stdout)))
+    assert "".join(row[1] for row in rows[1:]) == "aé€a\né€"
+    assert json.loads(run(tmp_path / "a.t7.pt", path, "-json").stdout)["characters"] == 6
+    assert_one_line_error(run(tmp_path / "a.t7.pt", LUA / "rnn.t7", path), 1, "bytes", "Unicode")
+
+
+def test_dynamic_evaluation_leaves_the_checkpoint(text, tmp_path):
+    """It is less surprised by a text that repeats itself, alike in each text, and the file stays as it was."""
+    path = tmp_path / "a.t7"
+    shutil.copy(LUA / "lstm.t7", path)
+    text.write_bytes(PLAY[1000:1200] * 10)
+    static = json.loads(run(path, text, "-json").stdout)
+    result = run(path, text, text, "-json", "-dynamic", 0.005)
+    first, second = json.loads(result.stdout)
+    assert "learns" in result.stderr
+    assert first == second
+    assert first["nats_per_character"] < static["nats_per_character"] - 0.1
+    assert path.read_bytes() == (LUA / "lstm.t7").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        ([LUA / "rnn.t7"], 2, ["FILES"]),
+        ([LUA / "rnn.t7", LUA / "gru.t7"], 1, ["no text"]),
+        (["TEXT", LUA / "rnn.t7"], 1, ["plain text"]),
+        ([LUA / "rnn.t7", "nowhere.txt"], 1, ["nowhere.txt"]),
+        ([LUA / "rnn.t7", LUA / "rnn.t7", "TEXT"], 1, ["twice"]),
+        ([LUA / "rnn.t7", "-", "-"], 1, ["stdin"]),
+        ([LUA / "rnn.t7", "-"], 1, ["stdin", "two characters"]),
+        ([LUA / "rnn.t7", "TEXT", "-csv", "-json"], 2, ["-csv", "-json"]),
+        ([LUA / "rnn.t7", LUA / "gru.t7", "TEXT", "-lines", "1"], 2, ["-lines", "2"]),
+        ([LUA / "rnn.t7", "TEXT", "TEXT", "-csv"], 2, ["-csv", "one text"]),
+        ([LUA / "rnn.t7", "TEXT", "-dynamic", "2"], 2, ["-dynamic: 2"]),
+    ],
+)
+def test_what_cannot_be_scored(arguments, status, words, text):
+    arguments = [text if word == "TEXT" else word for word in arguments]
+    assert_one_line_error(run(*arguments, stdin=PLAY[:1]), status, *words)
+
+
+def test_checkpoints_are_told_by_how_they_begin(tmp_path):
+    saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
+    charrnn_port.save_checkpoint(saved, tmp_path / "a.t7.pt")
+    assert is_checkpoint(tmp_path / "a.t7.pt")
+    assert all(map(is_checkpoint, [*LUA.glob("*.t7"), tmp_path]))
+    (tmp_path / "a.txt").write_bytes(b"")
+    (tmp_path / "3.txt").write_bytes(b"3\n2\n1\n")
+    assert not any(
+        map(is_checkpoint, [tmp_path / "a.txt", tmp_path / "3.txt", tmp_path / "none", RECORDINGS / "torch7.h5"])
+    )
+
+
+# Colours
+
+
+class Terminal(io.StringIO):
+    """A stdout that is one."""
+
+    def isatty(self) -> bool:
+        """It is."""
+        return True
+
+
+def painted(units: bytes | str, bits: list[float], monkeypatch) -> str:
+    """What a terminal gets of a text, the first character of which nothing foretold."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    figures = Figures(np.zeros(len(bits), np.int64), -np.array(bits)[:, None] * np.log(2))
+    heat.Heat().show(Block(units, np.arange(len(units))), figures)
+    return terminal.getvalue()
+
+
+def test_heat_paints_by_bits(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    shown = painted(b"abcdef", [0.5, 1.5, 3.5, 5.5, 20], monkeypatch)
+    styles = [*heat.COLORS[:3], f"{heat.COLORS[3]};4", f"{heat.COLORS[4]};1;4"]
+    texts = ["ab", "c", "d", "e", "f"]
+    assert shown == "".join(f"\033[{style}m{text}\033[0m" for style, text in zip(styles, texts, strict=True))
+
+
+def test_heat_without_colours(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert painted(b"abc\nd", [1.5, 6, 9, 9], monkeypatch) == "ab\033[4mc\033[0m\033[1;4m↵\033[0m\n\033[1;4md\033[0m"
+
+
+def test_heat_shows_characters_whole_and_controls_as_escapes(monkeypatch):
+    """The bytes of a character surprise together; a terminal gets no command from a text."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown = painted("aé\x1b€".encode(), [3, 3, 0, 1, 1, 1], monkeypatch)
+    assert shown == "a\033[4mé\033[0m\\x1b€"
+
+
+def test_heat_where_there_is_no_terminal(text):
+    result = run(LUA / "lstm.t7", text, "-heat", 1)
+    assert result.stdout_bytes == text.read_bytes()
+    assert "no terminal" in result.stderr
+    assert "1499" in result.stderr
+
+
+def test_single_precision(text):
+    double, single = (json.loads(run(LUA / "lstm.t7", text, "-json", "-dtype", dtype).stdout)["nats_per_character"]
+                      for dtype in ("float64", "float32"))  # fmt: skip
+    assert 0 < abs(double - single) < 1e-5
+    assert torch.get_default_dtype() == torch.float32

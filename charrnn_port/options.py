@@ -176,6 +176,27 @@ class TrainOptions(Options):
         "or persistent where it can be had, else fused. With -resume, any.",
         choices=("auto", *WAYS),
     )
+    progress: int = option(
+        1, "0 = no bar, which is on stderr where that is a terminal and tqdm is installed", "watching",
+        "Only what a terminal shows becomes another.",
+    )
+    sample_every: int = option(
+        0, "every how many iterations to show 300 characters that the network writes by now; 0 = never", "watching",
+        "They go to stderr, and the run's numbers stay what they are.",
+        minimum=0,
+    )
+    log: int = option(
+        0, "1 = write a table of all losses beside the checkpoints, savefile.csv", "watching",
+        "A row for each iteration: losses, learning rate, norm, seconds. With -resume the run goes on in it.",
+    )
+    tensorboard: str = option(
+        "", "folder to write events for TensorBoard to; none if empty", "watching",
+        "Losses, learning rate and norm, the samples of -sample_every and the options are to be seen there.",
+    )
+    dry_run: int = option(
+        0, "1 = only tell what the run would be: sizes, memory, time", "watching",
+        "Nothing is trained and no file is written; a few iterations are timed and forgotten.",
+    )
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from util import progress
 from util.errors import UserError
 from util.files import user_cache, written_whole
 from util.foreign import LFS_POINTER, kind_of
@@ -34,7 +35,8 @@ class MinibatchLoader:
     `vocab` says what each id means, `ids` the text `[bytes]` uint8, in memory only where it is read; `places`
     `[seq_length + 1, rows]` are those of the first batch's ids and of its last targets. `split_sizes` counts the
     batches of each split, numbered as in the original's messages: 1 = train, 2 = validation, 3 = test (also as
-    `ntrain`, `nval`, `ntest`). Of each batch only the given `rows` are read, by default all.
+    `ntrain`, `nval`, `ntest`). `left_out` counts the bytes at the end that make no batch. Of each batch only the given
+    `rows` are read, by default all. Unless it `writes`, no cache is made, and the text is held in memory.
 
     Raises UserError for a missing or empty text, or one shorter than a batch.
     """
@@ -48,24 +50,25 @@ class MinibatchLoader:
         val_frac: float,
         echo: Callable[[str], None] = print,
         rows: slice = slice(None),
+        writes: bool = True,
     ) -> None:
         self.batch_size = batch_size
         self.seq_length = seq_length
         text = Path(data_dir, "input.txt")
-        cache = prepare(text, echo, as_typed(data_dir))
+        cache = prepare(text, echo, as_typed(data_dir)) if writes else None
         echo("loading data files...")
-        symbols, self.ids, self.digest = open_cache(cache)
+        symbols, self.ids, self.digest = open_cache(cache) if cache else in_memory(text)
         self.vocab = Vocabulary(symbols)
         self.vocab_size = len(self.vocab)
 
         batch_bytes = batch_size * seq_length
-        self.nbatches, rest = divmod(len(self.ids), batch_bytes)
+        self.nbatches, self.left_out = divmod(len(self.ids), batch_bytes)
         if self.nbatches == 0:
             raise UserError(
                 f"{text} holds {len(self.ids)} bytes, one batch needs batch_size * seq_length = "
                 f"{batch_bytes}: take a longer text, or {sizes_for(len(self.ids))}"
             )
-        if rest:
+        if self.left_out:
             echo("cutting off end of data so that the batches/sequences divide evenly")
             self.ids = self.ids[: self.nbatches * batch_bytes]
         echo("reshaping tensor...")
@@ -138,9 +141,7 @@ def prepare(text: Path, echo: Callable[[str], None], name: str) -> Path:
 
     `name` is what messages call the text.
     """
-    if not text.is_file():
-        raise UserError(f"no text at {text}: put one there, or name its folder with -data_dir")
-    require_fetched(text)
+    require_text(text)
     fingerprint = text_fingerprint(text)
     cache = text.with_name("data.h5")
     if cached_fingerprint(cache) == fingerprint:
@@ -166,8 +167,10 @@ def prepare(text: Path, echo: Callable[[str], None], name: str) -> Path:
     return cache
 
 
-def require_fetched(text: Path) -> None:
-    """Raises UserError where only a note lies there that stands for the text."""
+def require_text(text: Path) -> None:
+    """Raises UserError where there is no text, or only a note that stands for it."""
+    if not text.is_file():
+        raise UserError(f"no text at {text}: put one there, or name its folder with -data_dir")
     with text.open("rb") as file:
         begin = file.read(100)
     if kind_of(begin) is LFS_POINTER:
@@ -226,13 +229,7 @@ def preprocess(text: Path, cache: Path, echo: Callable[[str], None] = print, nam
     fingerprint = text_fingerprint(text)
     echo("loading text file...")
     echo("creating vocabulary mapping...")
-    seen = b""
-    for chunk in chunks(text):
-        # What is left after deleting all known bytes is new; that is soon nothing.
-        seen += bytes(set(chunk.translate(None, delete=seen)))
-    vocab = bytes(sorted(seen))
-    if not vocab:
-        raise UserError(f"{text} is empty: put a text there")
+    vocab = symbols_of(text)
 
     echo("putting data into tensor...")
     ids = bytes.maketrans(vocab, bytes(range(len(vocab))))
@@ -243,7 +240,7 @@ def preprocess(text: Path, cache: Path, echo: Callable[[str], None] = print, nam
             file["vocab"] = np.frombuffer(vocab, np.uint8)
             data = file.create_dataset("data", (fingerprint[0],), np.uint8)
             start, digest = 0, hashlib.sha256()
-            for chunk in chunks(text):
+            for chunk in chunks(text, "preprocessing"):
                 hashed = hasher.submit(digest.update, chunk)
                 data[start : start + len(chunk)] = np.frombuffer(chunk.translate(ids), np.uint8)
                 start += len(chunk)
@@ -254,11 +251,35 @@ def preprocess(text: Path, cache: Path, echo: Callable[[str], None] = print, nam
         echo(f"saving {name or cache}")
 
 
-def chunks(text: Path) -> Iterator[bytes]:
-    """The bytes of a file, CHUNK at a time."""
-    with text.open("rb") as file:
+def in_memory(text: Path) -> tuple[bytes, np.ndarray, str]:
+    """What `open_cache` would give for the text's cache, without one."""
+    require_text(text)
+    vocab = symbols_of(text)
+    ids = bytes.maketrans(vocab, bytes(range(len(vocab))))
+    parts, digest = [], hashlib.sha256()
+    for chunk in chunks(text, "preprocessing"):
+        digest.update(chunk)
+        parts.append(np.frombuffer(chunk.translate(ids), np.uint8))
+    return vocab, np.concatenate(parts), digest.hexdigest()
+
+
+def symbols_of(text: Path) -> bytes:
+    """The byte values that occur in a text, in ascending order. Raises UserError where there are none."""
+    seen = b""
+    for chunk in chunks(text, "creating vocabulary"):
+        # What is left after deleting all known bytes is new; that is soon nothing.
+        seen += bytes(set(chunk.translate(None, delete=seen)))
+    if not seen:
+        raise UserError(f"{text} is empty: put a text there")
+    return bytes(sorted(seen))
+
+
+def chunks(text: Path, label: str) -> Iterator[bytes]:
+    """The bytes of a file, CHUNK at a time; a bar with this label shows how far it is read."""
+    with text.open("rb") as file, progress.bar(label, text.stat().st_size, "B") as bar:
         while chunk := file.read(CHUNK):
             yield chunk
+            bar.reach(file.tell())
 
 
 def open_cache(cache: Path) -> tuple[bytes, np.ndarray, str]:

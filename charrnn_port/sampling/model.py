@@ -7,6 +7,7 @@ import torch
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.device import choose_dtype
+from model.char_rnn import CharRNN
 from model.fused import FusedCharRNN
 from util.vocabulary import Vocabulary
 
@@ -41,6 +42,14 @@ class Model:
         """The model in a checkpoint: in double precision on a CPU, in single on a GPU, as the original computes."""
         device = torch.device(device)
         return cls(checkpoint.build("fused", choose_dtype("auto", device), device), checkpoint.vocab)
+
+    @classmethod
+    def of_network(cls, network: CharRNN, vocab: Vocabulary) -> "Model":
+        """The model of a network as it is now, in double precision on the CPU; the network may go on learning."""
+        sizes = network.vocab_size, network.rnn_size, network.num_layers
+        copy = FusedCharRNN(network.model, *sizes, dtype=torch.float64)
+        copy.params.copy_(network.params)
+        return cls(copy, vocab)
 
     def _array(self, tensor: torch.Tensor) -> Array:
         copy = tensor.detach().clone()

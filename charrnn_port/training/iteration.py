@@ -18,7 +18,8 @@ from model.char_rnn import CharRNN, carry
 from util.minibatch_loader import MinibatchLoader
 
 FORGET_BIAS = 1.0
-NOT_KEPT = {"resume"}  # says how a process began, and is not of the run
+NOT_KEPT = {"resume", "progress", "dry_run"}  # of a process, and not of the run
+KEPT_IF_GIVEN = {"sample_every", "log", "tensorboard"}  # so that checkpoints without them are what they always were
 
 
 class Training:
@@ -115,7 +116,7 @@ class Training:
         All processes must call it at once; it does not tell how many they are.
         """
         return Checkpoint(
-            opt={name: value for name, value in self.options.values().items() if name not in NOT_KEPT},
+            opt=kept(self.options),
             vocab=self.loader.vocab,
             params=self.network.params.to("cpu", copy=True),
             i=self.i,
@@ -165,6 +166,16 @@ class Training:
         shape = (self.loader.seq_length, self.network.num_layers, self.loader.batch_size, self.network.rnn_size)
         drawn = self.random.bernoulli(keep, shape)[:, :, self._rows]
         return torch.from_numpy(drawn).to(self.network.params) / keep
+
+
+def kept(options: TrainOptions) -> dict[str, str | int | float]:
+    """The options that a checkpoint keeps, by name."""
+    default = TrainOptions()
+    return {
+        name: value
+        for name, value in options.values().items()
+        if name not in NOT_KEPT and not (name in KEPT_IF_GIVEN and value == getattr(default, name))
+    }
 
 
 def initialize(network: CharRNN, random: Generator) -> None:

@@ -76,9 +76,10 @@ def prepare(
     dtype = choose_dtype(options.dtype, device)
     torch.backends.cuda.matmul.allow_tf32 = options.tf32 == 1
 
-    data_dir = texts.provide(options.data_dir, "data_dir" in given, echo)
+    writes = not options.dry_run
+    data_dir = texts.provide(options.data_dir, "data_dir" in given, echo) if writes else options.data_dir
     fractions = options.train_frac, options.val_frac
-    loader = MinibatchLoader(data_dir, options.batch_size, options.seq_length, *fractions, echo, rows)
+    loader = MinibatchLoader(data_dir, options.batch_size, options.seq_length, *fractions, echo, rows, writes)
     require_batches(loader, options, say)
     echo(f"vocab size: {loader.vocab_size}")
 

@@ -1,0 +1,49 @@
+"""Shows on a terminal how far the run is: a bar under the lines."""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+
+from charrnn_port.training.events import Evaluated, Evaluating, Event, Interrupted, Iteration, Started
+from util import progress
+
+RECENT = 100  # iterations that the loss and the speed are the mean of
+
+
+def show_progress(events: Iterable[Event]) -> Iterator[Event]:
+    """Keep a bar up to date with the run, and another one in its place during an evaluation."""
+    recent: deque[Iteration] = deque(maxlen=RECENT)
+    validation: list[str] = []
+    with ExitStack() as whole, ExitStack() as evaluation:
+        for event in events:
+            match event:
+                case Started():
+                    bar = whole.enter_context(progress.bar("", int(event.iterations), done=event.i, delay=0))
+                    characters = event.options.batch_size * event.options.seq_length
+                case Evaluating(done=0):
+                    evaluating = evaluation.enter_context(progress.bar("evaluating", event.count))
+                case Evaluating():
+                    evaluating.reach(event.done)
+                case Evaluated() | Interrupted():
+                    evaluation.close()
+                    if isinstance(event, Evaluated):
+                        validation = losses(event)
+                case Iteration():
+                    recent.append(event)
+                    loss = sum(each.train_loss for each in recent) / len(recent)
+                    speed = characters * len(recent) / sum(each.seconds for each in recent)
+                    facts = [f"loss {loss:.3f}", *validation, f"epoch {event.epoch:.2f}", f"{thousands(speed)} char/s"]
+                    bar.reach(event.i, *facts)
+            yield event
+
+
+def losses(event: Evaluated) -> list[str]:
+    """The last validation loss and the best one."""
+    best = min((loss for loss in event.checkpoint.val_losses.values() if not math.isnan(loss)), default=math.nan)
+    return [f"val {event.val_loss:.3f}", f"best {best:.3f}"]
+
+
+def thousands(number: float) -> str:
+    """Three digits of a number, or so."""
+    return f"{number:.0f}" if number < 1000 else f"{number / 1000:.3g}k" if number < 999_500 else f"{number / 1e6:.3g}M"

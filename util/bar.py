@@ -12,23 +12,25 @@ from tqdm import tqdm
 from util.progress import ERASE
 
 MARGIN = 3  # columns left free, for a terminal's ^C: with that, too, the bar is one line
+EVERY = 0.1  # seconds from one look to the next, at least
 LEAST = 4  # columns of a bar that is worth drawing
 
 
 class Bar(tqdm):
     """A line: how much is done, the time left, then facts; as many as there is room for; the rest is the bar.
 
-    It is formatted anew ten times a second at most.
+    It is formatted anew ten times a second at most; `aside` and `draw` put back what was there.
     """
 
     monitor_interval = 0  # no thread of tqdm's
+    on_screen = ""  # of all bars: a new one leaves there what is there until it appears itself
 
     def __init__(self, label: str, total: int, unit: str, done: int, delay: float) -> None:
         self.facts: tuple[str, ...] = ()
-        self.text = ""  # on the screen
+        self.start_t = 0.0  # tqdm sets it after it has drawn for the first time
         super().__init__(
             desc=label, total=total, unit=unit, initial=done, delay=delay, file=sys.stderr, position=0, leave=False,
-            mininterval=0.1, miniters=1, smoothing=0,
+            mininterval=EVERY, miniters=1, smoothing=0,
         )  # fmt: skip
 
     def reach(self, done: int, *facts: str) -> None:
@@ -41,10 +43,9 @@ class Bar(tqdm):
         """tqdm's, with a line made for the terminal's width."""
         values = super().format_dict
         values["ncols"] = max(1, columns() - MARGIN)
-        if hasattr(self, "start_t"):
-            text = fitting(self._parts(values), values["ncols"])
-            room = values["ncols"] - len(text) - 1
-            values["bar_format"] = text + (" {bar}" if room >= LEAST else "")
+        text = fitting(self._parts(values), values["ncols"])
+        room = values["ncols"] - len(text) - 1
+        values["bar_format"] = text + (" {bar}" if room >= LEAST else "")
         return values
 
     def _parts(self, values: dict[str, Any]) -> list[str]:
@@ -64,8 +65,8 @@ class Bar(tqdm):
 
     def draw(self, text: str) -> None:
         """Put a text in the place of what is there, which a terminal that was made narrower has broken into lines."""
-        rows = max(0, len(self.text) - 1) // columns()
-        self.text = text
+        rows = max(0, len(Bar.on_screen) - 1) // columns()
+        Bar.on_screen = text
         with suppress(OSError):  # a terminal that is gone
             self.fp.write("\x1b[A" * rows + ERASE + text)
             self.fp.flush()

@@ -10,7 +10,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Protocol
 
 from util.errors import UserError
@@ -67,14 +67,15 @@ def bar(label: str, total: int, unit: str = "", done: int = 0, delay: float = 0.
         return
     from util.bar import Bar
 
-    with aside():
-        new = Bar(label, total, unit, done, delay)
-        _shown.append(new)
-        try:
-            yield new
-        finally:
-            new.close()
-            _shown.remove(new)
+    new, before = Bar(label, total, unit, done, delay), Bar.on_screen
+    _shown.append(new)
+    try:
+        yield new
+    finally:
+        new.close()
+        _shown.remove(new)
+        if _shown:
+            _shown[-1].draw(before)
 
 
 @contextmanager
@@ -84,13 +85,12 @@ def aside() -> Iterator[None]:
         yield
         return
     bar = _shown[-1]
-    text = bar.text
+    text = bar.on_screen
     bar.draw("")
     try:
         yield
     finally:
-        with suppress(OSError):  # a terminal that is gone
-            bar.draw(text)
+        bar.draw(text)
 
 
 def erase() -> str:

@@ -14,6 +14,7 @@ TRAIN = {
     "savefile": "lstm", "accurate_gpu_timing": 0, "gpuid": 0, "opencl": 0,
 }  # fmt: skip
 TRAIN_ADDED = {"keep_last": 0, "dtype": "auto", "tf32": 0, "state_carry": "alias", "resume": "", "cell": "auto"}
+TRAIN_ADDED |= {"progress": 1, "sample_every": 0, "log": 0, "tensorboard": "", "dry_run": 0}
 SAMPLE = {
     "seed": 123,
     "sample": 1,

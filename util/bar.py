@@ -9,9 +9,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from util.progress import ERASE
-
-MARGIN = 3  # columns left free, for a terminal's ^C: with that, too, the bar is one line
+MARGIN = 2  # columns left free, for a terminal's ^C: with that, too, the bar is one line
 EVERY = 0.1  # seconds from one look to the next, at least
 LEAST = 4  # columns of a bar that is worth drawing
 
@@ -22,6 +20,7 @@ class Bar(tqdm):
     It is formatted anew ten times a second at most; `aside` and `draw` put back what was there.
     """
 
+    ERASE = "\r\x1b[J"  # to the left, then all to the end of the screen
     monitor_interval = 0  # no thread of tqdm's
     on_screen = ""  # of all bars: a new one leaves there what is there until it appears itself
 
@@ -68,7 +67,7 @@ class Bar(tqdm):
         rows = max(0, len(Bar.on_screen) - 1) // columns()
         Bar.on_screen = text
         with suppress(OSError):  # a terminal that is gone
-            self.fp.write("\x1b[A" * rows + ERASE + text)
+            self.fp.write("\x1b[A" * rows + self.ERASE + text)
             self.fp.flush()
 
 
@@ -80,10 +79,9 @@ def columns() -> int:
 
 
 def fitting(parts: list[str], width: int) -> str:
-    """As many of the first parts as there is room for, in one line."""
-    line = parts[0][:width]
-    for part in parts[1:]:
-        if len(line) + 2 + len(part) > width:
-            break
-        line += f"  {part}"
-    return line
+    """As many of the first parts as there is room for, in one line; closer to each other where that is little."""
+    line = "  ".join(parts)
+    while len(line) > width and len(parts) > 1:
+        line = " ".join(parts)
+        parts = parts[:-1]
+    return line[:width]

@@ -15,8 +15,6 @@ from typing import Protocol
 
 from util.errors import UserError
 
-ERASE = "\r\x1b[J"  # to the left, then all to the end of the screen
-
 _asked = False
 _shown: list = []  # bars, the one on the screen last
 
@@ -67,7 +65,7 @@ def bar(label: str, total: int, unit: str = "", done: int = 0, delay: float = 0.
         return
     from util.bar import Bar
 
-    new, before = Bar(label, total, unit, done, delay), Bar.on_screen
+    before, new = Bar.on_screen, Bar(label, total, unit, done, delay)
     _shown.append(new)
     try:
         yield new
@@ -95,4 +93,4 @@ def aside() -> Iterator[None]:
 
 def erase() -> str:
     """What to write to take the bar off the screen; it comes back by itself. For signal handlers."""
-    return ERASE if _shown else ""
+    return _shown[-1].ERASE if _shown else ""

@@ -78,14 +78,14 @@ def print_line(screen, line):
 def test_lines_and_bar_do_not_tear_each_other(screen):
     with progress.bars(), progress.bar("", 500, delay=0) as bar:
         for i in range(1, 4):
-            bar.reach(i, f"loss {4 - i}.000", "val 3.500", "best 3.500", "epoch 0.01", "63.2k char/s")
+            bar.reach(i, f"loss {4 - i}.000", "val 3.500", "best 3.500", "epoch 0.01", "63k char/s")
             print_line(screen, f"line {i}")
         *lines, last = screen.rows
     assert lines == ["line 1", "line 2", "line 3"]
-    assert last.startswith("3/500  ")
-    assert " left  loss 1.000" in last
-    assert ("63.2k char/s" in last) == (screen.width == 80)
-    assert len(last) <= screen.width - 3  # room for ^C
+    assert last.startswith("3/500 ")
+    assert "left loss 1.000" in last.replace("  ", " ")
+    assert ("63k char/s" in last) == (screen.width == 80)
+    assert len(last) <= screen.width - 2  # room for ^C
     assert screen.rows == ["line 1", "line 2", "line 3", ""]
 
 
@@ -109,7 +109,7 @@ def test_a_bar_in_the_place_of_another(screen):
         with progress.bar("evaluating", 20, delay=10**6) as inner:
             inner.reach(3)
             assert screen.rows == [before]
-        with progress.bar("evaluating", 20) as inner:
+        with progress.bar("evaluating", 20, delay=0) as inner:
             inner.reach(3)
             print_line(screen, "line")
             assert screen.rows[0] == "line"
@@ -118,9 +118,9 @@ def test_a_bar_in_the_place_of_another(screen):
 
 
 def test_amounts_of_bytes(screen):
-    with progress.bars(), progress.bar("fetching", 1_115_394, "B") as bar:
+    with progress.bars(), progress.bar("fetching", 1_115_394, "B", delay=0) as bar:
         bar.reach(500_000)
-        assert screen.rows[0].startswith("fetching 500k/1.12MB  ")
+        assert screen.rows[0].startswith("fetching 500k/1.12MB  00:00 left ")
 
 
 @pytest.mark.parametrize("why", ["nobody asked", "no terminal", "dumb terminal"])

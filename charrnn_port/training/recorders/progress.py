@@ -33,7 +33,7 @@ def show_progress(events: Iterable[Event]) -> Iterator[Event]:
                     recent.append(event)
                     loss = sum(each.train_loss for each in recent) / len(recent)
                     speed = characters * len(recent) / sum(each.seconds for each in recent)
-                    facts = [f"loss {loss:.3f}", *validation, f"epoch {event.epoch:.2f}", f"{thousands(speed)} char/s"]
+                    facts = [f"loss {loss:.3f}", *validation, f"epoch {event.epoch:.1f}", f"{short(speed)} char/s"]
                     bar.reach(event.i, *facts)
             yield event
 
@@ -44,6 +44,10 @@ def losses(event: Evaluated) -> list[str]:
     return [f"val {event.val_loss:.3f}", f"best {best:.3f}"]
 
 
-def thousands(number: float) -> str:
-    """Three digits of a number, or so."""
-    return f"{number:.0f}" if number < 1000 else f"{number / 1000:.3g}k" if number < 999_500 else f"{number / 1e6:.3g}M"
+def short(number: float) -> str:
+    """A number with two or three digits."""
+    for unit in ("", "k"):
+        if number < 999.5:
+            return f"{number:.0f}{unit}"
+        number /= 1000
+    return f"{number:.1f}M"

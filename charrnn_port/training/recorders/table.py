@@ -90,10 +90,9 @@ def choose(path: str, losses: Sequence[float]) -> tuple[str, list[bytes]]:
 
 def own_lines(path: str, losses: Sequence[float]) -> list[bytes] | None:
     """The header and the rows of a table as far as these losses go; None if it is another run's or something else."""
-    try:
-        *lines, _ = Path(path).read_bytes().split(b"\n")  # a row that is not whole was not written
-    except OSError:
+    if not os.path.isfile(path):
         return None
+    *lines, _ = Path(path).read_bytes().split(b"\n")  # a row that is not whole was not written
     if not lines:
         return []
     if lines[0] != HEADER.encode() or (len(lines) > 1 and not losses):

@@ -25,14 +25,14 @@ class Bar(tqdm):
     on_screen = ""  # of all bars: a new one leaves there what is there until it appears itself
 
     def __init__(self, label: str, total: int, unit: str, done: int, delay: float) -> None:
-        self.facts: tuple[str, ...] = ()
+        self.facts: Callable[[], list[str]] = list
         self.start_t = 0.0  # tqdm sets it after it has drawn for the first time
         super().__init__(
             desc=label, total=total, unit=unit, initial=done, delay=delay, file=sys.stderr, position=0, leave=False,
             mininterval=EVERY, miniters=1, smoothing=0,
         )  # fmt: skip
 
-    def reach(self, done: int, *facts: str) -> None:
+    def reach(self, done: int, facts: Callable[[], list[str]] = list) -> None:
         """So much is done in all; with these facts beside it."""
         self.facts = facts
         self.update(done - self.n)
@@ -56,7 +56,7 @@ class Bar(tqdm):
         new = self.n - self.initial
         if new > 0:
             parts.append(f"{self.format_interval((self.total - self.n) * values['elapsed'] / new)} left")
-        return [*parts, *self.facts]
+        return [*parts, *self.facts()]
 
     def status_printer(self, file: TextIO) -> Callable[[str], None]:
         """How tqdm draws."""

@@ -9,11 +9,13 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from util.errors import UserError
+
+Facts = Callable[[], list[str]]
 
 _asked = False
 _shown: list = []  # bars, the one on the screen last
@@ -22,14 +24,17 @@ _shown: list = []  # bars, the one on the screen last
 class Progress(Protocol):
     """What shows how far a piece of work is."""
 
-    def reach(self, done: int, *facts: str) -> None:
-        """So much is done in all; `facts` are shown beside, as many of the first ones as there is room for."""
+    def reach(self, done: int, facts: Facts = list) -> None:
+        """So much is done in all; `facts` are shown beside, as many of the first as there is room for.
+
+        They are asked for only where the bar is drawn anew.
+        """
 
 
 class Unseen:
     """The bar where there is none."""
 
-    def reach(self, done: int, *facts: str) -> None:
+    def reach(self, done: int, facts: Facts = list) -> None:
         """Nobody looks."""
 
 

@@ -78,7 +78,8 @@ def print_line(screen, line):
 def test_lines_and_bar_do_not_tear_each_other(screen):
     with progress.bars(), progress.bar("", 500, delay=0) as bar:
         for i in range(1, 4):
-            bar.reach(i, f"loss {4 - i}.000", "val 3.500", "best 3.500", "epoch 0.01", "63k char/s")
+            facts = [f"loss {4 - i}.000", "val 3.500", "best 3.500", "epoch 0.01", "63k char/s"]
+            bar.reach(i, facts.copy)
             print_line(screen, f"line {i}")
         *lines, last = screen.rows
     assert lines == ["line 1", "line 2", "line 3"]
@@ -91,10 +92,10 @@ def test_lines_and_bar_do_not_tear_each_other(screen):
 
 def test_a_terminal_that_is_made_narrower(screen):
     with progress.bars(), progress.bar("", 500, delay=0) as bar:
-        bar.reach(1, "loss 1.000", "val 3.500")
+        bar.reach(1, ["loss 1.000", "val 3.500"].copy)
         print_line(screen, "line 1")
         screen.narrow(screen.width // 2)
-        bar.reach(2, "loss 1.000", "val 3.500")
+        bar.reach(2, ["loss 1.000", "val 3.500"].copy)
         print_line(screen, "line 2")
         assert screen.rows[:2] == ["line 1", "line 2"]
         assert len(screen.rows) == 3
@@ -104,7 +105,7 @@ def test_a_terminal_that_is_made_narrower(screen):
 def test_a_bar_in_the_place_of_another(screen):
     """It leaves the other one there until it appears, and afterwards again."""
     with progress.bars(), progress.bar("", 500, delay=0) as outer:
-        outer.reach(7, "loss 1.000")
+        outer.reach(7, ["loss 1.000"].copy)
         (before,) = screen.rows
         with progress.bar("evaluating", 20, delay=10**6) as inner:
             inner.reach(3)

@@ -15,6 +15,12 @@ def show_progress(events: Iterable[Event]) -> Iterator[Event]:
     """Keep a bar up to date with the run, and another one in its place during an evaluation."""
     recent: deque[Iteration] = deque(maxlen=RECENT)
     validation: list[str] = []
+
+    def facts() -> list[str]:
+        loss = sum(each.train_loss for each in recent) / len(recent)
+        speed = characters * len(recent) / sum(each.seconds for each in recent)
+        return [f"loss {loss:.3f}", *validation, f"epoch {recent[-1].epoch:.1f}", f"{short(speed)} char/s"]
+
     with ExitStack() as whole, ExitStack() as evaluation:
         for event in events:
             match event:
@@ -31,10 +37,7 @@ def show_progress(events: Iterable[Event]) -> Iterator[Event]:
                         validation = losses(event)
                 case Iteration():
                     recent.append(event)
-                    loss = sum(each.train_loss for each in recent) / len(recent)
-                    speed = characters * len(recent) / sum(each.seconds for each in recent)
-                    facts = [f"loss {loss:.3f}", *validation, f"epoch {event.epoch:.1f}", f"{short(speed)} char/s"]
-                    bar.reach(event.i, *facts)
+                    bar.reach(event.i, facts)
             yield event
 
 

@@ -1,6 +1,7 @@
 """Writes what TensorBoard shows of a run: losses, learning rate, norm, samples, options."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from charrnn_port.training.events import Evaluated, Event, Iteration, Sampled, Started
@@ -17,18 +18,18 @@ def write_tensorboard(events: Iterable[Event], folder: str, failed: Callable[[st
     `failed` is told, once.
     """
     writer = None
-    for event in events:
-        try:
-            if isinstance(event, Started):
-                writer = open_writer(folder, event)
-            elif writer:
-                add(writer, event)
-        except OSError as error:
-            failed(f"-tensorboard {folder}", error)
-            writer = None
-        yield event
-    if writer:
-        writer.close()
+    with ExitStack() as stack:
+        for event in events:
+            try:
+                if isinstance(event, Started):
+                    writer = stack.enter_context(open_writer(folder, event))
+                elif writer:
+                    add(writer, event)
+            except OSError as error:
+                failed(f"-tensorboard {folder}", error)
+                writer = None
+                stack.pop_all()  # closing it would write again
+            yield event
 
 
 def open_writer(folder: str, started: Started) -> "SummaryWriter":

@@ -13,7 +13,7 @@ from util.minibatch_loader import CHUNK, MinibatchLoader
 from util.vocabulary import readable
 
 TIMED = 5  # iterations, and batches of an evaluation
-RAREST = 8  # characters shown
+RAREST = 5  # characters shown
 COPIES = 2  # of parameters and optimiser: one for when the loss explodes, one while it is made anew or saved
 WORKING = 6 * 10**6  # bytes, or so, that PyTorch's and MKL's functions keep for themselves
 

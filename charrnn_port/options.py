@@ -10,7 +10,7 @@ few lines: default and help, group, consequence, bounds. Nothing here needs torc
 
 from dataclasses import dataclass
 
-from charrnn_port.option_fields import Options, argument, option
+from charrnn_port.option_fields import OptionError, Options, argument, option
 
 CELLS = ("lstm", "gru", "rnn")
 WAYS = ("plain", "script", "fused", "compiled", "persistent")  # to run a cell, see model/__init__.py
@@ -208,7 +208,7 @@ class TrainOptions(Options):
 
 @dataclass(frozen=True)
 class SampleOptions(Options):
-    """Those of sample.py: the original's."""
+    """Those of sample.py: the original's, then ours."""
 
     model: str = argument("MODEL", "a checkpoint, of train.py or of the Lua original")
     seed: int = option(
@@ -224,8 +224,8 @@ class SampleOptions(Options):
         "The text begins with it and goes on in its manner.",
     )
     length: int = option(
-        2000, "number of characters to sample", "sampling",
-        "Counts what comes after the prime text.",
+        2000, "number of characters to sample; 0 = without end", "sampling",
+        "Counts what comes after the prime text. With 0 Ctrl-C ends the text, or -stop, or whoever reads it (| head).",
         minimum=0,
     )
     temperature: float = option(
@@ -245,6 +245,73 @@ class SampleOptions(Options):
         0, "accepted for the original's sake: PyTorch has no OpenCL, 1 = use CPU", "GPU/CPU",
         "1 is another way to ask for the CPU.",
     )
+    top_k: int = option(
+        0, "draw from this many likeliest characters only; 0 = all", "not in the original",
+        "Fewer make fewer slips and less variety; 1 is like -sample 0.",
+        minimum=0,
+    )
+    top_p: float = option(
+        1.0, "draw from the fewest likeliest characters that have this probability together; 1 = all",
+        "not in the original",
+        "Narrow where the network is sure and wide where it is not: 0.9 leaves out slips and keeps variety.",
+        above=0, maximum=1,
+    )
+    min_p: float = option(
+        0.0, "draw from characters with at least this times the probability of the likeliest; 0 = all",
+        "not in the original",
+        "0.05 leaves out slips, and lets a -temperature above 1 keep its words.",
+        minimum=0, maximum=1,
+    )
+    beam: int = option(
+        0, "write the likeliest text, searched for among this many at a time; 0 = draw", "not in the original",
+        "Nothing is drawn. 1 is -sample 0; more find a likelier text in as many times the time, and repeat themselves.",
+        minimum=0,
+    )
+    primefile: str = option(
+        "", "read the prime text from this file; - = stdin", "not in the original",
+        "All of its bytes count, the last newline too.",
+    )
+    unknown: str = option(
+        "error", "what to do about characters of a prime text that the training text never has", "not in the original",
+        "error: end and name the first; skip: leave them out.",
+        choices=("error", "skip"),
+    )
+    stop: str = option(
+        "", "end the text before this one comes, which is not printed", "not in the original",
+        "The text ends there or at -length, whichever comes first.",
+    )
+    n: int = option(
+        1, "number of texts, with the seeds -seed, -seed + 1, ...", "not in the original",
+        "Each is the text of a run of its own with its seed.",
+        minimum=1,
+    )
+    output: str = option(
+        "", "write the text to this file, and not to stdout; {seed} in its name stands for the seed",
+        "not in the original",
+        "The file appears when it is whole, or not at all. With {seed} each of -n texts has a file of its own.",
+    )
+    interactive: int = option(
+        0, "1 = ask for one prime text after the other, with the network kept loaded", "not in the original",
+        "Each line begins a text; /help lists what else can be typed. From a pipe, lines are read as they come.",
+        minimum=0, maximum=1,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        endless = self.length == 0 and not self.stop
+        for wrong, why in (
+            (self.primetext and self.primefile, "-primetext and -primefile are both given: leave one out"),
+            (endless and self.output, "-length 0: a text without end is never a whole file: give -length, or -stop"),
+            (endless and self.n > 1, "-length 0: after a text without end comes no other: give -length, or -stop"),
+            (self.beam and self.length == 0, "-length 0: -beam looks for the likeliest text of a length: give one"),
+            (self.n > 1 and (self.beam or self.sample == 0), "-n: they would all be the same, since none is drawn"),
+            (
+                self.interactive and (self.primetext or self.primefile or self.output or self.beam or self.n > 1),
+                "-interactive goes without -primetext, -primefile, -output, -n and -beam: leave them out",
+            ),
+        ):
+            if wrong:
+                raise OptionError(why)
 
 
 @dataclass(frozen=True)
@@ -255,6 +322,36 @@ class InspectOptions(Options):
     json: bool = option(
         False, "print all of it as JSON, for programs", "result",
         "One object on stdout instead of a table.",
+    )
+
+
+@dataclass(frozen=True)
+class CompareOptions(Options):
+    """Those of `charrnn compare`."""
+
+    a: str = argument("A", "a run: a log of train.py or train.lua, a CSV file, a checkpoint; of a folder, the newest")
+    b: str = argument("B", "another one")
+    json: bool = option(
+        False, "print all of it as JSON, for programs", "result",
+        "One object on stdout instead of tables.",
+    )
+
+
+@dataclass(frozen=True)
+class PlotOptions(Options):
+    """Those of `charrnn plot`."""
+
+    runs: tuple[str, ...] = argument(
+        "RUN...", "runs: logs of train.py or train.lua, CSV files, checkpoints; of a folder, the newest", many=True
+    )
+    o: str = option(
+        "curves.png", "the file to write: its name ends in .png, .svg or .pdf", "result",
+        "Its ending says of which kind it is.",
+    )
+    x: str = option(
+        "epochs", "what is on the horizontal axis", "result",
+        "iterations compares steps, epochs compares how much of the text was seen.",
+        choices=("epochs", "iterations"),
     )
 
 
@@ -297,4 +394,29 @@ class BenchmarkOptions(Options):
     json: str = option(
         "", "write all figures to this file too", "result",
         "Each single time is in it, in seconds.",
+    )
+
+
+@dataclass(frozen=True)
+class VerifyOptions(Options):
+    """Those of `charrnn verify`."""
+
+    cell: str = option(
+        "auto", "how to run the cells, as in train.py; plain and script take several times as long", "what to verify",
+        "The recorded runs are repeated with this one, and small networks with all that can be had here. auto takes "
+        "persistent where it can be had.",
+        choices=("auto", *(way for way in WAYS if way != "persistent")),
+    )
+    dtype: str = option(
+        "auto", "float64 or float32, as in train.py", "what to verify",
+        "The original's digits are promised in float64; in float32, that losses stay within what rounding makes.",
+        choices=("auto", *DTYPES),
+    )
+    gpuid: int = option(
+        0, "which GPU to use, CUDA or else MPS. -1 = use CPU", "what to verify",
+        "Random streams and files are the CPU's in any case.",
+    )
+    json: str = option(
+        "", "write all results to this file too", "result",
+        "Each single comparison is in it, with its figures and what is promised of them.",
     )

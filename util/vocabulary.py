@@ -31,8 +31,14 @@ class Vocabulary:
     def __repr__(self) -> str:
         return f"Vocabulary({self.symbols!r})"
 
-    def encode(self, text: bytes, where: str = "the text") -> list[int]:
-        """The ids of a text. Raises UserError for what the vocabulary lacks; it calls the text `where`."""
+    def encode(self, text: bytes, where: str = "the text", unknown: str = "error") -> list[int]:
+        """The ids of a text. Raises UserError for what the vocabulary lacks, and calls the text `where`.
+
+        With "skip" for `unknown` that is left out, and so are bytes of no character where symbols are characters.
+        """
+        if unknown == "skip":
+            units = text if isinstance(self.symbols, bytes) else text.decode(errors="ignore")
+            return [self._ids[unit] for unit in units if unit in self._ids]
         units = text if isinstance(self.symbols, bytes) else decoded(text, where)
         for position, unit in enumerate(units):
             if unit not in self._ids:

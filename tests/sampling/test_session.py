@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from conftest import REFERENCE, ROOT, run_sample
+from conftest import RECORDINGS, ROOT, run_sample
 
 import charrnn_port
 from charrnn_port.sampling import Model, Session, choices
@@ -20,7 +20,7 @@ from model.char_rnn import CELLS
 from util.errors import UserError
 from util.vocabulary import Vocabulary
 
-LUA = REFERENCE / "lua_checkpoints"
+LUA = RECORDINGS / "lua_checkpoints"
 IDS = [4, 5, 4, 0, 10, 3, 2]
 
 

@@ -58,6 +58,21 @@ def test_what_is_not_in_it(symbols, text, words):
 
 
 @pytest.mark.parametrize(
+    ("symbols", "text", "left"),
+    [
+        (b"ab", b"bcab", b"bab"),
+        (b"ab", "aéb".encode(), b"ab"),
+        (b"ab", b"xyz", b""),
+        ("aé", "文éxa".encode(), "éa".encode()),
+        ("ab", b"a\xffb\xc3", b"ab"),
+    ],
+)
+def test_what_is_not_in_it_may_be_left_out(symbols, text, left):
+    vocab = Vocabulary(symbols)
+    assert vocab.decode(vocab.encode(text, unknown="skip")) == left
+
+
+@pytest.mark.parametrize(
     ("saved", "text", "words"),
     [
         (b"abc", b"ab", "'c' is in the checkpoint but not the text. Train on a text with the 3 characters"),

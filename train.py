@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING
 
 from charrnn_port.command_line import fail, print_line, program, tell
 from charrnn_port.options import TrainOptions
+from util import progress
 
 if TYPE_CHECKING:
+    from charrnn_port.training import Training
     from charrnn_port.training.events import Exploded
+
+SAMPLE = 300  # characters that -sample_every shows
 
 
 @program(TrainOptions, example="python train.py -data_dir data/some_folder -rnn_size 512 -num_layers 2 -dropout 0.5")
@@ -24,25 +28,38 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
     """Train a character-level language model."""
     # They bring torch, which takes seconds: not for -help.
     from charrnn_port.checkpoints import folder
-    from charrnn_port.training import prepare, processes, recorders, resumed, run
+    from charrnn_port.training import dry_run, prepare, processes, recorders, resumed, run
     from charrnn_port.training.events import Exploded, Saved
 
     with processes() as ours, ExitStack() as claimed:
+        if options.progress and ours.rank == 0:
+            claimed.enter_context(progress.bars(required="progress" in given))
         with ours.first_alone():
             say = tell if ours.rank == 0 else lambda line: None
             saved = None
             if options.resume:
                 options, saved = resumed(options, given, say)
-            if ours.rank == 0:
+            if ours.rank == 0 and not options.dry_run:
                 claimed.enter_context(folder.claim(options))
-            training = prepare(options, given, saved, ours, print_line, say)
+            echo = print_line if not options.dry_run else lambda line: None
+            training = prepare(options, given, saved, ours, echo, say)
+        if options.dry_run:
+            dry_run(training, print_line)
+            return
 
         with ours.interrupts as interrupts:
             events = run(training, ours.interrupted, ours.save_wanted)
             if ours.rank == 0:  # of several processes one saves and tells
+                if options.log:
+                    events = recorders.write_table(events, saved, interrupts.fail)
                 events = recorders.save_checkpoints(events)
+                if options.sample_every:
+                    events = recorders.add_samples(events, options.sample_every, lambda: sample(training))
+                if options.tensorboard:
+                    events = recorders.write_tensorboard(events, options.tensorboard, interrupts.fail)
                 events = recorders.tell(events, say)
                 events = recorders.print_lines(events, interrupts.echo)
+                events = recorders.show_progress(events)
             exploded = path = None
             for event in events:
                 if isinstance(event, Exploded):
@@ -54,9 +71,19 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
         if exploded:
             sys.exit(3)
         if interrupts.failed:
-            fail(f"stdout: {interrupts.failed.strerror}; the run is saved to {path}", 1)
+            fail(f"{interrupts.failed}; the run is saved to {path}", 1)
         if interrupts.received:
             sys.exit(128 + interrupts.received)
+
+
+def sample(training: "Training") -> bytes:
+    """What the network writes by now, as sample.py would; the run and its random numbers are left as they are."""
+    from charrnn_port.sampling import Model, Session, choices
+    from charrnn_port.torch7.random import Generator
+
+    vocab = training.loader.vocab
+    session = Session(Model.of_network(training.network, vocab))
+    return vocab.decode(session.sample(SAMPLE, choices.drawn(Generator(training.options.seed))))
 
 
 def tell_what_is_left(exploded: "Exploded", path: str | None) -> None:

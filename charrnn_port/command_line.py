@@ -19,6 +19,7 @@ import click
 
 from charrnn_port import threads
 from charrnn_port.option_fields import OptionError, Options, described
+from util import progress
 from util.errors import UserError
 
 SIGPIPE = 13
@@ -66,7 +67,8 @@ def fail(message: str, status: int) -> None:
 def print_line(line: str) -> None:
     """A line on stdout. Raises UserError where it cannot be written, BrokenPipeError where nobody reads."""
     try:
-        click.echo(line)
+        with progress.aside():
+            click.echo(line)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -75,7 +77,7 @@ def print_line(line: str) -> None:
 
 def tell(line: str) -> None:
     """A line on stderr, about the work and not its result; where that cannot be written, nobody is told."""
-    with suppress(OSError):
+    with suppress(OSError), progress.aside():
         click.echo(line, err=True)
 
 

@@ -203,6 +203,29 @@ class TrainOptions(Options):
         "text has, and leaves out those that only the checkpoint has.",
         identity=True, later=True, choices=("same", "merge"),
     )
+    progress: int = option(
+        1, "0 = no bar, which is on stderr where that is a terminal and tqdm is installed", "watching",
+        "Only what a terminal shows becomes another.",
+    )
+    sample_every: int = option(
+        0, "every how many iterations to show 300 characters that the network writes by now; 0 = never", "watching",
+        "They go to stderr, and the run's numbers stay what they are.",
+        later=True, minimum=0,
+    )
+    log: int = option(
+        0, "1 = write a table of all losses beside the checkpoints, savefile.csv", "watching",
+        "A row for each iteration: losses, learning rate, norm, seconds. With -resume the run goes on in it.",
+        later=True,
+    )
+    tensorboard: str = option(
+        "", "folder to write events for TensorBoard to; none if empty", "watching",
+        "Losses, learning rate and norm, the samples of -sample_every and the options are to be seen there.",
+        later=True,
+    )
+    dry_run: int = option(
+        0, "1 = only tell what the run would be: sizes, memory, time", "watching",
+        "Nothing is trained and no file is written; a few iterations are timed and forgotten.",
+    )
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,11 @@
 
 import hashlib
 import os
-import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-import click
-
+from util import progress
 from util.errors import UserError
 from util.files import written_whole
 
@@ -47,13 +45,11 @@ def fetch_tinyshakespeare(path: Path) -> None:
     text = bytearray()
     with (
         urllib.request.urlopen(URL, timeout=TIMEOUT) as answer,
-        click.progressbar(
-            length=SIZE, label="fetching tinyshakespeare", file=sys.stderr, hidden=not sys.stderr.isatty()
-        ) as bar,
+        progress.bar("fetching tinyshakespeare", SIZE, "B") as bar,
     ):
         while chunk := answer.read(1 << 16):
             text += chunk
-            bar.update(len(chunk))
+            bar.reach(len(text))
     if hashlib.sha256(text).hexdigest() != SHA256:
         raise OSError("what came is not the file it should be")
     write(path, bytes(text))

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from util import progress
 from util.encodings import CODE_POINTS, SYMBOL_TYPES, as_numbers, as_symbols, id_type, ids_in, survey
 from util.errors import UserError
 from util.files import user_cache, written_whole
@@ -41,7 +42,8 @@ class MinibatchLoader:
     in memory only where it is read; `rare` how many symbols are one unknown symbol, and in how many places. `places`
     `[seq_length + 1, rows]` are those of the first batch's ids and of its last targets. `split_sizes` counts the
     batches of each split, numbered as in the original's messages: 1 = train, 2 = validation, 3 = test (also as
-    `ntrain`, `nval`, `ntest`). Of each batch only the given `rows` are read, by default all.
+    `ntrain`, `nval`, `ntest`). `left_out` counts the symbols at the end that make no batch. Of each batch only the
+    given `rows` are read, by default all. Unless it `writes`, no cache is made, and the text is held in memory.
 
     The text's symbols are bytes, or characters with `encoding` utf-8; those that occur less than `min_count` times are
     one unknown symbol.
@@ -60,23 +62,25 @@ class MinibatchLoader:
         rows: slice = slice(None),
         encoding: str = "bytes",
         min_count: int = 1,
+        writes: bool = True,
     ) -> None:
         self.batch_size = batch_size
         self.seq_length = seq_length
         text = Path(data_dir, "input.txt")
-        cache = prepare(text, echo, as_typed(data_dir), encoding, min_count)
+        cache = prepare(text, echo, as_typed(data_dir), encoding, min_count) if writes else None
         echo("loading data files...")
-        self.vocab, self.ids, self.digest, self.rare = open_cache(cache, encoding, min_count)
+        opened = open_cache(cache, encoding, min_count) if cache else in_memory(text, encoding, min_count)
+        self.vocab, self.ids, self.digest, self.rare = opened
         self.vocab_size = len(self.vocab)
 
         batch_symbols = batch_size * seq_length
-        self.nbatches, rest = divmod(len(self.ids), batch_symbols)
+        self.nbatches, self.left_out = divmod(len(self.ids), batch_symbols)
         if self.nbatches == 0:
             raise UserError(
                 f"{text} holds {len(self.ids)} {self.vocab.unit}, one batch needs batch_size * seq_length = "
                 f"{batch_symbols}: take a longer text, or {sizes_for(len(self.ids))}"
             )
-        if rest:
+        if self.left_out:
             echo("cutting off end of data so that the batches/sequences divide evenly")
             self.ids = self.ids[: self.nbatches * batch_symbols]
         echo("reshaping tensor...")
@@ -149,9 +153,7 @@ def prepare(text: Path, echo: Callable[[str], None], name: str, encoding: str = 
 
     `name` is what messages call the text.
     """
-    if not text.is_file():
-        raise UserError(f"no text at {text}: put one there, or name its folder with -data_dir")
-    require_fetched(text)
+    require_text(text)
     fingerprint = text_fingerprint(text)
     cache = text.with_name(cache_name(encoding, min_count))
     if cached_fingerprint(cache, encoding, min_count) == fingerprint:
@@ -184,8 +186,10 @@ def cache_name(encoding: str, min_count: int) -> str:
     return f"data{''.join(parts)}.h5"
 
 
-def require_fetched(text: Path) -> None:
-    """Raises UserError where only a note lies there that stands for the text."""
+def require_text(text: Path) -> None:
+    """Raises UserError where there is no text, or only a note that stands for it."""
+    if not text.is_file():
+        raise UserError(f"no text at {text}: put one there, or name its folder with -data_dir")
     with text.open("rb") as file:
         begin = file.read(100)
     if kind_of(begin) is LFS_POINTER:
@@ -252,7 +256,7 @@ def preprocess(
     fingerprint = text_fingerprint(text)
     echo("loading text file...")
     echo("creating vocabulary mapping...")
-    vocab, size, rare = survey(chunks(text), encoding, min_count, str(text))
+    vocab, size, rare = survey(chunks(text, "creating vocabulary"), encoding, min_count, str(text))
 
     echo("putting data into tensor...")
     with written_whole(cache) as aside:
@@ -263,7 +267,7 @@ def preprocess(
             file["vocab"] = as_numbers(vocab)
             data = file.create_dataset("data", (size,), id_type(len(vocab)))
             start, digest = 0, hashlib.sha256()
-            for ids in ids_in(taken_in_by(digest.update, chunks(text)), vocab, str(text)):
+            for ids in ids_in(taken_in_by(digest.update, chunks(text, "preprocessing")), vocab, str(text)):
                 if start + len(ids) > size:  # the text has grown, which is told below
                     break
                 data[start : start + len(ids)] = ids
@@ -274,11 +278,12 @@ def preprocess(
         echo(f"saving {name or cache}")
 
 
-def chunks(text: Path) -> Iterator[bytes]:
-    """The bytes of a file, CHUNK at a time."""
-    with text.open("rb") as file:
+def chunks(text: Path, label: str) -> Iterator[bytes]:
+    """The bytes of a file, CHUNK at a time; a bar with this label shows how far it is read."""
+    with text.open("rb") as file, progress.bar(label, text.stat().st_size, "B") as bar:
         while chunk := file.read(CHUNK):
             yield chunk
+            bar.reach(file.tell())
 
 
 def taken_in_by(update: Callable[[bytes], None], chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -315,6 +320,15 @@ def open_cache(cache: Path, encoding: str = "bytes", min_count: int = 1) -> Cach
             raise OSError(f"{cache} is a cache of another kind")
         ids = np.memmap(handle, data.dtype, "r", offset=data.id.get_offset(), shape=data.shape)
         return Cache(vocab, ids, attribute(file, "text_sha256", 32, np.uint8).tobytes().hex(), rare)
+
+
+def in_memory(text: Path, encoding: str, min_count: int) -> Cache:
+    """What would be in the text's cache, without one."""
+    require_text(text)
+    digest = hashlib.sha256()
+    vocab, _, rare = survey(chunks(text, "creating vocabulary"), encoding, min_count, str(text))
+    parts = list(ids_in(taken_in_by(digest.update, chunks(text, "preprocessing")), vocab, str(text)))
+    return Cache(vocab, np.concatenate(parts), digest.hexdigest(), rare)
 
 
 def in_one_piece(file: h5py.File, name: str) -> h5py.Dataset | None:

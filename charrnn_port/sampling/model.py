@@ -49,6 +49,14 @@ class Model:
         device = torch.device(device)
         return cls(checkpoint.build("fused", choose_dtype("auto", device), device), checkpoint.vocab)
 
+    @classmethod
+    def of_network(cls, network: CharRNN, vocab: Vocabulary) -> "Model":
+        """The model of a network as it is now, in double precision on the CPU; the network may go on learning."""
+        sizes = network.vocab_size, network.rnn_size, network.num_layers
+        copy = FusedCharRNN(network.model, *sizes, dtype=torch.float64)
+        copy.params.copy_(network.params)
+        return cls(copy, vocab)
+
     def _array(self, tensor: torch.Tensor) -> Array:
         copy = tensor.detach().clone()
         if not self.in_numpy:

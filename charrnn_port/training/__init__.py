@@ -8,15 +8,17 @@ For other rooms and programs:
     Training                        one iteration of train.lua, and its evaluation (iteration.py)
     training_for(...)               the Training of a network: on CUDA with graphs
     initialize                      the parameters of a new network
+    dry_run(training)               what the run would be
     processes()                     this process, or the several that torchrun started
     events                          what happens in a run
-    recorders                       who listens: the original's lines, the checkpoints; a file each
+    recorders                       who listens: the original's lines, the checkpoints, a bar, ...; a file each
 
 Inside: graphed.py (an iteration as one CUDA graph), parallel.py, interrupts.py; an optimiser is a file in optimizers/,
 a schedule of the learning rate one in schedules/.
 """
 
 from charrnn_port.training import events, recorders
+from charrnn_port.training.dry_run import dry_run
 from charrnn_port.training.graphed import training_for
 from charrnn_port.training.iteration import Training, initialize
 from charrnn_port.training.parallel import processes
@@ -25,6 +27,7 @@ from charrnn_port.training.run import run, train
 
 __all__ = [
     "Training",
+    "dry_run",
     "events",
     "initialize",
     "prepare",

@@ -8,7 +8,7 @@
         Snapshot                                where somebody asked for a checkpoint
     Finished, or Exploded, or Interrupted
 
-A recorder that writes files adds what it has done: Saving, Saved.
+A recorder that writes files adds what it has done: Saving, Saved; one that shows what the network writes: Sampled.
 """
 
 from dataclasses import dataclass, field
@@ -46,16 +46,6 @@ class Evaluating:
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """The validation loss after an iteration, and all that can be saved then."""
-
-    i: int
-    epoch: float
-    val_loss: float
-    checkpoint: Checkpoint = field(repr=False)
-
-
-@dataclass(frozen=True)
 class Iteration:
     """An iteration is done: fetching a batch, forward, backward, update."""
 
@@ -65,6 +55,17 @@ class Iteration:
     grad_param_norm: float  # norm of the clipped gradient over norm of the updated parameters
     learning_rate: float  # that it was done with
     seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The validation loss after an iteration, and all that can be saved then."""
+
+    i: int
+    epoch: float
+    val_loss: float
+    checkpoint: Checkpoint = field(repr=False)
+    iteration: Iteration = field(repr=False)  # whose own event comes next, when this is saved
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,14 @@ class Saved:
     i: int
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """What the network writes after iteration `i`."""
+
+    i: int
+    text: str
+
+
 Event = (
     Started
     | RateDecayed
@@ -129,4 +138,5 @@ Event = (
     | Finished
     | Saving
     | Saved
+    | Sampled
 )

@@ -8,6 +8,8 @@ from types import FrameType
 
 import click
 
+from util import progress
+
 # What ends a run: Ctrl-C; kill, and Slurm; a closed terminal; and what other schedulers send before they kill.
 ENDING = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR2") if hasattr(signal, name)]
 SAVING = "SIGUSR1"  # save now and go on
@@ -27,7 +29,7 @@ class Interrupts:
         self.quiet = quiet
         self.received: int | None = None
         self.save_wanted = False
-        self.failed: OSError | None = None  # why a line could not be printed
+        self.failed = ""  # what could not be written, and why
         self._since = 0.0
 
     def __enter__(self) -> "Interrupts":
@@ -45,18 +47,23 @@ class Interrupts:
 
     def stopping(self) -> bool:
         """Whether the run should end now."""
-        return self.received is not None or self.failed is not None
+        return self.received is not None or self.failed != ""
 
     def echo(self, line: str) -> None:
         """Print a line; where nobody reads any more, as after `| head`, or it can't be written, the run should end."""
         if self.failed:
             return
         try:
-            click.echo(line)
+            with progress.aside():
+                click.echo(line)
         except BrokenPipeError:
             self.received = getattr(signal, "SIGPIPE", 13)  # Windows has no name for it
         except OSError as error:  # a full disk, say
-            self.failed = error
+            self.fail("stdout", error)
+
+    def fail(self, what: str, error: OSError) -> None:
+        """The run should end, since this cannot be written."""
+        self.failed = self.failed or f"{what}: {error.strerror or error}"
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         name, now = signal.Signals(number).name, time.monotonic()
@@ -67,10 +74,14 @@ class Interrupts:
             self.received, self._since = number, now
             self._say(f"{name}: finishing the iteration, then saving; once more, and the program ends at once")
         elif not self.patient and now - self._since > SAME_ONE:
+            self._write(progress.erase())
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
     def _say(self, line: str) -> None:
         if not self.quiet:
-            with suppress(OSError):  # not by sys.stderr, which this may have interrupted in the middle of a line
-                os.write(2, f"{line}\n".encode())
+            self._write(f"{progress.erase()}{line}\n")
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # not by sys.stderr, which this may have interrupted in the middle of a line
+            os.write(2, text.encode())

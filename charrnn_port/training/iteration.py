@@ -18,7 +18,7 @@ from model.char_rnn import CharRNN, carry
 from util.minibatch_loader import MinibatchLoader
 
 FORGET_BIAS = 1.0
-NOT_KEPT = {"resume"}  # says how a process began, and is not of the run
+NOT_KEPT = {"resume", "progress", "dry_run"}  # of a process, and not of the run
 
 
 class Training:

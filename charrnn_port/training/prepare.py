@@ -80,11 +80,13 @@ def prepare(
     require_torch7(options.torch7, device)
     torch.backends.cuda.matmul.allow_tf32 = options.tf32 == 1
 
-    data_dir = texts.provide(options.data_dir, "data_dir" in given, echo)
+    writes = not options.dry_run
+    data_dir = texts.provide(options.data_dir, "data_dir" in given, echo) if writes else options.data_dir
     fractions = options.train_frac, options.val_frac
     loader = MinibatchLoader(
-        data_dir, options.batch_size, options.seq_length, *fractions, echo, rows, options.encoding, options.min_count
-    )
+        data_dir, options.batch_size, options.seq_length, *fractions, echo, rows, options.encoding, options.min_count,
+        writes,
+    )  # fmt: skip
     require_batches(loader, options, say)
     kinds, places = loader.rare
     if kinds:

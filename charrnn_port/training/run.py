@@ -79,7 +79,7 @@ def run(
                 yield Interrupted(i, training.checkpoint())
                 return
             training.unfinished, training.val_losses[i] = None, val_loss
-            yield Evaluated(i, done.epoch, val_loss, training.checkpoint())
+            yield Evaluated(i, done.epoch, val_loss, training.checkpoint(), done)
 
         yield done
         train_loss, done = done.train_loss, None

@@ -17,6 +17,7 @@ TRAIN_ADDED = {
     "keep_last": 0, "dtype": "auto", "tf32": 0, "state_carry": "alias", "torch7": "2017",
     "resume": "", "cell": "auto", "encoding": "bytes", "min_count": 1, "vocab": "same",
 }  # fmt: skip
+TRAIN_ADDED |= {"progress": 1, "sample_every": 0, "log": 0, "tensorboard": "", "dry_run": 0}
 SAMPLE = {
     "seed": 123,
     "sample": 1,

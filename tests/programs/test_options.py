@@ -91,7 +91,8 @@ def test_options_from_a_file():
 
 # What -resume refuses, and what it lets be changed.
 CHANGEABLE = (
-    "data_dir max_epochs print_every checkpoint_dir savefile keep_last accurate_gpu_timing gpuid resume cell".split()
+    "data_dir max_epochs print_every checkpoint_dir savefile keep_last accurate_gpu_timing gpuid resume cell "
+    "progress sample_every log tensorboard dry_run".split()
 )
 
 

@@ -394,7 +394,7 @@ def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
     """Also one that only the second pass over it shows: no cache of half one text and half another."""
     text = folder(tmp_path, b"hello world. " * 10) / "input.txt"
 
-    def chunks_then_a_change(path):
+    def chunks_then_a_change(path, label):
         yield path.read_bytes()
         rewrite_in_place(tmp_path)
 
@@ -406,7 +406,7 @@ def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
 
 
 def test_a_text_that_cannot_be_read(tmp_path, monkeypatch):
-    def broken_disk(path):
+    def broken_disk(path, label):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(minibatch_loader, "chunks", broken_disk)

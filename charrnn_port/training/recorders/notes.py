@@ -1,9 +1,9 @@
-"""Says on stderr what the original never said: validation losses, and where states go that were not evaluated."""
+"""Says on stderr what the original never said: validation losses, samples, where states go that were not evaluated."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
 
-from charrnn_port.training.events import Evaluated, Event, Finished, Saved, Saving, Snapshot
+from charrnn_port.training.events import Evaluated, Event, Finished, Sampled, Saved, Saving, Snapshot
 
 
 def tell(events: Iterable[Event], say: Callable[[str], None]) -> Iterator[Event]:
@@ -22,6 +22,8 @@ def tell(events: Iterable[Event], say: Callable[[str], None]) -> Iterator[Event]
                     f"finished after iteration {event.i}, where no evaluation was due: the state is saved to "
                     f"{event.path}; to go on: python train.py -resume {event.path} with a larger -max_epochs"
                 )
+            case Sampled():
+                say(f"{f'-- after iteration {event.i} --':-<40}\n{event.text}\n{'':-<40}")
         if not isinstance(event, Saving | Saved):
             last = event
         yield event

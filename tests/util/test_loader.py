@@ -379,7 +379,7 @@ def test_a_text_that_grows_while_it_is_read(tmp_path, monkeypatch, encoding):
     """Between the two passes over it."""
     text = folder(tmp_path, b"hello world. " * 10) / "input.txt"
     lengths = iter([1, 2])
-    monkeypatch.setattr(minibatch_loader, "chunks", lambda path: [path.read_bytes()] * next(lengths))
+    monkeypatch.setattr(minibatch_loader, "chunks", lambda path, label: [path.read_bytes()] * next(lengths))
 
     def write_more(line: str) -> None:
         if line == "putting data into tensor...":

@@ -10,7 +10,8 @@ layers, the buffers of a pass (model/fused.py) are
 and 2 * T*B*H a layer with dropout (masks, outputs), B*H here and there, and a weight's gradient before it is
 transposed. As long as all parameters are seven vectors: they, their gradients, RMSprop's mean square and its
 denominator, the weights in another layout, and train.py's copies of the first and the third, for when the loss explodes
-(two more while it makes new ones; in the CPU's memory). At the defaults in double precision 42 MB and 13 MB.
+(two more while it makes new ones; in the CPU's memory). At the defaults in double precision 42 MB and 13 MB. Adam has
+another mean, and so there is another copy.
 """
 
 import math
@@ -18,6 +19,7 @@ import math
 from model.char_rnn import CELLS
 
 ON_DEVICE, COPIES = 5, 2  # of the vectors as long as the parameters
+MORE = {"rmsprop": 0, "adam": 1, "adamw": 1}  # of them with an optimiser that keeps two running means
 WIDTH = {"lstm": 8, "gru": 6, "rnn": 3}  # of the buffers, in rnn_size
 
 

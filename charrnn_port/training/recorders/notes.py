@@ -1,9 +1,9 @@
 """Says on stderr what the original never said: validation losses, and where states go that were not evaluated."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 
-from charrnn_port.training.events import Evaluated, Event, Finished, Saved, Saving, Snapshot
+from charrnn_port.checkpoints import best_evaluation
+from charrnn_port.training.events import Evaluated, Event, Finished, Saved, Saving, Snapshot, Stopped
 
 
 def tell(events: Iterable[Event], say: Callable[[str], None]) -> Iterator[Event]:
@@ -22,6 +22,11 @@ def tell(events: Iterable[Event], say: Callable[[str], None]) -> Iterator[Event]
                     f"finished after iteration {event.i}, where no evaluation was due: the state is saved to "
                     f"{event.path}; to go on: python train.py -resume {event.path} with a larger -max_epochs"
                 )
+            case Stopped():
+                say(
+                    f"stopped after iteration {event.i}: the best validation loss is still {event.val_loss:.4f}, after "
+                    f"iteration {event.best}; to go on: python train.py -resume latest with another -patience"
+                )
         if not isinstance(event, Saving | Saved):
             last = event
         yield event
@@ -29,9 +34,9 @@ def tell(events: Iterable[Event], say: Callable[[str], None]) -> Iterator[Event]
 
 def validation(event: Evaluated) -> str:
     """The validation loss, and how it compares."""
-    losses = {i: loss for i, loss in event.checkpoint.val_losses.items() if not math.isnan(loss)}
+    losses = event.checkpoint.val_losses
     line = f"validation loss {event.val_loss:.4f} after iteration {event.i} (epoch {event.epoch:.2f})"
-    if not losses:
+    best = best_evaluation(losses)
+    if best is None:
         return f"{line}: no batches to evaluate"
-    best = min(losses, key=losses.__getitem__)
     return f"{line}, the best so far" if best == event.i else f"{line}; best {losses[best]:.4f} after iteration {best}"

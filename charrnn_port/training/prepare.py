@@ -19,7 +19,7 @@ from model.memory import COPIES, MORE, ON_DEVICE, buffer_count, parameter_count
 from util.errors import UserError
 from util.minibatch_loader import MinibatchLoader, sizes_for
 
-SLOWER_ON_CPU = ", which on a CPU is for trying out: float32 takes a fraction of the time"
+SLOWER_ON_CPU = ", which on a CPU is for trying out: float32 is faster, and its cells are too"
 
 Echo = Callable[[str], None]
 

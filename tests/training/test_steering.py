@@ -272,11 +272,11 @@ def test_what_goes_by_validation_losses_needs_some(start, words):
 
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
 def test_bfloat16_follows_float32(start, model):
-    """Parameters, gradients and state in float32; losses within 0.02 of those of float32, and not the same."""
-    words = [*start, "-model", model, "-state_carry", "copy", "-dropout", 0.2, "-learning_rate", 0.01]
+    """Parameters, gradients and state in float32; losses within 0.01 of those of float32, later within 0.05."""
+    words = [*start, "-model", model, "-state_carry", "copy", "-dropout", 0.2, "-learning_rate", 0.01, "-seed", 2]
     mixed, single = [prepare(train_options(*words, "-dtype", dtype)) for dtype in ("bfloat16", "float32")]
     losses = [(mixed.iteration(), single.iteration()) for _ in range(60)]
-    assert all(abs(ours - theirs) < 0.02 for ours, theirs in losses)
+    assert all(abs(ours - theirs) < (0.01 if i < 20 else 0.05) for i, (ours, theirs) in enumerate(losses))
     assert losses[-1][0] < losses[0][0] - 0.3
     assert losses[-1][0] != losses[-1][1]
     tensors = [mixed.network.params, mixed.network.grad_params, mixed.optimizer.mean_square, *mixed.state]

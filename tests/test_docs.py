@@ -38,6 +38,7 @@ def reader(tmp_path, monkeypatch):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "input.txt").write_bytes(text)
     shutil.copy(LUA, tmp_path / "OLD.t7")
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -120,7 +121,7 @@ def test_links_lead_somewhere(page):
 
 # Torch7's sources, and what a recipe tells the reader to make.
 NOT_HERE = {"THRandom.c", "THTensorRandom.c", "model/mgu.py"}
-FOLDERS = ("charrnn_port", "model", "util", "docs", "tests", ".ci")
+FOLDERS = ("charrnn_port", "configs", "model", "util", "docs", "tests", ".ci")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

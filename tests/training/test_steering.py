@@ -110,6 +110,14 @@ def test_a_step_is_with_the_clipped_gradient(start):
     assert training.optimizer.mean_square.sum().item() == pytest.approx(0.05 * 0.01**2, rel=1e-2)
 
 
+def test_the_mean_of_all_processes_is_clipped(start):
+    """Averaging comes first: here it makes large what is small."""
+    training = prepare(train_options(*start, "-clip_norm", 0.5))
+    training.processes.average = lambda gradients, loss: gradients.mul_(1000)
+    training.iteration()
+    assert training.network.grad_params.norm().item() == pytest.approx(0.5, rel=1e-3)
+
+
 # Schedules
 
 

@@ -61,7 +61,7 @@ def choose_products(name: str, device: torch.device) -> torch.dtype | None:
     if name not in MIXED:
         return None
     if device.type == "cuda":
-        if name == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        if name == "bfloat16" and torch.cuda.get_device_capability(device) < (8, 0):
             raise UserError("-dtype bfloat16: this GPU has no products in it; take float16 or float32")
     elif name == "float16" or device.type != "cpu":
         raise UserError(f"-dtype {name}: this is for NVIDIA GPUs; take float32")

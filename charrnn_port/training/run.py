@@ -77,7 +77,8 @@ def run(
             if snapshot is None or i % SNAPSHOT_EVERY == 1:
                 snapshot = training.checkpoint()
             done = iterate(training, i)
-            if factor := training.schedule.after_iteration(i):
+            factor = training.schedule.after_iteration(i)
+            if factor is not None:
                 yield RateDecayed(i, factor, training.optimizer.learning_rate)
 
         if i % options.eval_val_every == 0 or i == iterations:
@@ -89,7 +90,7 @@ def run(
             training.unfinished, training.val_losses[i] = None, val_loss
             factor = training.schedule.after_evaluation(i, val_loss)
             yield Evaluated(i, done.epoch, val_loss, training.checkpoint())
-            if factor:
+            if factor is not None:
                 yield RateDecayed(i, factor, training.optimizer.learning_rate)
 
         yield done

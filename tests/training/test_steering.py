@@ -327,10 +327,12 @@ def test_mixed_precision_that_cannot_be(start, words, error):
 def test_mixed_precision_elsewhere(monkeypatch):
     with pytest.raises(UserError, match="-dtype bfloat16: this is for NVIDIA GPUs"):
         choose_products("bfloat16", torch.device("mps"))
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     with pytest.raises(UserError, match="this GPU has no products in it; take float16"):
         choose_products("bfloat16", torch.device("cuda"))
     assert choose_products("float16", torch.device("cuda")) == torch.float16
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    assert choose_products("bfloat16", torch.device("cuda")) == torch.bfloat16
     assert choose_products("float32", CPU) is None
 
 

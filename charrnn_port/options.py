@@ -183,6 +183,11 @@ class TrainOptions(Options):
         "adam and adamw have momentum; they want a -learning_rate of their own, and adamw a -weight_decay.",
         identity=True, choices=("rmsprop", "adam", "adamw"),
     )
+    beta2: float = option(
+        0.999, "decay rate for adam and adamw, of the squares of gradients", "steering",
+        "As -decay_rate for rmsprop: 0.999 is about 1000 iterations, long for a short run; try 0.95 to 0.99.",
+        identity=True, minimum=0, below=1,
+    )
     weight_decay: float = option(
         0.0, "how strongly all parameters are drawn to 0, 0 = not", "steering",
         "For adamw the share, times the learning rate, that an iteration takes off them, try 0.01; for the others the "

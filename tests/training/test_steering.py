@@ -56,6 +56,7 @@ def rates(events):
         ("rmsprop", lambda params, **rest: torch.optim.RMSprop(params, alpha=0.95, eps=1e-8, **rest)),
         ("adam", torch.optim.Adam),
         ("adamw", torch.optim.AdamW),
+        ("adam -beta2 0.9", lambda params, **rest: torch.optim.Adam(params, betas=(0.9, 0.9), **rest)),
     ],
 )
 def test_optimizers_are_those_of_torch(name, yardstick, weight_decay):
@@ -63,7 +64,7 @@ def test_optimizers_are_those_of_torch(name, yardstick, weight_decay):
     generator = torch.Generator().manual_seed(1)
     ours = torch.randn(1000, dtype=torch.float64, generator=generator)
     theirs = ours.clone().requires_grad_()
-    optimizer = optimizers.create(train_options("-optimizer", name, "-weight_decay", weight_decay), ours)
+    optimizer = optimizers.create(train_options("-optimizer", *name.split(), "-weight_decay", weight_decay), ours)
     yardstick = yardstick([theirs], lr=2e-3, weight_decay=weight_decay)
     for step in range(50):
         if step == 30:

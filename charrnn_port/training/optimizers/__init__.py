@@ -30,7 +30,7 @@ class Optimizer(Protocol):
 def create(options: TrainOptions, params: Tensor) -> Optimizer:
     """The optimiser of a run, for its parameters `[n]`."""
     if options.optimizer == "adam":
-        return Adam(params, options.learning_rate, options.weight_decay)
+        return Adam(params, options.learning_rate, options.beta2, options.weight_decay)
     if options.optimizer == "adamw":
-        return AdamW(params, options.learning_rate, options.weight_decay)
+        return AdamW(params, options.learning_rate, options.beta2, options.weight_decay)
     return RMSprop(params, options.learning_rate, options.decay_rate, options.weight_decay)

@@ -7,16 +7,17 @@ from torch import Tensor
 class Adam:
     """Divides a running mean of each gradient by the running root mean square of it, both corrected for their start.
 
-    The same as `torch.optim.Adam(betas=(0.9, 0.999), eps=1e-8)` on the flat vector `params` `[n]`. `weight_decay` is
+    The same as `torch.optim.Adam(betas=(0.9, beta2), eps=1e-8)` on the flat vector `params` `[n]`. `weight_decay` is
     the factor of an L2 penalty: so much of the parameters is added to their gradients.
     """
 
-    BETAS = 0.9, 0.999
+    BETA1 = 0.9
     EPSILON = 1e-8
 
-    def __init__(self, params: Tensor, learning_rate: float, weight_decay: float) -> None:
+    def __init__(self, params: Tensor, learning_rate: float, beta2: float, weight_decay: float) -> None:
         self.params = params
         self.learning_rate = learning_rate
+        self.beta2 = beta2
         self.weight_decay = weight_decay
         self.steps = 0
         self.mean = torch.zeros_like(params)
@@ -32,13 +33,11 @@ class Adam:
 
     def _update(self, gradients: Tensor) -> None:
         self.steps += 1
-        beta, beta_of_squares = self.BETAS
-        self.mean.lerp_(gradients, 1 - beta)
-        self.mean_square.mul_(beta_of_squares).addcmul_(gradients, gradients, value=1 - beta_of_squares)
-        correction, correction_of_squares = 1 - beta**self.steps, 1 - beta_of_squares**self.steps
-        torch.sqrt(self.mean_square, out=self._denominator)
-        self._denominator.div_(correction_of_squares**0.5).add_(self.EPSILON)
-        self.params.addcdiv_(self.mean, self._denominator, value=-self.learning_rate / correction)
+        self.mean.lerp_(gradients, 1 - self.BETA1)
+        self.mean_square.mul_(self.beta2).addcmul_(gradients, gradients, value=1 - self.beta2)
+        correction1, correction2 = 1 - self.BETA1**self.steps, 1 - self.beta2**self.steps
+        torch.sqrt(self.mean_square, out=self._denominator).div_(correction2**0.5).add_(self.EPSILON)
+        self.params.addcdiv_(self.mean, self._denominator, value=-self.learning_rate / correction1)
 
     def state(self) -> dict[str, float | Tensor]:
         """Copies of what the next step depends on."""

@@ -9,7 +9,7 @@ from charrnn_port.training.optimizers.adam import Adam
 class AdamW(Adam):
     """Takes `learning_rate * weight_decay` of all parameters off before Adam's step, which does not see it.
 
-    The same as `torch.optim.AdamW(betas=(0.9, 0.999), eps=1e-8)` on the flat vector `params` `[n]`, biases included.
+    The same as `torch.optim.AdamW(betas=(0.9, beta2), eps=1e-8)` on the flat vector `params` `[n]`, biases included.
     """
 
     @torch.no_grad()

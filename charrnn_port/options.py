@@ -157,6 +157,13 @@ class TrainOptions(Options):
         "copy carries a real copy of the state from batch to batch: cleaner, and other numbers than the original's.",
         identity=True, choices=("alias", "copy"),
     )
+    torch7: str = option(
+        "2017", "which Torch7's log-softmax: 2015 = that until April 2016, on a CPU, of all runs of 2015",
+        "not in the original",
+        "2015 prints the digits that people saw then: others from the second to the fourth line on, see "
+        "docs/reproducing.md. Losses change by 3e-7 at first, later by 2e-4; samples not at all.",
+        identity=True, choices=("2015", "2017"),
+    )
     tf32: int = option(
         0, "1 = let a GPU's products round to TF32, 3 digits: faster at large sizes, not the same numbers",
         "not in the original",

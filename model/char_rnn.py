@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, log_softmax, nll_loss
+from torch.nn.functional import linear, nll_loss
 
 from model import gru, lstm, rnn
+from model.log_softmax import LOG_SOFTMAX
 from util.errors import UserError
 from util.model_utils import flat_parameters
 from util.one_hot import one_hot
@@ -25,6 +26,8 @@ class CharRNN:
     `layers`, each by name in the cell's order, then the `decoder`'s weight `[V, H]` and bias `[V]`.
 
     The state is a list of `[B, H]` tensors, layer by layer in the cell's order (lstm: c, h).
+
+    `torch7` is the year of the Torch7 whose log-softmax it has (model/log_softmax.py).
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class CharRNN:
         num_layers: int,
         *,
         scripted: bool = False,
+        torch7: str = "2017",
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -43,6 +47,7 @@ class CharRNN:
         self.rnn_size = rnn_size
         self.num_layers = num_layers
         self.cell = CELLS[model]
+        self.log_softmax, self.log_softmax_ = LOG_SOFTMAX[torch7]
         self._step = script(self.cell.step) if scripted else self.cell.step
         self.products: torch.dtype | None = None  # mixed precision: the type that factors of products are rounded to
         self.loss_scale = 1.0  # the loss is multiplied by it before the backward pass, and the gradients divided after
@@ -83,7 +88,7 @@ class CharRNN:
                 if masks is not None:
                     output = output * masks[t, index]
             state = next_state
-            log_probs.append(log_softmax(linear(output, **self.decoder).to(self.params.dtype), dim=1))
+            log_probs.append(self.log_softmax(linear(output, **self.decoder).to(self.params.dtype)))
         return torch.stack(log_probs), list(state)
 
     def training_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor], masks: Tensor | None, alias: bool) -> Tensor:

@@ -157,7 +157,7 @@ class Pass:
         log_probs = self.log_probs.flatten(0, 1)
         decoder = self.network.decoder
         torch.mm(output.flatten(0, 1), decoder["weight"].T, out=log_probs).add_(decoder["bias"])
-        torch.log_softmax(log_probs, 1, out=log_probs)
+        self.network.log_softmax_(log_probs)
 
     def loss(self, y: Tensor) -> Tensor:
         """Nats per character, for the targets `[T, B]`."""
@@ -181,8 +181,9 @@ class Pass:
         It is of the sum over time of the batch means: (softmax - one-hot) / B.
         """
         gradient = self.log_probs.flatten(0, 1).exp_()
-        gradient.scatter_add_(1, y.reshape(-1, 1), gradient.new_full((1, 1), -1).expand(len(gradient), 1))
-        gradient.div_(y.shape[1])
+        share = 1 / y.shape[1]  # in Torch7 too it is a factor, which rounds otherwise than the division would
+        gradient.mul_(share)
+        gradient.scatter_add_(1, y.reshape(-1, 1), gradient.new_full((1, 1), -share).expand(len(gradient), 1))
         decoder = self.network.decoder
         self._fill_weight_gradients(self._output(-1, masks), gradient, [decoder["weight"].grad])
         torch.sum(gradient, 0, out=decoder["bias"].grad)

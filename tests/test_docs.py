@@ -23,7 +23,7 @@ from charrnn_port.training import events
 
 LUA = REFERENCE / "lua_checkpoints/lstm.t7"
 INSTALL = "    pip install -c constraints.txt -e . && python train.py\n"
-TEST = '    pip install -c constraints.txt -e ".[test]" && ruff check . && pytest\n'
+TEST = '    pip install -c constraints.txt -e ".[test]" && ruff check . && pytest -n auto\n'
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 DOCS = [name for name in NAMES if name.startswith("docs/")]
 # What tests/test_recipes.py runs.

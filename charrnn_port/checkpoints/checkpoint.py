@@ -9,6 +9,7 @@ from torch import Tensor
 
 from model import NETWORKS
 from model.char_rnn import CELLS, CharRNN
+from model.log_softmax import LOG_SOFTMAX
 from model.memory import parameter_count
 from util.vocabulary import Vocabulary
 
@@ -32,10 +33,13 @@ class Checkpoint:
     progress: dict | None = None
     version: str = ""  # of the charrnn_port that wrote it; "" for the original and before 0.2
 
-    def build(self, cell: str, dtype: torch.dtype, device: torch.device | str = "cpu") -> CharRNN:
-        """The network with these parameters; `cell` is a key of NETWORKS."""
+    def build(
+        self, cell: str, dtype: torch.dtype, device: torch.device | str = "cpu", torch7: str | None = None
+    ) -> CharRNN:
+        """The network with these parameters; `cell` is a key of NETWORKS, `torch7` one of LOG_SOFTMAX, or the run's."""
         sizes = [self.opt[name] for name in ("rnn_size", "num_layers")]
-        network = NETWORKS[cell](self.opt["model"], len(self.vocab), *sizes, dtype=dtype, device=device)
+        torch7 = torch7 or self.opt.get("torch7", "2017")  # files of the original do not tell
+        network = NETWORKS[cell](self.opt["model"], len(self.vocab), *sizes, torch7=torch7, dtype=dtype, device=device)
         network.params.copy_(self.params)
         return network
 
@@ -60,6 +64,8 @@ class Checkpoint:
             raise ValueError(f"opt has {shown(model=model, rnn_size=rnn_size, num_layers=num_layers)}")
         if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
             raise ValueError(f"opt has {shown(dropout=dropout)}")
+        if (torch7 := self.opt.get("torch7", "2017")) not in LOG_SOFTMAX:
+            raise ValueError(f"opt has {shown(torch7=torch7)}")
         count = parameter_count(model, len(self.vocab), rnn_size, num_layers)
         if self.params.shape != (count,) or self.params.dtype not in (torch.float32, torch.float64):
             raise ValueError(

@@ -78,6 +78,8 @@ def prepare(
     device = processes.device(choose_device(options.gpuid, options.opencl == 1, echo))
     dtype = choose_dtype(options.dtype, device)
     products = choose_products(options.dtype, device)
+    if options.torch7 == "2015" and device.type != "cpu":
+        raise UserError("-torch7 2015: only on a CPU was it another one than in 2017; add -gpuid -1")
     torch.backends.cuda.matmul.allow_tf32 = options.tf32 == 1
 
     data_dir = texts.provide(options.data_dir, "data_dir" in given, echo)
@@ -108,9 +110,9 @@ def prepare(
     sizes = loader.vocab_size, options.rnn_size, options.num_layers
     require_memory(options, sizes, rows.stop - rows.start, len(loader.ids), dtype, device)
     if begin:
-        network = begin.build(cell, dtype, device)
+        network = begin.build(cell, dtype, device, options.torch7)
     else:
-        network = NETWORKS[cell](options.model, *sizes, dtype=dtype, device=device)
+        network = NETWORKS[cell](options.model, *sizes, torch7=options.torch7, dtype=dtype, device=device)
         initialize(network, random)
     network.products = products
     if options.model == "lstm" and not saved:  # after -init_from too, as in the original

@@ -14,8 +14,8 @@ TRAIN = {
     "savefile": "lstm", "accurate_gpu_timing": 0, "gpuid": 0, "opencl": 0,
 }  # fmt: skip
 TRAIN_ADDED = {"keep_last": 0, "dtype": "auto", "tf32": 0, "state_carry": "alias", "resume": "", "cell": "auto"}
-TRAIN_ADDED |= {"torch7": "2017", "optimizer": "rmsprop", "beta2": 0.999, "weight_decay": 0, "lr_schedule": "decay", "warmup": 0,
-                "clip_norm": 0, "patience": 0, "config": "", "print_config": 0}  # fmt: skip
+TRAIN_ADDED |= {"torch7": "2017", "optimizer": "rmsprop", "beta2": 0.999, "weight_decay": 0, "lr_schedule": "decay"}
+TRAIN_ADDED |= {"warmup": 0, "clip_norm": 0, "patience": 0, "config": "", "print_config": 0}
 SAMPLE = {
     "seed": 123,
     "sample": 1,

@@ -3,18 +3,18 @@
     python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt
     python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -temperature 0.5 -length 10000 -verbose 0 > play.txt
     python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -primetext "the meaning of life is "
+    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -interactive 1
     python sample.py lm_lstm_epoch30.00_1.3950.t7          # a checkpoint of the Lua original
 
 The text goes to stdout byte by byte as it is drawn. See `python sample.py -help` for all options.
 """
 
-import codecs
+import itertools
 import os
 import sys
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Iterator
 
-from charrnn_port.command_line import print_line, program
+from charrnn_port.command_line import print_line, program, tell
 from charrnn_port.options import SampleOptions
 from util.errors import UserError
 
@@ -25,50 +25,54 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
     # They bring torch, which takes seconds: not for -help.
     from charrnn_port.checkpoints import load_checkpoint
     from charrnn_port.device import choose_device
-    from charrnn_port.sampling import sample_bytes
+    from charrnn_port.sampling import Model, interactive, streams, texts_of
 
     def gprint(line: str) -> None:
         if options.verbose == 1:
             print_line(line)
 
-    if not sys.stdout:
+    if not (sys.stdout or options.output):
         raise UserError("there is nowhere to write the text to: stdout is closed")
     device = choose_device(options.gpuid, options.opencl == 1, gprint)
     saved = load_checkpoint(options.model)
-    text = sample_bytes(
-        saved,
-        options.length,
-        primetext=os.fsencode(options.primetext),
-        temperature=options.temperature,
-        argmax=options.sample == 0,
-        seed=options.seed,
-        device=device,
-    )
+    primetext = streams.prime_text(options)
+    prime = saved.vocab.encode(primetext, "-primefile" if options.primefile else "-primetext", options.unknown)
+    saved.vocab.encode(os.fsencode(options.stop), "-stop")
+    model = Model.of(saved, device)
+    left_out = len(primetext) - len(saved.vocab.decode(prime))
+    if options.unknown == "skip" and left_out:
+        tell(f"-unknown skip: {left_out} bytes of the prime text, which the training text never has, are left out")
+
     gprint(f"creating an {saved.opt['model']}...")
-    if options.primetext:
+    if options.interactive:
+        interactive(model, options)
+        return
+    if options.primefile:
+        gprint(f"seeding with the {len(primetext)} bytes of {options.primefile}")
+    elif options.primetext:
         gprint(f"seeding with {options.primetext}")
     else:
         gprint("missing seed text, using uniform probability over first character")
-    gprint("--------------------------")
-    write = writer(sys.stdout)
-    for character in text:
-        write(character)
-    write(b"\n")
 
+    def path_of(numbered: tuple[int, Iterator[bytes]]) -> str:
+        return options.output.replace("{seed}", str(numbered[0]))
 
-def writer(stream: TextIO) -> Callable[[bytes], None]:
-    """What writes bytes to stdout at once; to one of another kind, as in a notebook, the characters that they are."""
-    out = getattr(stream, "buffer", None)
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-
-    def write(text: bytes) -> None:
-        if out:
-            out.write(text)
-            out.flush()
-        else:
-            stream.write(decoder.decode(text))
-
-    return write
+    for path, texts in itertools.groupby(texts_of(model, options, prime), path_of):
+        with streams.output(path) as write:
+            for seed, text in texts:
+                if not path:
+                    gprint("--------------------------" + (f" seed {seed}" if options.n > 1 else ""))
+                try:
+                    for character in text:
+                        write(character)
+                except KeyboardInterrupt:
+                    if options.length or path:
+                        raise
+                    write(b"\n")  # this is how a text without end ends
+                    sys.exit(130)
+                write(b"\n")
+        if path:
+            gprint(f"the text is in {path}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,14 @@ if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False) and Pat
 
 import charrnn_port  # noqa: E402
 from charrnn_port.command_line import Program, fail, program  # noqa: E402
-from charrnn_port.options import BenchmarkOptions, ConvertOptions, InspectOptions  # noqa: E402
+from charrnn_port.options import (  # noqa: E402
+    BenchmarkOptions,
+    CompareOptions,
+    ConvertOptions,
+    InspectOptions,
+    PlotOptions,
+    VerifyOptions,
+)
 
 
 @program(InspectOptions, example="charrnn inspect lm_lstm_epoch30.00_1.3950.t7")
@@ -23,6 +30,22 @@ def inspect(options: InspectOptions, given: frozenset[str]) -> None:
     from charrnn_port.reports.inspect import inspect
 
     inspect(options)
+
+
+@program(CompareOptions, example="charrnn compare lua.log cv/lm_lstm_epoch2.36_1.7668.t7.pt")
+def compare(options: CompareOptions, given: frozenset[str]) -> None:
+    """Tell whether two runs are the same, and if not, whether rounding or an error makes them differ."""
+    from charrnn_port.reports.compare import compare
+
+    compare(options)
+
+
+@program(PlotOptions, example="charrnn plot cv old.log -o curves.png")
+def plot(options: PlotOptions, given: frozenset[str]) -> None:
+    """Draw the training and validation losses of runs."""
+    from charrnn_port.reports.plot import plot
+
+    plot(options)
 
 
 @program(ConvertOptions, example="charrnn convert lm_lstm_epoch30.00_1.3950.t7 lm_lstm.t7.pt")
@@ -46,6 +69,14 @@ def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
     benchmark(options)
 
 
+@program(VerifyOptions, example="charrnn verify -gpuid -1 -json verified.json")
+def verify(options: VerifyOptions, given: frozenset[str]) -> None:
+    """Try on this machine, in about a minute, what is promised: the original's digits, samples and files."""
+    from charrnn_port.reports.verify import verify
+
+    verify(options)
+
+
 def verbs() -> dict[str, Program]:
     """All of them by name; the first two are the programs train.py and sample.py."""
     import sample
@@ -55,8 +86,11 @@ def verbs() -> dict[str, Program]:
         "train": train.main,
         "sample": sample.main,
         "inspect": inspect,
+        "compare": compare,
+        "plot": plot,
         "convert": convert,
         "benchmark": benchmark,
+        "verify": verify,
     }
 
 

@@ -163,7 +163,8 @@ def parameters(options_class: type[Options]) -> list[click.Parameter]:
     result: list[click.Parameter] = []
     for each, about in described(options_class):
         if each.default is MISSING:
-            result.append(Argument([each.name], metavar=about.metavar, about=about.help))
+            nargs = -1 if about.many else 1
+            result.append(Argument([each.name], metavar=about.metavar, nargs=nargs, required=True, about=about.help))
             continue
         names = [f"-{each.name}", each.name]
         if isinstance(each.default, bool):

@@ -12,6 +12,7 @@
 import math
 import os
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from functools import partial
 from typing import Any, TypeVar
 
 from util.errors import UserError
@@ -31,12 +32,14 @@ class Description:
     consequence: str = ""  # one sentence for docs/options.md: what happens if you change it
     group: str = ""
     identity: bool = False  # part of a run's identity: another value changes its numbers, so -resume refuses it
+    later: bool = False  # newer than checkpoints that are to stay as they are: kept where it isn't the default only
     choices: tuple[str, ...] = ()
     minimum: float = -math.inf
     maximum: float = math.inf
     above: float = -math.inf
     below: float = math.inf
     metavar: str = ""  # of an argument without a name, such as MODEL; "" for options
+    many: bool = False  # an argument of which there may be several: its value is a tuple
 
     def check(self, kind: type, value: Any) -> Any:
         """The value as this type, from text where it is text. Raises ValueError, which says what is wrong with it."""
@@ -69,9 +72,9 @@ def option(default: Any, help: str, group: str, consequence: str, **rest: Any) -
     return field(default=default, metadata={"description": Description(help, consequence, group, **rest)})
 
 
-def argument(metavar: str, help: str) -> Any:
-    """A field for something that must be given and has no name on the command line."""
-    return field(metadata={"description": Description(help, metavar=metavar)})
+def argument(metavar: str, help: str, many: bool = False) -> Any:
+    """A field for something that must be given and has no name on the command line; with `many`, once or more often."""
+    return field(metadata={"description": Description(help, metavar=metavar, many=many)})
 
 
 def described(options_class: "type[Options]") -> list[tuple[Field, Description]]:
@@ -86,8 +89,9 @@ class Options:
     def __post_init__(self) -> None:
         for each, description in described(type(self)):
             kind = str if each.default is MISSING else type(each.default)
+            value, check = getattr(self, each.name), partial(description.check, kind)
             try:
-                value = description.check(kind, getattr(self, each.name))
+                value = tuple(map(check, value)) if description.many else check(value)
             except ValueError as error:
                 raise OptionError(f"{description.metavar or '-' + each.name}: {error}") from None
             object.__setattr__(self, each.name, value)
@@ -109,6 +113,11 @@ class Options:
     def values(self) -> dict[str, Any]:
         """All of them by name."""
         return asdict(self)
+
+    def kept(self) -> dict[str, Any]:
+        """What goes into a checkpoint of them; Options.saved makes them again."""
+        usual = {each.name: each.default for each, about in described(type(self)) if about.later}
+        return {name: value for name, value in self.values().items() if name not in usual or value != usual[name]}
 
 
 def lua_number(value: Any) -> float:

@@ -10,7 +10,7 @@ few lines: default and help, group, consequence, bounds. Nothing here needs torc
 
 from dataclasses import dataclass
 
-from charrnn_port.option_fields import Options, argument, option
+from charrnn_port.option_fields import OptionError, Options, argument, option
 
 CELLS = ("lstm", "gru", "rnn")
 WAYS = ("plain", "script", "fused", "compiled", "persistent")  # to run a cell, see model/__init__.py
@@ -102,7 +102,8 @@ class TrainOptions(Options):
     )
     init_from: str = option(
         "", "initialize network parameters from checkpoint at this path", "optimization",
-        "Starts a new run from a checkpoint's parameters, with that network's sizes; the vocabulary must be the same.",
+        "Starts a new run from a checkpoint's parameters, with that network's sizes; the vocabulary must be the same, "
+        "or see -vocab.",
         identity=True,
     )
     seed: int = option(
@@ -162,7 +163,7 @@ class TrainOptions(Options):
         "not in the original",
         "2015 prints the digits that people saw then: others from the second to the fourth line on, see "
         "docs/reproducing.md. Losses change by 3e-7 at first, later by 2e-4; samples not at all.",
-        identity=True, choices=("2015", "2017"),
+        identity=True, later=True, choices=("2015", "2017"),
     )
     tf32: int = option(
         0, "1 = let a GPU's products round to TF32, 3 digits: faster at large sizes, not the same numbers",
@@ -188,41 +189,41 @@ class TrainOptions(Options):
     optimizer: str = option(
         "rmsprop", "what gradients do to parameters", "steering",
         "adam and adamw have momentum; they want a -learning_rate of their own, and adamw a -weight_decay.",
-        identity=True, choices=("rmsprop", "adam", "adamw"),
+        identity=True, later=True, choices=("rmsprop", "adam", "adamw"),
     )
     beta2: float = option(
         0.999, "decay rate for adam and adamw, of the squares of gradients", "steering",
         "As -decay_rate for rmsprop: 0.999 is about 1000 iterations, long for a short run; try 0.95 to 0.99.",
-        identity=True, minimum=0, below=1,
+        identity=True, later=True, minimum=0, below=1,
     )
     weight_decay: float = option(
         0.0, "how strongly all parameters are drawn to 0, 0 = not", "steering",
         "For adamw the share, times the learning rate, that an iteration takes off them, try 0.01; for the others the "
         "factor of an L2 penalty, as in torch.optim.",
-        identity=True, minimum=0,
+        identity=True, later=True, minimum=0,
     )
     lr_schedule: str = option(
         "decay", "how the learning rate changes", "steering",
         "decay: the original's, by -learning_rate_decay an epoch; cosine: along half a cosine to 0 at the end, so "
         "-max_epochs cannot be changed with -resume; plateau: by -learning_rate_decay after each evaluation without a "
         "better validation loss, from the epoch -learning_rate_decay_after on.",
-        identity=True, choices=("decay", "cosine", "plateau"),
+        identity=True, later=True, choices=("decay", "cosine", "plateau"),
     )
     warmup: int = option(
         0, "in number of iterations, how long the learning rate rises from 0", "steering",
         "Lets adam and adamw begin with small steps; try 100.",
-        identity=True, minimum=0,
+        identity=True, later=True, minimum=0,
     )
     clip_norm: float = option(
         0.0, "clip the norm of the whole gradient at this value, after -grad_clip; 0 = not", "steering",
         "Keeps the gradient's direction, which -grad_clip does not. It is a sum over time: -seq_length times that of "
         "the mean loss.",
-        identity=True, minimum=0,
+        identity=True, later=True, minimum=0,
     )
     patience: int = option(
         0, "stop after this many evaluations without a better validation loss, 0 = never", "steering",
         "Ends a run that only overfits any more; it may be raised with -resume.",
-        minimum=0,
+        later=True, minimum=0,
     )
     config: str = option(
         "", "a YAML file of options; those of the command line come first", "steering",
@@ -232,11 +233,29 @@ class TrainOptions(Options):
         0, "1 = print all options as such a file, and do no more", "steering",
         "What it prints can be given to -config.",
     )
+    encoding: str = option(
+        "bytes", "what the text's characters are: its bytes, or Unicode's, which UTF-8 stands for", "steering",
+        "With utf-8 é or 文 is one character, not two or three: the network cannot write halves of them, and "
+        "-seq_length reaches further. The vocabulary may then have thousands, and takes memory and time.",
+        identity=True, later=True, choices=("bytes", "utf-8"),
+    )
+    min_count: int = option(
+        1, "characters that the text has less often than this become one unknown symbol", "steering",
+        "More make a smaller vocabulary; the unknown symbol counts in losses and is never sampled.",
+        identity=True, later=True, minimum=1,
+    )
+    vocab: str = option(
+        "same", "same = -init_from a checkpoint with the text's vocabulary only; merge = with any",
+        "steering",
+        "merge keeps what the network knows of the characters that both have, begins anew with those that only the "
+        "text has, and leaves out those that only the checkpoint has.",
+        identity=True, later=True, choices=("same", "merge"),
+    )
 
 
 @dataclass(frozen=True)
 class SampleOptions(Options):
-    """Those of sample.py: the original's."""
+    """Those of sample.py: the original's, then ours."""
 
     model: str = argument("MODEL", "a checkpoint, of train.py or of the Lua original")
     seed: int = option(
@@ -252,8 +271,8 @@ class SampleOptions(Options):
         "The text begins with it and goes on in its manner.",
     )
     length: int = option(
-        2000, "number of characters to sample", "sampling",
-        "Counts what comes after the prime text.",
+        2000, "number of characters to sample; 0 = without end", "sampling",
+        "Counts what comes after the prime text. With 0 Ctrl-C ends the text, or -stop, or whoever reads it (| head).",
         minimum=0,
     )
     temperature: float = option(
@@ -273,6 +292,73 @@ class SampleOptions(Options):
         0, "accepted for the original's sake: PyTorch has no OpenCL, 1 = use CPU", "GPU/CPU",
         "1 is another way to ask for the CPU.",
     )
+    top_k: int = option(
+        0, "draw from this many likeliest characters only; 0 = all", "not in the original",
+        "Fewer make fewer slips and less variety; 1 is like -sample 0.",
+        minimum=0,
+    )
+    top_p: float = option(
+        1.0, "draw from the fewest likeliest characters that have this probability together; 1 = all",
+        "not in the original",
+        "Narrow where the network is sure and wide where it is not: 0.9 leaves out slips and keeps variety.",
+        above=0, maximum=1,
+    )
+    min_p: float = option(
+        0.0, "draw from characters with at least this times the probability of the likeliest; 0 = all",
+        "not in the original",
+        "0.05 leaves out slips, and lets a -temperature above 1 keep its words.",
+        minimum=0, maximum=1,
+    )
+    beam: int = option(
+        0, "write the likeliest text, searched for among this many at a time; 0 = draw", "not in the original",
+        "Nothing is drawn. 1 is -sample 0; more find a likelier text in as many times the time, and repeat themselves.",
+        minimum=0,
+    )
+    primefile: str = option(
+        "", "read the prime text from this file; - = stdin", "not in the original",
+        "All of its bytes count, the last newline too.",
+    )
+    unknown: str = option(
+        "error", "what to do about characters of a prime text that the training text never has", "not in the original",
+        "error: end and name the first; skip: leave them out.",
+        choices=("error", "skip"),
+    )
+    stop: str = option(
+        "", "end the text before this one comes, which is not printed", "not in the original",
+        "The text ends there or at -length, whichever comes first.",
+    )
+    n: int = option(
+        1, "number of texts, with the seeds -seed, -seed + 1, ...", "not in the original",
+        "Each is the text of a run of its own with its seed.",
+        minimum=1,
+    )
+    output: str = option(
+        "", "write the text to this file, and not to stdout; {seed} in its name stands for the seed",
+        "not in the original",
+        "The file appears when it is whole, or not at all. With {seed} each of -n texts has a file of its own.",
+    )
+    interactive: int = option(
+        0, "1 = ask for one prime text after the other, with the network kept loaded", "not in the original",
+        "Each line begins a text; /help lists what else can be typed. From a pipe, lines are read as they come.",
+        minimum=0, maximum=1,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        endless = self.length == 0 and not self.stop
+        for wrong, why in (
+            (self.primetext and self.primefile, "-primetext and -primefile are both given: leave one out"),
+            (endless and self.output, "-length 0: a text without end is never a whole file: give -length, or -stop"),
+            (endless and self.n > 1, "-length 0: after a text without end comes no other: give -length, or -stop"),
+            (self.beam and self.length == 0, "-length 0: -beam looks for the likeliest text of a length: give one"),
+            (self.n > 1 and (self.beam or self.sample == 0), "-n: they would all be the same, since none is drawn"),
+            (
+                self.interactive and (self.primetext or self.primefile or self.output or self.beam or self.n > 1),
+                "-interactive goes without -primetext, -primefile, -output, -n and -beam: leave them out",
+            ),
+        ):
+            if wrong:
+                raise OptionError(why)
 
 
 @dataclass(frozen=True)
@@ -283,6 +369,36 @@ class InspectOptions(Options):
     json: bool = option(
         False, "print all of it as JSON, for programs", "result",
         "One object on stdout instead of a table.",
+    )
+
+
+@dataclass(frozen=True)
+class CompareOptions(Options):
+    """Those of `charrnn compare`."""
+
+    a: str = argument("A", "a run: a log of train.py or train.lua, a CSV file, a checkpoint; of a folder, the newest")
+    b: str = argument("B", "another one")
+    json: bool = option(
+        False, "print all of it as JSON, for programs", "result",
+        "One object on stdout instead of tables.",
+    )
+
+
+@dataclass(frozen=True)
+class PlotOptions(Options):
+    """Those of `charrnn plot`."""
+
+    runs: tuple[str, ...] = argument(
+        "RUN...", "runs: logs of train.py or train.lua, CSV files, checkpoints; of a folder, the newest", many=True
+    )
+    o: str = option(
+        "curves.png", "the file to write: its name ends in .png, .svg or .pdf", "result",
+        "Its ending says of which kind it is.",
+    )
+    x: str = option(
+        "epochs", "what is on the horizontal axis", "result",
+        "iterations compares steps, epochs compares how much of the text was seen.",
+        choices=("epochs", "iterations"),
     )
 
 
@@ -325,4 +441,29 @@ class BenchmarkOptions(Options):
     json: str = option(
         "", "write all figures to this file too", "result",
         "Each single time is in it, in seconds.",
+    )
+
+
+@dataclass(frozen=True)
+class VerifyOptions(Options):
+    """Those of `charrnn verify`."""
+
+    cell: str = option(
+        "auto", "how to run the cells, as in train.py; plain and script take several times as long", "what to verify",
+        "The recorded runs are repeated with this one, and small networks with all that can be had here. auto takes "
+        "persistent where it can be had.",
+        choices=("auto", *(way for way in WAYS if way != "persistent")),
+    )
+    dtype: str = option(
+        "auto", "float64 or float32, as in train.py", "what to verify",
+        "The original's digits are promised in float64; in float32, that losses stay within what rounding makes.",
+        choices=("auto", *DTYPES),
+    )
+    gpuid: int = option(
+        0, "which GPU to use, CUDA or else MPS. -1 = use CPU", "what to verify",
+        "Random streams and files are the CPU's in any case.",
+    )
+    json: str = option(
+        "", "write all results to this file too", "result",
+        "Each single comparison is in it, with its figures and what is promised of them.",
     )

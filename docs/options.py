@@ -1,7 +1,16 @@
 """Prints docs/options.md: `python docs/options.py > docs/options.md`. A test compares them."""
 
 from charrnn_port.option_fields import Options, described
-from charrnn_port.options import BenchmarkOptions, ConvertOptions, InspectOptions, SampleOptions, TrainOptions
+from charrnn_port.options import (
+    BenchmarkOptions,
+    CompareOptions,
+    ConvertOptions,
+    InspectOptions,
+    PlotOptions,
+    SampleOptions,
+    TrainOptions,
+    VerifyOptions,
+)
 
 INTRODUCTION = """\
 # Options
@@ -21,8 +30,11 @@ PROGRAMS = {
     "python train.py, charrnn train": TrainOptions,
     "python sample.py, charrnn sample": SampleOptions,
     "charrnn inspect": InspectOptions,
+    "charrnn compare": CompareOptions,
+    "charrnn plot": PlotOptions,
     "charrnn convert": ConvertOptions,
     "charrnn benchmark": BenchmarkOptions,
+    "charrnn verify": VerifyOptions,
 }
 
 

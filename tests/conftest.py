@@ -5,7 +5,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 
 import h5py
@@ -20,6 +19,9 @@ sys.path.insert(0, str(ROOT))  # train.py and sample.py, whether installed or no
 import sample  # noqa: E402
 import train  # noqa: E402
 from charrnn_port.options import TrainOptions  # noqa: E402
+from charrnn_port.reports.verify.recordings import FILES  # noqa: E402
+from charrnn_port.reports.verify.recordings import FOLDER as RECORDINGS  # noqa: E402
+from charrnn_port.reports.verify.vectors import loss_of as loss_of  # noqa: E402
 from model import NETWORKS, library  # noqa: E402
 
 # One thread here and in programs that tests start, unless a test asks for more: threads of several programs that share
@@ -35,7 +37,7 @@ WAYS = [pytest.param(way, marks=NEEDS_COMPILER if way == "compiled" else []) for
 @pytest.fixture(scope="session")
 def recordings() -> h5py.File:
     """Recordings of the unmodified char-rnn on Torch7: `runs/NAME` and `random/KIND_SEED`."""
-    with h5py.File(REFERENCE / "torch7.h5") as file:
+    with h5py.File(FILES["2017"]) as file:
         yield file
 
 
@@ -43,7 +45,7 @@ def recordings() -> h5py.File:
 def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with the text that all recorded runs were trained on."""
     folder = tmp_path_factory.mktemp("data") / "play"
-    shutil.copytree(REFERENCE / "play", folder)
+    shutil.copytree(RECORDINGS / "play", folder)
     return folder
 
 
@@ -60,23 +62,14 @@ def run_train(*arguments: object) -> Result:
     return CliRunner().invoke(train.main, [str(word) for word in arguments])
 
 
-def run_sample(*arguments: object) -> Result:
+def run_sample(*arguments: object, stdin: bytes = b"") -> Result:
     """`python sample.py ARGUMENTS`, in this process."""
-    return CliRunner().invoke(sample.main, [str(word) for word in arguments])
+    return CliRunner().invoke(sample.main, [str(word) for word in arguments], input=stdin)
 
 
 def train_options(*arguments: object) -> TrainOptions:
     """The options that train.py would run with."""
     return TrainOptions(**train.main.make_context("train.py", [str(word) for word in arguments]).params)
-
-
-def loss_of(evaluation: Generator) -> float:
-    """What an evaluation returns that tells how far it is."""
-    while True:
-        try:
-            next(evaluation)
-        except StopIteration as end:
-            return end.value
 
 
 def arguments_of(run: h5py.Group) -> list[str]:

@@ -1,23 +1,26 @@
 """What tests of whole runs share: a small run, what it printed, and what it saved."""
 
-import re
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import h5py
-import numpy as np
 import torch
+from conftest import REFERENCE
 
 import charrnn_port
 from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.reports.verify import recordings
+from charrnn_port.reports.verify.runs import NOT_PRINTED as NOT_PRINTED
+from charrnn_port.reports.verify.runs import TIME as TIME
+from charrnn_port.reports.verify.runs import comparable as comparable
+from charrnn_port.reports.verify.runs import log_lines as log_lines
+from charrnn_port.reports.verify.runs import losses as losses
 
 # A text and options for a run of 144 iterations that evaluates and saves seven times.
 TEXT = b"the quick brown fox jumps over the lazy dog; the five boxing wizards jump quickly.\n" * 25
 SMALL = "-gpuid -1 -rnn_size 8 -batch_size 4 -seq_length 10 -max_epochs 3 -learning_rate_decay_after 1".split()
 EVERY = ["-eval_val_every", "20"]
-
-# What the original prints and this port has nothing to say of: clones of the network.
-NOT_PRINTED = re.compile(r"cloning .*\n")
-TIME = re.compile(r", time/batch = .*")
 
 
 def saved(folder: Path) -> dict[int, tuple[Path, Checkpoint]]:
@@ -40,25 +43,22 @@ def assert_same(ours: Checkpoint, theirs: Checkpoint) -> None:
     assert (ours.train_losses, ours.val_losses, ours.i) == (theirs.train_losses, theirs.val_losses, theirs.i)
 
 
+@cache
+def recorded(name: str, torch7: str = "2017") -> recordings.Run:
+    """A recorded run, with the vectors too that the package does not carry."""
+    run = recordings.runs(torch7)[name]
+    if torch7 != "2017":
+        return run
+    with h5py.File(REFERENCE / "more_vectors.h5") as file:
+        more = {key: vector[:] for key, vector in file["runs"].get(name, {}).items()}
+    return replace(run, vectors=run.vectors | more)
+
+
+def typed(arguments: dict[str, str]) -> list[str]:
+    """Options as they are typed."""
+    return [word for name, value in arguments.items() for word in (f"-{name}", value)]
+
+
 def printed(run: h5py.Group) -> str:
     """All that a recorded run printed."""
     return bytes(run["stdout"][:]).decode()
-
-
-def comparable(output: str) -> list[str]:
-    """Printed lines from the loading of data on, without times and without the folders of files."""
-    lines = NOT_PRINTED.sub("", output).split("\n")
-    lines = lines[lines.index("loading data files...") :]
-    lines = [TIME.sub("", line).replace(".t7.pt", ".t7") for line in lines]
-    lines = [re.sub(r"(checkpoint to )\S*/", r"\1", line) for line in lines]
-    return [re.sub(r"(from checkpoint )\S*", r"\1", line) for line in lines]
-
-
-def log_lines(output: str) -> list[str]:
-    """The lines of iterations, without times."""
-    return [TIME.sub("", line) for line in output.split("\n") if "train_loss" in line]
-
-
-def losses(lines: list[str]) -> np.ndarray:
-    """The training losses in such lines."""
-    return np.array([float(re.search(r"train_loss = ([0-9.]+)", line)[1]) for line in lines])

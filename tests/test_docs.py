@@ -15,13 +15,13 @@ import h5py
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import REFERENCE, ROOT
+from conftest import RECORDINGS, REFERENCE, ROOT
 from pages import PAGES, blocks, prose, quoted
 
 from charrnn_port import __main__ as charrnn
 from charrnn_port.training import events
 
-LUA = REFERENCE / "lua_checkpoints/lstm.t7"
+LUA = RECORDINGS / "lua_checkpoints/lstm.t7"
 INSTALL = "    pip install -c constraints.txt -e . && python train.py\n"
 TEST = '    pip install -c constraints.txt -e ".[test]" && ruff check . && pytest -n auto\n'
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -33,7 +33,7 @@ RECIPES = {f"python {name}" for name in "recorder optimizer schedule choice opti
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
     """The folder of a reader, who stands in it: two texts of one epoch's eleven iterations, an old checkpoint."""
-    text = (REFERENCE / "play/input.txt").read_bytes()[:30_000]
+    text = (RECORDINGS / "play/input.txt").read_bytes()[:30_000]
     for name in ("tinyshakespeare", "my_text"):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "input.txt").write_bytes(text)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import REFERENCE, ROOT, train_options
+from conftest import RECORDINGS, ROOT, train_options
 from pages import blocks, module_of, prose
 from runs import EVERY, SMALL, TEXT, assert_same, saved
 
@@ -87,22 +87,27 @@ def test_schedule(small, tmp_path, monkeypatch):
 
 
 def test_choice(tmp_path):
-    of_the_likeliest = module_of(HOUSE, "python choice", tmp_path).of_the_likeliest
-    model = Model.of(charrnn_port.load_checkpoint(REFERENCE / "lua_checkpoints/gru.t7"))
-    session, places = Session(model), []
-    choose = of_the_likeliest(Generator(1), 3)
+    epsilon = module_of(HOUSE, "python choice", tmp_path).epsilon
+    model = Model.of(charrnn_port.load_checkpoint(RECORDINGS / "lua_checkpoints/gru.t7"))
+    prime = model.vocab.encode(b"The ")
 
-    def noted(scores):
-        id_ = choose(scores)
-        places.append(int((scores > scores[id_]).sum()))
-        return id_
+    def probabilities(cutoff):
+        """Of the characters of a text that is drawn so, with the largest there was each time."""
+        session, found = Session(model), []
+        choose = choices.filtered(choices.drawn(Generator(5)), [epsilon(cutoff)])
 
-    first, *_ = session.sample(200, noted)
-    assert first < len(model.vocab)
-    assert set(places[1:]) == {0, 1, 2}
-    alike = [list(Session(model).sample(50, choice)) for choice in
-             (of_the_likeliest(Generator(5), len(model.vocab)), choices.drawn(Generator(5)))]  # fmt: skip
-    assert alike[0] == alike[1]
+        def noted(scores):
+            id_ = choose(scores)
+            found.append((np.exp(session.log_probs()[id_]), np.exp(session.log_probs().max())))
+            return id_
+
+        ids = list(session.sample(100, noted, prime))
+        return ids, found
+
+    ids, found = probabilities(0.05)
+    assert all(each >= 0.05 for each, _ in found)
+    assert all(each == largest for each, largest in probabilities(0.99)[1])
+    assert probabilities(0)[0] == list(Session(model).sample(100, choices.drawn(Generator(5)), prime)) != ids
 
 
 def test_cell(tmp_path, monkeypatch):
@@ -137,17 +142,17 @@ def test_option():
     names = {"dataclass": dataclass, "Options": Options, "option": option}
     exec(block.text, names)
     options_class = names["SampleOptions"]
-    assert options_class(count="5").count == 5
-    with pytest.raises(OptionError, match="-count: -1 is out of range: it must be at least 0"):
-        options_class(count=-1)
+    assert options_class(epsilon="5e-1").epsilon == 0.5
+    with pytest.raises(OptionError, match="-epsilon: -1 is out of range: it must be at least 0"):
+        options_class(epsilon=-1)
 
     @program(options_class, example="")
     def main(options, given):
         """Tell."""
-        print(options.count, *given)
+        print(options.epsilon, *given)
 
-    assert CliRunner().invoke(main, ["-count", "3"]).stdout == "3 count\n"
-    assert re.search(r"^sampling:\n +-count INTEGER +draw from", CliRunner().invoke(main, ["-help"]).stdout, re.M)
+    assert CliRunner().invoke(main, ["-epsilon", "0.25"]).stdout == "0.25 epsilon\n"
+    assert re.search(r"^sampling:\n +-epsilon NUMBER +draw from", CliRunner().invoke(main, ["-help"]).stdout, re.M)
 
 
 def test_every_option_is_where_the_recipe_says():
@@ -157,13 +162,13 @@ def test_every_option_is_where_the_recipe_says():
         section = page.split(f"charrnn {verb}\n")[1].split("\n## ")[0]
         for param in main.params:
             name = param.metavar if param.param_type_name == "argument" else param.opts[0]
-            assert re.search(rf"^  {name}\b", text, re.M), name
+            assert re.search(rf"^  {re.escape(name)}(?!\w)", text, re.M), name
             assert f"| `{name}`" in section
 
 
 def test_verb(tmp_path):
     norms = module_of(HOUSE, "python verb", tmp_path).norms
-    result = CliRunner().invoke(norms, [str(REFERENCE / "lua_checkpoints/rnn.t7"), "-digits", "1"])
+    result = CliRunner().invoke(norms, [str(RECORDINGS / "lua_checkpoints/rnn.t7"), "-digits", "1"])
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert len(lines) == 2 * 4

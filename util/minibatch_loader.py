@@ -6,6 +6,10 @@
     data   uint8 [bytes]       the text as ids
     attributes: text_fingerprint int64 [3], of the file it was made from; text_sha256 uint8 [32], of its bytes
 
+As UTF-8, into `data.utf-8.h5`, with `vocab` uint32, code points, and `data` as wide as ids need it. Where rare
+characters are one unknown symbol (`min_count`), its id follows those of `vocab`, the number is in the cache's name and
+its attributes are two more: min_count int64 [1], and rare int64 [2], how many characters it stands for and where.
+
 Where that folder cannot be written, the same goes to the user's cache folder.
 
 Ids count from 0 here (from 1 in Lua), so that a text may use all 256 byte values.
@@ -16,10 +20,12 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
+from util.encodings import CODE_POINTS, SYMBOL_TYPES, as_numbers, as_symbols, id_type, ids_in, survey
 from util.errors import UserError
 from util.files import user_cache, written_whole
 from util.foreign import LFS_POINTER, kind_of
@@ -31,12 +37,16 @@ CHUNK = 1 << 20  # bytes of text held in memory at once
 class MinibatchLoader:
     """Batches of a text in order, split into train, validation and test.
 
-    `vocab` says what each id means, `ids` the text `[bytes]` uint8, in memory only where it is read; `places`
+    `vocab` says what each id means, `ids` the text `[symbols]` uint8 (uint16 or uint32 where the vocabulary needs it),
+    in memory only where it is read; `rare` how many symbols are one unknown symbol, and in how many places. `places`
     `[seq_length + 1, rows]` are those of the first batch's ids and of its last targets. `split_sizes` counts the
     batches of each split, numbered as in the original's messages: 1 = train, 2 = validation, 3 = test (also as
     `ntrain`, `nval`, `ntest`). Of each batch only the given `rows` are read, by default all.
 
-    Raises UserError for a missing or empty text, or one shorter than a batch.
+    The text's symbols are bytes, or characters with `encoding` utf-8; those that occur less than `min_count` times are
+    one unknown symbol.
+
+    Raises UserError for a missing or empty text, one that is not UTF-8 where it should be, or one shorter than a batch.
     """
 
     def __init__(
@@ -48,26 +58,27 @@ class MinibatchLoader:
         val_frac: float,
         echo: Callable[[str], None] = print,
         rows: slice = slice(None),
+        encoding: str = "bytes",
+        min_count: int = 1,
     ) -> None:
         self.batch_size = batch_size
         self.seq_length = seq_length
         text = Path(data_dir, "input.txt")
-        cache = prepare(text, echo, as_typed(data_dir))
+        cache = prepare(text, echo, as_typed(data_dir), encoding, min_count)
         echo("loading data files...")
-        symbols, self.ids, self.digest = open_cache(cache)
-        self.vocab = Vocabulary(symbols)
+        self.vocab, self.ids, self.digest, self.rare = open_cache(cache, encoding, min_count)
         self.vocab_size = len(self.vocab)
 
-        batch_bytes = batch_size * seq_length
-        self.nbatches, rest = divmod(len(self.ids), batch_bytes)
+        batch_symbols = batch_size * seq_length
+        self.nbatches, rest = divmod(len(self.ids), batch_symbols)
         if self.nbatches == 0:
             raise UserError(
-                f"{text} holds {len(self.ids)} bytes, one batch needs batch_size * seq_length = "
-                f"{batch_bytes}: take a longer text, or {sizes_for(len(self.ids))}"
+                f"{text} holds {len(self.ids)} {self.vocab.unit}, one batch needs batch_size * seq_length = "
+                f"{batch_symbols}: take a longer text, or {sizes_for(len(self.ids))}"
             )
         if rest:
             echo("cutting off end of data so that the batches/sequences divide evenly")
-            self.ids = self.ids[: self.nbatches * batch_bytes]
+            self.ids = self.ids[: self.nbatches * batch_symbols]
         echo("reshaping tensor...")
         # Row b of the batches is a run of consecutive text. These are the places of the first batch and its targets.
         self.places = np.arange(seq_length + 1)[:, None] + np.arange(batch_size)[rows] * (self.nbatches * seq_length)
@@ -128,12 +139,12 @@ def as_typed(data_dir: str | os.PathLike) -> str:
 
 
 def sizes_for(size: int) -> str:
-    """Options with which a text of so many bytes makes some 60 batches or more, ready to paste."""
+    """Options with which a text of so many symbols makes some 60 batches or more, ready to paste."""
     seq_length = max(1, min(50, size // 60))
     return f"-batch_size {max(1, min(50, size // (60 * seq_length)))} -seq_length {seq_length}"
 
 
-def prepare(text: Path, echo: Callable[[str], None], name: str) -> Path:
+def prepare(text: Path, echo: Callable[[str], None], name: str, encoding: str = "bytes", min_count: int = 1) -> Path:
     """The text's cache, after preprocessing unless it was made from just this file as it is now.
 
     `name` is what messages call the text.
@@ -142,13 +153,13 @@ def prepare(text: Path, echo: Callable[[str], None], name: str) -> Path:
         raise UserError(f"no text at {text}: put one there, or name its folder with -data_dir")
     require_fetched(text)
     fingerprint = text_fingerprint(text)
-    cache = text.with_name("data.h5")
-    if cached_fingerprint(cache) == fingerprint:
+    cache = text.with_name(cache_name(encoding, min_count))
+    if cached_fingerprint(cache, encoding, min_count) == fingerprint:
         return cache
     if not os.access(text.parent, os.W_OK):
-        cache = cache_elsewhere(text)
+        cache = cache_elsewhere(text, cache.name.removeprefix("data"))
         echo(f"{text.parent} cannot be written: the cache is {cache}")
-        if cached_fingerprint(cache) == fingerprint:
+        if cached_fingerprint(cache, encoding, min_count) == fingerprint:
             return cache
     if cache.exists():
         require_cache(cache)
@@ -158,12 +169,19 @@ def prepare(text: Path, echo: Callable[[str], None], name: str) -> Path:
     echo(f"one-time setup: preprocessing input text file {name}...")
     try:
         beside = cache.parent == text.parent
-        preprocess(text, cache, echo, name.removesuffix("input.txt") + cache.name if beside else "")
+        shown = name.removesuffix("input.txt") + cache.name if beside else ""
+        preprocess(text, cache, echo, shown, encoding, min_count)
     except BrokenPipeError:  # nothing to do with these files: nobody reads what is printed
         raise
     except OSError as error:
         raise UserError(f"cannot make {cache} from {text}: {error.strerror or error}") from error
     return cache
+
+
+def cache_name(encoding: str, min_count: int) -> str:
+    """A name of its own for each kind of cache, so that runs with several kinds do not make theirs again and again."""
+    parts = ["" if encoding == "bytes" else f".{encoding}", "" if min_count == 1 else f".min_count_{min_count}"]
+    return f"data{''.join(parts)}.h5"
 
 
 def require_fetched(text: Path) -> None:
@@ -188,11 +206,11 @@ def require_cache(cache: Path) -> None:
         )
 
 
-def cache_elsewhere(text: Path) -> Path:
-    """In the user's cache folder, under a name that says where the text really lies."""
+def cache_elsewhere(text: Path, kind: str) -> Path:
+    """In the user's cache folder, under a name that says where the text really lies; it ends in `kind`."""
     name = hashlib.sha256(os.fsencode(text.resolve())).hexdigest()[:16]
     try:
-        return user_cache(f"{name}.h5")
+        return user_cache(f"{name}{kind}")
     except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
         raise UserError(
             f"neither {text.parent} can be written nor the user's cache folder ({error}): name a folder for the cache "
@@ -206,19 +224,27 @@ def text_fingerprint(text: Path) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
-def cached_fingerprint(cache: Path) -> list[int] | None:
-    """The fingerprint of the text that a cache was made from; None where the file is no whole cache."""
+def cached_fingerprint(cache: Path, encoding: str, min_count: int) -> list[int] | None:
+    """The fingerprint of the text that a cache was made from; None where the file is no whole cache of this kind."""
     try:
         with h5py.File(cache, "r") as file:
             fingerprint = attribute(file, "text_fingerprint", 3, np.int64).tolist()
-        vocab, data, _ = open_cache(cache)
+        vocab, data, _, _ = open_cache(cache, encoding, min_count)
     except Exception:  # a damaged file makes h5py raise nearly anything; the cache is then made again
         return None
-    whole = len(data) == fingerprint[0] and list(vocab) == sorted(set(vocab))
+    complete = len(data) == fingerprint[0] if encoding == "bytes" else 0 < len(data) <= fingerprint[0]
+    whole = complete and list(vocab.symbols) == sorted(vocab.symbols)
     return fingerprint if whole else None
 
 
-def preprocess(text: Path, cache: Path, echo: Callable[[str], None] = print, name: str = "") -> None:
+def preprocess(
+    text: Path,
+    cache: Path,
+    echo: Callable[[str], None] = print,
+    name: str = "",
+    encoding: str = "bytes",
+    min_count: int = 1,
+) -> None:
     """Write the cache in two passes over the text, CHUNK bytes at a time; then put it in place at once.
 
     `name` is what messages call the cache, by default its path.
@@ -226,28 +252,22 @@ def preprocess(text: Path, cache: Path, echo: Callable[[str], None] = print, nam
     fingerprint = text_fingerprint(text)
     echo("loading text file...")
     echo("creating vocabulary mapping...")
-    seen = b""
-    for chunk in chunks(text):
-        # What is left after deleting all known bytes is new; that is soon nothing.
-        seen += bytes(set(chunk.translate(None, delete=seen)))
-    vocab = bytes(sorted(seen))
-    if not vocab:
-        raise UserError(f"{text} is empty: put a text there")
+    vocab, size, rare = survey(chunks(text), encoding, min_count, str(text))
 
     echo("putting data into tensor...")
-    ids = bytes.maketrans(vocab, bytes(range(len(vocab))))
-    # The digest is computed beside, on another core, so that it takes no time.
-    with written_whole(cache) as aside, ThreadPoolExecutor(1) as hasher:
+    with written_whole(cache) as aside:
         with h5py.File(aside, "w") as file:
             file.attrs["text_fingerprint"] = fingerprint
-            file["vocab"] = np.frombuffer(vocab, np.uint8)
-            data = file.create_dataset("data", (fingerprint[0],), np.uint8)
+            if min_count > 1:
+                file.attrs["min_count"], file.attrs["rare"] = [min_count], rare
+            file["vocab"] = as_numbers(vocab)
+            data = file.create_dataset("data", (size,), id_type(len(vocab)))
             start, digest = 0, hashlib.sha256()
-            for chunk in chunks(text):
-                hashed = hasher.submit(digest.update, chunk)
-                data[start : start + len(chunk)] = np.frombuffer(chunk.translate(ids), np.uint8)
-                start += len(chunk)
-                hashed.result()
+            for ids in ids_in(taken_in_by(digest.update, chunks(text)), vocab, str(text)):
+                if start + len(ids) > size:  # the text has grown, which is told below
+                    break
+                data[start : start + len(ids)] = ids
+                start += len(ids)
             file.attrs["text_sha256"] = np.frombuffer(digest.digest(), np.uint8)
         if text_fingerprint(text) != fingerprint:
             raise UserError(f"{text} changed while it was being read: run again")
@@ -261,26 +281,51 @@ def chunks(text: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def open_cache(cache: Path) -> tuple[bytes, np.ndarray, str]:
-    """The symbols and the ids `[bytes]` uint8 of a cache, the latter mapped into memory, and the text's SHA-256."""
+def taken_in_by(update: Callable[[bytes], None], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same chunks. Meanwhile a digest takes them in, on another core, so that it takes no time."""
+    with ThreadPoolExecutor(1) as hasher:
+        for chunk in chunks:
+            hashed = hasher.submit(update, chunk)
+            yield chunk
+            hashed.result()
+
+
+class Cache(NamedTuple):
+    """What is in a cache; see the head of this file."""
+
+    vocab: Vocabulary
+    ids: np.ndarray  # mapped into memory
+    digest: str  # SHA-256 of the text
+    rare: tuple[int, int]
+
+
+def open_cache(cache: Path, encoding: str = "bytes", min_count: int = 1) -> Cache:
+    """What is in a cache. Raises OSError where it is none of this kind."""
     # Opened once, so that ids and vocabulary are of one file even while another process replaces it.
     with cache.open("rb") as handle, h5py.File(handle, "r") as file:
-        vocab, data = (in_one_piece(file, name) for name in ("vocab", "data"))
-        if vocab is None or data is None or vocab.size > 256:
+        numbers, data = (in_one_piece(file, name) for name in ("vocab", "data"))
+        if numbers is None or data is None or numbers.size > CODE_POINTS:
             raise OSError(f"{cache} is not a cache of a text")
-        ids = np.memmap(handle, np.uint8, "r", offset=data.id.get_offset(), shape=data.shape)
-        return vocab[()].tobytes(), ids, attribute(file, "text_sha256", 32, np.uint8).tobytes().hex()
+        its_min_count, rare = 1, (0, 0)
+        if "min_count" in file.attrs:
+            (its_min_count,) = attribute(file, "min_count", 1, np.int64)
+            rare = tuple(attribute(file, "rare", 2, np.int64).tolist())
+        vocab = Vocabulary(as_symbols(numbers[()], encoding), with_unknown=rare[0] > 0)
+        if (numbers.dtype, data.dtype, its_min_count) != (SYMBOL_TYPES[encoding], id_type(len(vocab)), min_count):
+            raise OSError(f"{cache} is a cache of another kind")
+        ids = np.memmap(handle, data.dtype, "r", offset=data.id.get_offset(), shape=data.shape)
+        return Cache(vocab, ids, attribute(file, "text_sha256", 32, np.uint8).tobytes().hex(), rare)
 
 
 def in_one_piece(file: h5py.File, name: str) -> h5py.Dataset | None:
-    """A list of bytes that lies in this file as it is; None for one that is packed, scattered or in another file.
+    """A list of numbers that lies in this file as it is; None for one that is packed, scattered or in another file.
 
     Of such a one a small file can claim any size.
     """
     if not isinstance(file.get(name, getlink=True), h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
         return None
     dataset = file[name]
-    if dataset.dtype != np.uint8 or dataset.ndim != 1 or dataset.chunks or dataset.external or dataset.is_virtual:
+    if dataset.dtype.kind != "u" or dataset.ndim != 1 or dataset.chunks or dataset.external or dataset.is_virtual:
         return None
     return dataset
 

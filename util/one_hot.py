@@ -5,5 +5,6 @@ from torch import Tensor
 
 
 def one_hot(ids: Tensor, size: int, dtype: torch.dtype) -> Tensor:
-    """Rows of the identity matrix: ids `[batch_size]` int64 in 0..size-1 → `[batch_size, size]` of `dtype`."""
-    return torch.eye(size, dtype=dtype, device=ids.device)[ids]
+    """Rows of the identity matrix: ids `[...]` int64 in 0..size-1 → `[..., size]` of `dtype`."""
+    # The matrix itself would be a GB with ten thousand characters.
+    return (ids[..., None] == torch.arange(size, device=ids.device)).to(dtype)

@@ -4,36 +4,59 @@ from collections.abc import Iterable
 
 from util.errors import UserError
 
+REPLACEMENT = "\ufffd".encode()  # Unicode's own sign for what cannot be shown
+
 
 class Vocabulary:
     """Symbols and their ids, which count from 0: `symbols` is what ids point into.
 
     `bytes`: each symbol is a byte, as in the original. `str`: each is a Unicode character, and texts are UTF-8.
-    Any order will do; the original's is ascending. Two vocabularies are equal when the same id means the same symbol
-    in both. Raises ValueError where a symbol occurs twice, or where there is none.
+    Any order will do; the original's is ascending. `with_unknown` adds a last symbol, which stands for every character
+    that is not among them: `unknown` is its id, or None. Two vocabularies are equal when the same id means the same
+    symbol in both. Raises ValueError where a symbol occurs twice, or where there is none.
     """
 
-    def __init__(self, symbols: bytes | str) -> None:
+    def __init__(self, symbols: bytes | str, with_unknown: bool = False) -> None:
         if not symbols or len(set(symbols)) != len(symbols):
             raise ValueError("a vocabulary has no symbols, or one of them twice")
         self.symbols = symbols
+        self.unknown = len(symbols) if with_unknown else None
         self._ids = {symbol: id_ for id_, symbol in enumerate(symbols)}
 
     def __len__(self) -> int:
-        return len(self.symbols)
+        return len(self.symbols) + (self.unknown is not None)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self.symbols == other.symbols
+        return isinstance(other, Vocabulary) and (self.symbols, self.unknown) == (other.symbols, other.unknown)
 
     def __hash__(self) -> int:
-        return hash(self.symbols)
+        return hash((self.symbols, self.unknown))
 
     def __repr__(self) -> str:
-        return f"Vocabulary({self.symbols!r})"
+        return f"Vocabulary({self.symbols!r}{'' if self.unknown is None else ', with_unknown=True'})"
 
-    def encode(self, text: bytes, where: str = "the text") -> list[int]:
-        """The ids of a text. Raises UserError for what the vocabulary lacks; it calls the text `where`."""
+    @property
+    def encoding(self) -> str:
+        """What its texts are: bytes or utf-8, as -encoding has it."""
+        return "bytes" if isinstance(self.symbols, bytes) else "utf-8"
+
+    @property
+    def unit(self) -> str:
+        """What its texts count in: bytes or characters."""
+        return "bytes" if isinstance(self.symbols, bytes) else "characters"
+
+    def encode(self, text: bytes, where: str = "the text", unknown: str = "error") -> list[int]:
+        """The ids of a text. What the vocabulary lacks is its unknown symbol.
+
+        Raises UserError where it has none, and for a text that is not UTF-8 where it should be; it calls it `where`.
+        With "skip" for `unknown` both are left out instead.
+        """
+        if unknown == "skip":
+            units = text if isinstance(self.symbols, bytes) else text.decode(errors="ignore")
+            return [self._ids[unit] for unit in units if unit in self._ids]
         units = text if isinstance(self.symbols, bytes) else decoded(text, where)
+        if self.unknown is not None:
+            return [self._ids.get(unit, self.unknown) for unit in units]
         for position, unit in enumerate(units):
             if unit not in self._ids:
                 newline = r" (for a newline, type $'\n' in the shell)" if unit in (ord("\\"), "\\") else ""
@@ -44,25 +67,45 @@ class Vocabulary:
         return [self._ids[unit] for unit in units]
 
     def decode(self, ids: Iterable[int]) -> bytes:
-        """The text of some ids."""
+        """The text of some ids; U+FFFD stands for the unknown symbol."""
+        if self.unknown is not None:
+            return b"".join(REPLACEMENT if id_ == self.unknown else self._bytes(id_) for id_ in ids)
         if isinstance(self.symbols, bytes):
             return bytes(self.symbols[id_] for id_ in ids)
         return "".join(self.symbols[id_] for id_ in ids).encode()
 
-    def require_same(self, other: "Vocabulary") -> None:
-        """Raises UserError where the ids of a text (`other`'s) do not mean to a saved network what they mean here."""
+    def _bytes(self, id_: int) -> bytes:
+        """A symbol as it is in a text."""
+        symbol = self.symbols[id_]
+        return symbol.encode() if isinstance(symbol, str) else bytes([symbol])
+
+    def shared(self, other: "Vocabulary") -> list[tuple[int, int]]:
+        """For each symbol that is in both: its id here, and there. A byte is the character whose only byte it is."""
+        its_ids = {other._bytes(id_): id_ for id_ in range(len(other.symbols))}
+        pairs = [(id_, its_ids.get(self._bytes(id_))) for id_ in range(len(self.symbols))]
+        return [pair for pair in [*pairs, (self.unknown, other.unknown)] if None not in pair]
+
+    def require_same(self, other: "Vocabulary", otherwise: str = "") -> None:
+        """Raises UserError where the ids of a text (`other`'s) do not mean to a saved network what they mean here.
+
+        `otherwise` is what else there is to do about it, as the message is to say it.
+        """
         if self == other:
             return
         problem = "the character vocabulary for this dataset and the one in the saved checkpoint are not the same: "
-        if type(self.symbols) is not type(other.symbols):
-            problem += "one is of bytes, the other of Unicode characters"
-        elif different := set(self.symbols) ^ set(other.symbols):
+        if self.encoding != other.encoding:
+            raise UserError(
+                f"{problem}one is of bytes, the other of Unicode characters. Take -encoding {self.encoding}{otherwise}"
+            )
+        if different := set(self.symbols) ^ set(other.symbols):
             symbol = min(different)
             place = "the checkpoint but not the text" if symbol in self._ids else "the text but not the checkpoint"
             problem += f"{readable([symbol], 0)} is in {place}"
+        elif self.unknown != other.unknown:
+            problem += "only one of them has an unknown symbol, which -min_count makes"
         else:
             problem += "they have the same characters in another order"
-        raise UserError(f"{problem}. Train on a text with the {len(self)} characters of the checkpoint")
+        raise UserError(f"{problem}. Train on a text with the {len(self)} characters of the checkpoint{otherwise}")
 
 
 def decoded(text: bytes, where: str) -> str:
@@ -70,7 +113,13 @@ def decoded(text: bytes, where: str) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError as error:
-        raise UserError(f"{where} is not UTF-8: byte {text[error.start]:#04x} at position {error.start}") from None
+        raise UserError(not_utf_8(error, where)) from None
+
+
+def not_utf_8(error: UnicodeDecodeError, where: str, begin: int = 0) -> str:
+    """What is wrong with a text, of which the bytes from `begin` on could not be decoded."""
+    byte = error.object[error.start]
+    return f"{where} is not UTF-8: byte {byte:#04x} at position {begin + error.start} ({error.reason})"
 
 
 def readable(units: bytes | str | list, position: int) -> str:

@@ -21,6 +21,7 @@ from util.foreign import CHOOSE, ForeignError, first_bytes, is_text, kind_of
 from util.vocabulary import Vocabulary
 
 FORMAT, OLDER_FORMAT = "charrnn_port checkpoint 2", "charrnn_port checkpoint 1"
+WITH_UNKNOWN = "charrnn_port checkpoint 3"  # `unknown` is in it, which older versions do not know
 ZIP, PICKLE = b"PK\3\4", b"\x80"  # how files of torch.save and of pickle begin
 ASCII = tuple(b"%d\n" % tag for tag in range(9))  # how the original's ASCII files begin
 
@@ -31,17 +32,29 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
     Raises UserError where the disk is full or the folder cannot be written.
     """
     values = vars(checkpoint) | {"vocab": checkpoint.vocab.symbols, "version": __version__}
+    with_unknown = checkpoint.vocab.unknown is not None
     try:
         with written_whole(path) as aside:
             if Path(path).suffix == ".t7":
-                if isinstance(values["vocab"], str):
-                    raise UserError(f"{path}: the Lua original has single bytes for characters, and cannot hold others")
-                t7.save(aside, lua.to_lua(values))
+                t7.save(aside, lua.to_lua(values | {"vocab": single_bytes(checkpoint.vocab, path)}))
             else:
+                head = {"format": WITH_UNKNOWN, "unknown": True} if with_unknown else {"format": FORMAT}
                 with aside.open("wb") as file:  # given a name, torch.save would not tell why it failed
-                    torch.save({"format": FORMAT, **values}, file)
+                    torch.save(head | values, file)
     except (OSError, RuntimeError) as error:  # torch's zip writer raises RuntimeError after the OSError of a full disk
         raise UserError(f"cannot save {path}: {reason(error)}; earlier checkpoints are untouched") from error
+
+
+def single_bytes(vocab: Vocabulary, path: str | os.PathLike) -> bytes:
+    """The symbols as the original has them. Raises UserError where it could not."""
+    symbols = vocab.symbols if isinstance(vocab.symbols, bytes) else vocab.symbols.encode()
+    if vocab.unknown is not None:
+        raise UserError(f"{path}: the Lua original has no unknown symbol (-min_count), and cannot hold it")
+    if len(symbols) > len(vocab):
+        raise UserError(
+            f"{path}: the Lua original has single bytes for characters, and cannot hold others (-encoding utf-8)"
+        )
+    return symbols
 
 
 def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
@@ -51,10 +64,13 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
     """
     try:
         values = read(path)
+        with_unknown = values.pop("unknown", False)
         require_names(values)
+        if not isinstance(with_unknown, bool):
+            raise ValueError(f"unknown is a {type(with_unknown).__name__}")
         if not isinstance(values["vocab"], bytes | str):
             raise ValueError(f"vocab is a {type(values['vocab']).__name__}")
-        checkpoint = Checkpoint(**values | {"vocab": Vocabulary(values["vocab"])})
+        checkpoint = Checkpoint(**values | {"vocab": Vocabulary(values["vocab"], with_unknown)})
         checkpoint.require_consistent()
     except FileNotFoundError:
         raise UserError(f"File {path} does not exist. Are you sure you didn't forget to prepend cv/ ?") from None
@@ -106,7 +122,7 @@ def read_ours(path: str | os.PathLike) -> dict:
     format_ = values.pop("format", None) if isinstance(values, dict) else None
     if format_ == OLDER_FORMAT:
         return from_older(values)
-    if format_ != FORMAT:
+    if format_ not in (FORMAT, WITH_UNKNOWN):
         newer = isinstance(format_, str) and format_.startswith(FORMAT[:-1])
         raise ValueError(
             f"{archive.shortened(format_)}, which a newer charrnn_port wrote"

@@ -7,7 +7,6 @@ it: fetching the batch, forward, backward, clipping, RMSprop, reading the loss.
 
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from charrnn_port.device import DTYPES, record, synchronize
 from charrnn_port.options import BenchmarkOptions, TrainOptions
+from charrnn_port.reports.machine import describe_machine
 from charrnn_port.sampling import Model, Session, choices
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import Training, initialize, training_for
@@ -68,21 +68,6 @@ def parse_size(text: str) -> tuple[int, int]:
         return int(rnn_size), int(num_layers)
     except ValueError as error:
         raise UserError(f"-sizes: {text!r} is not of the form 128x2") from error
-
-
-def describe_machine(device: torch.device) -> str:
-    """One line: processor or GPU, threads, versions."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    return f"{name}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, Python {platform.python_version()}"
-
-
-def processor() -> str:
-    """The processor's name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def random_text(size: int) -> bytes:

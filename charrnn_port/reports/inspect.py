@@ -2,11 +2,16 @@
 
 import json
 import math
+import shutil
+import sys
 
 import click
 
 from charrnn_port.checkpoints import load_checkpoint
 from charrnn_port.options import InspectOptions
+
+HEIGHT = 8  # lines of the curve
+SIGNS, ASCII = "•│└─", "*|+-"
 
 
 def inspect(options: InspectOptions) -> None:
@@ -16,6 +21,7 @@ def inspect(options: InspectOptions) -> None:
         "model": saved.opt["model"],
         "parameters": saved.params.numel(),
         "dtype": str(saved.params.dtype).removeprefix("torch."),
+        "encoding": saved.vocab.encoding,
         "vocab_size": len(saved.vocab),
         "iteration": saved.i,
         "epoch": saved.epoch,
@@ -24,7 +30,7 @@ def inspect(options: InspectOptions) -> None:
     opts, val_losses = dict(sorted(saved.opt.items())), dict(sorted(saved.val_losses.items()))
     if options.json:
         rest = {
-            "vocab": list(saved.vocab.symbols),
+            "vocab": [*saved.vocab.symbols, *([] if saved.vocab.unknown is None else [None])],  # null: the unknown one
             "opt": opts,
             "val_losses": val_losses,
             "train_losses": saved.train_losses,
@@ -38,6 +44,9 @@ def inspect(options: InspectOptions) -> None:
     print_table(opts)
     click.echo("val losses:")
     print_table(val_losses)
+    if sys.stdout.isatty():
+        for line in curve(val_losses, min(shutil.get_terminal_size().columns, 80), sys.stdout.encoding):
+            click.echo(line)
 
 
 def small_parts(progress: dict | None) -> dict | None:
@@ -62,5 +71,30 @@ def jsonable(value: object) -> object:
 
 def print_table(values: dict) -> None:
     """A line for each value."""
-    for line in (f"{name} : {value}" for name, value in values.items()):
-        click.echo(f"  {line if line.isprintable() else ascii(line)}")  # else a terminal might obey it
+    for name, value in values.items():
+        print_safely(f"{name} : {value}", "  ")
+
+
+def print_safely(line: str, indent: str = "") -> None:
+    """A line, without signs in it that a terminal might obey."""
+    click.echo(f"{indent}{line if line.isprintable() else ascii(line)}")
+
+
+def curve(losses: dict[int, float], width: int, encoding: str) -> list[str]:
+    """A small picture of losses by iteration, in lines of up to `width` characters; none where there are too few."""
+    known = {i: loss for i, loss in losses.items() if math.isfinite(loss)}
+    columns = width - 12
+    if len(known) < 2 or columns < 12:
+        return []
+    try:
+        point, side, corner, bottom = SIGNS.encode(encoding).decode(encoding)
+    except UnicodeError:
+        point, side, corner, bottom = ASCII
+    first, last, low, high = min(known), max(known), min(known.values()), max(known.values())
+    picture = [[" "] * columns for _ in range(HEIGHT)]
+    for i, loss in known.items():
+        row = round((high - loss) / (high - low or 1) * (HEIGHT - 1))
+        picture[row][round((i - first) / (last - first) * (columns - 1))] = point
+    names = [f"{high:.4f}", *[""] * (HEIGHT - 2), f"{low:.4f}"]
+    rows = [f"  {name:>8} {side}{''.join(row)}".rstrip() for name, row in zip(names, picture, strict=True)]
+    return [*rows, f"{'':11}{corner}{bottom * columns}", f"{'':12}{first}{last:>{columns - len(str(first))}}"]

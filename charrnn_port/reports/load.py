@@ -19,7 +19,8 @@ import torch
 
 from charrnn_port.device import DTYPES
 from charrnn_port.options import BenchmarkOptions
-from charrnn_port.reports.benchmark import describe_machine, our_training, parse_size, random_text, write_json
+from charrnn_port.reports.benchmark import our_training, parse_size, random_text, write_json
+from charrnn_port.reports.machine import describe_machine
 from charrnn_port.training import Training
 from model import fastest
 from util.errors import UserError

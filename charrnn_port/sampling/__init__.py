@@ -4,12 +4,18 @@ For other rooms and programs:
 
     Model                a network's weights, converted once; any number of threads may share it (model.py)
     Session              one text in progress on a model: its state, and the scores of what comes next (session.py)
-    choices              how the next character is chosen from them: drawn, or the likeliest (choices.py)
-    sample_bytes(...)    the bytes that sample.py prints for a checkpoint
+    choices              how the next character is chosen from them, and among which (choices.py)
+    sample_bytes(...)    the bytes that sample.py prints for a checkpoint (text.py)
+    texts_of(...)        those of one or several seeds, for a model and sample.py's options (batch.py)
+    streams              where prime texts come from and where texts go (streams.py)
+    interactive(...)     a prompt that asks for one prime text after the other (prompt.py)
 """
 
-from charrnn_port.sampling import choices
+from charrnn_port.sampling import choices, streams
+from charrnn_port.sampling.batch import texts_of
 from charrnn_port.sampling.model import Model
-from charrnn_port.sampling.session import Session, sample_bytes
+from charrnn_port.sampling.prompt import interactive
+from charrnn_port.sampling.session import Session
+from charrnn_port.sampling.text import sample_bytes
 
-__all__ = ["Model", "Session", "choices", "sample_bytes"]
+__all__ = ["Model", "Session", "choices", "interactive", "sample_bytes", "streams", "texts_of"]

@@ -1,5 +1,7 @@
 """A trained network that never changes, one time step at a time."""
 
+import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,8 +27,9 @@ class Model:
         self.vocab = vocab
         self.device = network.params.device
         self._advance, self._width = network.cell.advance, len(network.cell.STATE)
-        self._in_numpy = self.device.type == "cpu" if in_numpy is None else in_numpy
-        self._functions = (numpy_sigmoid, np.tanh) if self._in_numpy else (torch.sigmoid, torch.tanh)
+        self.in_numpy = self.device.type == "cpu" if in_numpy is None else in_numpy
+        self._functions = (numpy_sigmoid, np.tanh) if self.in_numpy else (torch.sigmoid, torch.tanh)
+        self._largest = np.maximum.reduce if self.in_numpy else partial(torch.amax, dim=0)
         first, *_ = layers = network.weights()
         # The first layer's pre-activations for each character, without h2h(h): [V, n].
         self.first = self._array(first.rows + first.i2h_bias + first.h2h_bias)
@@ -44,7 +47,7 @@ class Model:
 
     def _array(self, tensor: torch.Tensor) -> Array:
         copy = tensor.detach().clone()
-        if not self._in_numpy:
+        if not self.in_numpy:
             return copy
         array = copy.numpy()
         array.flags.writeable = False
@@ -71,8 +74,36 @@ class Model:
             output, place = after[-1], place + width
         weight, bias = self._decoder
         scores = bias + weight @ output
-        scores -= scores.max()
+        scores -= self._largest(scores)
         return scores, after
+
+    def side_by_side(self) -> "Model":
+        """A model in NumPy for several texts at once: what is a vector `[n]` in `step` is `[n, texts]` there.
+
+        Each column is what it would be alone, to the bit.
+        """
+        other = copy.copy(self)
+        other._layers = [[ForColumns(i2h), bias[:, None], ForColumns(h2h)] for i2h, bias, h2h in self._layers]
+        weight, bias = self._decoder
+        other._decoder = [ForColumns(weight), bias[:, None]]
+        return other
+
+
+class ForColumns:
+    """A matrix `[m, n]` whose product with `[n, texts]` is that with each column by itself.
+
+    A product of matrices sums in another order, and so rounds otherwise. It is quick where each column lies in one
+    piece, and gives such columns.
+    """
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        self.matrix = matrix
+
+    def __matmul__(self, columns: np.ndarray) -> np.ndarray:
+        return np.matmul(self.matrix, columns.T[:, :, None])[:, :, 0].T
+
+    def __getitem__(self, rows: slice) -> "ForColumns":
+        return ForColumns(self.matrix[rows])
 
 
 def numpy_sigmoid(x: np.ndarray) -> np.ndarray:

@@ -1,46 +1,22 @@
 """One text in progress: the stream of characters that sample.lua prints."""
 
+import copy
+import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 
-from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.device import record
-from charrnn_port.options import SampleOptions
-from charrnn_port.sampling.choices import Choice, drawn, likeliest
+from charrnn_port.sampling.choices import Choice, never
 from charrnn_port.sampling.model import Model
-from charrnn_port.torch7.random import Generator
-
-
-def sample_bytes(
-    checkpoint: Checkpoint,
-    length: int = 2000,
-    *,
-    primetext: bytes | str = b"",
-    temperature: float = 1.0,
-    argmax: bool = False,
-    seed: int = 123,
-    device: torch.device | str = "cpu",
-) -> Iterator[bytes]:
-    """The bytes that sample.py prints for a checkpoint, character by character: `primetext`, then `length` more.
-
-    Computed in double precision on a CPU and in single on a GPU. A `str` counts as UTF-8. Raises UserError for a length
-    or temperature that sample.py would refuse, and for a character in `primetext` that the training text never has.
-    """
-    SampleOptions(model="", length=length, temperature=temperature, seed=seed)
-    if isinstance(primetext, str):
-        primetext = primetext.encode()
-    prime = checkpoint.vocab.encode(primetext, "-primetext")
-    choose = likeliest if argmax else drawn(Generator(seed), temperature)
-    session = Session(Model.of(checkpoint, device))
-    return (checkpoint.vocab.decode([id_]) for id_ in session.sample(length, choose, prime))
 
 
 class Session:
     """A model with the state of one text. Sessions on one model do not disturb each other, whatever their threads."""
 
     def __init__(self, model: Model) -> None:
+        self.unknown = model.vocab.unknown
         self._step = (GraphedStep if model.device.type == "cuda" else Step)(model)
         # Before the first character all are equally likely. Torch7 fills in probabilities here where log-probabilities
         # belong; all equal, they come to the same.
@@ -61,12 +37,23 @@ class Session:
         shifted = self.scores - self.scores.max()
         return shifted - np.log(np.exp(shifted).sum())
 
-    def sample(self, length: int, choose: Choice, prime: Iterable[int] = ()) -> Iterator[int]:
-        """Ids, one by one: those of `prime`, then `length` more that `choose` takes, each fed before the next."""
+    def copy(self) -> "Session":
+        """Another session, which goes on from here by itself."""
+        other = copy.copy(self)
+        other._step = self._step.copy()
+        return other
+
+    def sample(self, length: int | None, choose: Choice, prime: Iterable[int] = ()) -> Iterator[int]:
+        """Ids, one by one: those of `prime`, then `length` more that `choose` takes, each fed before the next.
+
+        With None in place of a length it never ends. The unknown symbol, where the vocabulary has one, is never among
+        what is taken.
+        """
+        choose = never(self.unknown, choose)
         for id_ in prime:
             yield id_
             self.feed([id_])
-        for _ in range(length):
+        for _ in itertools.count() if length is None else range(length):
             id_ = choose(self.scores)
             yield id_
             self.scores = self._step(id_)
@@ -83,6 +70,10 @@ class Step:
         """Scores `[V]` of what follows this character."""
         scores, self.state = self.model.step(self.model.first[id_], self.state)
         return scores if isinstance(scores, np.ndarray) else scores.cpu().numpy()
+
+    def copy(self) -> "Step":
+        """Another one, which goes on from here; states are never written to."""
+        return copy.copy(self)
 
 
 class GraphedStep:
@@ -102,6 +93,12 @@ class GraphedStep:
             self._run = record(self._advance, self._id.device)
         self._run()
         return self._scores.cpu().numpy()
+
+    def copy(self) -> "GraphedStep":
+        """Another one, which goes on from here, with tensors and a graph of its own."""
+        other = GraphedStep(self.model)
+        other.state = tuple(tensor.clone() for tensor in self.state)
+        return other
 
     def _advance(self) -> None:
         first = self.model.first.index_select(0, self._id)[0]

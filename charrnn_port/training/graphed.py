@@ -39,11 +39,12 @@ class GraphedTraining(Training):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         device = self.network.params.device
-        self._text = torch.empty(len(self.loader.ids), dtype=torch.uint8, device=device)
+        kind = "uint8" if self.loader.ids.dtype == "uint8" else "int32"  # PyTorch can do little with uint16
+        self._text = torch.empty(len(self.loader.ids), dtype=getattr(torch, kind), device=device)
         for start in range(0, len(self._text), CHUNK):
             ids = self.loader.ids[start : start + CHUNK].copy()
             self.loader.require_known(ids)
-            self._text[start : start + CHUNK] = torch.from_numpy(ids)
+            self._text[start : start + CHUNK] = torch.from_numpy(ids.astype(kind, copy=False))
         self._places = torch.from_numpy(self.loader.places).to(device)
         self._batch_start = torch.zeros((), dtype=torch.int64, device=device)
         self._warm = False

@@ -126,7 +126,7 @@ class Training:
         All processes must call it at once; it does not tell how many they are.
         """
         return Checkpoint(
-            opt={name: value for name, value in self.options.values().items() if name not in NOT_KEPT},
+            opt={name: value for name, value in self.options.kept().items() if name not in NOT_KEPT},
             vocab=self.loader.vocab,
             params=self.network.params.to("cpu", copy=True),
             i=self.i,

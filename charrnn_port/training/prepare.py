@@ -13,6 +13,7 @@ from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training.graphed import training_for
 from charrnn_port.training.iteration import Training, initialize, open_forget_gates
+from charrnn_port.training.merge import merge
 from charrnn_port.training.parallel import Alone
 from model import NETWORKS, fastest, how_it_runs, why_slower
 from model.memory import COPIES, MORE, ON_DEVICE, buffer_count, parameter_count
@@ -84,8 +85,13 @@ def prepare(
 
     data_dir = texts.provide(options.data_dir, "data_dir" in given, echo)
     fractions = options.train_frac, options.val_frac
-    loader = MinibatchLoader(data_dir, options.batch_size, options.seq_length, *fractions, echo, rows)
+    loader = MinibatchLoader(
+        data_dir, options.batch_size, options.seq_length, *fractions, echo, rows, options.encoding, options.min_count
+    )
     require_batches(loader, options, say)
+    kinds, places = loader.rare
+    if kinds:
+        say(f"unknown symbol: {kinds} characters in {places} places, rarer than -min_count {options.min_count}")
     echo(f"vocab size: {loader.vocab_size}")
 
     begin = saved
@@ -95,7 +101,8 @@ def prepare(
     elif options.init_from:
         echo(f"loading a model from checkpoint {options.init_from}")
         begin = load_checkpoint(options.init_from)
-        begin.vocab.require_same(loader.vocab)
+        if options.vocab == "same":
+            begin.vocab.require_same(loader.vocab, ", or take -vocab merge")
         if "dropout" in given and options.dropout != begin.opt["dropout"]:
             say(f"-dropout {options.dropout:g} is without effect: -init_from takes that of the checkpoint, as the "
                 f"original does: {begin.opt['dropout']:g}")  # fmt: skip
@@ -109,12 +116,15 @@ def prepare(
     cell = way(options, dtype, device, products)
     sizes = loader.vocab_size, options.rnn_size, options.num_layers
     require_memory(options, sizes, rows.stop - rows.start, len(loader.ids), dtype, device)
-    if begin:
+    merges = options.vocab == "merge" and not saved
+    if begin and not merges:
         network = begin.build(cell, dtype, device, options.torch7)
     else:
         network = NETWORKS[cell](options.model, *sizes, torch7=options.torch7, dtype=dtype, device=device)
         initialize(network, random)
     network.products = products
+    if merges:
+        say(merge(begin, network, loader.vocab) if begin else "-vocab merge is without effect: there is no -init_from")
     if options.model == "lstm" and not saved:  # after -init_from too, as in the original
         for layer in range(options.num_layers):
             echo(f"setting forget gate biases to 1 in LSTM layer {layer + 1}")
@@ -177,18 +187,21 @@ def require_memory(
     """Raises UserError where a run cannot fit into memory: later the system might end it without a word.
 
     `sizes` are those of the vocabulary, the cells' state and the layers; of each batch there are so many `rows`, of the
-    `text` so many bytes.
+    `text` so many characters.
     """
     cpu = torch.device("cpu")
     parameters = dtype.itemsize * parameter_count(options.model, *sizes)
-    a_row = dtype.itemsize * buffer_count(options.model, *sizes, options.seq_length, 1, options.dropout > 0)
+    no_rows, one_row = (
+        dtype.itemsize * buffer_count(options.model, *sizes, options.seq_length, count, options.dropout > 0)
+        for count in (0, 1)
+    )
     more = MORE[options.optimizer]
-    fixed = {device: (ON_DEVICE + more) * parameters}
+    fixed = {device: (ON_DEVICE + more) * parameters + no_rows}
     if device.type == "cuda":
-        fixed[device] += text
+        fixed[device] += text * (1 if sizes[0] <= 256 else 4)  # bytes of an id there
     fixed[cpu] = fixed.get(cpu, 0) + (COPIES + more) * parameters
     for place, size in fixed.items():
-        buffers = a_row if place == device else 0
+        buffers = one_row - no_rows if place == device else 0
         size, free = size + rows * buffers, free_memory(place)
         if free is not None and size > free:
             where = "" if len(fixed) == 1 else f" on {'the CPU' if place == cpu else 'the GPU'}"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import REFERENCE, assert_one_line_error, run_sample, run_train
+from conftest import RECORDINGS, REFERENCE, assert_one_line_error, run_sample, run_train
 from test_lua_checkpoint import made
 
 import charrnn_port
@@ -131,7 +131,7 @@ def test_a_checkpoint_of_may_2015(name, tmp_path):
 
 
 def test_the_originals_cache_of_a_text(tmp_path):
-    assert refusal(REFERENCE / "t7/vocab.t7").startswith("a vocabulary as the Lua original keeps it (vocab.t7)")
+    assert refusal(RECORDINGS / "t7/vocab.t7").startswith("a vocabulary as the Lua original keeps it (vocab.t7)")
     assert refusal(saved(torch.zeros(9, dtype=torch.uint8), tmp_path)).startswith("a text as the Lua original keeps it")
     for value in (Table(), Table({b"a": b"b"}), Table({1: 2}), torch.zeros(3)):
         assert refusal(saved(value, tmp_path)).startswith("damaged or not a checkpoint")
@@ -152,13 +152,13 @@ def test_a_disk_that_fails(tmp_path, monkeypatch):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(t7, "load", fail)
-    path = REFERENCE / "lua_checkpoints/rnn.t7"
+    path = RECORDINGS / "lua_checkpoints/rnn.t7"
     with pytest.raises(UserError, match=f"^cannot read {path}: Input/output error$"):
         charrnn_port.load_checkpoint(path)
 
 
 def test_why_saving_fails(tmp_path):
-    saved = charrnn_port.load_checkpoint(REFERENCE / "lua_checkpoints/rnn.t7")
+    saved = charrnn_port.load_checkpoint(RECORDINGS / "lua_checkpoints/rnn.t7")
     with pytest.raises(UserError, match=r"^cannot save .*lm\.t7: No such file or directory; earlier checkpoints are"):
         charrnn_port.save_checkpoint(saved, tmp_path / "none/lm.t7")
     full = OSError(errno.ENOSPC, "No space left on device")

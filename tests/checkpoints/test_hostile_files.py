@@ -512,7 +512,7 @@ def test_names_of_values(change, tmp_path):
 def test_formats(tmp_path):
     values = torch.load(RECORDED, weights_only=True)
     for format_, message in (
-        ("charrnn_port checkpoint 3", "charrnn_port checkpoint 3, which a newer charrnn_port wrote"),
+        ("charrnn_port checkpoint 4", "charrnn_port checkpoint 4, which a newer charrnn_port wrote"),
         ("charrnn_port checkpointed", "not one that train.py wrote"), ("c", "not one that train.py wrote"),
         ("charrnn_port checkpoint " + "9" * 10**6, r"charrnn_port checkpoint 9{36}\.\.\., which a newer"),
     ):  # fmt: skip

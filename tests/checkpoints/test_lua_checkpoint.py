@@ -1,7 +1,7 @@
 """Checkpoints of the original: what is in them is read right whatever wrote them, and what we write in their place
 is the graph that Torch7 saved.
 
-The recordings in reference/lua_checkpoints are the last checkpoints of some of the runs in reference/torch7.h5.
+The recordings in recordings/lua_checkpoints are the last checkpoints of some of the runs in torch7.h5.
 """
 
 import math
@@ -17,7 +17,7 @@ from pathlib import Path
 import h5py
 import pytest
 import torch
-from conftest import REFERENCE, arguments_of
+from conftest import RECORDINGS, arguments_of
 from t7_helpers import assert_same_graph, mutate
 from torch import Tensor
 
@@ -25,7 +25,7 @@ from charrnn_port.checkpoints.lua import from_lua, to_lua
 from charrnn_port.torch7.t7 import T7Error, Table, TorchObject, load, save
 from model.char_rnn import CELLS, CharRNN
 
-RECORDED = sorted(path.stem for path in (REFERENCE / "lua_checkpoints").glob("*.t7"))
+RECORDED = sorted(path.stem for path in (RECORDINGS / "lua_checkpoints").glob("*.t7"))
 MUTATIONS = int(os.environ.get("T7_MUTATIONS", "200"))
 
 # What to_lua leaves out or makes anew; its docstring says why Torch7 does not need it.
@@ -34,7 +34,7 @@ OTHER_VALUES = frozenset([b"gradWeight", b"gradBias", b"batchsize"])
 
 
 def recorded(name: str) -> Table:
-    return load(REFERENCE / "lua_checkpoints" / f"{name}.t7")
+    return load(RECORDINGS / "lua_checkpoints" / f"{name}.t7")
 
 
 def modules(checkpoint: Table, class_name: str) -> list[TorchObject]:
@@ -80,7 +80,7 @@ def test_values_are_those_of_the_run(name: str, recordings: h5py.File):
     assert values["opt"]["learning_rate"] == 0.002
     assert type(values["opt"]["seed"]) is int
     assert values["opt"]["init_from"] == ""
-    assert values["vocab"] == bytes(sorted(set((REFERENCE / "play" / "input.txt").read_bytes())))
+    assert values["vocab"] == bytes(sorted(set((RECORDINGS / "play" / "input.txt").read_bytes())))
     assert (values["i"], values["epoch"]) == (285, 0.3)
     assert [f"{loss:.8f}" for loss in values["train_losses"]] == re.findall(r"train_loss = (\S+),", stdout)
     assert sorted(values["val_losses"]) == [100, 200, 285]

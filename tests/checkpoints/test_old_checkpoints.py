@@ -16,18 +16,20 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from conftest import REFERENCE, arguments_of, assert_one_line_error, loss_of, run_sample, train_options
+from conftest import RECORDINGS, REFERENCE, assert_one_line_error, run_sample
+from runs import recorded, typed
 from t7_helpers import assert_same_graph
 from test_lua_checkpoint import LEFT_OUT, OTHER_VALUES, RECORDED
 
 import charrnn_port
 from charrnn_port.__main__ import convert, inspect
+from charrnn_port.reports.verify import samples, vectors
+from charrnn_port.reports.verify.runs import Way
 from charrnn_port.torch7 import t7
-from charrnn_port.training import prepare
 from util.errors import UserError
 from util.vocabulary import Vocabulary
 
-FILES = REFERENCE / "lua_checkpoints"
+FILES = RECORDINGS / "lua_checkpoints"
 VARIANTS = ["seed123", "seed7_t05", "t2", "argmax", "prime", "prime_argmax"]
 
 
@@ -37,24 +39,23 @@ def run_tool(tool, *arguments: object) -> Result:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", RECORDED)
-def test_samples_the_recorded_bytes(recordings, name, variant, tmp_path):
-    recorded = recordings["runs"][name]["samples"][variant]
+def test_samples_the_recorded_bytes(name, variant, tmp_path):
+    (sample,) = [sample for sample in recorded(name).samples if sample.variant == variant]
     old = tmp_path / "no_telling_name"  # formats are told by content
     old.write_bytes((FILES / f"{name}.t7").read_bytes())
-    result = run_sample(old, "-gpuid", "-1", "-verbose", "0", *recorded.attrs["arguments"])
-    assert result.stdout_bytes == bytes(recorded[:])
+    result = run_sample(old, "-gpuid", "-1", "-verbose", "0", *typed(sample.arguments))
+    assert samples.compare(name, sample, result.stdout_bytes).holds
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_validation_loss_is_the_one_inside(recordings, play, name):
-    """To 1e-12, relative; and to all four digits the one in the file's name."""
-    saved = charrnn_port.load_checkpoint(FILES / f"{name}.t7")
-    arguments = [*arguments_of(recordings["runs"][name]), "-data_dir", play, "-init_from", FILES / f"{name}.t7"]
-    training = prepare(train_options(*arguments))
-    training.network.params.copy_(saved.params)  # -init_from has opened the forget gates
-    loss = loss_of(training.evaluate(2))
-    assert loss == pytest.approx(saved.val_loss, rel=1e-12)
-    assert f"_{loss:.4f}.t7" in recordings["runs"][name].attrs["checkpoints"][-1]
+def test_validation_loss_is_the_one_inside(play, name):
+    """To 1e-12, relative; that one has all four digits of the one in the file's name."""
+    run = recorded(name)
+    loss = vectors.val_loss(run, Way(), play.parent)
+    assert loss.holds, loss
+    assert loss.limit == 1e-12
+    inside = charrnn_port.load_checkpoint(FILES / f"{name}.t7").val_loss
+    assert f"_{inside:.4f}.t7" in run.checkpoints[-1]
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -210,8 +211,8 @@ def test_values_that_do_not_fit(small_checkpoint, change):
 
 def test_a_newer_format_is_named(small_checkpoint):
     _, path = small_checkpoint
-    torch.save(torch.load(path) | {"format": "charrnn_port checkpoint 3"}, path)
-    with pytest.raises(UserError, match="charrnn_port checkpoint 3, which a newer charrnn_port wrote"):
+    torch.save(torch.load(path) | {"format": "charrnn_port checkpoint 4"}, path)
+    with pytest.raises(UserError, match="charrnn_port checkpoint 4, which a newer charrnn_port wrote"):
         charrnn_port.load_checkpoint(path)
 
 

@@ -5,80 +5,31 @@ import torch
 from conftest import NEEDS_COMPILER, WAYS
 from torch import Tensor, nn
 
+from charrnn_port.reports.verify.cells import (
+    B,
+    H,
+    T,
+    V,
+    against_plain,
+    against_torch,
+    batch,
+    dropout_masks,
+    network,
+    random_state,
+)
 from model import NETWORKS, gru, lstm, rnn
 from model.char_rnn import CELLS, CharRNN, script
 from util.one_hot import one_hot
 
-T, B, V, H = 7, 4, 11, 6
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-13}
-
-
-def network(model: str, num_layers: int = 2, cell: str = "plain") -> CharRNN:
-    """A network in double precision with parameters large enough to bend every gate."""
-    built = NETWORKS[cell](model, V, H, num_layers)
-    built.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
-    return built
-
-
-def batch() -> tuple[Tensor, Tensor]:
-    """x and y, [T, B]."""
-    ids = torch.randint(V, (T + 1, B), generator=torch.Generator().manual_seed(6))
-    return ids[:-1], ids[1:]
-
-
-def random_state(network: CharRNN) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(7)
-    return [torch.rand(tensor.shape, dtype=tensor.dtype, generator=generator) - 0.5 for tensor in network.zero_state(B)]
-
-
-def rows_for_torch(weight: Tensor, model: str) -> Tensor:
-    """Rows in torch's gate order: in, forget, transform, out; ours has the last two the other way round."""
-    if model == "rnn":
-        return weight
-    in_gate, forget_gate, out_gate, transform = weight.chunk(4)
-    return torch.cat([in_gate, forget_gate, transform, out_gate])
-
-
-TORCH_NAMES = {"weight_ih": "i2h_weight", "weight_hh": "h2h_weight", "bias_ih": "i2h_bias", "bias_hh": "h2h_bias"}
 
 
 @pytest.mark.parametrize("cell", WAYS)
 @pytest.mark.parametrize("model", ["lstm", "rnn"])
 def test_equals_torch_forward_and_every_gradient(model, cell):
-    ours = network(model, cell=cell)
-    theirs = (nn.LSTM if model == "lstm" else nn.RNN)(V, H, 2, dtype=torch.float64)
-    decoder = nn.Linear(H, V, dtype=torch.float64)
-    with torch.no_grad():
-        for layer in range(2):
-            for their_name, our_name in TORCH_NAMES.items():
-                mapped = rows_for_torch(ours.layers[layer][our_name], model)
-                getattr(theirs, f"{their_name}_l{layer}").copy_(mapped)
-        decoder.weight.copy_(ours.decoder["weight"])
-        decoder.bias.copy_(ours.decoder["bias"])
-    x, y = batch()
-    state = random_state(ours)
-    if model == "lstm":
-        start = (torch.stack(state[1::2]), torch.stack(state[0::2]))  # torch: (h, c)
-    else:
-        start = torch.stack(state)
-
-    output, final = theirs(one_hot(x, V, torch.float64), start)
-    log_probs = decoder(output).log_softmax(dim=2)
-    (nn.functional.nll_loss(log_probs.flatten(0, 1), y.flatten()) * T).backward()
-    our_log_probs, our_final = [clone(result) for result in ours.log_probs(x, state)]
-    ours.training_pass(x, y, state, None, alias=False)
-
-    assert torch.allclose(our_log_probs, log_probs, **TOLERANCE)
-    final_h = final[0] if model == "lstm" else final
-    assert torch.allclose(
-        torch.stack(our_final[len(ours.cell.STATE) - 1 :: len(ours.cell.STATE)]), final_h, **TOLERANCE
-    )
-    for layer in range(2):
-        for their_name, our_name in TORCH_NAMES.items():
-            gradient = rows_for_torch(ours.layers[layer][our_name].grad, model)
-            assert torch.allclose(gradient, getattr(theirs, f"{their_name}_l{layer}").grad, **TOLERANCE)
-    assert torch.allclose(ours.decoder["weight"].grad, decoder.weight.grad, **TOLERANCE)
-    assert torch.allclose(ours.decoder["bias"].grad, decoder.bias.grad, **TOLERANCE)
+    difference = against_torch(model, cell)
+    assert difference.largest <= 1e-12, difference
+    assert difference.holds
 
 
 def test_gru_equals_its_formula():
@@ -125,35 +76,17 @@ def test_step_passes_gradcheck(cell):
     assert torch.autograd.gradcheck(cell.step, inputs)
 
 
-def clone(result):
-    """A copy of a tensor or a list of them: the fused network uses its buffers again."""
-    return [tensor.clone() for tensor in result] if isinstance(result, list) else result.clone()
-
-
-def dropout_masks(num_layers: int) -> Tensor:
-    probability = torch.full((T, num_layers, B, H), 0.5, dtype=torch.float64)
-    return torch.bernoulli(probability, generator=torch.Generator().manual_seed(9)) / 0.5
-
-
 @pytest.mark.parametrize("masks", [None, dropout_masks(3)], ids=["no_dropout", "dropout"])
 @pytest.mark.parametrize("alias", [False, True])
 @pytest.mark.parametrize("model", list(CELLS))
 @pytest.mark.parametrize("cell", WAYS[1:])
 def test_other_ways_to_run_equal_the_plain_one(cell, model, alias, masks):
     """Losses, gradients and states over four batches, each of which starts from the state before it."""
-    plain, other = network(model, 3), network(model, 3, cell)
-    plain_state, other_state = random_state(plain), random_state(other)
-    for _ in range(4):  # TorchScript rewrites what it runs after it has seen a few calls
-        plain_loss = plain.training_pass(*batch(), plain_state, masks, alias)
-        other_loss = other.training_pass(*batch(), other_state, masks, alias)
-        assert torch.allclose(plain_loss, other_loss, **TOLERANCE)
-        assert (plain.grad_params - other.grad_params).norm() < 1e-12 * plain.grad_params.norm()
-        for plain_tensor, other_tensor in zip(plain_state, other_state, strict=True):
-            assert torch.allclose(plain_tensor, other_tensor, **TOLERANCE)
-        for net in (plain, other):
-            net.params.sub_(net.grad_params, alpha=0.01)  # what is made from the parameters must be made again
-    assert torch.allclose(plain.evaluation_pass(*batch(), plain_state), other.evaluation_pass(*batch(), other_state))
-    assert torch.allclose(plain_state[-1], other_state[-1], **TOLERANCE)
+    differences = against_plain(model, cell, alias, masks)
+    assert [each.what for each in differences] == ["loss", "gradient", "state"]
+    for each in differences:
+        assert each.largest <= 1e-12, each
+        assert each.holds
 
 
 @pytest.mark.parametrize("cell", WAYS[2:])

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import arguments_of, assert_one_line_error, run_train, train_options
-from runs import log_lines, losses, printed
+from conftest import assert_one_line_error, run_train
+from runs import recorded
 from torch import Tensor
 
 from charrnn_port.device import record
-from charrnn_port.training import graphed, prepare
+from charrnn_port.reports.verify import runs, vectors
+from charrnn_port.training import graphed
 from model import NETWORKS, fastest, kernels
 from model.char_rnn import CharRNN
 from model.lstm import EagerSequence, PersistentSequence
@@ -205,35 +206,27 @@ def test_equals_the_plain_cells(H, dtype, alias, dropout):
     assert abs(loss - expected) < tolerance * expected
 
 
-def on_gpu(arguments: list[str]) -> list[str]:
-    """The options of a recorded run, for a GPU in double precision."""
-    place = arguments.index("-gpuid") + 1
-    return [*arguments[:place], "0", *arguments[place + 1 :], "-dtype", "float64", "-cell", "persistent"]
+ON_GPU = runs.Way("persistent", "float64", 0)
 
 
 @NEEDS_HOPPER
 @pytest.mark.parametrize("name", ["lstm", "lstm_1layer", "lstm_dropout", "decay", "clip"])
-def test_recorded_runs_print_the_same_lines(recordings, play, tmp_path, name):
+def test_recorded_runs_print_the_same_lines(play, name):
     """Of the original on Torch7; in CUDA graphs."""
-    run = recordings["runs"][name]
-    result = run_train("-data_dir", play, "-checkpoint_dir", tmp_path, *on_gpu(arguments_of(run)))
-    assert result.exit_code == 0, result.output
-    ours, recorded = log_lines(result.stdout), log_lines(printed(run))
-    assert ours == recorded
-    assert len(losses(ours)) > 80
+    run = recorded(name)
+    output, checkpoint_dir = runs.repeat(run, ON_GPU, play.parent)
+    lines = runs.compare(run, output, {file.name for file in checkpoint_dir.glob("*")})
+    assert not lines.other, lines
+    assert lines.equal > 80
 
 
 @NEEDS_HOPPER
 @pytest.mark.parametrize("name", ["lstm", "lstm_dropout"])
-def test_recorded_parameters_and_gradients(recordings, play, name):
-    run = recordings["runs"][name]
-    training = prepare(train_options("-data_dir", play, *on_gpu(arguments_of(run))))
-    assert isinstance(training, graphed.GraphedTraining)
-    for i in range(1, 21):
-        training.iteration()
-        if f"grads_{i}" in run:
-            assert distance(training.network.grad_params.cpu(), torch.from_numpy(run[f"grads_{i}"][:])) < 1e-12
-    assert distance(training.network.params.cpu(), torch.from_numpy(run["params_20"][:])) < 1e-9
+def test_recorded_parameters_and_gradients(play, name):
+    run = recorded(name)
+    assert isinstance(runs.prepared(run, ON_GPU, play.parent), graphed.GraphedTraining)
+    for each in vectors.vectors(run, ON_GPU, play.parent):
+        assert each.holds, each
 
 
 @NEEDS_HOPPER

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import REFERENCE, ROOT, assert_one_line_error, run_sample
+from conftest import RECORDINGS, ROOT, assert_one_line_error, run_sample
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.option_fields import described
 
-CHECKPOINT = REFERENCE / "lua_checkpoints/rnn.t7"
+CHECKPOINT = RECORDINGS / "lua_checkpoints/rnn.t7"
 STARTS = {
     "charrnn": [sys.executable, "-P", "-m", "charrnn_port"] if sys.version_info >= (3, 11) else None,
     "python -m charrnn_port": [sys.executable, "-m", "charrnn_port"],
@@ -63,7 +63,7 @@ def test_no_such_verb(arguments):
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("Error: ")
-    assert "train, sample, inspect, convert, benchmark" in result.stderr
+    assert "train, sample, inspect, compare, plot, convert, benchmark" in result.stderr
 
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
@@ -84,7 +84,7 @@ charrnn.main()
 """
 
 
-@pytest.mark.parametrize("verb", ["", "train", "sample", "inspect", "convert", "benchmark"])
+@pytest.mark.parametrize("verb", ["", *charrnn.verbs()])
 def test_help_needs_no_torch(verb):
     """Which takes seconds to import."""
     result = run([sys.executable, "-c", WITHOUT_TORCH], *filter(None, [verb]), "-help")
@@ -92,19 +92,25 @@ def test_help_needs_no_torch(verb):
     assert "Usage: charrnn" in result.stdout
 
 
-@pytest.mark.parametrize("verb", ["train", "sample", "inspect", "convert", "benchmark"])
+@pytest.mark.parametrize("verb", charrnn.verbs())
 def test_help_has_a_line_for_everything(verb):
     program = charrnn.verbs()[verb]
     text = CliRunner().invoke(program, ["-help"]).stdout
     for param in program.params:
         name = re.escape(param.metavar if param.param_type_name == "argument" else param.opts[0])
-        assert re.search(rf"^  {name}\b.*\n?.*\w\w\w", text, re.M), name
+        assert re.search(rf"^  {name}(?!\w).*\n?.*\w\w\w", text, re.M), name
     assert re.search(r"Example: (python \w+\.py|charrnn) ", text)
 
 
 def test_every_option_says_what_it_does():
     """In the docs: one or two whole sentences."""
-    for options_class in (charrnn.InspectOptions, charrnn.ConvertOptions, charrnn.BenchmarkOptions):
+    for options_class in (
+        charrnn.InspectOptions,
+        charrnn.CompareOptions,
+        charrnn.PlotOptions,
+        charrnn.ConvertOptions,
+        charrnn.BenchmarkOptions,
+    ):
         for each, about in described(options_class):
             assert about.help, each.name
             assert about.metavar or about.consequence.endswith("."), each.name

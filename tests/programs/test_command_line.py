@@ -13,8 +13,11 @@ TRAIN = {
     "init_from": "", "seed": 123, "print_every": 1, "eval_val_every": 1000, "checkpoint_dir": "cv",
     "savefile": "lstm", "accurate_gpu_timing": 0, "gpuid": 0, "opencl": 0,
 }  # fmt: skip
-TRAIN_ADDED = {"keep_last": 0, "dtype": "auto", "tf32": 0, "state_carry": "alias", "resume": "", "cell": "auto"}
-TRAIN_ADDED |= {"torch7": "2017", "optimizer": "rmsprop", "beta2": 0.999, "weight_decay": 0, "lr_schedule": "decay"}
+TRAIN_ADDED = {
+    "keep_last": 0, "dtype": "auto", "tf32": 0, "state_carry": "alias", "torch7": "2017",
+    "resume": "", "cell": "auto", "encoding": "bytes", "min_count": 1, "vocab": "same",
+}  # fmt: skip
+TRAIN_ADDED |= {"optimizer": "rmsprop", "beta2": 0.999, "weight_decay": 0, "lr_schedule": "decay"}
 TRAIN_ADDED |= {"warmup": 0, "clip_norm": 0, "patience": 0, "config": "", "print_config": 0}
 SAMPLE = {
     "seed": 123,

@@ -4,11 +4,11 @@ import io
 import sys
 
 import pytest
-from conftest import REFERENCE, assert_one_line_error, run_sample
+from conftest import RECORDINGS, assert_one_line_error, run_sample
 
 import sample
 
-LSTM = REFERENCE / "lua_checkpoints/lstm.t7"
+LSTM = RECORDINGS / "lua_checkpoints/lstm.t7"
 
 
 def test_a_stdout_that_takes_text_only(monkeypatch, recordings):

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from conftest import REFERENCE, ROOT, run_sample
+from conftest import RECORDINGS, ROOT, run_sample
 
 import charrnn_port
 from charrnn_port.sampling import Model, Session, choices
@@ -20,7 +20,7 @@ from model.char_rnn import CELLS
 from util.errors import UserError
 from util.vocabulary import Vocabulary
 
-LUA = REFERENCE / "lua_checkpoints"
+LUA = RECORDINGS / "lua_checkpoints"
 IDS = [4, 5, 4, 0, 10, 3, 2]
 
 
@@ -102,6 +102,20 @@ def test_a_choice_is_any_function():
 
 def test_likeliest_of_several_is_the_first():
     assert choices.likeliest(np.array([-1.0, 0.0, 0.0])) == 1
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 0.7, 5])
+def test_choosing_among_all_but_one(temperature):
+    """The same is drawn, with the same random numbers, as if that one were not there; the scores stay."""
+    scores = np.random.RandomState(1).normal(size=(200, 8))
+    scores[:, -1] = 50  # by far the likeliest
+    before = scores.copy()
+    without = choices.never(7, choices.drawn(Generator(3), temperature))
+    expected = choices.drawn(Generator(3), temperature)
+    assert [without(each) for each in scores] == [expected(each[:-1]) for each in scores]
+    assert [choices.never(7, choices.likeliest)(each) for each in scores] == scores[:, :-1].argmax(1).tolist()
+    assert (scores == before).all()
+    assert choices.never(None, choices.likeliest) is choices.likeliest
 
 
 def test_from_python_equals_the_program():

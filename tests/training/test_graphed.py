@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import REFERENCE, arguments_of, loss_of, train_options
+from conftest import RECORDINGS, arguments_of, loss_of, train_options
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from charrnn_port import device as device_module
@@ -87,6 +87,20 @@ def test_recorded_iterations_are_the_ordinary_ones(recordings, play, monkeypatch
             assert ordinary.loss == recorded.loss
 
 
+def test_ids_that_need_more_than_a_byte(tmp_path, monkeypatch):
+    """They lie on the device too, whatever type they have in the cache."""
+    monkeypatch.setattr(graphed, "record", record_on_cpu)
+    monkeypatch.setattr(graphed, "CHUNK", 500)
+    (tmp_path / "input.txt").write_text("".join(chr(0x4E00 + i * i % 1009) for i in range(2000)))
+    arguments = "-encoding utf-8 -rnn_size 8 -batch_size 4 -seq_length 10 -gpuid -1 -cell fused".split()
+    options = train_options("-data_dir", tmp_path, *arguments)
+    ordinary, other = prepare(options), prepare(options)
+    assert ordinary.loader.vocab_size > 256
+    recorded = graphed.GraphedTraining(options, other.network, other.loader, other.random)
+    for _ in range(60):  # more than an epoch
+        assert ordinary.iteration() == recorded.iteration()
+
+
 @pytest.mark.parametrize("model", list(CELLS))
 def test_recorded_characters_are_the_ordinary_ones(monkeypatch, model):
     network = NETWORKS["fused"](model, 11, 6, 2)
@@ -98,6 +112,10 @@ def test_recorded_characters_are_the_ordinary_ones(monkeypatch, model):
     for id_ in (1, 2, 3, 4, 5, 4, 0, 10, 3):
         assert (ordinary(id_) == recorded(id_)).all()
         assert len(recordings) == (id_ != 1)  # at the second character, and never again
+    copies = ordinary.copy(), recorded.copy()
+    for id_ in (7, 8, 9):  # each goes on by itself
+        assert (copies[0](id_) == copies[1](id_)).all()
+        assert (ordinary(id_ - 5) == recorded(id_ - 5)).all()
 
 
 def test_the_first_iteration_after_a_resume_is_not_recorded(recordings, play, monkeypatch):
@@ -112,7 +130,7 @@ def test_the_first_iteration_after_a_resume_is_not_recorded(recordings, play, mo
 
 def test_text_is_on_the_device_as_it_is(recordings, play):
     _, recorded = trainings(play, recordings, "lstm")
-    text = (REFERENCE / "play/input.txt").read_bytes()
+    text = (RECORDINGS / "play/input.txt").read_bytes()
     loader = recorded.loader
     assert loader.vocab.decode(recorded._text.tolist()) == text[: len(loader.ids)]
 

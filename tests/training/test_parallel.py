@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import REFERENCE, ROOT, arguments_of, assert_one_line_error, run_train
+from conftest import RECORDINGS, ROOT, arguments_of, assert_one_line_error, run_train
 from runs import comparable, log_lines
 
 import charrnn_port
@@ -59,7 +59,7 @@ class Torchrun:
 def test_prints_what_the_original_printed_alone(recordings, tmp_path):
     """A recorded run with dropout, by two processes; then the rest of it by one, from a checkpoint of the two."""
     run = recordings["runs/lstm_dropout"]
-    shutil.copytree(REFERENCE / "play", tmp_path / "play")
+    shutil.copytree(RECORDINGS / "play", tmp_path / "play")
     together = Torchrun("-data_dir", tmp_path / "play", "-checkpoint_dir", tmp_path / "cv", *arguments_of(run))
     assert together.end() == 0
     recorded = comparable(bytes(run["stdout"][:]).decode())

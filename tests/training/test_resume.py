@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from conftest import NEEDS_COMPILER, REFERENCE, ROOT, assert_one_line_error, run_train
+from conftest import NEEDS_COMPILER, RECORDINGS, REFERENCE, ROOT, assert_one_line_error, run_train
 from runs import EVERY, SMALL, TEXT, TIME, assert_same, log_lines, saved
 
 import charrnn_port
@@ -254,7 +254,7 @@ def test_a_finished_run_says_so(start, tmp_path):
 
 
 def test_what_cannot_go_on(tmp_path):
-    lua = ROOT / "tests/reference/lua_checkpoints/rnn.t7"
+    lua = RECORDINGS / "lua_checkpoints/rnn.t7"
     assert_one_line_error(run_train("-resume", lua), 1, "rnn.t7", "-init_from")
     assert_one_line_error(
         run_train("-resume", "latest", "-checkpoint_dir", tmp_path), 1, "no checkpoint", str(tmp_path)

@@ -219,12 +219,14 @@ for iteration in range(5):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux how much memory is in use")
-def test_a_text_larger_than_memory(tmp_path):
+@pytest.mark.parametrize("options", [[], pytest.param(["-encoding", "utf-8", "-min_count", 2], marks=pytest.mark.long)])
+def test_a_text_larger_than_memory(tmp_path, options):
     """Preprocessing and training in a third of the memory that the text takes."""
     with (tmp_path / "input.txt").open("wb") as file:
         for _ in range(LARGE >> 20):
             file.write((b"the quick brown fox jumps over the lazy dog, " * 23302)[: 1 << 20])
     arguments = ["-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv", "-gpuid", "-1", "-rnn_size", "8"]
+    arguments += options
     command = [sys.executable, "-c", TRAIN_IN_LITTLE_MEMORY, LARGE // 3, *arguments]
     result = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, text=True, check=False)
     for name in ("input.txt", "data.h5"):

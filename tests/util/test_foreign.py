@@ -12,7 +12,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-from conftest import REFERENCE
+from conftest import RECORDINGS, REFERENCE
 
 from util.foreign import KINDS, ForeignError, first_bytes, is_text, kind_of
 
@@ -89,7 +89,8 @@ def test_every_kind_is_tested():
     assert all(kind.to_do for kind in KINDS)
 
 
-OURS = [path for path in sorted(REFERENCE.rglob("*")) if path.is_file() and path.suffix in (".t7", ".pt", ".txt")]
+OURS = [path for folder in (RECORDINGS, REFERENCE) for path in sorted(folder.rglob("*.*"))]
+OURS = [path for path in OURS if path.suffix in (".t7", ".pt", ".txt")]
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)

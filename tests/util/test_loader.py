@@ -141,8 +141,8 @@ def test_vocabulary_is_sorted_by_unsigned_byte_and_may_have_all_256(tmp_path):
 def test_preprocessing_works_across_chunks(tmp_path):
     text = np.random.RandomState(1).randint(30, 200, 2 * CHUNK + 5, np.uint8)
     preprocess(folder(tmp_path, text.tobytes()) / "input.txt", tmp_path / "data.h5", lambda line: None)
-    vocab, data, _ = open_cache(tmp_path / "data.h5")
-    assert np.array_equal(np.frombuffer(vocab, np.uint8)[data], text)
+    cache = open_cache(tmp_path / "data.h5")
+    assert np.array_equal(np.frombuffer(cache.vocab.symbols, np.uint8)[cache.ids], text)
 
 
 def test_cache_is_used_again(tmp_path):
@@ -371,6 +371,22 @@ def test_mutated_caches(tmp_path):
 def test_a_failed_preprocessing_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match="is empty"):
         load(folder(tmp_path, b""))
+    assert os.listdir(tmp_path) == ["input.txt"]
+
+
+@pytest.mark.parametrize("encoding", ["bytes", "utf-8"])
+def test_a_text_that_grows_while_it_is_read(tmp_path, monkeypatch, encoding):
+    """Between the two passes over it."""
+    text = folder(tmp_path, b"hello world. " * 10) / "input.txt"
+    lengths = iter([1, 2])
+    monkeypatch.setattr(minibatch_loader, "chunks", lambda path: [path.read_bytes()] * next(lengths))
+
+    def write_more(line: str) -> None:
+        if line == "putting data into tensor...":
+            text.write_bytes(b"hello world. " * 11)
+
+    with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run again"):
+        preprocess(text, tmp_path / "data.h5", write_more, encoding=encoding)
     assert os.listdir(tmp_path) == ["input.txt"]
 
 

@@ -58,6 +58,21 @@ def test_what_is_not_in_it(symbols, text, words):
 
 
 @pytest.mark.parametrize(
+    ("symbols", "text", "left"),
+    [
+        (b"ab", b"bcab", b"bab"),
+        (b"ab", "aéb".encode(), b"ab"),
+        (b"ab", b"xyz", b""),
+        ("aé", "文éxa".encode(), "éa".encode()),
+        ("ab", b"a\xffb\xc3", b"ab"),
+    ],
+)
+def test_what_is_not_in_it_may_be_left_out(symbols, text, left):
+    vocab = Vocabulary(symbols)
+    assert vocab.decode(vocab.encode(text, unknown="skip")) == left
+
+
+@pytest.mark.parametrize(
     ("saved", "text", "words"),
     [
         (b"abc", b"ab", "'c' is in the checkpoint but not the text. Train on a text with the 3 characters"),
@@ -75,3 +90,43 @@ def test_vocabularies_that_differ(saved, text, words):
 
 def test_the_same_vocabulary():
     Vocabulary(b"ab").require_same(Vocabulary(b"ab"))
+
+
+@pytest.mark.parametrize("symbols", [b"ab", "ab", "é文"])
+def test_an_unknown_symbol(symbols):
+    """It is the last one, and stands for all that is not in the vocabulary."""
+    vocab = Vocabulary(symbols, with_unknown=True)
+    assert (vocab.unknown, len(vocab)) == (2, 3)
+    first = vocab.decode([0])
+    assert vocab.encode(first + b"\0x" + first) == [0, 2, 2, 0]
+    assert vocab.decode([0, 2, 1]) == first + "\ufffd".encode() + vocab.decode([1])
+    assert vocab != Vocabulary(symbols)
+    assert hash(vocab) == hash(Vocabulary(symbols, with_unknown=True))
+    assert eval(repr(vocab)) == vocab
+    assert Vocabulary(symbols).unknown is None
+
+
+def test_what_is_not_utf_8_is_no_unknown_symbol():
+    with pytest.raises(UserError, match="-primetext is not UTF-8: byte 0xff at position 1"):
+        Vocabulary("ab", with_unknown=True).encode(b"a\xff", "-primetext")
+
+
+def test_unknown_symbols_make_vocabularies_differ():
+    with pytest.raises(UserError, match="only one of them has an unknown symbol, which -min_count makes"):
+        Vocabulary(b"ab").require_same(Vocabulary(b"ab", with_unknown=True))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shared"),
+    [
+        (Vocabulary("abé"), Vocabulary("éb"), [(1, 1), (2, 0)]),
+        (Vocabulary(b"abc"), Vocabulary("cé"), [(2, 0)]),  # an ASCII byte is the character
+        (Vocabulary("é".encode()), Vocabulary("é"), []),  # a byte of several is not
+        (Vocabulary("a", with_unknown=True), Vocabulary("ba", with_unknown=True), [(0, 1), (1, 2)]),
+        (Vocabulary("a", with_unknown=True), Vocabulary("ba"), [(0, 1)]),
+        (Vocabulary("a\ufffd"), Vocabulary("a", with_unknown=True), [(0, 0)]),  # U+FFFD only shows it
+    ],
+)
+def test_what_two_vocabularies_share(ours, theirs, shared):
+    assert ours.shared(theirs) == shared
+    assert theirs.shared(ours) == sorted((b, a) for a, b in shared)

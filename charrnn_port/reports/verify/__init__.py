@@ -1,0 +1,123 @@
+"""`charrnn verify`: what this port promises, tried on this machine.
+
+    verify           all of it: prints the table
+    recordings       runs, files and numbers of the original, which the package carries
+    results          what comes of a check: small dataclasses
+    runs, vectors, streams, samples, files, cells      a file for each kind of check
+    table            from results to lines
+
+The tests compare by the same files.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from charrnn_port.device import DTYPES, choose_device, choose_dtype
+from charrnn_port.options import VerifyOptions
+from charrnn_port.reports.inspect import jsonable
+from charrnn_port.reports.machine import describe
+from charrnn_port.reports.verify import cells, files, recordings, results, runs, samples, streams, table, vectors
+from charrnn_port.reports.verify.recordings import Run
+from charrnn_port.reports.verify.results import Check, Failed
+from charrnn_port.reports.verify.runs import Way
+from model import NETWORKS, fastest
+from util.errors import UserError
+
+__all__ = ["cells", "files", "recordings", "results", "runs", "samples", "streams", "table", "vectors", "verify"]
+
+
+class Step(NamedTuple):
+    """A few checks that are made together; `part` and `name` tell of them where they end in an error."""
+
+    part: str
+    name: str
+    checks: Callable[[], Iterable[Check]]
+
+
+def verify(options: VerifyOptions) -> None:
+    """Print the table, and write the results to a file if asked to. Raises UserError where a promise does not hold."""
+    if options.json:
+        Path(options.json).open("a").close()  # fails now rather than after a minute
+    device = choose_device(options.gpuid, False, print)
+    dtype = choose_dtype(options.dtype, device)
+    cell = fastest("lstm", dtype, device) if options.cell == "auto" else options.cell
+    NETWORKS[cell]("lstm", 1, 1, 1, dtype=dtype, device=device)  # raises UserError where it cannot be had
+    machine = describe(cell, dtype, device)
+    for name, value in machine.items():
+        print(f"{name:12}{value}", flush=True)
+    way = Way(options.cell, str(dtype).removeprefix("torch."), options.gpuid)
+    start = time.perf_counter()
+    checks = list(made(way, device))
+    seconds = round(time.perf_counter() - start, 1)
+    wrong = [check for check in checks if not check.holds]
+    for line in table.table(checks):
+        print(line)
+    print(f"\n{len(checks) - len(wrong)} of {len(checks)} promises hold; it took {seconds} s")
+    if options.json:
+        found = {"machine": machine, "seconds": seconds, "holds": not wrong}
+        found["checks"] = [check.values() for check in checks]
+        Path(options.json).write_text(json.dumps(jsonable(found), indent=1, allow_nan=False))
+    if wrong:
+        names = dict.fromkeys(f"{check.part}, {check.name}" for check in wrong)
+        raise UserError(f"{len(wrong)} of {len(checks)} promises do not hold here: {'; '.join(names)}")
+
+
+def made(way: Way, device: torch.device) -> Iterator[Check]:
+    """All results. An error in a check, of whatever kind, is one of them: the machine may be like none before."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(recordings.FOLDER / "play", folder / "play")
+        for step in shown(steps(way, device, folder)):
+            try:
+                yield from step.checks()
+            except Exception as error:
+                yield Failed(step.part, step.name, "all", f"{type(error).__name__}: {error}")
+
+
+def shown(steps: list[Step]) -> Iterable[Step]:
+    """The same, with a bar on stderr where that is a terminal and tqdm is installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return steps
+    return tqdm(steps, disable=None, leave=False, file=sys.stderr)
+
+
+def steps(way: Way, device: torch.device, folder: Path) -> list[Step]:
+    """All there is to do, in the order of the table."""
+    found = []
+    for torch7 in recordings.FILES:
+        if torch7 == "2017" or device.type == "cpu":  # a GPU never had what changed in 2016
+            for recorded in recordings.runs(torch7).values():
+                found.append(Step(runs.part(recorded), recorded.name, partial(repeated, recorded, way, folder)))
+    for recorded in recordings.runs("2017").values():
+        if recorded.vectors:
+            found.append(Step(vectors.PART, recorded.name, partial(vectors.vectors, recorded, way, folder)))
+    for path in files.LUA_CHECKPOINTS:
+        recorded = recordings.runs("2017")[path.stem]
+        found.append(Step(vectors.PART, recorded.name, lambda run=recorded: [vectors.val_loss(run, way, folder)]))
+        found.append(Step(samples.PART, path.name, partial(samples.of_lua_checkpoint, recorded, path, device)))
+    found += [Step(streams.PART, check.func.__name__, lambda check=check: [check()]) for check in streams.checks()]
+    found += [Step(files.PART, path.name, lambda path=path: [files.written_back(path)]) for path in files.ALL]
+    dtype = DTYPES[way.dtype]
+    for model, cell in cells.ways(dtype, device):
+        found.append(Step(cells.PART, f"{model} {cell}", partial(cells.checks, model, cell, dtype, device)))
+    return found
+
+
+def repeated(recorded: Run, way: Way, folder: Path) -> Iterator[Check]:
+    """What a recorded run prints now, and, where all of it is and must be the same, texts from its last checkpoint."""
+    output, checkpoint_dir = runs.repeat(recorded, way, folder)
+    lines = runs.compare(recorded, output, {file.name for file in checkpoint_dir.glob("*")}, way.exact)
+    yield lines
+    if recorded.samples and not lines.other and lines.certain == lines.total:
+        yield from samples.of_run(recorded, checkpoint_dir)

@@ -1,0 +1,23 @@
+"""Files that Torch7 wrote, read and written back: the same bytes."""
+
+import tempfile
+from pathlib import Path
+
+from charrnn_port.reports.verify.recordings import CHECKPOINTS, FOLDER
+from charrnn_port.reports.verify.results import Same, same
+from charrnn_port.torch7 import t7
+
+PART = "files written back"
+SMALL = sorted((FOLDER / "t7").glob("*.t7"))
+LUA_CHECKPOINTS = sorted(CHECKPOINTS.glob("*.t7"))
+ALL = SMALL + LUA_CHECKPOINTS
+ASCII = "mixed_ascii"  # the others are binary
+
+
+def written_back(path: Path) -> Same:
+    """Reading keeps the order of tables, so that even the bytes are the same."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "copy.t7")
+        t7.save(copy, t7.load(path), ascii=path.stem == ASCII)
+        kind = "Lua checkpoints" if path.parent == CHECKPOINTS else "small objects"
+        return same(PART, kind, path.name, copy.read_bytes(), path.read_bytes())

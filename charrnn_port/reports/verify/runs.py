@@ -1,0 +1,140 @@
+"""Runs of the original, repeated: what they print, and the names of the checkpoints they write."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from charrnn_port.options import TrainOptions
+from charrnn_port.reports.verify.recordings import Run
+from charrnn_port.reports.verify.results import Lines
+from charrnn_port.training import Training, prepare, recorders, run
+
+Echo = Callable[[str], None]
+EARLY = 50  # lines
+# How far losses may be off, in nats per character, in the first EARLY lines and after them. In double precision that is
+# only of lines that rounding leaves open: Torch7 itself, started a unit in the last place away, is 2e-5 off there.
+# In single precision, which rounds a billion times as coarsely, processors differed from the recordings by up to 1.3e-5
+# (where the loss was 79) and 2e-3 where all lines are certain; where not all are, the end is anybody's guess.
+DOUBLE = (1e-4, 1e-4)
+SINGLE = (5e-5, 2e-2)
+SINGLE_OPEN = (5e-5, np.inf)
+
+# What the original prints and this port has nothing to say of: clones of the network.
+NOT_PRINTED = re.compile(r"cloning .*\n")
+TIME = re.compile(r", time/batch = .*")
+REAL = re.compile(r"\d+\.\d+(e[-+]\d+)?")
+
+
+@dataclass(frozen=True)
+class Way:
+    """How to compute: -cell, -dtype, -gpuid, as train.py has them."""
+
+    cell: str = "auto"
+    dtype: str = "float64"
+    gpuid: int = -1
+
+    @property
+    def exact(self) -> bool:
+        """Whether the recordings' digits are promised."""
+        return self.dtype == "float64"
+
+
+def prepared(recorded: Run, way: Way, folder: Path, echo: Echo = lambda line: None) -> Training:
+    """A recorded run before its first iteration; the text is in `folder`/play, checkpoints go to `folder`/cv."""
+    values = recorded.arguments | vars(way) | {"torch7": recorded.torch7}
+    values |= {"data_dir": folder / "play", "checkpoint_dir": folder / "cv" / recorded.torch7 / recorded.name}
+    return prepare(TrainOptions(**values), frozenset(values), echo=echo)
+
+
+def repeat(recorded: Run, way: Way, folder: Path) -> tuple[str, Path]:
+    """What the run prints now, and the folder of its checkpoints."""
+    lines: list[str] = []
+    training = prepared(recorded, way, folder, lines.append)
+    for _ in recorders.print_lines(recorders.save_checkpoints(run(training)), lines.append):
+        pass
+    return "\n".join([*lines, ""]), Path(training.options.checkpoint_dir)
+
+
+def part(recorded: Run) -> str:
+    """The section of the table that a run is in."""
+    return f"Torch7 of {recorded.torch7}"
+
+
+def compare(recorded: Run, output: str, written: set[str], exact: bool = True) -> Lines:
+    """What a run printed and which checkpoints it wrote, against the recording."""
+    ours = [*comparable(output), *sorted(written)]
+    theirs = [*comparable(recorded.stdout), *sorted(files_of(recorded))]
+    alike = first_other(ours, theirs)
+    other = ""
+    if alike < max(len(ours), len(theirs)):
+        line, its_line = (lines[alike] if alike < len(lines) else "(nothing more)" for lines in (theirs, ours))
+        other = f"recorded: {line}\n    here: {its_line}"
+    early, late = differences(ours, theirs)
+    certain, total = recorded.certain, len(log_lines(theirs))
+    limits = DOUBLE if exact else SINGLE if certain == total else SINGLE_OPEN
+    return Lines(
+        part(recorded),
+        recorded.name,
+        "printed lines",
+        equal=len(log_lines(theirs[:alike])),
+        certain=certain,
+        total=total,
+        other=other,
+        same_shape=shape(ours) == shape(theirs),
+        exact=exact,
+        early=early,
+        late=late,
+        early_limit=limits[0],
+        late_limit=limits[1],
+    )
+
+
+def files_of(recorded: Run) -> set[str]:
+    """The names of the checkpoints of ours that stand for the recorded ones."""
+    names = {f"{name}.pt" for name in recorded.checkpoints}
+    if "loss is exploding" in recorded.stdout:  # the original saves nothing then
+        names.add("lm_lstm_interrupted.t7.pt")
+    return names
+
+
+def differences(ours: list[str], theirs: list[str]) -> tuple[float, float]:
+    """How far losses are off at most, in the first EARLY lines and after them."""
+    ours, theirs = log_lines(ours), log_lines(theirs)
+    if len(ours) != len(theirs):
+        return np.inf, np.inf
+    off = np.abs(losses(ours) - losses(theirs))
+    return float(off[:EARLY].max(initial=0)), float(off[EARLY:].max(initial=0))
+
+
+def first_other(ours: list[str], theirs: list[str]) -> int:
+    """How many of the first lines are the same."""
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(ours), len(theirs)))
+
+
+def shape(lines: list[str]) -> list[str]:
+    """Lines without the digits that rounding reaches."""
+    return [REAL.sub("#", line) for line in lines]
+
+
+def comparable(output: str) -> list[str]:
+    """Printed lines from the loading of data on, without times and without the folders of files."""
+    lines = NOT_PRINTED.sub("", output).split("\n")
+    lines = lines[lines.index("loading data files...") :]
+    lines = [TIME.sub("", line).replace(".t7.pt", ".t7") for line in lines]
+    lines = [re.sub(r"(checkpoint to )\S*/", r"\1", line) for line in lines]
+    return [re.sub(r"(from checkpoint )\S*", r"\1", line) for line in lines]
+
+
+def log_lines(output: str | list[str]) -> list[str]:
+    """The lines of iterations, without times."""
+    lines = output.split("\n") if isinstance(output, str) else output
+    return [TIME.sub("", line) for line in lines if "train_loss" in line]
+
+
+def losses(lines: list[str]) -> np.ndarray:
+    """The training losses in such lines."""
+    return np.array([float(re.search(r"train_loss = ([^,]+)", line)[1]) for line in lines])

@@ -1,0 +1,85 @@
+"""The table: a section for each part, a row for each name in it, within 80 columns."""
+
+import math
+from collections.abc import Iterable
+
+from charrnn_port.reports.verify.results import Check, Difference, Lines, Same
+from charrnn_port.reports.verify.runs import EARLY
+
+NAMES = 24  # the width of the first column
+
+
+def table(checks: Iterable[Check]) -> list[str]:
+    """Its lines, and below them what does not hold."""
+    checks = list(checks)
+    lines = []
+    for part, group in grouped(checks, "part").items():
+        lines += ["", *section(part, group)]
+    for check in checks:
+        if not check.holds:
+            lines += ["", *str(check).split("\n")]
+    return lines
+
+
+def section(part: str, checks: list[Check]) -> list[str]:
+    """Title and columns, what is promised, and the rows."""
+    rows = {name: figures(group) for name, group in grouped(checks, "name").items()}
+    columns = dict.fromkeys(column for cells in rows.values() for column in cells)  # in order, each once
+    promises = {column: promise for check in checks for column, promise in promised(check).items()}
+    lines = [line(part, {column: column for column in columns}, columns), line("  promised", promises, columns)]
+    for name, group in grouped(checks, "name").items():
+        wrong = "" if all(check.holds for check in group) else " NO"
+        lines.append(line(f"  {name}", rows[name], columns) + wrong)
+    return [each.rstrip() for each in lines]
+
+
+def line(name: str, cells: dict[str, str], columns: Iterable[str]) -> str:
+    """A row of the table."""
+    return f"{name:{NAMES}}" + "".join(f"{cells.get(column, ''):>{max(len(column), 9) + 1}}" for column in columns)
+
+
+def figures(group: list[Check]) -> dict[str, str]:
+    """The cells of a row by their columns; of differences between the same things the worst."""
+    cells = {}
+    for what, checks in grouped(group, "what").items():
+        check = max(checks, key=lambda check: (not check.holds, getattr(check, "largest", 0)))
+        if isinstance(check, Lines):
+            cells |= {
+                "lines equal": f"{check.equal} of {check.total}",
+                "certain": str(check.certain),
+                "first other": str(check.equal + 1) if check.other else "-",
+                f"off to {EARLY}": figure(check.early),
+                "later": figure(check.late) if math.isfinite(check.late_limit) else f"({figure(check.late)})",
+            }
+        elif isinstance(check, Difference):
+            cells[what] = figure(check.largest)
+    same = [check for check in group if isinstance(check, Same)]
+    if same:
+        cells["the same"] = f"{sum(check.holds for check in same)} of {len(same)}"
+        cells["numbers"] = f"{sum(check.total for check in same):,}"
+    return cells
+
+
+def promised(check: Check) -> dict[str, str]:
+    """What is promised in its columns."""
+    if isinstance(check, Lines):
+        limits = {f"off to {EARLY}": figure(check.early_limit)}
+        if math.isfinite(check.late_limit):
+            limits["later"] = figure(check.late_limit)
+        return limits | ({"lines equal": "certain"} if check.exact else {})
+    if isinstance(check, Difference):
+        return {check.what: figure(check.limit)}
+    return {"the same": "all"} if isinstance(check, Same) else {}
+
+
+def figure(value: float) -> str:
+    """A difference as it stands in the table."""
+    return "0" if value == 0 else f"{value:.0e}"
+
+
+def grouped(checks: Iterable[Check], field: str) -> dict[str, list[Check]]:
+    """The checks by one of their fields, in the order of their first."""
+    groups: dict[str, list[Check]] = {}
+    for check in checks:
+        groups.setdefault(getattr(check, field), []).append(check)
+    return groups

@@ -1,0 +1,68 @@
+"""Numbers of the original: parameters and gradients on the way, and validation losses of its checkpoints."""
+
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from charrnn_port.checkpoints import load_checkpoint
+from charrnn_port.reports.verify.recordings import CHECKPOINTS, Run
+from charrnn_port.reports.verify.results import Difference
+from charrnn_port.reports.verify.runs import Way, prepared
+
+PART = "recorded numbers"
+ITERATIONS = 20
+VALIDATION = 2  # the split's number
+# Relative, of vectors by norm; the first parameters are the recorded ones to the last bit of their type. In single
+# precision 1e-6 was seen in gradients, 3e-6 in parameters and 2e-7 in losses.
+LIMITS = {
+    "float64": {"params_0": 0.0, "grads": 1e-12, "params_20": 1e-9, "val_loss": 1e-12},
+    "float32": {"params_0": 0.0, "grads": 1e-5, "params_20": 1e-4, "val_loss": 1e-5},
+}
+
+
+def vectors(recorded: Run, way: Way, folder: Path) -> list[Difference]:
+    """Train for some iterations, and compare with the vectors of the run."""
+    training = prepared(recorded, way, folder)
+    network = training.network
+    found = {"params_0": network.params.cpu().clone()}
+    for i in range(1, ITERATIONS + 1):
+        training.iteration()
+        found[f"grads_{i}"], found[f"params_{i}"] = network.grad_params.cpu().clone(), network.params.cpu().clone()
+    return [compare(recorded, name, found[name], way) for name in found if name in recorded.vectors]
+
+
+def compare(recorded: Run, name: str, ours: torch.Tensor, way: Way) -> Difference:
+    """A vector of the run as it is here, against the recording."""
+    theirs, limits = recorded.vectors[name], LIMITS[way.dtype]
+    if name == "params_0":
+        theirs = theirs.astype(way.dtype)
+    limit = limits["grads"] if name.startswith("grads_") else limits[name]
+    return Difference(PART, recorded.name, name, relative(ours.numpy(), theirs), limit)
+
+
+def val_loss(recorded: Run, way: Way, folder: Path) -> Difference:
+    """Evaluate the run's last checkpoint, as Torch7 wrote it; the loss that Torch7 found is inside."""
+    path = CHECKPOINTS / f"{recorded.name}.t7"
+    saved = load_checkpoint(path)
+    training = prepared(replace(recorded, arguments=recorded.arguments | {"init_from": path}), way, folder)
+    training.network.params.copy_(saved.params)  # -init_from has opened the forget gates
+    off = abs(loss_of(training.evaluate(VALIDATION)) - saved.val_loss) / saved.val_loss
+    return Difference(PART, recorded.name, "val_loss", off, LIMITS[way.dtype]["val_loss"])
+
+
+def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The norm of the difference, to that of the recorded vector."""
+    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
+
+
+def loss_of(evaluation: Generator[Any, None, float]) -> float:
+    """What an evaluation returns that tells how far it is."""
+    while True:
+        try:
+            next(evaluation)
+        except StopIteration as end:
+            return end.value

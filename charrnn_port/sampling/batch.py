@@ -1,0 +1,65 @@
+"""Several texts, each with a seed of its own: on a CPU side by side, so that NumPy is called once for all."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+
+import numpy as np
+
+from charrnn_port.options import SampleOptions
+from charrnn_port.sampling.choices import never
+from charrnn_port.sampling.model import Model
+from charrnn_port.sampling.session import Session
+from charrnn_port.sampling.text import choice_of, text_of
+from charrnn_port.torch7.random import Generator
+
+SIDE_BY_SIDE = 16  # texts; NumPy's calls are a small part of the time then
+LONGEST = 100_000  # characters: what is drawn is kept until its text is read
+
+
+def texts_of(model: Model, options: SampleOptions, prime: list[int]) -> Iterator[tuple[int, Iterator[bytes]]]:
+    """The seeds of -n texts, each with its text, which is the same as alone (see text_of).
+
+    One after the other where there is no gain, where they have no common length, and on a GPU, where products of
+    several texts are rounded otherwise.
+    """
+    seeds = range(options.seed, options.seed + options.n)
+    if options.n == 1 or options.stop or options.length > LONGEST or not model.in_numpy:
+        yield from ((seed, text_of(model, options, prime, seed)) for seed in seeds)
+        return
+    for start in range(0, options.n, SIDE_BY_SIDE):
+        some = seeds[start : start + SIDE_BY_SIDE]
+        drawn = itertools.tee(ids_of(model, options, prime, some), len(some))
+        for place, seed in enumerate(some):
+            ids = itertools.chain(prime, map(itemgetter(place), drawn[place]))
+            yield seed, (model.vocab.decode([id_]) for id_ in ids)
+
+
+def ids_of(model: Model, options: SampleOptions, prime: list[int], seeds: Sequence[int]) -> Iterator[list[int]]:
+    """The ids after `prime`, one for each text at a time."""
+    choices = [never(model.vocab.unknown, choice_of(options, Generator(seed))) for seed in seeds]
+    sessions = Sessions(model, len(seeds))
+    for id_ in prime:
+        sessions.feed([id_] * len(seeds))
+    for _ in range(options.length):
+        ids = [choose(scores) for choose, scores in zip(choices, sessions.scores.T, strict=True)]
+        yield ids
+        sessions.feed(ids)
+
+
+class Sessions:
+    """Several sessions on a model in NumPy, fed at the same time: each has the scores that it would have alone."""
+
+    def __init__(self, model: Model, count: int) -> None:
+        self._model = model.side_by_side()
+        self._state = tuple(columns(vector, count) for vector in model.zero_state())
+        self.scores = columns(Session(model).scores, count)
+
+    def feed(self, ids: Sequence[int]) -> None:
+        """Go on by a character each. `scores` `[V, texts]` are then of what follows."""
+        self.scores, self._state = self._model.step(self._model.first[ids].T, self._state)
+
+
+def columns(vector: np.ndarray, count: int) -> np.ndarray:
+    """A vector `[n]` several times: `[n, count]`, one whole column after the other in memory."""
+    return np.tile(vector, (count, 1)).T

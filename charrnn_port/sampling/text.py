@@ -1,0 +1,98 @@
+"""A text as the options of sample.py ask for it, piece by piece."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+
+import torch
+
+from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.options import SampleOptions
+from charrnn_port.sampling import choices
+from charrnn_port.sampling.beam import likeliest_text
+from charrnn_port.sampling.model import Model
+from charrnn_port.sampling.session import Session
+from charrnn_port.torch7.random import Generator
+
+
+def sample_bytes(
+    checkpoint: Checkpoint | Model,
+    length: int = 2000,
+    *,
+    primetext: bytes | str = b"",
+    temperature: float = 1.0,
+    argmax: bool = False,
+    seed: int = 123,
+    device: torch.device | str = "cpu",
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    beam: int = 0,
+    stop: bytes | str = b"",
+    unknown: str = "error",
+) -> Iterator[bytes]:
+    """The bytes that sample.py prints for a checkpoint, character by character: `primetext`, then `length` more.
+
+    The options are sample.py's. Computed in double precision on a CPU and in single on a GPU; a Model, which is on its
+    device already, saves the conversion where there are several texts. A `str` counts as UTF-8. With `stop`, characters
+    come once they surely do not begin it. Raises UserError for a value that sample.py would refuse, and for a character
+    in `primetext` or `stop` that the training text never has.
+    """
+    options = SampleOptions(
+        model="", length=length, temperature=temperature, seed=seed, sample=0 if argmax else 1,
+        top_k=top_k, top_p=top_p, min_p=min_p, beam=beam, stop=os.fsdecode(stop), unknown=unknown,
+    )  # fmt: skip
+    if isinstance(primetext, str):
+        primetext = primetext.encode()
+    prime = checkpoint.vocab.encode(primetext, "-primetext", unknown)
+    checkpoint.vocab.encode(os.fsencode(stop), "-stop")
+    model = checkpoint if isinstance(checkpoint, Model) else Model.of(checkpoint, device)
+    return text_of(model, options, prime, seed)
+
+
+def text_of(model: Model, options: SampleOptions, prime: list[int], seed: int) -> Iterator[bytes]:
+    """The bytes of one text: those of `prime`, then what the options make of it."""
+    session = Session(model)
+    if options.beam:
+        ids = itertools.chain(prime, found(session, options, prime))
+    else:
+        ids = session.sample(options.length or None, choice_of(options, Generator(seed)), prime)
+    text = (model.vocab.decode([id_]) for id_ in ids)
+    if not options.stop:
+        return text
+    return itertools.chain(itertools.islice(text, len(prime)), until(os.fsencode(options.stop), text))
+
+
+def found(session: Session, options: SampleOptions, prime: list[int]) -> Iterator[int]:
+    """What beam search finds, once it is asked for."""
+    session.feed(prime)
+    yield from likeliest_text(session, options.length, options.beam)
+
+
+def choice_of(options: SampleOptions, random: Generator) -> choices.Choice:
+    """How the options choose a character; one that is drawn takes one word from the stream, filters or not."""
+    if options.sample == 0:
+        return choices.likeliest
+    choose = choices.drawn(random, options.temperature)
+    filters = []
+    if options.top_k:
+        filters.append(choices.top_k(options.top_k))
+    if options.top_p < 1:
+        filters.append(choices.top_p(options.top_p))
+    if options.min_p:
+        filters.append(choices.min_p(options.min_p))
+    return choices.filtered(choose, filters, options.temperature) if filters else choose
+
+
+def until(stop: bytes, text: Iterable[bytes]) -> Iterator[bytes]:
+    """The text up to where `stop` comes. What may be its beginning is held back until it turns out to be none."""
+    held = b""
+    for piece in text:
+        held += piece
+        if stop in held:
+            yield held[: held.index(stop)]
+            return
+        begun = next(size for size in range(len(stop) - 1, -1, -1) if held.endswith(stop[:size]))
+        yield held[: len(held) - begun]
+        held = held[len(held) - begun :]
+    yield held

@@ -1,0 +1,180 @@
+"""`charrnn verify` finds that all holds here, and finds what does not."""
+
+import json
+import re
+import zipfile
+from configparser import ConfigParser
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from conftest import RECORDINGS, ROOT, assert_one_line_error
+
+from charrnn_port.__main__ import verify as program
+from charrnn_port.reports.verify import cells, files, recordings, runs, samples, streams
+from charrnn_port.reports.verify.results import Difference, same
+from charrnn_port.training import iteration
+
+RUNS = recordings.runs()
+LSTM, DEFAULTS = RUNS["lstm"], RUNS["defaults"]
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """Function: let only these runs of 2017 be recorded, and no others."""
+
+    def record(*some):
+        by_name = {run.name: run for run in some}
+        monkeypatch.setattr(recordings, "runs", lambda torch7="2017": by_name if torch7 == "2017" else {})
+        monkeypatch.setattr(files, "LUA_CHECKPOINTS", [path for path in files.LUA_CHECKPOINTS if path.stem in by_name])
+
+    return record
+
+
+def run_verify(*arguments):
+    return CliRunner().invoke(program, ["-gpuid", "-1", *map(str, arguments)])
+
+
+def test_all_holds_here(only, tmp_path):
+    only(RUNS["rnn"], RUNS["explode"])
+    result = run_verify("-json", tmp_path / "verified.json")
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.stdout.splitlines()[6:])) <= 80
+    for line in (
+        "  rnn                     285 of 285       285           -         0         0",
+        "  explode                     2 of 2         2           -         0         0",
+        "  2017 rnn                  6 of 6     1,462",
+        "  rnn.t7                    6 of 6     1,462",
+        "  small objects           11 of 11     6,063",
+        "  multinomial               4 of 4     2,000",
+    ):
+        assert line in result.stdout.splitlines()
+    assert f"PyTorch     {torch.__version__}, " in result.stdout
+    found = json.loads((tmp_path / "verified.json").read_text())
+    assert found["holds"] is True
+    assert all(check["holds"] for check in found["checks"])
+    assert {check["part"] for check in found["checks"]} == {
+        "Torch7 of 2017", "samples", "recorded numbers", "random streams", "files written back", "ways to run a cell"
+    }  # fmt: skip
+    count = len(found["checks"])
+    assert re.search(rf"^{count} of {count} promises hold; it took [\d.]+ s$", result.stdout, re.M)
+
+
+def test_single_precision_is_judged_by_what_rounding_makes(only):
+    only(RUNS["rnn"])
+    result = run_verify("-dtype", "float32")
+    assert result.exit_code == 0, result.output
+    (row,) = re.findall(r"^  rnn +(\d+) of 285 .*", result.stdout, re.M)
+    assert int(row) < 285
+    assert "2017 rnn" not in result.stdout  # no samples from a network that has other digits
+
+
+@pytest.mark.long
+def test_all_of_it_holds_here():
+    result = run_verify()
+    assert result.exit_code == 0, result.output
+
+
+# What does not hold
+
+
+def test_another_constant_is_found(only, monkeypatch):
+    only(RUNS["explode"])
+    monkeypatch.setattr(iteration, "FORGET_BIAS", 1 + 1e-5)
+    result = run_verify()
+    assert_one_line_error(result, 1, "promises do not hold here: Torch7 of 2017, explode")
+    assert "  explode                     0 of 2         2           1" in result.stdout
+    recorded = "1/285 (epoch 0.001), train_loss = 4.09800078, grad/param norm = 4.0539e-03"
+    assert f"recorded: {recorded}\n    here: 1/285 (epoch 0.001), train_loss = 4.0980007" in result.stdout
+
+
+def test_an_error_is_a_result(only, monkeypatch, tmp_path):
+    only()
+    monkeypatch.setattr(streams, "PROBABILITIES", None)
+    result = run_verify("-json", tmp_path / "verified.json")
+    assert_one_line_error(result, 1, "random streams, multinomial")
+    assert "random streams, multinomial, all: TypeError: " in result.stdout
+    assert "  uniform                   4 of 4     4,000\n" in result.stdout
+    assert json.loads((tmp_path / "verified.json").read_text())["holds"] is False
+
+
+def test_what_cannot_be_had_is_an_error_at_once():
+    result = run_verify("-cell", "compiled", "-json", ROOT / "no such folder" / "x")
+    assert_one_line_error(result, 1, "no such folder")
+    assert result.stdout == ""
+
+
+def printed(run, line=None, by=None, replaced=None):
+    """A run's lines with one of them changed: its loss, or all of it."""
+    if line is None:
+        return run.stdout
+    (old,) = [each for each in run.stdout.split("\n") if each.startswith(f"{line}/")and "train_loss" in each]
+    if replaced is None:
+        loss = float(re.search(r"train_loss = ([\d.]+)", old)[1])
+        replaced = old.replace(f"{loss:.8f}", f"{loss + by:.8f}")
+        assert replaced != old
+    return run.stdout.replace(f"{old}\n", replaced and f"{replaced}\n")
+
+
+@pytest.mark.parametrize(
+    ("output", "exact", "holds", "equal"),
+    [
+        (printed(LSTM), True, True, 285),
+        (printed(LSTM, 285, 1e-8), True, False, 284),
+        (printed(LSTM, 50, 4e-5), False, True, 49),
+        (printed(LSTM, 50, 6e-5), False, False, 49),
+        (printed(LSTM, 51, 1e-2), False, True, 50),
+        (printed(LSTM, 51, 3e-2), False, False, 50),
+        (printed(LSTM, 51, replaced=""), False, False, 50),
+        (printed(LSTM, 51, replaced="51/285 (epoch 0.054), train_loss = nan, grad/param norm = nan"), False, False, 50),
+        (LSTM.stdout.replace("\n50/50...", "", 1), False, False, 99),
+        (printed(DEFAULTS, 112, 1e-8), True, False, 111),
+        (printed(DEFAULTS, 113, 9e-5), True, True, 112),
+        (printed(DEFAULTS, 113, 2e-4), True, False, 112),
+        (printed(DEFAULTS, 113, 2e-1), False, True, 112),
+        (printed(DEFAULTS, 113, replaced=""), True, False, 112),
+    ],
+)
+def test_lines(output, exact, holds, equal):
+    run = DEFAULTS if "/152 " in output else LSTM
+    lines = runs.compare(run, output, runs.files_of(run), exact)
+    assert (lines.holds, lines.equal) == (holds, equal), lines
+    assert bool(lines.other) == (output != run.stdout)
+
+
+def test_a_checkpoint_that_is_not_written():
+    lines = runs.compare(LSTM, LSTM.stdout, runs.files_of(LSTM) - {"lm_lstm_epoch0.30_2.8480.t7.pt"})
+    assert not lines.holds
+    assert "recorded: lm_lstm_epoch0.30_2.8480.t7.pt\n    here: (nothing more)" in str(lines)
+
+
+def test_a_byte():
+    (sample,) = [each for each in LSTM.samples if each.variant == "t2"]
+    other = bytearray(sample.printed)
+    other[76] ^= 1
+    assert samples.compare("lstm", sample, sample.printed).holds
+    assert samples.compare("lstm", replace(sample, printed=bytes(other)), sample.printed).first_other == 77
+    assert samples.compare("lstm", sample, sample.printed[:-1]).first_other == 201
+    assert same("", "", "", np.array([1.0]), np.array([1.0, 2.0])).first_other == 2
+
+
+def test_nan_is_no_small_difference():
+    assert not Difference("", "", "", float("nan"), 1e-12).holds
+    network = cells.network("lstm")
+    network.params[3] = float("nan")
+    assert np.isnan(cells.apart(network.params, cells.network("lstm").params))
+
+
+def test_the_package_carries_less_than_3_mb(tmp_path):
+    found = [path for path in RECORDINGS.rglob("*") if path.is_file()]
+    with zipfile.ZipFile(tmp_path / "recordings.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in found:
+            archive.write(path)
+    assert (tmp_path / "recordings.zip").stat().st_size < 3e6
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    patterns = setup["options.package_data"]["charrnn_port.reports.verify"].split(", ")
+    carried = {path for pattern in patterns for path in RECORDINGS.parent.glob(pattern)}
+    assert set(found) <= carried

@@ -2,6 +2,7 @@
 
     python train.py                                              # tinyshakespeare, fetched once
     python train.py -data_dir data/some_folder -rnn_size 512 -num_layers 2 -dropout 0.5
+    python train.py -config configs/quick.yaml                   # options from a file
     python train.py -resume latest                               # go on where a run stopped
     python train.py -init_from cv/lm_lstm_epoch26.00_1.3861.t7.pt   # go on from saved parameters
 
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from charrnn_port.command_line import fail, print_line, program, tell
+from charrnn_port.config import as_text, with_config
 from charrnn_port.options import TrainOptions
 from util import progress
 
@@ -37,8 +39,14 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
         with ours.first_alone():
             say = tell if ours.rank == 0 else lambda line: None
             saved = None
+            if options.config:
+                options, given = with_config(options, given)
             if options.resume:
                 options, saved = resumed(options, given, say)
+            if options.print_config == 1:
+                if ours.rank == 0:
+                    print_line(as_text(options).rstrip())
+                return
             if ours.rank == 0 and not options.dry_run:
                 claimed.enter_context(folder.claim(options))
             echo = print_line if not options.dry_run else lambda line: None

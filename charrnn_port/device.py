@@ -10,6 +10,7 @@ import torch
 from util.errors import UserError
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
+MIXED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 # OpenMP's threads do not live on in a forked process, which would wait for them for ever: it computes with one.
 if hasattr(os, "register_at_fork"):
@@ -41,7 +42,7 @@ def choose_device(gpuid: int, opencl: bool, echo: Callable[[str], None]) -> torc
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is double on the CPU and single on a GPU, as the original computes.
+    """That of the parameters. `auto` is double on the CPU and single on a GPU, as the original computes.
 
     Raises UserError for double on MPS, which has none.
     """
@@ -49,7 +50,22 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
         name = "float64" if device.type == "cpu" else "float32"
     if name == "float64" and device.type == "mps":
         raise UserError("-dtype float64: MPS has no double precision; take float32, or the CPU with -gpuid -1")
-    return DTYPES[name]
+    return torch.float32 if name in MIXED else DTYPES[name]
+
+
+def choose_products(name: str, device: torch.device) -> torch.dtype | None:
+    """The type to round the factors of products to in mixed precision; None where there is but one precision.
+
+    Raises UserError where the device has no such products.
+    """
+    if name not in MIXED:
+        return None
+    if device.type == "cuda":
+        if name == "bfloat16" and torch.cuda.get_device_capability(device) < (8, 0):
+            raise UserError("-dtype bfloat16: this GPU has no products in it; take float16 or float32")
+    elif name == "float16" or device.type != "cpu":
+        raise UserError(f"-dtype {name}: this is for NVIDIA GPUs; take float32")
+    return MIXED[name]
 
 
 def require_torch7(year: str, device: torch.device) -> None:

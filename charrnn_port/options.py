@@ -16,6 +16,7 @@ CELLS = ("lstm", "gru", "rnn")
 WAYS = ("plain", "script", "fused", "compiled", "persistent")  # to run a cell, see model/__init__.py
 DTYPES = ("float64", "float32")
 CHECKPOINT = "a checkpoint, of train.py or of the Lua original, or a folder: the best one in it"
+MIXED = ("bfloat16", "float16")  # float32 with products in these
 # fmt: off
 
 
@@ -149,8 +150,9 @@ class TrainOptions(Options):
     )
     dtype: str = option(
         "auto", "auto = as the original: float64 on CPU, float32 on GPU", "not in the original",
-        "float32 takes half the time of float64 and rounds at the seventh digit.",
-        identity=True, choices=("auto", *DTYPES),
+        "float32 takes half the time of float64 and rounds at the seventh digit. bfloat16 and float16 (an NVIDIA GPU's "
+        "only): float32 with the products in these; for large networks, see docs/steering.md.",
+        identity=True, choices=("auto", *DTYPES, *MIXED),
     )
     state_carry: str = option(
         "alias", "alias = the original's, see docs/quirks.md; copy = a real copy", "not in the original",
@@ -184,6 +186,53 @@ class TrainOptions(Options):
         "time steps in CUDA kernels, for the lstm on an NVIDIA GPU of compute capability 9.0 or more. auto: compiled "
         "or persistent where it can be had, else fused. With -resume, any.",
         choices=("auto", *WAYS),
+    )
+    optimizer: str = option(
+        "rmsprop", "what gradients do to parameters", "steering",
+        "adam and adamw have momentum; they want a -learning_rate of their own, and adamw a -weight_decay.",
+        identity=True, later=True, choices=("rmsprop", "adam", "adamw"),
+    )
+    beta2: float = option(
+        0.999, "decay rate for adam and adamw, of the squares of gradients", "steering",
+        "As -decay_rate for rmsprop: 0.999 is about 1000 iterations, long for a short run; try 0.95 to 0.99.",
+        identity=True, later=True, minimum=0, below=1,
+    )
+    weight_decay: float = option(
+        0.0, "how strongly all parameters are drawn to 0, 0 = not", "steering",
+        "For adamw the share, times the learning rate, that an iteration takes off them, try 0.01; for the others the "
+        "factor of an L2 penalty, as in torch.optim.",
+        identity=True, later=True, minimum=0,
+    )
+    lr_schedule: str = option(
+        "decay", "how the learning rate changes", "steering",
+        "decay: the original's, by -learning_rate_decay an epoch; cosine: along half a cosine to 0 at the end, so "
+        "-max_epochs cannot be changed with -resume; plateau: by -learning_rate_decay after each evaluation without a "
+        "better validation loss, from the epoch -learning_rate_decay_after on.",
+        identity=True, later=True, choices=("decay", "cosine", "plateau"),
+    )
+    warmup: int = option(
+        0, "in number of iterations, how long the learning rate rises from 0", "steering",
+        "Lets adam and adamw begin with small steps; try 100.",
+        identity=True, later=True, minimum=0,
+    )
+    clip_norm: float = option(
+        0.0, "clip the norm of the whole gradient at this value, after -grad_clip; 0 = not", "steering",
+        "Keeps the gradient's direction, which -grad_clip does not. It is a sum over time: -seq_length times that of "
+        "the mean loss.",
+        identity=True, later=True, minimum=0,
+    )
+    patience: int = option(
+        0, "stop after this many evaluations without a better validation loss, 0 = never", "steering",
+        "Ends a run that only overfits any more; it may be raised with -resume.",
+        later=True, minimum=0,
+    )
+    config: str = option(
+        "", "a YAML file of options; those of the command line come first", "steering",
+        "Its options count as if they were typed. configs/ has three.",
+    )
+    print_config: int = option(
+        0, "1 = print all options as such a file, and do no more", "steering",
+        "What it prints can be given to -config.",
     )
     encoding: str = option(
         "bytes", "what the text's characters are: its bytes, or Unicode's, which UTF-8 stands for", "steering",

@@ -50,6 +50,8 @@ class CharRNN:
         self.torch7 = torch7
         self.log_softmax, self.log_softmax_ = LOG_SOFTMAX[torch7]
         self._step = script(self.cell.step) if scripted else self.cell.step
+        self.products: torch.dtype | None = None  # mixed precision: the type that factors of products are rounded to
+        self.loss_scale = 1.0  # the loss is multiplied by it before the backward pass, and the gradients divided after
 
         input_sizes = [vocab_size] + [rnn_size] * (num_layers - 1)
         parts = [self.cell.parameter_shapes(input_size, rnn_size) for input_size in input_sizes]
@@ -72,6 +74,10 @@ class CharRNN:
         Raises IndexError on a CPU for an id that is of no character, as the passes below do for x and y.
         """
         require_ids(x, self.vocab_size)
+        with torch.autocast(self.params.device.type, self.products, enabled=self.products is not None):
+            return self._log_probs(x, state, masks)
+
+    def _log_probs(self, x: Tensor, state: Sequence[Tensor], masks: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         width = len(self.cell.STATE)
         log_probs = []
         for t, ids in enumerate(x):
@@ -83,7 +89,7 @@ class CharRNN:
                 if masks is not None:
                     output = output * masks[t, index]
             state = next_state
-            log_probs.append(self.log_softmax(linear(output, **self.decoder)))
+            log_probs.append(self.log_softmax(linear(output, **self.decoder).to(self.params.dtype)))
         return torch.stack(log_probs), list(state)
 
     @torch.no_grad()
@@ -121,7 +127,9 @@ class CharRNN:
         if alias:
             carry(final, state)
         self.grad_params.zero_()
-        (loss * len(x)).backward()
+        (loss * len(x) * self.loss_scale).backward()
+        if self.loss_scale != 1:
+            self.grad_params.div_(self.loss_scale)
         if not alias:
             carry(final, state)
         return loss.detach()

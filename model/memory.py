@@ -11,7 +11,8 @@ and V * 4*H (gru 3*H, rnn H) for the gradient by the first layer's input, which 
 2 * T*B*H a layer with dropout (masks, outputs), B*H here and there, and a weight's gradient before it is transposed. As
 long as all parameters are seven vectors: they, their gradients, RMSprop's mean square and its denominator, the weights
 in another layout, and train.py's copies of the first and the third, for when the loss explodes (two more while it makes
-new ones; in the CPU's memory). At the defaults in double precision 42 MB and 13 MB.
+new ones; in the CPU's memory). At the defaults in double precision 42 MB and 13 MB. Adam has another mean, and so
+there is another copy.
 """
 
 import math
@@ -19,6 +20,7 @@ import math
 from model.char_rnn import CELLS
 
 ON_DEVICE, COPIES = 5, 2  # of the vectors as long as the parameters
+MORE = {"rmsprop": 0, "adam": 1, "adamw": 1}  # of them with an optimiser that keeps two running means
 WIDTH = {"lstm": 8, "gru": 6, "rnn": 3}  # of the buffers, in rnn_size
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}  # the width of pre-activations, in rnn_size
 

@@ -39,6 +39,7 @@ def reader(tmp_path, monkeypatch):
         (tmp_path / "data" / name / "input.txt").write_bytes(text)
     (tmp_path / "my_text.txt").write_bytes(text[:600])
     shutil.copy(LUA, tmp_path / "OLD.t7")
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -121,7 +122,7 @@ def test_links_lead_somewhere(page):
 
 # Torch7's sources, and what a recipe tells the reader to make.
 NOT_HERE = {"THRandom.c", "THTensorRandom.c", "model/mgu.py"}
-FOLDERS = ("charrnn_port", "model", "util", "docs", "tests", ".ci")
+FOLDERS = ("charrnn_port", "configs", "model", "util", "docs", "tests", ".ci")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

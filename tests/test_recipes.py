@@ -78,12 +78,12 @@ def test_optimizer(small, tmp_path, monkeypatch):
 
 
 def test_schedule(small, tmp_path, monkeypatch):
-    cosine = module_of(HOUSE, "python schedule", tmp_path).Cosine
-    monkeypatch.setattr(schedules, "create", lambda options, *rest: cosine(rest[0], options.max_epochs, rest[1]))
+    harmonic = module_of(HOUSE, "python schedule", tmp_path).Harmonic
+    monkeypatch.setattr(schedules, "create", lambda options, *rest: harmonic(*rest))
     found = changes(goes_on_exactly(small, tmp_path))
     assert [event.i for event in found] == [48, 96, 144]
-    assert [event.learning_rate for event in found] == pytest.approx([2e-3 * 0.775, 2e-3 * 0.325, 2e-3 * 0.1])
-    assert np.prod([event.factor for event in found]) == pytest.approx(0.1)
+    assert [event.learning_rate for event in found] == pytest.approx([2e-3 / 2, 2e-3 / 3, 2e-3 / 4])
+    assert np.prod([event.factor for event in found]) == pytest.approx(1 / 4)
 
 
 def test_choice(tmp_path):

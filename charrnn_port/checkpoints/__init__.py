@@ -6,14 +6,15 @@ For other rooms and programs:
     load_checkpoint(path)                   from a file of either kind, or the best of a folder (folder.py)
     save_checkpoint(checkpoint, path)       to a file of either kind (files.py)
     is_checkpoint(path)                     whether a file is one, by how it begins
+    best_evaluation(val_losses)             the iteration with the lowest validation loss
     folder                                  a run's folder of them: names, the latest, which to delete, its lock
 
 Inside: lua.py turns the original's object graph into values and back, archive.py reads files of torch.save.
 """
 
 from charrnn_port.checkpoints import folder
-from charrnn_port.checkpoints.checkpoint import Checkpoint
+from charrnn_port.checkpoints.checkpoint import Checkpoint, best_evaluation
 from charrnn_port.checkpoints.files import is_checkpoint, save_checkpoint
 from charrnn_port.checkpoints.folder import load_checkpoint
 
-__all__ = ["Checkpoint", "folder", "is_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "best_evaluation", "folder", "is_checkpoint", "load_checkpoint", "save_checkpoint"]

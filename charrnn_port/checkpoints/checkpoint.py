@@ -1,5 +1,6 @@
 """What a run knows when it saves."""
 
+import math
 import reprlib
 from dataclasses import dataclass
 
@@ -27,7 +28,8 @@ class Checkpoint:
     val_loss: float  # the last of them, NaN before the first
     # What the next iteration depends on beside the parameters, to go on from: the states of `optimizer` and
     # `schedule`, the network's `state` (tensors [batch_size, rnn_size]) and that of the `random` stream; the SHA-256 of
-    # the `text`; and an `unfinished` iteration whose evaluation was cut short. The original's checkpoints have none.
+    # the `text`; an `unfinished` iteration whose evaluation was cut short; the `loss_scale` of float16. The original's
+    # checkpoints have none.
     progress: dict | None = None
     version: str = ""  # of the charrnn_port that wrote it; "" for the original and before 0.2
 
@@ -84,11 +86,14 @@ class Checkpoint:
                 return False
             key, pos = random["key"], random["pos"]
             unfinished = self.progress.get("unfinished")
+            loss_scale = self.progress.get("loss_scale", {})
             return (
                 len(self.train_losses) == self.i
                 and isinstance(optimizer["learning_rate"], float)
                 and all(is_number(value) or self._fits(value, self.params.shape) for value in optimizer.values())
                 and all(map(is_number, schedule.values()))
+                and isinstance(loss_scale, dict)
+                and all(map(is_number, loss_scale.values()))
                 and isinstance(state, list)
                 and isinstance(key, list)
                 and len(state) == self.opt["num_layers"] * len(CELLS[self.opt["model"]].STATE)
@@ -106,6 +111,12 @@ class Checkpoint:
     def _fits(self, value: object, shape: tuple) -> bool:
         """Whether this is a tensor of this shape, and of the parameters' type."""
         return isinstance(value, Tensor) and value.shape == shape and value.dtype == self.params.dtype
+
+
+def best_evaluation(val_losses: dict[int, float]) -> int | None:
+    """The iteration with the lowest validation loss; None where there is none that is a number."""
+    numbers = {i: loss for i, loss in val_losses.items() if not math.isnan(loss)}
+    return min(numbers, key=numbers.__getitem__) if numbers else None
 
 
 def is_number(value: object) -> bool:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TextIO
 
-from charrnn_port.checkpoints.checkpoint import Checkpoint
+from charrnn_port.checkpoints.checkpoint import Checkpoint, best_evaluation
 from charrnn_port.checkpoints.files import load_file
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import TrainOptions
@@ -98,9 +98,8 @@ def delete_older(options: TrainOptions, checkpoint: Checkpoint, ntrain: int) -> 
     """
     val_losses = checkpoint.val_losses
     paths = {i: path(options, i / ntrain, val_loss) for i, val_loss in val_losses.items()}
-    numbers = {i: loss for i, loss in val_losses.items() if not math.isnan(loss)}  # without validation there are none
-    best = [min(numbers, key=numbers.__getitem__)] if numbers else []
-    kept = {paths[i] for i in [*best, *sorted(paths)[-options.keep_last :]]}
+    best = best_evaluation(val_losses)  # None without a validation part
+    kept = {paths[i] for i in [best, *sorted(paths)[-options.keep_last :]] if i is not None}
     for each in set(paths.values()) - kept:  # two evaluations may share a name
         with suppress(OSError):
             if is_of_run(each, checkpoint):

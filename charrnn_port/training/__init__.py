@@ -13,8 +13,8 @@ For other rooms and programs:
     events                          what happens in a run
     recorders                       who listens: the original's lines, the checkpoints, a bar, ...; a file each
 
-Inside: graphed.py (an iteration as one CUDA graph), parallel.py, interrupts.py; an optimiser is a file in optimizers/,
-a schedule of the learning rate one in schedules/.
+Inside: graphed.py (an iteration as one CUDA graph), loss_scale.py (for float16), parallel.py, interrupts.py; an
+optimiser is a file in optimizers/, a schedule of the learning rate one in schedules/.
 """
 
 from charrnn_port.training import events, recorders

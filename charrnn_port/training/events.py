@@ -2,11 +2,12 @@
 
     Started
     for each iteration:
-        RateDecayed                             where the schedule has changed the learning rate after it
+        RateDecayed                             where the schedule has lowered the learning rate after it
         Evaluating ... Evaluating, Evaluated    where an evaluation is due
+        RateDecayed                             where the schedule has lowered it because of that
         Iteration
         Snapshot                                where somebody asked for a checkpoint
-    Finished, or Exploded, or Interrupted
+    Finished, or Stopped, or Exploded, or Interrupted
 
 A recorder that writes files adds what it has done: Saving, Saved; one that shows what the network writes: Sampled.
 """
@@ -102,6 +103,15 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """The end: the last evaluations, as many as the option `patience` says, brought no better loss than the best."""
+
+    i: int
+    best: int  # the iteration after which it was evaluated
+    val_loss: float  # the best
+
+
+@dataclass(frozen=True)
 class Saving:
     """A recorder is about to write the state after iteration `i`."""
 
@@ -136,6 +146,7 @@ Event = (
     | Exploded
     | Interrupted
     | Finished
+    | Stopped
     | Saving
     | Saved
     | Sampled

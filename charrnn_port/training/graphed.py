@@ -1,4 +1,5 @@
-"""Training on a CUDA device with one graph for a whole iteration: recorded once, then launched by a single call.
+"""Training on a CUDA device with one graph for an iteration up to its gradients: recorded once, then launched by a
+single call. The optimiser's few operations follow while the device is still busy with it.
 
 The text lies on the device, so that a batch is gathered there; all that comes from the host is where it begins (and
 dropout masks, since they are drawn as Torch7 draws them).
@@ -49,7 +50,6 @@ class GraphedTraining(Training):
         self._warm = False
         self._given_masks = None
         self._replay: Callable[[], None] | None = None
-        self._recorded_rate = 0.0
 
     def _iterate(self) -> float:
         if not self._warm:  # once as it is, after a resume too: buffers are made, libraries load what they need
@@ -61,14 +61,14 @@ class GraphedTraining(Training):
             self._given_masks = masks
         elif masks is not None:
             self._given_masks.copy_(masks)
-        if self._replay is None or self._recorded_rate != self.optimizer.learning_rate:
-            self._replay = record(self._recorded_iteration, self.network.params.device)
-            self._recorded_rate = self.optimizer.learning_rate
+        if self._replay is None:
+            self._replay = record(self._recorded_pass, self.network.params.device)
         self._replay()
-        self.network.params_changed()
+        self.optimizer.step(self.network.grad_params)
         return self._loss.item()
 
-    def _recorded_iteration(self) -> None:
+    def _recorded_pass(self) -> None:
         ids = self._text[(self._places + self._batch_start) % len(self._text)].long()
         self.network.params_changed()  # so that what is made from them is made anew in each replay
-        self._loss = self._update(ids[:-1], ids[1:], self._given_masks, self.alias_state)
+        self._loss = self._pass(ids[:-1], ids[1:], self._given_masks, self.alias_state)
+        self._clip()

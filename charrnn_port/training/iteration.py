@@ -13,12 +13,13 @@ from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import optimizers, schedules
 from charrnn_port.training.events import Evaluating, Iteration
+from charrnn_port.training.loss_scale import LossScale
 from charrnn_port.training.parallel import Alone
 from model.char_rnn import CharRNN, carry
 from util.minibatch_loader import MinibatchLoader
 
 FORGET_BIAS = 1.0
-NOT_KEPT = {"resume", "progress", "dry_run"}  # of a process, and not of the run
+NOT_KEPT = {"resume", "config", "print_config", "progress", "dry_run"}  # of a process, and not of the run
 
 
 class Training:
@@ -41,7 +42,9 @@ class Training:
         self.random = random
         self.optimizer = optimizers.create(options, network.params)
         self.schedule = schedules.create(options, self.optimizer, loader.ntrain)
-        self.alias_state = options.state_carry == "alias"
+        self.loss_scale = LossScale(network) if options.dtype == "float16" else None
+        # In mixed precision products keep rounded copies of the state, and know nothing of what is written over it.
+        self.alias_state = options.state_carry == "alias" and not network.products
         self.processes = processes or Alone()
         self._rows = self.processes.rows(loader.batch_size)
         self.state = self._zero_state()
@@ -66,17 +69,25 @@ class Training:
         x, y = self._batch(1)
         # The very first state is a buffer of its own; every later one is what the last step wrote into.
         alias = self.alias_state and not self._first
-        loss = self._update(x, y, self._masks(), alias)
+        loss = self._pass(x, y, self._masks(), alias)
         self._first = False
+        fits = self.loss_scale is None or self.loss_scale.fits(self.network.grad_params)
+        self._clip()
+        if fits:
+            self.optimizer.step(self.network.grad_params)
         return loss.item()
 
-    def _update(self, x: Tensor, y: Tensor, masks: Tensor | None, alias: bool) -> Tensor:
+    def _pass(self, x: Tensor, y: Tensor, masks: Tensor | None, alias: bool) -> Tensor:
+        """Fill the gradients; the loss."""
         loss = self.network.training_pass(x, y, self.state, masks, alias)
-        gradients = self.network.grad_params
-        self.processes.average(gradients, loss)
-        gradients.clamp_(-self.options.grad_clip, self.options.grad_clip)
-        self.optimizer.step(gradients)
+        self.processes.average(self.network.grad_params, loss)
         return loss
+
+    def _clip(self) -> None:
+        gradients = self.network.grad_params
+        gradients.clamp_(-self.options.grad_clip, self.options.grad_clip)
+        if self.options.clip_norm:
+            clip_norm(gradients, self.options.clip_norm)
 
     def grad_param_norm(self) -> float:
         """Norm of the clipped gradient over norm of the updated parameters, as the log line prints it."""
@@ -130,6 +141,7 @@ class Training:
                 "random": self.random.state,
                 "text": self.loader.digest,
                 "unfinished": asdict(self.unfinished) if self.unfinished else None,
+                **({"loss_scale": self.loss_scale.state()} if self.loss_scale else {}),
             },
         )
 
@@ -138,6 +150,8 @@ class Training:
         progress = saved.progress
         self.optimizer.load_state(progress["optimizer"])
         self.schedule.load_state(progress["schedule"])
+        if self.loss_scale:
+            self.loss_scale.load_state(progress["loss_scale"])
         carry([tensor[self._rows] for tensor in progress["state"]], self.state)
         self.random.state = progress["random"]
         self.loader.reset_batch_pointer(1, saved.i)
@@ -165,6 +179,11 @@ class Training:
         shape = (self.loader.seq_length, self.network.num_layers, self.loader.batch_size, self.network.rnn_size)
         drawn = self.random.bernoulli(keep, shape)[:, :, self._rows]
         return torch.from_numpy(drawn).to(self.network.params) / keep
+
+
+def clip_norm(gradients: Tensor, maximum: float) -> None:
+    """Shrink the gradients `[n]` in place to this Euclidean norm where it is larger: torch.nn.utils.clip_grad_norm_."""
+    gradients.mul_((maximum / (gradients.norm() + 1e-6)).clamp(max=1))
 
 
 def initialize(network: CharRNN, random: Generator) -> None:

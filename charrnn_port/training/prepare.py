@@ -7,7 +7,7 @@ import torch
 
 from charrnn_port import texts
 from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
-from charrnn_port.device import DTYPES, choose_device, choose_dtype, free_memory, require_torch7
+from charrnn_port.device import choose_device, choose_dtype, choose_products, free_memory, require_torch7
 from charrnn_port.option_fields import described
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
@@ -16,9 +16,11 @@ from charrnn_port.training.iteration import Training, initialize, open_forget_ga
 from charrnn_port.training.merge import merge
 from charrnn_port.training.parallel import Alone
 from model import NETWORKS, fastest, how_it_runs, why_slower
-from model.memory import COPIES, ON_DEVICE, buffer_count, parameter_count
+from model.memory import COPIES, MORE, ON_DEVICE, buffer_count, parameter_count
 from util.errors import UserError
 from util.minibatch_loader import MinibatchLoader, sizes_for
+
+SLOWER_ON_CPU = ", which on a CPU is for trying out: float32 is faster, and its cells are too"
 
 Echo = Callable[[str], None]
 
@@ -38,11 +40,12 @@ def resumed(
     if not saved.progress:
         raise UserError(f"{options.resume} is of the Lua original, which kept too little to go on: use -init_from")
     of_run = TrainOptions.saved(saved.opt, f"-resume {options.resume}")
-    if "dtype" in given and DTYPES.get(options.dtype) == saved.params.dtype:
+    if of_run.dtype == "auto" and "dtype" in given and f"torch.{options.dtype}" == str(saved.params.dtype):
         of_run = replace(of_run, dtype=options.dtype)  # what auto came to, named
     for each, about in described(TrainOptions):
         value, its_value = getattr(options, each.name), getattr(of_run, each.name)
-        if each.name in given and about.identity and value != its_value:
+        identity = about.identity or (each.name == "max_epochs" and of_run.lr_schedule == "cosine")
+        if each.name in given and identity and value != its_value:
             raise UserError(
                 f"-{each.name} {value} would change the run, which has {its_value}: leave it out, "
                 "or start another run with -init_from"
@@ -77,6 +80,7 @@ def prepare(
     rows = processes.rows(options.batch_size)
     device = processes.device(choose_device(options.gpuid, options.opencl == 1, echo))
     dtype = choose_dtype(options.dtype, device)
+    products = choose_products(options.dtype, device)
     require_torch7(options.torch7, device)
     torch.backends.cuda.matmul.allow_tf32 = options.tf32 == 1
 
@@ -112,7 +116,7 @@ def prepare(
         )
     else:
         echo(f"creating an {options.model} with {options.num_layers} layers")
-    cell = way(options, dtype, device)
+    cell = way(options, dtype, device, products)
     sizes = loader.vocab_size, options.rnn_size, options.num_layers
     require_memory(options, sizes, rows.stop - rows.start, len(loader.ids), dtype, device)
     merges = options.vocab == "merge" and not saved
@@ -121,6 +125,7 @@ def prepare(
     else:
         network = NETWORKS[cell](options.model, *sizes, torch7=options.torch7, dtype=dtype, device=device)
         initialize(network, random)
+    network.products = products
     if merges:
         say(merge(begin, network, loader.vocab) if begin else "-vocab merge is without effect: there is no -init_from")
     if options.model == "lstm" and not saved:  # after -init_from too, as in the original
@@ -132,6 +137,8 @@ def prepare(
     reason = why_slower(cell, dtype, device) if options.cell == "auto" else ""
     because = f", because {reason}; 1.5 times as slow" if reason else ""
     say(f"cell: {how_it_runs(cell, dtype, device)}{because}")
+    if products:
+        say(f"products are rounded to {options.dtype}{SLOWER_ON_CPU if device.type == 'cpu' else ''}")
     training = training_for(options, network, loader, random, processes)
     if saved:
         try:
@@ -141,8 +148,12 @@ def prepare(
     return training
 
 
-def way(options: TrainOptions, dtype: torch.dtype, device: torch.device) -> str:
-    """A key of NETWORKS: how to run the cells."""
+def way(options: TrainOptions, dtype: torch.dtype, device: torch.device, products: torch.dtype | None) -> str:
+    """A key of NETWORKS: how to run the cells. Raises UserError for one that cannot round its products to a type."""
+    if products:
+        if options.cell not in ("auto", "plain"):
+            raise UserError(f"-cell {options.cell} computes in one precision: take plain with -dtype {options.dtype}")
+        return "plain"
     return fastest(options.model, dtype, device) if options.cell == "auto" else options.cell
 
 
@@ -155,6 +166,12 @@ def require_batches(loader: MinibatchLoader, options: TrainOptions, say: Echo) -
         )
     iterations = options.max_epochs * loader.ntrain
     evaluates = iterations >= options.eval_val_every or iterations == int(iterations)
+    for name, wants in (("patience", options.patience > 0), ("lr_schedule", options.lr_schedule == "plateau")):
+        if loader.nval == 0 and wants:
+            raise UserError(
+                f"-{name} {getattr(options, name)} goes by validation losses, and there are no batches in the "
+                f"validation split: take {sizes_for(len(loader.ids))} or a larger -val_frac"
+            )
     if loader.nval == 0 and evaluates:
         say(
             "no batches in the validation split: validation losses will be nan, as in the original, and no checkpoint "
@@ -177,18 +194,25 @@ def require_memory(
     """
     cpu = torch.device("cpu")
     parameters = dtype.itemsize * parameter_count(options.model, *sizes)
-    buffers = dtype.itemsize * buffer_count(options.model, *sizes, options.seq_length, rows, options.dropout > 0)
-    needed = {device: ON_DEVICE * parameters + buffers}
+    no_rows, one_row = (
+        dtype.itemsize * buffer_count(options.model, *sizes, options.seq_length, count, options.dropout > 0)
+        for count in (0, 1)
+    )
+    more = MORE[options.optimizer]
+    fixed = {device: (ON_DEVICE + more) * parameters + no_rows}
     if device.type == "cuda":
-        needed[device] += text * (1 if sizes[0] <= 256 else 4)  # bytes of an id there
-    needed[cpu] = needed.get(cpu, 0) + COPIES * parameters
-    for place, size in needed.items():
-        free = free_memory(place)
+        fixed[device] += text * (1 if sizes[0] <= 256 else 4)  # bytes of an id there
+    fixed[cpu] = fixed.get(cpu, 0) + (COPIES + more) * parameters
+    for place, size in fixed.items():
+        buffers = one_row - no_rows if place == device else 0
+        size, free = size + rows * buffers, free_memory(place)
         if free is not None and size > free:
-            where = "" if len(needed) == 1 else f" on {'the CPU' if place == cpu else 'the GPU'}"
+            where = "" if len(fixed) == 1 else f" on {'the CPU' if place == cpu else 'the GPU'}"
+            fitting = (free - fixed[place]) // buffers * (options.batch_size // rows) if buffers else 0
+            batch = f"-batch_size {fitting} at most, or " if fitting > 0 else ""
             raise UserError(
-                f"this takes {gigabytes(size)} of memory{where}, and {gigabytes(free)} are free: take a smaller "
-                "-rnn_size, -num_layers, -batch_size or -seq_length"
+                f"this takes {gigabytes(size)} of memory{where}, and {gigabytes(free)} are free: take {batch}a smaller "
+                "-rnn_size, -num_layers or -seq_length"
             )
 
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from charrnn_port.checkpoints import best_evaluation
+from charrnn_port.config import with_config
 from charrnn_port.device import synchronize
 from charrnn_port.options import TrainOptions
 from charrnn_port.training.events import (
@@ -20,6 +22,7 @@ from charrnn_port.training.events import (
     RateDecayed,
     Snapshot,
     Started,
+    Stopped,
 )
 from charrnn_port.training.iteration import Training
 from charrnn_port.training.prepare import prepare, resumed
@@ -42,6 +45,8 @@ def train(options: TrainOptions | None = None, **values: Any) -> Iterator[Event]
     options = TrainOptions(**(options.values() if options else {}) | values)
     given = frozenset(name for name, value in options.values().items() if value != getattr(TrainOptions(), name))
     given, saved = given | set(values), None
+    if options.config:
+        options, given = with_config(options, given)
     if options.resume:
         options, saved = resumed(options, given)
     yield from run(prepare(options, given, saved))
@@ -66,11 +71,15 @@ def run(
     snapshot = last_good = None
     for i in range(first, int(iterations) + 1):
         if done is None:
+            if best := out_of_patience(training):
+                yield Stopped(training.i, best, training.val_losses[best])
+                return
             if snapshot is None or i % SNAPSHOT_EVERY == 1:
                 snapshot = training.checkpoint()
             done = iterate(training, i)
-            if training.schedule.after_iteration(i):
-                yield RateDecayed(i, training.schedule.factor, training.optimizer.learning_rate)
+            factor = training.schedule.after_iteration(i)
+            if factor is not None:
+                yield RateDecayed(i, factor, training.optimizer.learning_rate)
 
         if i % options.eval_val_every == 0 or i == iterations:
             val_loss = yield from training.evaluate(VALIDATION, interrupted)
@@ -79,7 +88,10 @@ def run(
                 yield Interrupted(i, training.checkpoint())
                 return
             training.unfinished, training.val_losses[i] = None, val_loss
+            factor = training.schedule.after_evaluation(i, val_loss)
             yield Evaluated(i, done.epoch, val_loss, training.checkpoint(), done)
+            if factor is not None:
+                yield RateDecayed(i, factor, training.optimizer.learning_rate)
 
         yield done
         train_loss, done = done.train_loss, None
@@ -94,6 +106,14 @@ def run(
             yield Snapshot(i, training.checkpoint())
     ends_unsaved = training.i >= first and training.i not in training.val_losses
     yield Finished(training.i, training.checkpoint() if ends_unsaved else None)
+
+
+def out_of_patience(training: Training) -> int | None:
+    """The iteration with the best validation loss, where so many evaluations as -patience says brought no better."""
+    best = best_evaluation(training.val_losses) if training.options.patience else None
+    if best is not None and sum(i > best for i in training.val_losses) >= training.options.patience:
+        return best
+    return None
 
 
 def iterate(training: Training, i: int) -> Iteration:

@@ -18,6 +18,8 @@ TRAIN_ADDED = {
     "resume": "", "cell": "auto", "encoding": "bytes", "min_count": 1, "vocab": "same",
 }  # fmt: skip
 TRAIN_ADDED |= {"progress": 1, "sample_every": 0, "log": 0, "tensorboard": "", "dry_run": 0}
+TRAIN_ADDED |= {"optimizer": "rmsprop", "beta2": 0.999, "weight_decay": 0, "lr_schedule": "decay"}
+TRAIN_ADDED |= {"warmup": 0, "clip_norm": 0, "patience": 0, "config": "", "print_config": 0}
 SAMPLE = {
     "seed": 123,
     "sample": 1,

@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 from charrnn_port import options
-from charrnn_port.device import DTYPES
+from charrnn_port.device import DTYPES, MIXED
 from charrnn_port.option_fields import OptionError, described, lua_number
 from charrnn_port.options import TrainOptions
 from model import NETWORKS
@@ -25,6 +25,7 @@ def test_choices_are_what_there_is():
     assert tuple(CELLS) == options.CELLS
     assert tuple(NETWORKS) == options.WAYS
     assert tuple(DTYPES) == options.DTYPES
+    assert tuple(MIXED) == options.MIXED
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_options_from_a_file():
 # What -resume refuses, and what it lets be changed.
 CHANGEABLE = (
     "data_dir max_epochs print_every checkpoint_dir savefile keep_last accurate_gpu_timing gpuid resume cell "
-    "progress sample_every log tensorboard dry_run".split()
+    "progress sample_every log tensorboard dry_run patience config print_config".split()
 )
 
 

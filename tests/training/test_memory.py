@@ -8,9 +8,9 @@ import torch
 from conftest import WAYS, assert_one_line_error, run_train, train_options
 
 from charrnn_port.device import free_memory
-from charrnn_port.training import prepare
+from charrnn_port.training import optimizers, prepare
 from model.char_rnn import CELLS
-from model.memory import ON_DEVICE, buffer_count, parameter_count
+from model.memory import MORE, ON_DEVICE, buffer_count, parameter_count
 
 CPU = torch.device("cpu")
 PREPARE = sys.modules[prepare.__module__]
@@ -108,3 +108,24 @@ def test_how_much_is_free():
     free = free_memory(CPU)
     assert free is None or 10**6 < free < 10**15
     assert free_memory(torch.device("mps")) is None
+
+
+@pytest.mark.parametrize("optimizer", MORE)
+def test_the_bill_of_an_optimizer(optimizer):
+    """Its own vectors: of rmsprop two, as in the bill above, of the others as many more as is said."""
+    before = in_use()
+    params = torch.zeros(1000, dtype=torch.float64)
+    made = optimizers.create(train_options("-optimizer", optimizer), params)
+    made.step(params.clone())
+    assert in_use() - before - 8000 == 8000 * (2 + MORE[optimizer])
+
+
+def test_the_largest_batch_that_fits_is_told(arguments, monkeypatch):
+    """It does fit, and one more does not; where not even one row does, something else must be smaller."""
+    monkeypatch.setattr(PREPARE, "free_memory", lambda device: 30 * 10**6)
+    refused = run_train(*arguments)
+    assert_one_line_error(refused, 1, "take -batch_size 19 at most, or a smaller -rnn_size, -num_layers or -seq_length")
+    assert run_train(*arguments, "-batch_size", 19).exit_code == 0
+    assert_one_line_error(run_train(*arguments, "-batch_size", 20), 1, "-batch_size 19 at most")
+    monkeypatch.setattr(PREPARE, "free_memory", lambda device: 10**6)
+    assert_one_line_error(run_train(*arguments), 1, "are free: take a smaller -rnn_size, -num_layers or -seq_length")

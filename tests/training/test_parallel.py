@@ -74,9 +74,10 @@ def test_prints_what_the_original_printed_alone(recordings, tmp_path):
 
 
 @pytest.mark.long
-def test_goes_on_with_what_one_saved(small, tmp_path):
+@pytest.mark.parametrize("words", ["", "-optimizer adamw -weight_decay 0.1 -clip_norm 2 -lr_schedule cosine"])
+def test_goes_on_with_what_one_saved(small, words, tmp_path):
     """And saves what one would have: all options, and all rows of the state, up to rounding."""
-    whole = run_train(*small, "-checkpoint_dir", tmp_path / "cv")
+    whole = run_train(*small, *words.split(), "-checkpoint_dir", tmp_path / "cv")
     one = {path.name: charrnn_port.load_checkpoint(path) for path in (tmp_path / "cv").glob("lm_*")}
     begin = next(tmp_path / "cv" / name for name, checkpoint in one.items() if checkpoint.i == 40)
     together = Torchrun("-resume", begin, "-checkpoint_dir", tmp_path / "rest", count=4)

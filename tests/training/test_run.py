@@ -112,7 +112,7 @@ def test_what_a_checkpoint_in_an_event_is_goes_on(small, tmp_path):
     assert f"train_loss = {rest[-1]:.8f}" in resumed.stdout
 
 
-@pytest.mark.parametrize(("factor", "decays"), [(1.0, 0), (1.5, 0), (0.9, 3)])
+@pytest.mark.parametrize(("factor", "decays"), [(1.0, 0), (1.5, 0), (0.9, 3), (0.0, 3)])
 def test_only_a_factor_below_one_decays(small, factor, decays):
     events = run(prepare(replace(small, learning_rate_decay=factor)))
     assert sum(isinstance(event, RateDecayed) for event in events) == decays

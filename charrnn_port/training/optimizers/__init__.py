@@ -5,9 +5,11 @@ from typing import Protocol
 from torch import Tensor
 
 from charrnn_port.options import TrainOptions
+from charrnn_port.training.optimizers.adam import Adam
+from charrnn_port.training.optimizers.adamw import AdamW
 from charrnn_port.training.optimizers.rmsprop import RMSprop
 
-__all__ = ["Optimizer", "RMSprop", "create"]
+__all__ = ["Adam", "AdamW", "Optimizer", "RMSprop", "create"]
 
 
 class Optimizer(Protocol):
@@ -27,4 +29,8 @@ class Optimizer(Protocol):
 
 def create(options: TrainOptions, params: Tensor) -> Optimizer:
     """The optimiser of a run, for its parameters `[n]`."""
-    return RMSprop(params, options.learning_rate, options.decay_rate)
+    if options.optimizer == "adam":
+        return Adam(params, options.learning_rate, options.beta2, options.weight_decay)
+    if options.optimizer == "adamw":
+        return AdamW(params, options.learning_rate, options.beta2, options.weight_decay)
+    return RMSprop(params, options.learning_rate, options.decay_rate, options.weight_decay)

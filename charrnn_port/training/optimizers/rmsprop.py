@@ -7,21 +7,25 @@ from torch import Tensor
 class RMSprop:
     """Divides each gradient by a running root mean square of itself.
 
-    The same as `torch.optim.RMSprop(alpha=decay_rate, eps=1e-8)` on the flat vector `params` `[n]`.
+    The same as `torch.optim.RMSprop(alpha=decay_rate, eps=1e-8)` on the flat vector `params` `[n]`. `weight_decay`,
+    which the original has not, is the factor of an L2 penalty: so much of the parameters is added to their gradients.
     """
 
     EPSILON = 1e-8
 
-    def __init__(self, params: Tensor, learning_rate: float, decay_rate: float) -> None:
+    def __init__(self, params: Tensor, learning_rate: float, decay_rate: float, weight_decay: float = 0) -> None:
         self.params = params
         self.learning_rate = learning_rate
         self.decay_rate = decay_rate
+        self.weight_decay = weight_decay
         self.mean_square = torch.zeros_like(params)
         self._denominator = torch.empty_like(params)
 
     @torch.no_grad()
     def step(self, gradients: Tensor) -> None:
         """Update the parameters in place from `gradients` `[n]`."""
+        if self.weight_decay:
+            gradients = gradients.add(self.params, alpha=self.weight_decay)
         self.mean_square.mul_(self.decay_rate).addcmul_(gradients, gradients, value=1 - self.decay_rate)
         torch.sqrt(self.mean_square, out=self._denominator).add_(self.EPSILON)
         self.params.addcdiv_(gradients, self._denominator, value=-self.learning_rate)

@@ -1,9 +1,9 @@
 """Says on stderr what the original never said: validation losses, samples, where states go that were not evaluated."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 
-from charrnn_port.training.events import Evaluated, Event, Finished, Sampled, Saved, Saving, Snapshot
+from charrnn_port.checkpoints import best_evaluation
+from charrnn_port.training.events import Evaluated, Event, Finished, Sampled, Saved, Saving, Snapshot, Stopped
 
 
 def tell(events: Iterable[Event], say: Callable[[str], None]) -> Iterator[Event]:
@@ -24,6 +24,11 @@ def tell(events: Iterable[Event], say: Callable[[str], None]) -> Iterator[Event]
                 )
             case Sampled():
                 say(f"{f'-- after iteration {event.i} --':-<40}\n{event.text}\n{'':-<40}")
+            case Stopped():
+                say(
+                    f"stopped after iteration {event.i}: the best validation loss is still {event.val_loss:.4f}, after "
+                    f"iteration {event.best}; to go on: python train.py -resume latest with another -patience"
+                )
         if not isinstance(event, Saving | Saved):
             last = event
         yield event
@@ -31,9 +36,9 @@ def tell(events: Iterable[Event], say: Callable[[str], None]) -> Iterator[Event]
 
 def validation(event: Evaluated) -> str:
     """The validation loss, and how it compares."""
-    losses = {i: loss for i, loss in event.checkpoint.val_losses.items() if not math.isnan(loss)}
+    losses = event.checkpoint.val_losses
     line = f"validation loss {event.val_loss:.4f} after iteration {event.i} (epoch {event.epoch:.2f})"
-    if not losses:
+    best = best_evaluation(losses)
+    if best is None:
         return f"{line}: no batches to evaluate"
-    best = min(losses, key=losses.__getitem__)
     return f"{line}, the best so far" if best == event.i else f"{line}; best {losses[best]:.4f} after iteration {best}"

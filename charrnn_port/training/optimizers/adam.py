@@ -1,0 +1,57 @@
+"""Adam (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1)."""
+
+import torch
+from torch import Tensor
+
+
+class Adam:
+    """Divides a running mean of each gradient by the running root mean square of it, both corrected for their start.
+
+    The same as `torch.optim.Adam(betas=(0.9, beta2), eps=1e-8)` on the flat vector `params` `[n]`. `weight_decay` is
+    the factor of an L2 penalty: so much of the parameters is added to their gradients.
+    """
+
+    BETA1 = 0.9
+    EPSILON = 1e-8
+
+    def __init__(self, params: Tensor, learning_rate: float, beta2: float, weight_decay: float) -> None:
+        self.params = params
+        self.learning_rate = learning_rate
+        self.beta2 = beta2
+        self.weight_decay = weight_decay
+        self.steps = 0
+        self.mean = torch.zeros_like(params)
+        self.mean_square = torch.zeros_like(params)
+        self._denominator = torch.empty_like(params)
+
+    @torch.no_grad()
+    def step(self, gradients: Tensor) -> None:
+        """Update the parameters in place from `gradients` `[n]`."""
+        if self.weight_decay:
+            gradients = gradients.add(self.params, alpha=self.weight_decay)
+        self._update(gradients)
+
+    def _update(self, gradients: Tensor) -> None:
+        self.steps += 1
+        self.mean.lerp_(gradients, 1 - self.BETA1)
+        self.mean_square.mul_(self.beta2).addcmul_(gradients, gradients, value=1 - self.beta2)
+        correction1, correction2 = 1 - self.BETA1**self.steps, 1 - self.beta2**self.steps
+        torch.sqrt(self.mean_square, out=self._denominator).div_(correction2**0.5).add_(self.EPSILON)
+        self.params.addcdiv_(self.mean, self._denominator, value=-self.learning_rate / correction1)
+
+    def state(self) -> dict[str, float | Tensor]:
+        """Copies of what the next step depends on."""
+        return {
+            "learning_rate": self.learning_rate,
+            "steps": self.steps,
+            "mean": self.mean.to("cpu", copy=True),
+            "mean_square": self.mean_square.to("cpu", copy=True),
+        }
+
+    def load_state(self, state: dict[str, float | Tensor]) -> None:
+        """Go on from such a state. Raises KeyError where a part of it is missing, TypeError where it is no tensor."""
+        if not all(isinstance(state[name], Tensor) for name in ("mean", "mean_square")):
+            raise TypeError("a mean is no tensor")
+        self.mean.copy_(state["mean"])
+        self.mean_square.copy_(state["mean_square"])
+        self.learning_rate, self.steps = state["learning_rate"], state["steps"]

@@ -1,0 +1,19 @@
+"""AdamW: Adam with weight decay beside the gradients (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2)."""
+
+import torch
+from torch import Tensor
+
+from charrnn_port.training.optimizers.adam import Adam
+
+
+class AdamW(Adam):
+    """Takes `learning_rate * weight_decay` of all parameters off before Adam's step, which does not see it.
+
+    The same as `torch.optim.AdamW(betas=(0.9, beta2), eps=1e-8)` on the flat vector `params` `[n]`, biases included.
+    """
+
+    @torch.no_grad()
+    def step(self, gradients: Tensor) -> None:
+        """Update the parameters in place from `gradients` `[n]`."""
+        self.params.mul_(1 - self.learning_rate * self.weight_decay)
+        self._update(gradients)

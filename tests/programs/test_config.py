@@ -1,0 +1,191 @@
+"""Options from a YAML file are those that one would type; -print_config prints such a file."""
+
+import builtins
+
+import pytest
+from conftest import ROOT, assert_one_line_error, run_train
+from runs import EVERY, SMALL, TEXT, TIME, log_lines, saved
+
+import charrnn_port
+from charrnn_port.config import as_text, with_config
+from charrnn_port.options import TrainOptions
+from charrnn_port.training.events import Started
+from util.errors import UserError
+
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A file of options with this text."""
+
+    def write(text, mode="w"):
+        path = tmp_path / "options.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/input.txt").write_bytes(TEXT)
+    return tmp_path / "data"
+
+
+def effective(path, **typed):
+    """The options of a file, under those typed, that are not the defaults."""
+    options, given = with_config(TrainOptions(config=path, **typed), frozenset(typed))
+    changed = {name: value for name, value in options.values().items() if value != getattr(TrainOptions(), name)}
+    assert set(changed) <= given | {"config"}
+    return {name: value for name, value in changed.items() if name != "config"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: gru\nrnn_size: 64\nlearning_rate: 1e-3\n",
+        "model: {model: gru, rnn_size: 64}\nlearning_rate: 0.001\n",
+        "anything at all:\n  model: 'gru'\n  rnn_size: 0x40\n\n# a comment\noptimization:\n  learning_rate: 1.0e-3\n",
+        '{"model": "gru", "s": {"rnn_size": 6.4e1, "learning_rate": "1e-3"}}',
+        "\ufeffmodel: gru\r\nrnn_size: 64\r\nlearning_rate: 1e-3\r\n",
+    ],
+)
+def test_flat_or_in_groups(write, text):
+    assert effective(write(text)) == {"model": "gru", "rnn_size": 64, "learning_rate": 1e-3}
+
+
+def test_what_was_typed_comes_first(write):
+    path = write("rnn_size: 64\nnum_layers: 3\n")
+    assert effective(path, rnn_size=32, seed=5) == {"rnn_size": 32, "num_layers": 3, "seed": 5}
+    assert effective(path, rnn_size=128) == {"num_layers": 3}  # typed, though it is the default
+
+
+def test_text_is_text(write):
+    """As on the command line: a number, a truth value or a date in YAML's eyes is a name for a file here."""
+    for name in ("123", "on", "null", "2026-01-01", "1_000"):
+        assert effective(write(f"savefile: {name}")) == {"savefile": name}
+
+
+def test_an_empty_file_changes_nothing(write):
+    assert effective(write("")) == effective(write("# nothing\n")) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seed: 3\nsize: {rnn_sise: 64}", "line 2: no such option: rnn_sise; did you mean rnn_size?"),
+        ("zzz: 3", "line 1: no such option: zzz; see -help"),
+        ("-rnn_size: 3", "line 1: no such option: -rnn_size; did you mean rnn_size?"),
+        ("seed: 3\n\nrnn_size: 0", "line 3: -rnn_size: 0 is out of range: it must be at least 1"),
+        ("model: gnu", "line 1: -model: 'gnu' is not one of lstm, gru, rnn"),
+        ("rnn_size:", "line 1: -rnn_size: '' is not a number"),
+        ("tf32: true", "line 1: -tf32: 'true' is not a number"),
+        ("rnn_size: 3\nmodel: {rnn_size: 3}", "line 2: rnn_size is there for the second time"),
+        ("config: other.yaml", "line 1: no such option: config"),
+    ],
+)
+def test_a_wrong_option_is_named_with_its_line(write, text, words):
+    path = write(text)
+    assert_one_line_error(run_train("-config", path), 2, f"{path}, {words}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: {b: {rnn_size: 3}}", "- rnn_size", "rnn_size: [3]", "rnn_size", "a: [", ": :", "? [a]\n: 3", "x: &x {y: *x}",
+     "a: \x01", "rnn_size: *nothing", b"\xff\xfe", "%", "!!python/name:os.system x"],
+)  # fmt: skip
+def test_what_is_no_file_of_options(write, text):
+    path = write(text)
+    assert_one_line_error(run_train("-config", path), 1, f"-config {path} is not a file of options: ")
+
+
+def test_files_that_are_not_there(tmp_path):
+    assert_one_line_error(run_train("-config", tmp_path / "none.yaml"), 1, "none.yaml: No such file or directory")
+    assert_one_line_error(run_train("-config", tmp_path), 1, f"{tmp_path}: Is a directory")
+
+
+def test_without_the_library(write, monkeypatch):
+    real = builtins.__import__
+
+    def fail(name, *rest):
+        if name == "yaml":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", fail)
+    words = 'pip install -c constraints.txt -e ".[watch]"'
+    assert_one_line_error(run_train("-config", write("seed: 3")), 1, "PyYAML, which is not installed", words)
+
+
+def test_a_run_of_a_file_is_that_of_its_options(write, data, tmp_path):
+    """The same lines and the same checkpoints; it goes on like any, and the file may be given again."""
+    typed = [*SMALL, *EVERY, "-data_dir", data]
+    run_train(*typed, "-checkpoint_dir", tmp_path / "typed")
+    words = [str(word).removeprefix("-") if place % 2 == 0 else word for place, word in enumerate(typed)]
+    path = write("".join(f"{name}: {value}\n" for name, value in zip(words[::2], words[1::2], strict=True)))
+    result = run_train("-config", path, "-checkpoint_dir", tmp_path / "filed")
+    assert result.exit_code == 0
+    ours, theirs = [saved(tmp_path / name)[144][1] for name in ("filed", "typed")]
+    assert ours.train_losses == theirs.train_losses
+    assert ours.opt == theirs.opt | {"checkpoint_dir": str(tmp_path / "filed")}
+    assert not {"config", "print_config"} & set(ours.opt)
+    start = saved(tmp_path / "filed")[100][0]
+    resumed = run_train("-resume", start, "-config", path, "-checkpoint_dir", tmp_path / "rest")
+    assert log_lines(resumed.stdout) == [TIME.sub("", line) for line in log_lines(result.stdout)[100:]]
+    refused = run_train("-resume", start, "-config", write("rnn_size: 9"), "-checkpoint_dir", tmp_path / "rest")
+    assert_one_line_error(refused, 1, "-rnn_size 9 would change the run, which has 8")
+
+
+def test_from_python(write, data):
+    path = write(f"data_dir: {data}\nbatch_size: 4\nseq_length: 10\nrnn_size: 8\nmax_epochs: 1\n")
+    started = next(charrnn_port.train(config=path, rnn_size=9))
+    assert isinstance(started, Started)
+    assert (started.options.rnn_size, started.options.batch_size, started.iterations) == (9, 4, 48)
+
+
+def test_print_config_prints_what_can_be_given_to_config(write, tmp_path):
+    """All options as they are; given back, they print the same. Nothing else is done."""
+    typed = "-rnn_size 64 -learning_rate 1e-9 -savefile 123 -init_from a:b#c.t7 -model gru -max_epochs 0.1".split()
+    typed += ["-data_dir", "wörter, 'die'"]
+    printed = run_train(*typed, "-print_config", 1, "-checkpoint_dir", tmp_path / "cv")
+    assert (printed.exit_code, printed.stderr) == (0, "")
+    path = write(printed.stdout)
+    assert run_train("-config", path, "-print_config", 1).stdout == printed.stdout
+    kept, _ = with_config(TrainOptions(config=path), frozenset())
+    expected = TrainOptions(rnn_size=64, learning_rate=1e-9, savefile="123", init_from="a:b#c.t7", model="gru",
+                            max_epochs=0.1, data_dir="wörter, 'die'", checkpoint_dir=tmp_path / "cv")  # fmt: skip
+    assert kept.values() == expected.values() | {"config": str(path)}
+    assert not (tmp_path / "cv").exists()
+
+
+def test_print_config_of_a_run_that_goes_on(data, tmp_path):
+    run_train(*SMALL, *EVERY, "-data_dir", data, "-checkpoint_dir", tmp_path / "cv")
+    words = ["-resume", "latest", "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 4]
+    printed = run_train(*words, "-print_config", 1).stdout
+    (tmp_path / "options.yaml").write_text(printed)
+    assert "  rnn_size: 8\n" in printed
+    on = run_train("-config", tmp_path / "options.yaml")
+    assert on.exit_code == 0, on.output
+    assert log_lines(on.stdout)[-1].startswith("192/192 ")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_the_files_in_configs(path):
+    changed = effective(path)
+    assert changed == {} if path.name == "faithful.yaml" else changed
+    assert ("data_dir" in changed) is False
+
+
+def test_faithful_is_all_defaults_of_the_original():
+    options, given = with_config(TrainOptions(config=ROOT / "configs/faithful.yaml"), frozenset())
+    assert options.values() | {"config": ""} == TrainOptions().values()
+    assert {"rnn_size", "learning_rate", "seed"} <= given
+
+
+def test_the_text_has_the_help_s_groups():
+    groups = [line[:-1] for line in as_text(TrainOptions()).splitlines() if line.endswith(":") and line[0] != " "]
+    assert groups[:3] == ["data", "model params", "optimization"]
+    with pytest.raises(UserError, match=r"none\.yaml"):
+        with_config(TrainOptions(config="none.yaml"), frozenset())

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "activations.h"
+#include "large_product.h"
 #include "layer.h"
 #include "product.h"
 #include "real.h"
@@ -28,6 +29,13 @@ void sum_rows(real *grad_rows, const int64_t *ids, const real *gradient, long N,
 
 /* target [columns, rows]: the transpose of source [rows, columns], whose rows are `stride` numbers apart. */
 void transpose(real *target, const real *source, long stride, long rows, long columns);
+
+/* target [rows, columns], whose rows lie target_step numbers apart, = left [rows, inner] times right [inner, columns],
+   whose numbers lie so many apart from row to row and from column to column.
+   space: multiply_space(columns) numbers for each of at most `threads` threads. */
+void multiply(real *target, long target_step, real *left, long left_row_step, long left_column_step, real *right,
+              long right_row_step, long right_column_step, long rows, long inner, long columns, real *space, long threads);
+long multiply_space(long columns);
 
 /* ---- lstm ---- */
 
@@ -322,4 +330,15 @@ void transpose(real *target, const real *source, long stride, long rows, long co
                     target[i * rows + j] = source[j * stride + i];
         }
     }
+}
+
+void multiply(real *target, long target_step, real *left, long left_row_step, long left_column_step, real *right,
+              long right_row_step, long right_column_step, long rows, long inner, long columns, real *space, long threads) {
+    large_product((Matrix){target, rows, columns, target_step, 1},
+                  (Matrix){left, rows, inner, left_row_step, left_column_step},
+                  (Matrix){right, inner, columns, right_row_step, right_column_step}, space, threads);
+}
+
+long multiply_space(long columns) {
+    return large_product_space(columns);
 }

@@ -15,7 +15,7 @@ from charrnn_port.option_fields import OptionError, Options, argument, option
 CELLS = ("lstm", "gru", "rnn")
 WAYS = ("plain", "script", "fused", "compiled", "persistent")  # to run a cell, see model/__init__.py
 DTYPES = ("float64", "float32")
-CHECKPOINT = "a checkpoint, of train.py or of the Lua original, or a folder: the best one in it"
+CHECKPOINT = "a checkpoint, of train.py, the Lua original or torch-rnn, or a folder: the best one in it"
 MIXED = ("bfloat16", "float16")  # float32 with products in these
 # fmt: off
 

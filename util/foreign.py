@@ -20,7 +20,7 @@ class Kind(NamedTuple):
     to_do: str
 
 
-CHOOSE = "name a checkpoint, of train.py (.t7.pt) or of the Lua original (.t7)"
+CHOOSE = "name a checkpoint, of train.py (.t7.pt) or of the Lua original or torch-rnn (.t7)"
 UNPACK = "unpack it, and name the file in it"
 OTHER_MODEL = f"no other program's networks can be read; {CHOOSE}"
 LFS_POINTER = Kind(

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: ours, `lm_NAME_epochE_LOSS.t7.pt`, and the original's, `lm_NAME_epochE_LOSS.t7`.
+"""Checkpoints on disk: ours, `lm_NAME_epochE_LOSS.t7.pt`, the original's, `lm_NAME_epochE_LOSS.t7`, and torch-rnn's.
 
 Ours are files of `torch.save` with plain values and tensors only, so that `torch.load(weights_only=True)`
 reads them and no file can run code. docs/files.md tells what is in them.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from charrnn_port.checkpoints import archive, lua
+from charrnn_port.checkpoints import archive, lua, torch_rnn
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.torch7 import t7
 from charrnn_port.version import __version__
@@ -59,7 +59,7 @@ def single_bytes(vocab: Vocabulary, path: str | os.PathLike) -> bytes:
 
 
 def load_file(path: str | os.PathLike) -> Checkpoint:
-    """Read a checkpoint of ours or of the original, told by its content, onto the CPU.
+    """Read a checkpoint of ours, of the original or of torch-rnn, told by its content, onto the CPU.
 
     Raises UserError for a file that is missing, damaged or something else. Runs no code that a file brings.
     """
@@ -101,7 +101,7 @@ def reason(error: Exception) -> str:
 
 
 def read(path: str | os.PathLike) -> dict:
-    """The values in a checkpoint of either kind. Raises ForeignError for what is known to be something else."""
+    """The values in a checkpoint of any kind. Raises ForeignError for what is known to be something else."""
     begin = first_bytes(path, "a checkpoint")
     if kind := kind_of(begin):
         raise ForeignError(f"{kind.what}, not a checkpoint: {kind.to_do}")
@@ -111,7 +111,8 @@ def read(path: str | os.PathLike) -> dict:
         return read_ours(path)
     if is_text(begin) and not begin.startswith(ASCII):
         raise ValueError(f"it is plain text; {CHOOSE}")
-    return lua.from_lua(t7.load(path))
+    value = t7.load(path)
+    return torch_rnn.from_torch_rnn(value) if torch_rnn.wrote(value) else lua.from_lua(value)
 
 
 def require_names(values: dict) -> None:

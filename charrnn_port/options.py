@@ -488,6 +488,19 @@ class ConvertOptions(Options):
 
 
 @dataclass(frozen=True)
+class ExportOptions(Options):
+    """Those of `charrnn export`."""
+
+    checkpoint: str = argument("CHECKPOINT", CHECKPOINT)
+    target: str = argument("FILE", "the file to write; what its name ends in says in which format: .html, .mjs")
+    weights: str = option(
+        "float64", "in which precision a page or a module has the weights", "result",
+        "float32 halves the file and float16 quarters it; texts are then others than sample.py's.",
+        choices=(*DTYPES, "float16"),
+    )
+
+
+@dataclass(frozen=True)
 class BenchmarkOptions(Options):
     """Those of `charrnn benchmark`."""
 

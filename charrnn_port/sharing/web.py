@@ -2,7 +2,6 @@
 
 import base64
 import json
-import math
 import re
 from functools import cache
 from pathlib import Path
@@ -31,8 +30,8 @@ def scripts(*names: str) -> str:
     return "\n".join(LINKS.sub("", source(name)).strip() + "\n" for name in names)
 
 
-def network_json(checkpoint: Checkpoint, weights: str) -> str:
-    """All that the JavaScript has to know of a network: its sizes, vocabulary and weights, and what to tell of it.
+def network_json(checkpoint: Checkpoint, weights: str, **facts: str | int | float | None) -> str:
+    """All that the JavaScript has to know of a network, and `facts` for a page to tell.
 
     `weights` is the type that they are rounded to. Raises UserError where they are too large for it.
     """
@@ -47,24 +46,11 @@ def network_json(checkpoint: Checkpoint, weights: str) -> str:
             "unknown": vocab.unknown,
         },
         "precision": weights,
-        "facts": facts(checkpoint),
+        "facts": facts,
         "weights": base64.b64encode(rounded(arrays(checkpoint), weights).tobytes()).decode(),
     }
     # A page has it in an element <script>, which must not end before its end.
     return json.dumps(values, allow_nan=False).replace("<", r"\u003c")
-
-
-def facts(checkpoint: Checkpoint) -> dict[str, str | int | float | None]:
-    """What is told about the network; None for a number that it has not."""
-    return {
-        "parameters": checkpoint.params.numel(),
-        "iteration": checkpoint.i,
-        "epoch": round(checkpoint.epoch, 2),
-        "val_loss": checkpoint.val_loss if math.isfinite(checkpoint.val_loss) else None,
-        "seq_length": checkpoint.opt.get("seq_length"),
-        "dropout": checkpoint.opt["dropout"],
-        "version": checkpoint.version,
-    }
 
 
 def arrays(checkpoint: Checkpoint) -> np.ndarray:

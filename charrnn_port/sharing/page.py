@@ -16,7 +16,7 @@ def write_page(checkpoint: Checkpoint, options: ExportOptions) -> None:
         "name": Path(options.checkpoint).name,
         "parameters": checkpoint.params.numel(),
         "iteration": checkpoint.i,
-        "epoch": round(checkpoint.epoch, 2),
+        "epoch": round(checkpoint.epoch, 2) if math.isfinite(checkpoint.epoch) else None,
         "val_loss": checkpoint.val_loss if math.isfinite(checkpoint.val_loss) else None,
         "made_by": __version__,
     }

@@ -46,6 +46,7 @@ def network_json(checkpoint: Checkpoint, weights: str, **facts: str | int | floa
             "unknown": vocab.unknown,
         },
         "precision": weights,
+        "drawn_from": checkpoint.drawn_from,
         "facts": facts,
         "weights": base64.b64encode(rounded(arrays(checkpoint), weights).tobytes()).decode(),
     }

@@ -10,7 +10,7 @@ function likeliest(scores) {
 }
 
 /** Drawn from the probabilities ** (1 / temperature), as sample.lua and torch.multinomial do. */
-function drawn(random, temperature) {
+function drawn(random, temperature, rounded) {
   return (scores) => {
     let probabilities = scores.map((score) => exp(score / temperature));
     let total = sum(probabilities);
@@ -20,7 +20,7 @@ function drawn(random, temperature) {
       total = sum(probabilities);
     }
     for (let i = 0; i < probabilities.length; i++) probabilities[i] /= total;
-    return random.multinomial(probabilities);
+    return random.multinomial(probabilities, rounded);
   };
 }
 
@@ -42,8 +42,8 @@ function amongTop(k, choose, temperature) {
 }
 
 /** What the options choose by. The unknown symbol, where there is one, is never among what is taken. */
-export function choice({ temperature, topK, argmax }, random, unknown) {
-  let choose = argmax ? likeliest : drawn(random, temperature);
+export function choice({ temperature, topK, argmax }, random, unknown, rounded) {
+  let choose = argmax ? likeliest : drawn(random, temperature, rounded);
   if (topK && !argmax) choose = amongTop(topK, choose, temperature);
   if (unknown === null) return choose;
   return (scores) => {

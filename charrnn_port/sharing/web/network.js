@@ -26,8 +26,9 @@ function decodeWeights(text, precision) {
 
 export class Network {
   /** From what charrnn_port/sharing/web.py writes. Nothing changes it, so any number of sessions may share it. */
-  constructor({ cell, rnn_size, num_layers, vocab, precision, weights }) {
+  constructor({ cell, rnn_size, num_layers, vocab, precision, drawn_from, weights }) {
     this.vocabSize = vocab.symbols.length + (vocab.unknown === null ? 0 : 1);
+    this.rounded = drawn_from === "float32" ? Math.fround : (probability) => probability; // before one is drawn
     this.cell = CELLS[cell];
     this.size = rnn_size;
     this.n = this.cell.gates * rnn_size;

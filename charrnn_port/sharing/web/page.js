@@ -144,7 +144,7 @@ function tellAboutIt() {
     Cell: `${cell}, ${layers} of ${number(rnn_size)} units`,
     Parameters: number(facts.parameters),
     Vocabulary: `${number(vocab.bytes.length)} ${vocab.ofBytes ? "bytes" : "characters"}: ${symbolsShown()}`,
-    Training: `${number(facts.iteration)} iterations, ${facts.epoch} epochs`,
+    Training: `${number(facts.iteration)} iterations` + (facts.epoch === null ? "" : `, ${facts.epoch} epochs`),
     "Validation loss": facts.val_loss === null ? "not measured" :
       `${facts.val_loss.toFixed(4)} nats a character: at each, about as unsure as among ` +
       `${Math.exp(facts.val_loss).toFixed(1)} that are equally likely`,

@@ -38,12 +38,12 @@ export class Generator {
   /**
    * An index, drawn with these probabilities, which need not add up to 1.
    *
-   * Torch7 rounds them to float32, and takes the running sum in double precision, from the left.
+   * They are `rounded` first. Torch7 takes the running sum in double precision, from the left.
    */
-  multinomial(probabilities) {
+  multinomial(probabilities, rounded) {
     const sums = new Float64Array(probabilities.length);
     let total = 0;
-    for (let i = 0; i < sums.length; i++) sums[i] = total += Math.fround(probabilities[i]);
+    for (let i = 0; i < sums.length; i++) sums[i] = total += rounded(probabilities[i]);
     const wanted = this.next() / 4294967296;
     let [low, high] = [0, sums.length];
     while (low < high) {

@@ -484,7 +484,9 @@ class ConvertOptions(Options):
     """Those of `charrnn convert`."""
 
     source: str = argument("IN", f"what to read: {CHECKPOINT}")
-    target: str = argument("OUT", "the file to write: it ends in .t7 for the Lua original, in .t7.pt for this port")
+    target: str = argument(
+        "OUT", "the file to write: it ends in .t7 for the Lua original, in .t7.pt for this port, or in .safetensors"
+    )
 
 
 @dataclass(frozen=True)
@@ -492,10 +494,14 @@ class ExportOptions(Options):
     """Those of `charrnn export`."""
 
     checkpoint: str = argument("CHECKPOINT", CHECKPOINT)
-    target: str = argument("FILE", "the file to write; what its name ends in says in which format: .html, .mjs")
+    target: str = argument(
+        "FILE",
+        "the file to write; what its name ends in says in which format: .html, .mjs, .onnx, .pt2, .torchscript, "
+        ".safetensors",
+    )
     weights: str = option(
-        "float64", "in which precision a page or a module has the weights", "result",
-        "float32 halves the file and float16 quarters it; texts are then others than sample.py's.",
+        "float64", "in which precision the file has the weights; .safetensors: always the checkpoint's", "result",
+        "float32 halves the file and float16 (.html, .mjs) quarters it; texts are then others than sample.py's.",
         choices=(*DTYPES, "float16"),
     )
 

@@ -5,7 +5,7 @@ For other rooms and programs:
     Checkpoint                              the values (checkpoint.py)
     load_checkpoint(path)                   from a file of any of them, or the best of a folder (folder.py)
     save_checkpoint(checkpoint, path)       to a file of this port, of the original or of safetensors (files.py)
-    metadata(checkpoint)                    all but parameters and what a run goes on from, as text by name (named.py)
+    metadata(checkpoint)                    all but parameters and what a run goes on from, for JSON (named.py)
     is_checkpoint(path)                     whether a file is one, by how it begins
     best_evaluation(val_losses)             the iteration with the lowest validation loss
     folder                                  a run's folder of them: names, the latest, which to delete, its lock

@@ -1,4 +1,4 @@
-"""A checkpoint as a file of safetensors: each parameter by its name, and the other values in the file's metadata.
+"""A checkpoint as a file of safetensors: each parameter by its name, and the other values as JSON in its metadata.
 
 Any program that reads safetensors has the network then, and from here it comes back without loss. What a run goes on
 from (`progress`) stays behind, as in a file for the original. docs/files.md tells the names.
@@ -33,14 +33,14 @@ def library() -> ModuleType:
     return safetensors
 
 
-def metadata(checkpoint: Checkpoint) -> dict[str, str]:
-    """All values of a checkpoint but `params` and `progress`, each as JSON; and the format.
+def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
+    """All values of a checkpoint but `params` and `progress`, such that JSON can hold them; and the format.
 
     `vocab` is an object: `encoding`, bytes or utf-8; `symbols`, a list of bytes' values or a string; `unknown`, an id
-    or null. `val_losses` are pairs of an iteration and its loss. What is not a number is NaN.
+    or None. `val_losses` are pairs of an iteration and its loss.
     """
     vocab = checkpoint.vocab
-    values = {name: getattr(checkpoint, name) for name in VALUES}
+    values = {"format": FORMAT} | {name: getattr(checkpoint, name) for name in VALUES}
     values["version"] = __version__
     values["val_losses"] = list(checkpoint.val_losses.items())
     values["vocab"] = {
@@ -48,7 +48,7 @@ def metadata(checkpoint: Checkpoint) -> dict[str, str]:
         "symbols": list(vocab.symbols) if vocab.encoding == "bytes" else vocab.symbols,
         "unknown": vocab.unknown,
     }
-    return {"format": FORMAT} | {name: json.dumps(value) for name, value in values.items()}
+    return values
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
@@ -57,7 +57,8 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     shapes = shapes_of(len(checkpoint.vocab), *sizes)
     parts = checkpoint.params.detach().split([math.prod(shape) for shape in shapes.values()])
     tensors = {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
-    path.write_bytes(library().torch.save(tensors, metadata(checkpoint)))
+    texts = {name: json.dumps(value) for name, value in metadata(checkpoint).items()}
+    path.write_bytes(library().torch.save(tensors, texts))
 
 
 def load(path: str | os.PathLike) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             texts = file.metadata() or {}
-            if texts.get("format") != FORMAT:
+            if texts.get("format") != json.dumps(FORMAT):
                 raise ForeignError(f"a safetensors file of another program, not a checkpoint: {CHOOSE}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         values = {name: json.loads(texts[name]) for name in VALUES}

@@ -1,7 +1,9 @@
 """`charrnn export CHECKPOINT model.onnx`: one time step as a graph of ONNX, which programs in many languages run."""
 
+import json
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,21 +78,19 @@ class Graph:
         self.add("Split", x, axis=1, outputs=names)
         return names
 
-    def model(self, shapes: dict[str, tuple], dtype: torch.dtype, told: dict[str, str]) -> object:
+    def model(self, shapes: dict[str, tuple], dtype: torch.dtype, told: dict[str, Any]) -> object:
         """All of it, with the shapes of inputs and outputs, and what is told with it."""
         helper, kinds = self._onnx.helper, self._onnx.TensorProto
         number = kinds.DOUBLE if dtype == torch.float64 else kinds.FLOAT
+        kind_of = dict.fromkeys(shapes, number) | {INPUTS[0]: kinds.INT64}
         ends = [
-            [
-                helper.make_tensor_value_info(name, kinds.INT64 if name == "ids" else number, shapes[name])
-                for name in names
-            ]
+            [helper.make_tensor_value_info(name, kind_of[name], shapes[name]) for name in names]
             for names in (INPUTS, OUTPUTS)
         ]
         graph = helper.make_graph(self._nodes, "charrnn_port", *ends, self._constants)
         opset = helper.make_opsetid("", OPSET)
         model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="charrnn_port")
-        helper.set_model_props(model, told)
+        helper.set_model_props(model, {name: json.dumps(value) for name, value in told.items()})
         self._onnx.checker.check_model(model)
         return model
 

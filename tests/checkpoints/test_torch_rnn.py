@@ -4,11 +4,13 @@ reference/torch_rnn holds three that its train.lua wrote: an lstm with dropout a
 lstm of bytes. torch_rnn.h5 beside them holds what its sample.lua and its network gave, in double precision.
 """
 
+import json
 import math
 import os
 import random
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -70,6 +72,18 @@ def test_texts(name, which, recorded):
     saved = charrnn_port.load_checkpoint(FOLDER / f"{name}.t7")
     length = dataset.attrs["length"].item() - len(dataset.attrs["start"])
     assert b"".join(charrnn_port.sample_bytes(saved, length, **options)) == text_of(dataset)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no Node.js")
+def test_a_module_draws_the_same_text(tmp_path, recorded):
+    """What `charrnn export` writes for JavaScript."""
+    run(charrnn.export, FOLDER / "b_100.t7", tmp_path / "model.mjs")
+    dataset = recorded["b_100"]["sample_text"]
+    options = {"primetext": dataset.attrs["start"], "temperature": dataset.attrs["temperature"].item(), "length": 200}
+    program = f"""import {{ sample }} from "./model.mjs";
+        process.stdout.write(Buffer.from([...sample({json.dumps(options)})]));"""
+    command = ["node", "--input-type=module", "-e", program]
+    assert subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout == dataset[()]
 
 
 def test_probabilities_are_not_rounded():

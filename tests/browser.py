@@ -32,7 +32,8 @@ class Browser:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._process.terminate()  # which ends the browser too
+        self._ask("", method="DELETE")  # which ends the browser
+        self._process.terminate()
         self._process.communicate()
 
     def open(self, path: Path, query: str = "") -> None:
@@ -54,9 +55,10 @@ class Browser:
         """What the browser has written to its console since it was asked last."""
         return [entry["message"] for entry in self._ask("/se/log", {"type": "browser"})]
 
-    def _ask(self, path: str, body: dict) -> Any:
+    def _ask(self, path: str, body: dict | None = None, method: str = "POST") -> Any:
+        data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
-            self._address + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+            self._address + path, data, {"Content-Type": "application/json"}, method=method
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:

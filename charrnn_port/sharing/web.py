@@ -15,7 +15,16 @@ from util.files import written_whole
 
 FOLDER = Path(__file__).with_name("web")
 # What samples, each after those that it imports from.
-SAMPLING = ("activations.js", "random.js", "cells.js", "network.js", "vocabulary.js", "choices.js", "text.js")
+SAMPLING = (
+    "activations.js",
+    "matrix.js",
+    "cells.js",
+    "network.js",
+    "vocabulary.js",
+    "random.js",
+    "choices.js",
+    "text.js",
+)
 LINKS = re.compile(r"^import .*\n|^export (?=const|class|function)", re.MULTILINE)
 
 

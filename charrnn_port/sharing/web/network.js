@@ -1,5 +1,6 @@
 // A network's weights, and one text in progress on it.
-import { CELLS, addProducts } from "./cells.js";
+import { CELLS } from "./cells.js";
+import { Matrix } from "./matrix.js";
 
 const READERS = {
   float64: { bytes: 8, read: (view, place) => view.getFloat64(place, true) },
@@ -26,25 +27,27 @@ function decodeWeights(text, precision) {
 
 export class Network {
   /** From what charrnn_port/sharing/web.py writes. Nothing changes it, so any number of sessions may share it. */
-  constructor({ cell, rnn_size, num_layers, vocab, precision, drawn_from, weights }) {
+  constructor({ cell, rnn_size: H, num_layers, vocab, precision, drawn_from, weights }) {
+    this.cell = CELLS[cell];
     this.vocabSize = vocab.symbols.length + (vocab.unknown === null ? 0 : 1);
     this.rounded = drawn_from === "float32" ? Math.fround : (probability) => probability; // before one is drawn
-    this.cell = CELLS[cell];
-    this.size = rnn_size;
-    this.n = this.cell.gates * rnn_size;
+    this.size = H;
+    this.n = H * this.cell.h2h.reduce((sum, gates) => sum + gates);
     const numbers = decodeWeights(weights, precision);
     let place = 0;
     const take = (count) => numbers.subarray(place, (place += count));
-    this.rows = take(this.vocabSize * this.n); // the first layer's pre-activations for each character
-    this.layers = [];
-    for (let layer = 0; layer < num_layers; layer++) {
-      const [i2h, bias] = layer ? [take(this.n * rnn_size), take(this.n)] : [];
-      this.layers.push({ i2h, bias, h2h: take(this.n * rnn_size) });
-    }
-    this.decoder = { weight: take(this.vocabSize * rnn_size), bias: take(this.vocabSize) };
+    const matrix = (rows) => new Matrix(take(rows * H), H);
+    this.first = take(this.vocabSize * this.n); // the first layer's pre-activations for each character, in rows
+    this.layers = Array.from({ length: num_layers }, (_, layer) => ({
+      i2h: layer ? matrix(this.n) : null,
+      bias: layer ? take(this.n) : null,
+      h2h: this.cell.h2h.map((gates) => matrix(gates * H)),
+    }));
+    this.decoder = { weight: matrix(this.vocabSize), bias: take(this.vocabSize) };
   }
 }
 
+/** One text in progress. */
 export class Session {
   constructor(network) {
     this.network = network;
@@ -59,20 +62,21 @@ export class Session {
   /** Go on by one character. */
   feed(id) {
     const { network, states, pre, scores } = this;
-    const { n, cell, decoder } = network;
+    const { n, cell, layers, decoder } = network;
     let output;
-    network.layers.forEach(({ i2h, bias, h2h }, layer) => {
+    for (let layer = 0; layer < layers.length; layer++) {
+      const { i2h, bias, h2h } = layers[layer];
       if (layer) {
         pre.set(bias);
-        addProducts(pre, i2h, output, 0, n);
+        i2h.addProduct(output, pre);
       } else {
-        pre.set(network.rows.subarray(id * n, (id + 1) * n));
+        pre.set(network.first.subarray(id * n, (id + 1) * n));
       }
       cell.advance(pre, states[layer], h2h, this.spare);
       output = states[layer][cell.states - 1];
-    });
+    }
     scores.fill(0);
-    addProducts(scores, decoder.weight, output, 0, scores.length);
+    decoder.weight.addProduct(output, scores);
     let largest = -Infinity;
     for (let i = 0; i < scores.length; i++) {
       scores[i] += decoder.bias[i];

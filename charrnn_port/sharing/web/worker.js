@@ -2,7 +2,6 @@
 // the text, and one that is slow holds it up. In: {network} once; {options, run}; {run} for a piece of that run.
 
 const PIECE = 30; // milliseconds
-const VISIBLE = 5_000; // characters at most in one piece, so that the page can show them before the next one
 let network, vocab, text;
 
 onmessage = ({ data }) => {
@@ -46,7 +45,7 @@ function piece(text) {
     text.bits = 0;
   };
   let done = false;
-  while (!done && texts.length < VISIBLE && performance.now() - started < PIECE) {
+  while (!done && performance.now() - started < PIECE) {
     const next = text.ids.next();
     done = next.done;
     const shown = done ? text.decoder.decode() : text.decoder.decode(vocab.bytes[next.value], { stream: true });

@@ -1,67 +1,45 @@
-"""Chromium without a window, for tests of pages. It is spoken to as https://www.w3.org/TR/webdriver2/ says."""
+"""Chromium without a window, for tests of pages."""
 
 import json
-import re
 import shutil
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
+from selenium import webdriver
+from selenium.webdriver.support.ui import WebDriverWait
+
 MISSING = [name for name in ("chromium", "chromedriver") if not shutil.which(name)]
-OPTIONS = {
-    "args": ["--headless=new", "--no-sandbox", "--disable-gpu"],
-    "binary": shutil.which("chromium") or "",
-}
 
 
-class Browser:
-    """One window. `with Browser() as browser: ...` closes it."""
+class Browser(webdriver.Chrome):
+    """One window of the system's browser, with these switches; `with Browser() as browser: ...` closes it."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
-        port = next(filter(None, (re.search(r"on port (\d+)\.", line) for line in self._process.stdout)))[1]
-        self._address = f"http://127.0.0.1:{port}/session"
-        wanted = {"browserName": "chrome", "goog:chromeOptions": OPTIONS, "goog:loggingPrefs": {"browser": "ALL"}}
-        session = self._ask("", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
-        self._address += f"/{session}"
-
-    def __enter__(self) -> "Browser":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._ask("", method="DELETE")  # which ends the browser
-        self._process.terminate()
-        self._process.communicate()
+    def __init__(self, *arguments: str) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium")
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", *arguments):
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        super().__init__(options, webdriver.ChromeService(shutil.which("chromedriver")))
 
     def open(self, path: Path, query: str = "") -> None:
         """Load a page from disk."""
-        self._ask("/url", {"url": f"{path.as_uri()}{query}"})
+        self.get(f"{path.as_uri()}{query}")
 
-    def run(self, script: str) -> Any:
+    def run(self, script: str, *arguments: Any) -> Any:
         """What a script returns that runs in the page."""
-        return self._ask("/execute/sync", {"script": script, "args": []})
+        return self.execute_script(script, *arguments)
 
     def wait(self, condition: str, seconds: float = 60) -> None:
         """Until this is true in the page."""
-        end = time.monotonic() + seconds
-        while not self.run(f"return Boolean({condition})"):
-            assert time.monotonic() < end, f"{condition} did not come true: {self.complaints()}"
-            time.sleep(0.02)
+        wait = WebDriverWait(self, seconds, poll_frequency=0.02)
+        wait.until(lambda _: self.run(f"return Boolean({condition})"), f"not true within {seconds} s: {condition}")
 
     def complaints(self) -> list[str]:
         """What the browser has written to its console since it was asked last."""
-        return [entry["message"] for entry in self._ask("/se/log", {"type": "browser"})]
+        return [entry["message"] for entry in self.get_log("browser")]
 
-    def _ask(self, path: str, body: dict | None = None, method: str = "POST") -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self._address + path, data, {"Content-Type": "application/json"}, method=method
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return json.load(answer)["value"]
-        except urllib.error.HTTPError as error:
-            raise AssertionError(error.read().decode()) from error
+    def requests(self) -> list[str]:
+        """The addresses that the browser has asked for since it was asked last."""
+        messages = [json.loads(entry["message"])["message"] for entry in self.get_log("performance")]
+        return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]

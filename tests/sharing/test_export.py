@@ -213,7 +213,7 @@ for (const seed of seeds) {
   const random = new Generator(seed);
   console.log(JSON.stringify(Array.from({ length: 1000 }, () => (random.next() / 2 ** 32) * 0.16 - 0.08)));
   const other = new Generator(seed);
-  console.log(JSON.stringify(Array.from({ length: 500 }, () => other.multinomial(probabilities) + 1)));
+  console.log(JSON.stringify(Array.from({ length: 500 }, () => other.multinomial(probabilities, Math.fround) + 1)));
 }
 """)
     lines = iter(in_node(script, json.dumps([streams.PROBABILITIES.tolist(), *streams.SEEDS])))

@@ -150,11 +150,37 @@ static inline void tile_of_any_height(Matrix result, Matrix left, const real *pa
     }
 }
 
+enum { ROW_PANELS = 4 }; /* so that a sum need not wait for the one before it */
+
+/* ROW_PANELS whole panels times a single row: the same sums as those of a tile. */
+static inline void row_product(real *result, const real *left, long inner, const real *panels, int add) {
+    vector sum[ROW_PANELS][2] = {0};
+    for (long k = 0; k < inner; k++)
+#pragma GCC unroll 4
+        for (long i = 0; i < ROW_PANELS; i++) {
+            const vector *both = (const vector *)(panels + (i * inner + k) * PANEL_WIDTH);
+            sum[i][0] += left[k] * both[0];
+            sum[i][1] += left[k] * both[1];
+        }
+#pragma GCC unroll 4
+    for (long i = 0; i < ROW_PANELS; i++) {
+        vector *both = (vector *)(result + i * PANEL_WIDTH);
+        if (add)
+            sum[i][0] += both[0], sum[i][1] += both[1];
+        both[0] = sum[i][0], both[1] = sum[i][1];
+    }
+}
+
 static inline void product(Matrix result, Matrix left, const real *packed, int add) {
     const long rows = result.rows, columns = result.columns, inner = left.columns;
     const long tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; /* in a column of them; as alike in height as can be */
-#pragma omp parallel for if (!omp_in_parallel() && rows * columns * inner > 100000)
-    for (long from = 0; from < columns; from += PANEL_WIDTH)
+    const int share = !omp_in_parallel() && rows * columns * inner > 100000;
+    const long in_rows = rows == 1 ? columns / (ROW_PANELS * PANEL_WIDTH) * ROW_PANELS * PANEL_WIDTH : 0;
+#pragma omp parallel for if (share)
+    for (long from = 0; from < in_rows; from += ROW_PANELS * PANEL_WIDTH)
+        row_product(result.numbers + from, left.numbers, inner, packed + from * inner, add);
+#pragma omp parallel for if (share)
+    for (long from = in_rows; from < columns; from += PANEL_WIDTH)
         for (long i = 0; i < tiles; i++) {
             const long top = rows * i / tiles, height = rows * (i + 1) / tiles - top;
             const long width = smaller(columns - from, PANEL_WIDTH);

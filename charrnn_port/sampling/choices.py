@@ -10,8 +10,11 @@ so all stay where a network that has exploded has no numbers.
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 
 from charrnn_port.torch7.random import Generator
+from model.build import library
+from model.compiled import CompiledDraw
 
 Choice = Callable[[np.ndarray], int]
 Filter = Callable[[np.ndarray], np.ndarray]
@@ -21,8 +24,12 @@ def drawn(random: Generator, temperature: float = 1.0, rounded_to: str = "float3
     """Draw from the probabilities ** (1 / temperature), with Torch7's arithmetic (sample.lua and torch.multinomial).
 
     sample.lua rounds them to single precision, torch-rnn's does not: `rounded_to` is float32 or float64.
-    Where that comes to 0 / 0 or the like, as at very low temperatures, the largest score is subtracted first.
+    Where that comes to 0 / 0 or the like, as at very low temperatures, the largest score is subtracted first. Computed
+    in C where there is a compiler.
     """
+    if library(torch.float64):
+        draw_in_c = CompiledDraw(temperature, single=rounded_to == "float32")
+        return lambda scores: draw_in_c(scores, random.fraction())
 
     # Only there can scores of ours, which are at most 1, become infinite.
     exp = np.errstate(over="ignore")(np.exp) if temperature < 0.01 else np.exp

@@ -9,7 +9,9 @@ import torch
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.device import choose_dtype
+from model.build import library
 from model.char_rnn import CharRNN
+from model.compiled import CompiledNetwork
 from model.fused import FusedCharRNN
 from util.vocabulary import Vocabulary
 
@@ -25,8 +27,8 @@ class Model:
     ) -> None:
         """From a network's parameters as they are now: later changes of the network do not reach the model.
 
-        `in_numpy` says how to compute, by default in NumPy on a CPU and in PyTorch elsewhere; `drawn_from` is the
-        checkpoint's.
+        On a CPU steps are computed in C; where there is no compiler, and with `in_numpy`, in NumPy. Elsewhere, and
+        where `in_numpy` is false, in PyTorch. `drawn_from` is the checkpoint's.
         """
         self.vocab = vocab
         self.drawn_from = drawn_from
@@ -46,6 +48,10 @@ class Model:
         ]
         self._decoder = [self._array(network.decoder[name]) for name in ("weight", "bias")]
         self._zero = tuple(self._array(tensor[0]) for tensor in network.zero_state(1))
+        self.compiled: CompiledNetwork | None = None
+        if in_numpy is None and self.in_numpy and library(network.params.dtype):
+            decoder = tuple(tensor.detach().clone() for tensor in network.decoder.values())
+            self.compiled = CompiledNetwork(network.model, layers, decoder)
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> "Model":
@@ -84,7 +90,7 @@ class Model:
         """One character: scores `[V]` of what follows it, and the state after it; `state` is left as it is.
 
         The character is given as its row of `first`, `[n]`. Scores are log-probabilities up to a constant: the
-        largest is 0.
+        largest is 0. `compiled`, where it is not None, does the same in C.
         """
         pre_activations, output = first, None
         width, place = self._width, 0

@@ -8,7 +8,7 @@
 #include "product.h"
 #include "real.h"
 
-/* Filled by model/compiled.py, whose class Network has the same names in the same order. */
+/* Filled by model/texts.py, whose class Network has the same names in the same order. */
 typedef struct {
     long count, V;           /* num_layers, vocab_size */
     const Layer *layers;     /* sizes, parameters, h2h packed; nothing that a step writes to */

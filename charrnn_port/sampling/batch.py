@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 import numpy as np
+import torch
 
 from charrnn_port.options import SampleOptions
 from charrnn_port.sampling.choices import never
@@ -12,7 +13,7 @@ from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.session import Session
 from charrnn_port.sampling.text import choice_of, text_of
 from charrnn_port.torch7.random import Generator
-from model.compiled import CompiledTexts
+from model.texts import CompiledTexts
 
 SIDE_BY_SIDE = 16  # texts; NumPy's calls are a small part of the time then
 LONGEST = 100_000  # characters: what is drawn is kept until its text is read
@@ -64,14 +65,14 @@ class CompiledSteps:
     """Feeds several texts to a model, in C."""
 
     def __init__(self, model: Model, count: int) -> None:
-        start = np.stack(model.zero_state())
-        self._texts = CompiledTexts(model.compiled, np.repeat(start[:, None], count, axis=1))
+        start = torch.tensor(np.stack(model.zero_state()))
+        self._texts = CompiledTexts(model.compiled, start[:, None].repeat(1, count, 1))
 
     def __call__(self, ids: Sequence[int]) -> np.ndarray:
         """Scores `[V, texts]` of what follows these characters."""
-        self._texts.ids[:] = ids
+        self._texts.ids.numpy()[:] = ids
         self._texts.step()
-        return self._texts.scores.copy().T
+        return self._texts.scores.numpy().copy().T
 
 
 class Steps:

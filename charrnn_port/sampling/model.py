@@ -11,8 +11,8 @@ from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.device import choose_dtype
 from model.build import library
 from model.char_rnn import CharRNN
-from model.compiled import CompiledNetwork
 from model.fused import FusedCharRNN
+from model.texts import CompiledNetwork
 from util.vocabulary import Vocabulary
 
 Array = Any  # of NumPy on a CPU, where vectors this short take half as long as in PyTorch; else a tensor

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from charrnn_port.device import record
 from charrnn_port.sampling.choices import Choice, never
 from charrnn_port.sampling.inside import Inside, trace
 from charrnn_port.sampling.model import Model
-from model.compiled import CompiledTexts
+from model.texts import CompiledTexts
 
 
 class Session:
@@ -99,25 +100,27 @@ class Step:
 class CompiledStep:
     """The same in C."""
 
-    def __init__(self, model: Model, state: np.ndarray | None = None) -> None:
+    def __init__(self, model: Model, state: Tensor | None = None) -> None:
+        """state: `[states, 1, rnn_size]` to go on from; by default that before a text."""
         self.model = model
-        start = np.stack(model.zero_state()) if state is None else state
-        self._texts = CompiledTexts(model.compiled, start[:, None])
+        start = torch.tensor(np.stack(model.zero_state()))[:, None]
+        self._texts = CompiledTexts(model.compiled, start if state is None else state)
+        self._ids, self._scores = self._texts.ids.numpy(), self._texts.scores[0].numpy()
 
     @property
-    def state(self) -> np.ndarray:
-        """Now: `[states, rnn_size]`."""
-        return self._texts.state[:, 0]
+    def state(self) -> list[np.ndarray]:
+        """As Step's."""
+        return list(self._texts.state[:, 0].numpy())
 
     def __call__(self, id_: int) -> np.ndarray:
         """Scores `[V]` of what follows this character."""
-        self._texts.ids[0] = id_
+        self._ids[0] = id_
         self._texts.step()
-        return self._texts.scores[0].copy()
+        return self._scores.copy()
 
     def copy(self) -> "CompiledStep":
         """Another one, which goes on from here."""
-        return CompiledStep(self.model, self.state)
+        return CompiledStep(self.model, self._texts.state)
 
 
 class GraphedStep:

@@ -17,7 +17,9 @@ from util.errors import UserError
 def write_safetensors(checkpoint: Checkpoint, options: ExportOptions) -> None:
     """Write a checkpoint. Raises UserError where that fails, or another precision than its own is asked for."""
     if options.weights != "float64":
-        raise UserError(f"-weights {options.weights}: a .safetensors has the checkpoint's own precision, so leave it out")
+        raise UserError(
+            f"-weights {options.weights}: a .safetensors has the checkpoint's own precision, so leave it out"
+        )
     save_checkpoint(checkpoint, options.target)
 
 

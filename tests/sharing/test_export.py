@@ -14,7 +14,8 @@ import pytest
 import torch
 from browser import MISSING, Browser
 from click.testing import CliRunner
-from conftest import RECORDINGS, REFERENCE, assert_one_line_error, run_sample
+from conftest import RECORDINGS, REFERENCE, ROOT, assert_one_line_error, run_sample
+from pages import blocks
 
 from charrnn_port.__main__ import export
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
@@ -191,6 +192,16 @@ for (const text of texts) console.log(JSON.stringify(text));
     for line, seed in zip(in_node(script), (123, 7), strict=True):
         text = b"".join(sample_bytes(load_checkpoint(LUA / "gru.t7"), 100, seed=seed))
         assert bytes(json.loads(line)) == text
+
+
+@NEEDS_NODE
+def test_the_program_in_the_documentation(tmp_path):
+    exported(LUA / "lstm.t7", tmp_path / "model.mjs")
+    script = tmp_path / "program.mjs"
+    (script_text,) = [block.text for block in blocks(ROOT / "docs/sharing.md") if block.info == "javascript"]
+    script.write_text(script_text)
+    text = b"".join(sample_bytes(load_checkpoint(LUA / "lstm.t7"), 200, primetext="The ", temperature=0.5))
+    assert "\n".join(in_node(script)) == text.decode(errors="replace")
 
 
 @NEEDS_NODE

@@ -158,7 +158,7 @@ def made(name: str, command: list[str]) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         result = Path(folder, "cells.so")
         files = map(str, sorted(FOLDER.glob("*.c")))
-        output_of([*command, *files, "-o", str(result)], {"TMPDIR": folder}, check=True)
+        output_of([*command, *files, "-lm", "-o", str(result)], {"TMPDIR": folder}, check=True)
         functions = ctypes.CDLL(str(result))
         keep(name, result)
     return functions

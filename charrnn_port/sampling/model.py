@@ -9,8 +9,10 @@ import torch
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.device import choose_dtype
+from model.build import library
 from model.char_rnn import CharRNN
 from model.fused import FusedCharRNN
+from model.texts import CompiledNetwork
 from util.vocabulary import Vocabulary
 
 Array = Any  # of NumPy on a CPU, where vectors this short take half as long as in PyTorch; else a tensor
@@ -20,12 +22,16 @@ State = tuple[Array, ...]  # a vector [H] for each layer and name in the cell's 
 class Model:
     """The weights of a network, converted once. Nothing writes to them again, so threads may share a model."""
 
-    def __init__(self, network: FusedCharRNN, vocab: Vocabulary, in_numpy: bool | None = None) -> None:
+    def __init__(
+        self, network: FusedCharRNN, vocab: Vocabulary, in_numpy: bool | None = None, drawn_from: str = "float32"
+    ) -> None:
         """From a network's parameters as they are now: later changes of the network do not reach the model.
 
-        `in_numpy` says how to compute, by default in NumPy on a CPU and in PyTorch elsewhere.
+        On a CPU steps are computed in C; where there is no compiler, and with `in_numpy`, in NumPy. Elsewhere, and
+        where `in_numpy` is false, in PyTorch. `drawn_from` is the checkpoint's.
         """
         self.vocab = vocab
+        self.drawn_from = drawn_from
         self._sizes = network.model, network.vocab_size, network.rnn_size, network.num_layers
         self._torch7 = network.torch7
         self._params = network.params.detach().clone()
@@ -42,12 +48,17 @@ class Model:
         ]
         self._decoder = [self._array(network.decoder[name]) for name in ("weight", "bias")]
         self._zero = tuple(self._array(tensor[0]) for tensor in network.zero_state(1))
+        self.compiled: CompiledNetwork | None = None
+        if in_numpy is None and self.in_numpy and library(network.params.dtype):
+            decoder = tuple(tensor.detach().clone() for tensor in network.decoder.values())
+            self.compiled = CompiledNetwork(network.model, layers, decoder)
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> "Model":
         """The model in a checkpoint: in double precision on a CPU, in single on a GPU, as the original computes."""
         device = torch.device(device)
-        return cls(checkpoint.build("fused", choose_dtype("auto", device), device), checkpoint.vocab)
+        network = checkpoint.build("fused", choose_dtype("auto", device), device)
+        return cls(network, checkpoint.vocab, drawn_from=checkpoint.drawn_from)
 
     @classmethod
     def of_network(cls, network: CharRNN, vocab: Vocabulary) -> "Model":
@@ -79,7 +90,7 @@ class Model:
         """One character: scores `[V]` of what follows it, and the state after it; `state` is left as it is.
 
         The character is given as its row of `first`, `[n]`. Scores are log-probabilities up to a constant: the
-        largest is 0.
+        largest is 0. `compiled`, where it is not None, does the same in C.
         """
         pre_activations, output = first, None
         width, place = self._width, 0

@@ -7,6 +7,7 @@ from charrnn_port.options import (
     ConvertOptions,
     EvaluateOptions,
     InspectOptions,
+    LookOptions,
     PlotOptions,
     SampleOptions,
     ScoreOptions,
@@ -41,6 +42,7 @@ PROGRAMS = {
     "charrnn verify": VerifyOptions,
     "charrnn score": ScoreOptions,
     "charrnn trace": TraceOptions,
+    "charrnn look": LookOptions,
 }
 
 

@@ -28,7 +28,7 @@ const label = (id) => data.vocab[id];
 const nameOf = (column) => `${column.layer}:${column.unit}`;
 
 let ids, nats, entropies, gains, likeliest, chances, pieces; // lists by character
-let view = null; // what colours the text: { name, values, low, high, signed, levels }
+let view = null; // what colours the text: its values by character, between which bounds
 let current = -1; // the character that is told of
 const chunks = [];
 
@@ -38,7 +38,7 @@ const LEVELS = 8;
 
 function level(value) {
   if (view.cuts) return view.cuts.filter((cut) => value >= cut).length * 2;
-  const share = view.signed ? value / view.high : (value - view.low) / (view.high - view.low);
+  const share = view.signed ? value / view.strong : (value - view.low) / (view.high - view.low);
   return Math.max(-LEVELS, Math.min(LEVELS, Math.round(share * LEVELS)));
 }
 
@@ -205,7 +205,7 @@ function lineEnd(place) {
 function plain(name) {
   if (name === "gain") {
     return {
-      name: "gain", values: (place) => (place ? bits(gains[place]) : 0), low: -6, high: 6, signed: true,
+      name: "gain", values: (place) => (place ? bits(gains[place]) : 0), low: -6, high: 6, strong: 6, signed: true,
       lowest: "6-gram better", highest: "network better, 6 bits",
       about: `How much less surprised the network is than a ${data.ngram}-gram model: what its longer memory gains, in bits.`,
     };
@@ -231,8 +231,8 @@ async function showUnit(column) {
   const sentence = told.map((each) => `${each.property} (${each.kind} ${each.figure.toFixed(2)}, chance ${each.chance.toFixed(2)})`);
   look({
     name: `${nameOf(column)} ${column.part}`, unit: true, signed, low, high,
-    values: (place) => low + ((high - low) * column.bytes[place]) / 255,
-    lowest: low.toFixed(1), highest: high.toFixed(1),
+    strong: column.strong, values: (place) => low + ((high - low) * column.bytes[place]) / column.steps,
+    lowest: signed ? (-column.strong).toFixed(1) : "0", highest: column.strong.toFixed(1),
     about: `Unit ${column.unit} of layer ${column.layer}, its ${data.parts[column.part]}. ${sentence.length ? `It tells: ${sentence.join("; ")}.` : "It tells none of the properties above chance."}`,
   });
   for (const button of $("best").querySelectorAll("button")) {
@@ -288,9 +288,12 @@ function stepBest(by) {
 
 // The other sections
 
-function row(cells, name = "td") {
+function row(cells) {
   const made = element("tr");
-  cells.forEach((cell, place) => made.append(element(place ? "td" : "th", cell, typeof cell === "string" && /^[\d.,−-]+( %)?$/.test(cell) ? { class: "n" } : place ? {} : { scope: "row" })));
+  cells.forEach((cell, place) => {
+    const number = typeof cell === "string" && /^[\d.]+( %)?$/.test(cell);
+    made.append(place ? element("td", cell, number ? { class: "n" } : {}) : element("th", cell, { scope: "row" }));
+  });
   return made;
 }
 
@@ -341,7 +344,8 @@ function gatePanels() {
     caption.append(`: open ${percent(mean(each.open))}, shut ${percent(mean(each.shut))} of the time; ${always} units nearly always open, ${never} nearly always shut`);
     const figure = element("figure", svg);
     figure.append(caption);
-    $("panels").append(figure);
+    if (!$("panels").children[each.layer - 1]) $("panels").append(element("div"));
+    $("panels").children[each.layer - 1].append(figure);
   }
 }
 

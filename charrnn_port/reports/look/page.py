@@ -23,6 +23,8 @@ from util.vocabulary import Vocabulary
 
 LIKELIEST = 5
 ROOM = 3_700_000  # bytes of base64 for the units' values: with all else the page stays below 5 MB
+FINE, COARSE = 255, 15  # steps that values are rounded to
+RARELY = 0.99  # of the characters have less
 OPEN, SHUT = 0.9, 0.1  # gates
 IN_BOTH_SIGNS = ("transform", "candidate", "h")  # from -1 to 1; c has no bounds, and all else is a gate from 0 to 1
 LOW_AND_HIGH = (0.02, 0.98)  # quantiles of its output at which a unit is held
@@ -173,8 +175,8 @@ def byte_name(byte: int) -> str:
 def columns_of(
     network: CharRNN, recording: Recording, shown: list[tuple[int, int]], findings: list[Finding]
 ) -> Iterator[dict]:
-    """Values of units in 8 bits, as many as there is room for: all parts of `shown`, then what else tells something,
-    then the state of others, drawn evenly.
+    """Values of units: all parts of `shown` in 8 bits, then in 4, as long as there is room, what else tells something and
+    the state of others in any order. From `strong` on, which is rarely passed, the colour is full.
     """
     names, part = list(recording.layers[0]), network.cell.STATE[0]
     order = [(layer, unit, name) for layer, unit in shown for name in sorted(names, key=lambda name: name != part)]
@@ -185,11 +187,16 @@ def columns_of(
     for layer, unit, name in dict.fromkeys(order):
         values = recording.layers[layer - 1][name][:, unit]
         low, high = bounds(name, values)
-        content = packed(np.rint(255 * ((values - low) / (high - low)).clip(0, 1)).astype(np.uint8))
+        steps = FINE if (layer, unit) in shown else COARSE
+        content = packed(np.rint(steps * ((values - low) / (high - low)).clip(0, 1)).astype(np.uint8))
         used += len(content)
         if used > ROOM:
             return
-        yield {"layer": layer, "unit": unit, "part": name, "low": low, "high": high, "packed": content}
+        strong = float(np.quantile(np.abs(values), RARELY)) or 1.0 if name == "c" else 1.0
+        yield {
+            "layer": layer, "unit": unit, "part": name, "low": low, "high": high, "strong": strong, "steps": steps,
+            "packed": content,
+        }  # fmt: skip
 
 
 def bounds(name: str, values: np.ndarray) -> tuple[float, float]:
@@ -257,8 +264,8 @@ def facts(checkpoint: Checkpoint, network: CharRNN, count: int, nats: np.ndarray
     here = "all of them are on this page" if held == units else f"{held} of them are on this page"
     return (
         f"{network.model}, {network.num_layers} layers of {network.rnn_size} units ({here}), {count} characters at "
-        f"{nats.mean():.4f} nats, {nats.mean() / math.log(2):.4f} bits each. Values of units are rounded to 1/255 of "
-        "their range."
+        f"{nats.mean():.4f} nats, {nats.mean() / math.log(2):.4f} bits each. Values of units are rounded to "
+        f"1/{FINE} of their range, of those that were not found to tell most to 1/{COARSE}."
     )
 
 

@@ -352,7 +352,8 @@ class SampleOptions(Options):
         "The text ends there or at -length, whichever comes first.",
     )
     clamp: str = option(
-        "", "hold the outputs of units, named by layer (from 1) and unit (from 0): 2:131=0.9,1:5=0", "not in the original",
+        "", "hold the outputs of units, named by layer (from 1) and unit (from 0): 2:131=0.9,1:5=0",
+        "not in the original",
         "Shows what a unit is for: the network writes as if it saw that all the time. An output is between -1 and 1.",
     )
     n: int = option(
@@ -650,7 +651,8 @@ class LookOptions(Options):
         minimum=2, maximum=200000,
     )
     units: str = option(
-        "", "units to show in any case, as layer (from 1) and unit (from 0): 2:131,1:5; of a picture, the one", "result",
+        "", "units to show in any case, as layer (from 1) and unit (from 0): 2:131,1:5; of a picture, the one",
+        "result",
         "Otherwise those are shown that tell most, and what there is room for of the others.",
     )
     part: str = option(

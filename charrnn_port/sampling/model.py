@@ -74,9 +74,9 @@ class Model:
         return network
 
     def clamped(self, clamps: Mapping[tuple[int, int], float]) -> "Model":
-        """A model with outputs of units held, by layer (from 1) and unit (from 0): whatever sees them sees these values.
+        """A model with outputs of units held at values, by layer (from 1) and unit (from 0); `plain` has them not.
 
-        `plain` is without them.
+        A unit acts on others through its output alone, so that they see nothing else of it.
         """
         other = copy.copy(self)
         other._clamps = {}

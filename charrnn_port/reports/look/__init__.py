@@ -12,7 +12,7 @@
 import sys
 from pathlib import Path
 
-from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
+from charrnn_port.checkpoints import is_checkpoint, load_checkpoint
 from charrnn_port.command_line import tell
 from charrnn_port.device import DTYPES
 from charrnn_port.option_fields import OptionError

@@ -93,7 +93,9 @@ def right(nats: np.ndarray) -> int:
     return int(np.count_nonzero(nats < -np.log(GOT)))
 
 
-def memories(training: np.ndarray, ids: np.ndarray, vocab_size: int, nats: np.ndarray) -> tuple[list[Memory], np.ndarray]:
+def memories(
+    training: np.ndarray, ids: np.ndarray, vocab_size: int, nats: np.ndarray
+) -> tuple[list[Memory], np.ndarray]:
     """N-gram models beside the network's loss `[n - 1]`; and the nats of the longest, `[n - 1]`."""
     got = nats < -np.log(GOT)
     found, its_nats = [], nats
@@ -105,7 +107,7 @@ def memories(training: np.ndarray, ids: np.ndarray, vocab_size: int, nats: np.nd
 
 
 def training_ids(checkpoint: Checkpoint, name: str) -> np.ndarray | None:
-    """What a network was trained on, as its ids, from the run's data_dir; None where that text is not there, or another.
+    """What a network was trained on, as its ids, from the run's data_dir; None where that is not there, or another text.
 
     It is the training part of it alone: each row of a batch is a piece of the text, of which the first batches are for
     training.

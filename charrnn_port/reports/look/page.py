@@ -175,14 +175,15 @@ def byte_name(byte: int) -> str:
 def columns_of(
     network: CharRNN, recording: Recording, shown: list[tuple[int, int]], findings: list[Finding]
 ) -> Iterator[dict]:
-    """Values of units: all parts of `shown` in 8 bits, then in 4, as long as there is room, what else tells something and
-    the state of others in any order. From `strong` on, which is rarely passed, the colour is full.
+    """Values of units: all parts of `shown` in 8 bits, then in 4, as long as there is room, the state of others, first of
+    those that tell something. From `strong` on, which is rarely passed, the colour is full.
     """
     names, part = list(recording.layers[0]), network.cell.STATE[0]
     order = [(layer, unit, name) for layer, unit in shown for name in sorted(names, key=lambda name: name != part)]
-    order += [(each.layer, each.unit, each.part) for each in findings]
+    order += [(each.layer, each.unit, part) for each in findings]
     rest = [(layer + 1, unit, part) for layer in range(len(recording.layers)) for unit in range(network.rnn_size)]
     order += [rest[place] for place in np.random.RandomState(0).permutation(len(rest))]
+    order += [(each.layer, each.unit, each.part) for each in findings]
     used = 0
     for layer, unit, name in dict.fromkeys(order):
         values = recording.layers[layer - 1][name][:, unit]
@@ -243,11 +244,12 @@ def switched(
         low, high = round(low, 2), round(high, 2)
         titles = [f'-clamp "{layer}:{unit}={value:g}"' for value in (low, high)]
         texts = [sample({(layer, unit): value}) for value in (low, high)]
-        found.append({"name": f"{layer}:{unit}", "samples": [(titles[0], texts[0]), ("left free", free), (titles[1], texts[1])]})
+        samples = [(titles[0], texts[0]), ("left free", free), (titles[1], texts[1])]
+        found.append({"name": f"{layer}:{unit}", "samples": samples})
     about = (
-        f"What the network writes after the first {len(prime_ids)} characters of the text (in grey) while one unit's output "
-        f"is held at a value: at one that is low for it, and at one that is high. All with the same random numbers, at "
-        f"temperature {TEMPERATURE}. sample.py does it with -clamp, for any units and values."
+        f"What the network writes after the first {len(prime_ids)} characters of the text (in grey) while one unit's "
+        "output is held at a value: at one that is low for it, and at one that is high. All with the same random "
+        f"numbers, at temperature {TEMPERATURE}. sample.py does it with -clamp, for any units and values."
     )
     prime = checkpoint.vocab.decode(prime_ids).decode(errors="replace")
     return {"switched": found, "switch_about": about, "prime": prime}
@@ -276,9 +278,9 @@ def about_search(found: Search | None, rare: list[str], units: int) -> str:
         return f"Nothing was looked for.{missing}"
     return (
         f"{found.tried} figures were tried: of {units} units, each part of their state, with {len(found.chances)} "
-        "properties of the text. Each rule was made on the first half of the text and is measured on the second: for yes "
-        "and no by the AUC (0.5 is guessing, 1 is always right), for numbers by R². The best of so many would look good "
-        "by chance alone, and any unit tells something of the character that it has just read. So the chance level is "
+        "properties of the text. Each rule was made on the first half of the text and is measured on the second: for "
+        "yes and no by the AUC (0.5 is guessing, 1 is always right), for numbers by R². The best of so many would look "
+        "good by chance alone, and any unit tells something of the character that it has just read. So the chance level is "
         f"what units of {found.networks} networks with the same weights in another order reach, so high that in one such "
         f"network of twenty a single figure would pass it.{missing}"
     )
@@ -287,8 +289,8 @@ def about_search(found: Search | None, rare: list[str], units: int) -> str:
 def about_errors(with_ngrams: bool) -> str:
     """How to read the tables."""
     more = (
-        " The n-gram models are fitted to the training part of the training text (Witten-Bell smoothing); what only the "
-        "network gets right takes a longer memory, or a better one."
+        " The n-gram models are fitted to the training part of the training text (Witten-Bell smoothing); what only "
+        "the network gets right takes a longer memory, or a better one."
         if with_ngrams
         else " The training text is not there (the checkpoint's data_dir), and so no n-gram models are beside it."
     )

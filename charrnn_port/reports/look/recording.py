@@ -1,5 +1,6 @@
 """What a network computed at each character of a text, as arrays; and the same of networks that know nothing."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -34,8 +35,7 @@ def record(network: CharRNN, ids: list[int], progress: bool) -> Recording:
     names = (*network.cell.GATE_NAMES, *network.cell.STATE)
     layers = [{name: np.empty((count, size), np.float32) for name in names} for _ in network.layers]
     log_probs = np.empty((count, network.vocab_size), np.float32)
-    stderr = click.get_text_stream("stderr")
-    with click.progressbar(trace(network, ids), count, "reading", file=stderr, hidden=not progress) as steps:
+    with click.progressbar(trace(network, ids), count, "reading", file=sys.stderr, hidden=not progress) as steps:
         for place, step in enumerate(steps):
             log_probs[place] = step.log_probs
             for layer, values in zip(layers, step.layers, strict=True):

@@ -16,7 +16,7 @@ from charrnn_port.reports.look.properties import Property
 from charrnn_port.reports.look.recording import Recording, shuffled, states_side_by_side
 from model.char_rnn import CharRNN
 
-TRIED = 2000  # columns of shuffled networks, at least
+TRIED = 1000  # columns of shuffled networks, at least
 FALSE_ALARMS = 0.05  # findings in a network that knows nothing, all units and properties together
 TAIL = 0.05  # of the columns of shuffled networks: from what they reach the chance level is extrapolated
 BEST = 10

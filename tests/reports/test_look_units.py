@@ -94,8 +94,8 @@ def test_scales(kind, figure):
 
 
 def test_figures_are_their_definitions():
-    """The AUC is the share of pairs, of which one has the property, where the unit is higher in that one, or lower; R² is
-    of NumPy's straight line through the first half.
+    """The AUC is the share of pairs, of which one has the property, where the unit is higher in that one, or lower; R²
+    is of NumPy's straight line through the first half.
     """
     text = PLAY[:800]
     recording, found = found_in(random_network("gru", len(set(text)), 3), text)

@@ -5,12 +5,17 @@
     properties       what a text tells at each character
     units            how well each unit tells that, and what is chance
     errors, ngrams   where the loss lies, and what shorter memories would have got
-    page             from all of it to one file, by page.html, page.css and page.js
+    gates            how much of the time they are open and shut
+    switches         what the network writes while a unit is held
+    packing          values as compressed bytes
+    page             from all of it to one file, by page.html, page.css and the scripts
     figure           one unit on one passage
 """
 
 import sys
 from pathlib import Path
+
+import numpy as np
 
 from charrnn_port.checkpoints import is_checkpoint, load_checkpoint
 from charrnn_port.command_line import tell
@@ -21,7 +26,7 @@ from charrnn_port.reports.look import figure, page
 from charrnn_port.reports.look.properties import characters_at, properties
 from charrnn_port.reports.look.recording import record
 from charrnn_port.reports.look.units import search, the_best
-from charrnn_port.reports.reading import Text
+from charrnn_port.reports.reading import Block, Text
 from model.char_rnn import CharRNN
 from util.errors import UserError
 from util.files import written_whole
@@ -48,41 +53,38 @@ def look(options: LookOptions) -> None:
     checkpoint = load_checkpoint(options.checkpoint)
     wanted = units_of(options.units, checkpoint.opt)
     text = Text(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
-    units = beginning_of(text, options.length)
+    block = beginning_of(text, options.length)
     network = checkpoint.build("plain", DTYPES[options.dtype])
-    recording = record(network, checkpoint.vocab.encode(as_bytes(units)), sys.stderr.isatty())
-    characters = characters_at(units)
+    recording = record(network, block.ids(checkpoint.vocab), sys.stderr.isatty())
+    characters = characters_at(block.units)
     told, rare = properties(characters)
-    found = search(network, recording, told) if told else None
-    best = the_best(found.findings) if found else []
+    found = search(network, recording, told)
     if drawing:
-        write = figure.draw(options, recording, characters, wanted, best, part_of(network))
+        write = figure.draw(options, recording, characters, wanted, the_best(found.findings), part_of(network))
     else:
-        write = page.make(options, checkpoint, network, recording, characters, found, best, rare, wanted)
+        write = page.make(options, checkpoint, network, recording, characters, found, rare, wanted)
     try:
         with written_whole(target) as aside:
             write(aside)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror or error}") from error
-    if text.skipped:
-        tell(f"{text.skipped} characters of {text.name} are left out")
+    left_out = int(block.positions[-1]) + 1 - len(block.units)
+    if left_out:
+        tell(f"{left_out} characters of {text.name} are left out")
 
 
-def beginning_of(text: Text, length: int) -> bytes | str:
+def beginning_of(text: Text, length: int) -> Block:
     """So many characters of a text, or all. Raises UserError where there are less than two."""
-    units = None
+    blocks, count = [], 0
     for block in text:
-        units = block.units if units is None else units + block.units
-        if len(units) >= length:
+        blocks.append(block)
+        count += len(block.units)
+        if count >= length:
             break
-    if units is None or len(units) < 2:
+    if count < 2:
         raise UserError(f"{text.name} is too short: it takes two characters, since nothing foretells the first")
-    return units[:length]
-
-
-def as_bytes(units: bytes | str) -> bytes:
-    """A text as vocabularies take it."""
-    return units if isinstance(units, bytes) else units.encode()
+    units = blocks[0].units[:0].join(block.units for block in blocks)
+    return Block(units[:length], np.concatenate([block.positions for block in blocks])[:length])
 
 
 def part_of(network: CharRNN) -> str:

@@ -107,7 +107,7 @@ def memories(
 
 
 def training_ids(checkpoint: Checkpoint, name: str) -> np.ndarray | None:
-    """What a network was trained on, as its ids, from the run's data_dir; None where that is not there, or another text.
+    """What a network was trained on, as its ids, from the run's data_dir; None where that is not there, or is another.
 
     It is the training part of it alone: each row of a batch is a piece of the text, of which the first batches are for
     training.

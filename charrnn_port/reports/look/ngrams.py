@@ -34,11 +34,9 @@ def probabilities(training: np.ndarray, text: np.ndarray, vocab_size: int) -> It
         different = np.searchsorted(of_known, before, "right") - np.searchsorted(of_known, before)
         skip = max(0, 2 - n)  # the text's first character is not foretold
         times, total, different = times[skip:], total[skip:], different[skip:]
-        found = found.copy()
-        shorter = found[-len(times) :]
-        found[-len(times) :] = np.where(
-            total > 0, (times + different * shorter) / np.maximum(total + different, 1), shorter
-        )
+        begin, shorter = np.split(found, [len(found) - len(times)])
+        longer = np.where(total > 0, (times + different * shorter) / np.maximum(total + different, 1), shorter)
+        found = np.concatenate([begin, longer])
         yield found
 
 

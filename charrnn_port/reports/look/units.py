@@ -4,7 +4,8 @@ A figure is taken on the second half of the text, of a rule that the first half 
 not the AUC (the probability that a unit is higher, or lower, at a character that has it than at one that has not), for
 a number R² (of a straight line). Of many units the best will be good by chance, and any unit tells something of the
 character that was just read. So there is a chance level: what units of networks with the same weights in another order
-reach, so high that all units and properties together would pass it in one such network of twenty.
+reach, so high that all units and properties together would pass it in one such network of twenty. Of numbers these are
+given the best line through the second half itself, so that a level is above nought.
 """
 
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,10 @@ class Finding(NamedTuple):
         """By how much it is above chance, of all kinds on one scale."""
         return float(as_z(self.figure, self.kind) - as_z(self.chance, self.kind))
 
+    def as_dict(self) -> dict:
+        """With its name."""
+        return self._asdict() | {"name": self.name}
+
 
 class Search(NamedTuple):
     """What there was to find."""
@@ -60,13 +65,17 @@ class Search(NamedTuple):
 
 def search(network: CharRNN, recording: Recording, text: list[Property]) -> Search:
     """All that units tell above chance."""
+    units = network.rnn_size * network.num_layers
+    if not text:
+        return Search([], {}, {}, units, 0, 0)
     names = network.cell.STATE
     columns = [(layer, part) for layer in range(len(recording.layers)) for part in names]
     ids, size = recording.ids.tolist(), network.rnn_size
     figures = figures_of((recording.layers[layer][part] for layer, part in columns), text)
     networks = max(2, -(-TRIED // len(figures)))
     others = [
-        np.abs(figures_of(states_side_by_side(shuffled(network, seed), ids), text)) for seed in range(networks)
+        np.abs(figures_of(states_side_by_side(shuffled(network, seed), ids), text, generous=True))
+        for seed in range(networks)
     ]
     levels = chance_levels(np.concatenate(others), figures.size)
     kinds = ["AUC" if each.yes_or_no else "R²" for each in text]
@@ -83,7 +92,7 @@ def search(network: CharRNN, recording: Recording, text: list[Property]) -> Sear
     best = {
         each.name: as_figure(z, kind) for each, kind, z in zip(text, kinds, np.abs(figures).max(0), strict=True)
     }
-    return Search(findings, chances, best, size * len(recording.layers), figures.size, networks)
+    return Search(findings, chances, best, units, figures.size, networks)
 
 
 def the_best(findings: Iterable[Finding]) -> list[Finding]:
@@ -119,14 +128,15 @@ def chance_levels(others: np.ndarray, count: int) -> np.ndarray:
     return np.maximum(begin + mean_excess * np.log(TAIL * count / FALSE_ALARMS), others.max(0))
 
 
-def figures_of(states: Iterable[np.ndarray], text: list[Property]) -> np.ndarray:
+def figures_of(states: Iterable[np.ndarray], text: list[Property], generous: bool = False) -> np.ndarray:
     """The z of each unit and property, `[columns, F]`; negative where the unit falls as the property rises, 0 where the
-    second half of the text does not bear out the first. `states` are `[n, rnn_size]`.
+    second half of the text does not bear out the first. `states` are `[n, rnn_size]`. `generous` makes the lines of
+    numbers through the second half, so that they are the best there are.
     """
-    return np.concatenate([np.stack(list(figures_of_layer(each, text)), 1) for each in states])
+    return np.concatenate([np.stack(list(figures_of_layer(each, text, generous)), 1) for each in states])
 
 
-def figures_of_layer(states: np.ndarray, text: list[Property]) -> Iterator[np.ndarray]:
+def figures_of_layer(states: np.ndarray, text: list[Property], generous: bool) -> Iterator[np.ndarray]:
     """For each property the z of each unit."""
     middle = len(states) // 2
     first, second = states[:middle].astype(np.float64), states[middle:].astype(np.float64)
@@ -139,12 +149,13 @@ def figures_of_layer(states: np.ndarray, text: list[Property]) -> Iterator[np.nd
             above = asked.astype(np.float64) @ ranks - yes * (yes + 1) / 2  # Mann and Whitney's U
             correlation = sign * (2 * above / (yes * (len(asked) - yes)) - 1)
         else:
-            correlation = np.sqrt(np.maximum(r_squared(first, taught, second, asked), 0))
+            line = (second, asked) if generous else (first, taught)
+            correlation = np.sqrt(np.maximum(r_squared(*line, second, asked), 0))
         yield sign * np.arctanh(np.clip(correlation, 0, LIMIT))
 
 
 def r_squared(first: np.ndarray, taught: np.ndarray, second: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """On the second half, of each unit's straight line through the first, `[rnn_size]`."""
+    """On `asked`, of each unit's straight line through `taught`, `[rnn_size]`."""
     center, mean = first.mean(0), taught.mean()
     squares = np.square(first - center).sum(0)
     slope = np.divide((taught - mean) @ (first - center), squares, out=np.zeros_like(squares), where=squares > 1e-12)

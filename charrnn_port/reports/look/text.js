@@ -14,13 +14,8 @@ function level(value) {
 
 // Colour never tells alone: strong values are underlined, strongly negative ones with dots, great surprises bold too.
 function classOf(step) {
-  return step >= LEVELS ? "u b" : step >= 5 ? "u" : step <= -5 ? "d" : "";
-}
-
-function styleOf(step) {
-  if (!step) return "";
-  const strength = (Math.abs(step) / LEVELS).toFixed(3);
-  return `rgba(var(${step > 0 ? "--high" : "--low"}), calc(var(--most) * ${strength}))`;
+  const shade = step > 0 ? `high${step}` : step < 0 ? `low${-step}` : "";
+  return `${shade} ${step >= LEVELS ? "u b" : step >= 5 ? "u" : step <= -5 ? "d" : ""}`;
 }
 
 function paint(chunk) {
@@ -38,9 +33,8 @@ function paint(chunk) {
     chunk.node.replaceChildren(fragment);
   }
   for (const span of chunk.spans) {
-    const step = level(view.values(span.place));
-    span.className = `${pieces[span.place] === "\n" ? "nl " : ""}${classOf(step)}${span.place === current ? " at" : ""}`;
-    span.style.backgroundColor = styleOf(step);
+    const kind = pieces[span.place] === "\n" ? "nl " : "";
+    span.className = `${kind}${classOf(level(view.values(span.place)))}${span.place === current ? " at" : ""}`;
   }
   chunk.painted = view;
 }
@@ -59,7 +53,7 @@ function layText() {
   let begin = 0;
   for (let place = 0; place < data.count; place++) {
     const length = place + 1 - begin;
-    if (place + 1 < data.count && !(length >= 300 && pieces[place] === "\n") && length < 1200) continue;
+    if (place + 1 < data.count && !(length >= 150 && pieces[place] === "\n") && length < 600) continue;
     const node = element("div", pieces.slice(begin, place + 1).join(""), { class: "chunk" });
     const chunk = { node, begin, end: place + 1, spans: null, painted: null, near: false };
     node.chunk = chunk;
@@ -81,12 +75,7 @@ function look(made) {
   chunks.filter((chunk) => chunk.near).forEach(paint);
   $("about").textContent = made.about;
   const ends = made.signed ? [-8, -5, -2, 0, 2, 5, 8] : [0, 2, 4, 6, 8];
-  const shades = ends.map((step) => {
-    const box = element("i", "a", { class: classOf(step) });
-    box.style.backgroundColor = styleOf(step);
-    return box;
-  });
-  $("legend").replaceChildren(made.lowest, ...shades, made.highest);
+  $("legend").replaceChildren(made.lowest, ...ends.map((step) => element("i", "a", { class: classOf(step) })), made.highest);
   if (current >= 0) tell(current);
 }
 

@@ -80,14 +80,17 @@ def byte_name(byte: int) -> str:
 def columns_of(
     network: CharRNN, recording: Recording, shown: list[tuple[int, int]], findings: list[Finding]
 ) -> Iterator[dict]:
-    """Values of units as long as there is room: all parts of `shown`, in 8 bits, then in 4 bits what tells something,
-    then each part of all units, of the state first. From `strong` on, which is rarely passed, the colour is full.
+    """Values of units as long as there is room: all parts of `shown`, in 8 bits, then in 4 bits the state of units that
+    tell something, of all others, and each other part.
     """
-    names = sorted(recording.layers[0], key=lambda name: name not in network.cell.STATE)
-    order = [(layer, unit, name) for layer, unit in shown for name in names]
-    order += [(each.layer, each.unit, each.part) for each in findings]
+    first = network.cell.STATE[0]
+    names = sorted(recording.layers[0], key=lambda name: name != first)
     units = [(layer + 1, unit) for layer in range(len(recording.layers)) for unit in range(network.rnn_size)]
     mixed = [units[place] for place in np.random.RandomState(0).permutation(len(units))]
+    order = [(layer, unit, name) for layer, unit in shown for name in names]
+    order += [(each.layer, each.unit, first) for each in findings]
+    order += [(layer, unit, first) for layer, unit in mixed]
+    order += [(each.layer, each.unit, each.part) for each in findings]
     order += [(layer, unit, name) for name in names for layer, unit in mixed]
     used = 0
     for layer, unit, name in dict.fromkeys(order):
@@ -98,11 +101,15 @@ def columns_of(
         used += len(content)
         if used > ROOM:
             return
-        strong = float(np.quantile(np.abs(values), RARELY)) or 1.0 if name == "c" else 1.0
         yield {
-            "layer": layer, "unit": unit, "part": name, "low": low, "high": high, "strong": strong, "steps": steps,
-            "packed": content,
+            "layer": layer, "unit": unit, "part": name, "low": low, "high": high, "strong": strong(name, values),
+            "steps": steps, "packed": content,
         }  # fmt: skip
+
+
+def strong(name: str, values: np.ndarray) -> float:
+    """From where on the colour is full: for what has no bounds where it is rarely passed."""
+    return float(np.quantile(np.abs(values), RARELY)) or 1.0 if name == "c" else 1.0
 
 
 def bounds(name: str, values: np.ndarray) -> tuple[float, float]:

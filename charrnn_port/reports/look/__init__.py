@@ -23,11 +23,11 @@ from charrnn_port.device import DTYPES
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import LookOptions
 from charrnn_port.reports.look import figure, page
+from charrnn_port.reports.look.packing import pieces
 from charrnn_port.reports.look.properties import characters_at, properties
 from charrnn_port.reports.look.recording import record
 from charrnn_port.reports.look.units import search, the_best
 from charrnn_port.reports.reading import Block, Text
-from model.char_rnn import CharRNN
 from util.errors import UserError
 from util.files import written_whole
 
@@ -60,7 +60,8 @@ def look(options: LookOptions) -> None:
     told, rare = properties(characters)
     found = search(network, recording, told)
     if drawing:
-        write = figure.draw(options, recording, characters, wanted, the_best(found.findings), part_of(network))
+        shown = pieces(characters, checkpoint.vocab)
+        write = figure.draw(options, recording, shown, wanted, the_best(found.findings), network.cell.STATE[0])
     else:
         write = page.make(options, checkpoint, network, recording, characters, found, rare, wanted)
     try:
@@ -85,11 +86,6 @@ def beginning_of(text: Text, length: int) -> Block:
         raise UserError(f"{text.name} is too short: it takes two characters, since nothing foretells the first")
     units = blocks[0].units[:0].join(block.units for block in blocks)
     return Block(units[:length], np.concatenate([block.positions for block in blocks])[:length])
-
-
-def part_of(network: CharRNN) -> str:
-    """What is shown of a unit unless something else is asked for: the first part of the cell's state."""
-    return network.cell.STATE[0]
 
 
 def units_of(text: str, opt: dict) -> list[tuple[int, int]]:

@@ -35,12 +35,13 @@ def require_matplotlib() -> None:
 def draw(
     options: LookOptions,
     recording: Recording,
-    characters: list[str],
+    pieces: list[str],
     wanted: list[tuple[int, int]],
     best: list[Finding],
     part: str,
 ) -> Callable[[Path], object]:
     """What writes the picture to a file: of the unit in `wanted`, or of the best; `part` if neither names another.
+    `pieces` are what is shown for each character, or byte.
 
     Raises OptionError for a passage or part that there is not, UserError where there is no unit to show.
     """
@@ -55,18 +56,19 @@ def draw(
     part = options.part or (chosen.part if chosen else part)
     if part not in recording.layers[0]:
         raise OptionError(f"-part: there is no {part!r} in this cell, only {', '.join(recording.layers[0])}")
-    begin, end = passage(options.passage, len(characters))
+    begin, end = passage(options.passage, len(pieces))
+    seen = [place for place in range(begin, end) if pieces[place]]
+    characters = [pieces[place] for place in seen]
     values = recording.layers[layer - 1][part][:, unit]
     title = f"unit {unit} of layer {layer}, its {part}"
     if chosen and part == chosen.part:
         title += f"\n{chosen.property}: {chosen.kind} {chosen.figure:.2f} on text held out, chance {chosen.chance:.2f}"
-    places = laid_out(characters[begin:end])
-    lines = int(places[:, 1].max()) + 1
+    places = laid_out(characters)
+    lines = int(places[:, 1].max(initial=0)) + 1
     figure = Figure(figsize=(SIZE[0] * (WIDTH + 2), SIZE[1] * lines + 0.75), dpi=110)
     axes = figure.add_axes((0, 0, 1, SIZE[1] * lines / (SIZE[1] * lines + 0.75)))
     figure.text(0.012, 1 - 0.09 / (SIZE[1] * lines + 0.75), title, va="top", fontsize=10)
-    shares = (values[begin:end] / strong(part, values)).clip(-1, 1)
-    paint(axes, characters[begin:end], shares, places)
+    paint(axes, characters, (values[seen] / strong(part, values)).clip(-1, 1), places)
     axes.set(xlim=(-1, WIDTH + 1), ylim=(lines, -0.15))
     axes.axis("off")
     kind = Path(options.o).suffix[1:]
@@ -101,7 +103,7 @@ def laid_out(characters: list[str]) -> np.ndarray:
         column += 1
         if character == "\n":
             column, line = 0, line + 1
-    return np.array(places)
+    return np.array(places).reshape(-1, 2)
 
 
 def paint(axes: "Axes", characters: list[str], shares: np.ndarray, places: np.ndarray) -> None:

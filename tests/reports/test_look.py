@@ -149,7 +149,7 @@ def test_a_picture(tmp_path, text):
 def test_a_picture_is_of_the_best_unit_by_itself(tmp_path):
     """As PNG too; the same each time."""
     pytest.importorskip("matplotlib")
-    (tmp_path / "text").write_bytes(PLAY[:3000])
+    (tmp_path / "text").write_bytes(PLAY[:1500])
     pictures = []
     for name in ("a.png", "a.svg", "b.svg"):
         result = look(RECORDINGS / "lua_checkpoints/rnn.t7", tmp_path / "text", "-o", tmp_path / name)
@@ -158,6 +158,23 @@ def test_a_picture_is_of_the_best_unit_by_itself(tmp_path):
     assert pictures[0].startswith(b"\x89PNG")
     assert pictures[1] == pictures[2]
     assert "on text held out, chance" in pictures[1].decode()
+
+
+def test_characters_that_a_font_lacks(tmp_path):
+    """Are text in an SVG, which others may show; of a PNG one line tells that they are missing."""
+    pytest.importorskip("matplotlib")
+    network = charrnn_port.load_checkpoint(LSTM)
+    count = parameter_count("lstm", 3, 8, 1)
+    opt = network.opt | {"rnn_size": 8, "num_layers": 1, "encoding": "utf-8"}
+    checkpoint = Checkpoint(opt, Vocabulary("a文\r"), torch.zeros(count, dtype=torch.float64), 0, 0.0, [], {}, math.nan)
+    save_checkpoint(checkpoint, tmp_path / "few.t7.pt")
+    (tmp_path / "text").write_bytes("a文\r文".encode())
+    arguments = (tmp_path / "few.t7.pt", tmp_path / "text", "-units", "1:0", "-o")
+    results = [look(*arguments, tmp_path / name) for name in ("a.svg", "a.png")]
+    assert [result.exit_code for result in results] == [0, 0]
+    assert results[0].stderr == ""
+    assert results[1].stderr.startswith("the font lacks")
+    assert (tmp_path / "a.svg").read_text().count(">文<") == 2
 
 
 # Errors

@@ -1,11 +1,13 @@
 """A picture of one unit on one passage, for papers."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from charrnn_port.command_line import tell
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import LookOptions
 from charrnn_port.reports.look.packing import strong
@@ -77,8 +79,12 @@ def draw(
         from matplotlib import rc_context
 
         # Text as text, in one font: a file half as large.
-        with rc_context({"svg.fonttype": "none", "svg.hashsalt": "charrnn", "font.monospace": ["DejaVu Sans Mono"]}):
+        settings = {"svg.fonttype": "none", "svg.hashsalt": "charrnn", "font.monospace": ["DejaVu Sans Mono"]}
+        with rc_context(settings), warnings.catch_warnings(record=True) as missing:
+            warnings.filterwarnings("always", "Glyph .* missing")
             figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
+        if missing and kind == "png":
+            tell("the font lacks characters of this passage: an .svg shows them in those of whoever looks at it")
 
     return write
 

@@ -11,9 +11,7 @@ LOW_AND_HIGH = (0.02, 0.98)  # quantiles of its output at which a unit is held
 SAMPLE, PRIME, TEMPERATURE = 300, 60, 0.7  # characters of a sample, and before it
 
 
-def switched(
-    checkpoint: Checkpoint, recording: Recording, shown: list[tuple[int, int]], characters: list[str]
-) -> dict:
+def switched(checkpoint: Checkpoint, recording: Recording, shown: list[tuple[int, int]], characters: list[str]) -> dict:
     """Samples with one unit held low, left free and held high, all drawn with the same random numbers."""
     if not shown:
         return {"units": [], "prime": "", "about": "No unit tells anything above chance; -units names some to switch."}

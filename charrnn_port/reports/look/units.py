@@ -86,12 +86,8 @@ def search(network: CharRNN, recording: Recording, text: list[Property]) -> Sear
         findings.append(Finding(layer + 1, unit, part, text[number].name, kind, as_figure(abs(z), kind),
                                 as_figure(levels[number], kind), bool(z > 0)))  # fmt: skip
     findings.sort(key=lambda each: -each.margin)
-    chances = {
-        each.name: (kind, as_figure(level, kind)) for each, kind, level in zip(text, kinds, levels, strict=True)
-    }
-    best = {
-        each.name: as_figure(z, kind) for each, kind, z in zip(text, kinds, np.abs(figures).max(0), strict=True)
-    }
+    chances = {each.name: (kind, as_figure(level, kind)) for each, kind, level in zip(text, kinds, levels, strict=True)}
+    best = {each.name: as_figure(z, kind) for each, kind, z in zip(text, kinds, np.abs(figures).max(0), strict=True)}
     return Search(findings, chances, best, units, figures.size, networks)
 
 

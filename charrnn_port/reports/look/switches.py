@@ -7,7 +7,7 @@ from charrnn_port.reports.look.recording import Recording
 from charrnn_port.sampling import Model, Session, choices
 from charrnn_port.torch7.random import Generator
 
-LOW_AND_HIGH = (0.02, 0.98)  # quantiles of its output at which a unit is held
+LOW, HIGH = 0.02, 0.98  # quantiles of its output at which a unit is held
 SAMPLE, PRIME, TEMPERATURE = 300, 60, 0.7  # characters of a sample, and before it
 
 
@@ -22,20 +22,19 @@ def switched(checkpoint: Checkpoint, recording: Recording, shown: list[tuple[int
     prime_ids = prime_ids[: newline + 1]
 
     def sample(clamps: dict[tuple[int, int], float]) -> str:
-        choose = choices.drawn(Generator(123), TEMPERATURE)
+        choose = choices.drawn(Generator(123), TEMPERATURE, model.drawn_from)
         ids = list(Session(model.clamped(clamps)).sample(SAMPLE, choose, prime_ids))[len(prime_ids) :]
         return checkpoint.vocab.decode(ids).decode(errors="replace")
 
-    free = sample({})
-    units = []
-    for layer, unit in shown:
-        low, high = (
-            round(float(value), 2) for value in np.quantile(recording.layers[layer - 1]["h"][:, unit], LOW_AND_HIGH)
-        )
-        samples = [("left free", free)]
-        for place, value in ((0, low), (2, high)):
-            samples.insert(place, (f'-clamp "{layer}:{unit}={value:g}"', sample({(layer, unit): value})))
-        units.append({"name": f"{layer}:{unit}", "samples": samples})
+    def held(layer: int, unit: int, quantile: float) -> tuple[str, str]:
+        value = round(float(np.quantile(recording.layers[layer - 1]["h"][:, unit], quantile)), 2)
+        return f'-clamp "{layer}:{unit}={value:g}"', sample({(layer, unit): value})
+
+    free = "left free", sample({})
+    units = [
+        {"name": f"{layer}:{unit}", "samples": [held(layer, unit, LOW), free, held(layer, unit, HIGH)]}
+        for layer, unit in shown
+    ]
     about = (
         f"What the network writes after the first {len(prime_ids)} characters of the text (in grey) while one unit's "
         "output is held at a value: at one that is low for it, and at one that is high. All with the same random "

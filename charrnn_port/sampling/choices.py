@@ -10,8 +10,11 @@ so all stay where a network that has exploded has no numbers.
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 
 from charrnn_port.torch7.random import Generator
+from model.build import library
+from model.texts import CompiledDraw
 
 Choice = Callable[[np.ndarray], int]
 Filter = Callable[[np.ndarray], np.ndarray]
@@ -21,13 +24,42 @@ def drawn(random: Generator, temperature: float = 1.0, rounded_to: str = "float3
     """Draw from the probabilities ** (1 / temperature), with Torch7's arithmetic (sample.lua and torch.multinomial).
 
     sample.lua rounds them to single precision, torch-rnn's does not: `rounded_to` is float32 or float64.
-    Where that comes to 0 / 0 or the like, as at very low temperatures, the largest score is subtracted first.
+    Where that comes to 0 / 0 or the like, as at very low temperatures, the largest score is subtracted first. Computed
+    in C where there is a compiler.
     """
+    return (DrawnInC if library(torch.float64) else drawn_in_numpy)(random, temperature, rounded_to)
 
-    # Only there can scores of ours, which are at most 1, become infinite.
+
+class DrawnInC:
+    """`drawn`, in C."""
+
+    def __init__(self, random: Generator, temperature: float, rounded_to: str) -> None:
+        self._random, self._temperature, self._single = random, temperature, rounded_to == "float32"
+        self._scores = np.empty(0)
+
+    def __call__(self, scores: np.ndarray) -> int:
+        """The id that is drawn."""
+        if scores.shape != self._scores.shape or scores.dtype != self._scores.dtype:
+            self._prepare(scores)
+        self._scores[:] = scores
+        self._uniform[0] = self._random.fraction()
+        self._draw()
+        return int(self._id[0])
+
+    def _prepare(self, scores: np.ndarray) -> None:
+        self._draw = CompiledDraw(1, len(scores), torch.from_numpy(scores).dtype, self._single)
+        self._draw.temperatures[0] = self._temperature
+        self._scores, self._uniform, self._id = (
+            tensor.numpy() for tensor in (self._draw.scores[0], self._draw.uniforms, self._draw.ids)
+        )
+
+
+def drawn_in_numpy(random: Generator, temperature: float, rounded_to: str) -> Choice:
+    """`drawn`, which may differ in the last place of a probability before it is rounded."""
+    # Only at very low temperatures can scores of ours, which are at most 1, become infinite.
     exp = np.errstate(over="ignore")(np.exp) if temperature < 0.01 else np.exp
 
-    def draw(scores: np.ndarray) -> int:
+    def draw_one(scores: np.ndarray) -> int:
         probabilities = exp(scores / temperature)
         total = probabilities.cumsum()[-1]  # Torch7 sums from the left
         if not 0 < total < np.inf:
@@ -36,7 +68,7 @@ def drawn(random: Generator, temperature: float = 1.0, rounded_to: str = "float3
         probabilities /= total
         return random.multinomial(probabilities.astype(rounded_to))
 
-    return draw
+    return draw_one
 
 
 def never(id_: int | None, choose: Choice) -> Choice:

@@ -28,6 +28,10 @@ class Generator:
         """The next 32-bit words of the stream, row-major, as uint64."""
         return self._words.random_raw(math.prod(size) if isinstance(size, tuple) else size).reshape(size)
 
+    def fraction(self) -> float:
+        """One number in [0, 1)."""
+        return self._words.random_raw() * 2.0**-32
+
     def uniform(self, low: float, high: float, size: int | tuple[int, ...]) -> np.ndarray:
         """Numbers in [low, high), float64: one word each, as a fraction of 2**32."""
         return self.words(size) * 2.0**-32 * (high - low) + low
@@ -43,4 +47,4 @@ class Generator:
         """
         cumulative = probabilities.cumsum(dtype=np.float64)
         cumulative /= cumulative[-1]  # the last is then exactly 1, and every draw below it
-        return int(cumulative.searchsorted(self._words.random_raw() * 2.0**-32))
+        return int(cumulative.searchsorted(self.fraction()))

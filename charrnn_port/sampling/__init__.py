@@ -7,6 +7,7 @@ For other rooms and programs:
     choices              how the next character is chosen from them, and among which (choices.py)
     sample_bytes(...)    the bytes that sample.py prints for a checkpoint (text.py)
     texts_of(...)        those of one or several seeds, for a model and sample.py's options (batch.py)
+    clamps_of(...)       which units -clamp holds, and where (clamp.py)
     streams              where prime texts come from and where texts go (streams.py)
     interactive(...)     a prompt that asks for one prime text after the other (prompt.py)
     trace(...), Inside   what goes on in a network while it reads: states, gates, predictions (inside.py)
@@ -14,6 +15,7 @@ For other rooms and programs:
 
 from charrnn_port.sampling import choices, streams
 from charrnn_port.sampling.batch import texts_of
+from charrnn_port.sampling.clamp import clamps_of
 from charrnn_port.sampling.inside import Inside, trace
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.prompt import interactive
@@ -25,6 +27,7 @@ __all__ = [
     "Model",
     "Session",
     "choices",
+    "clamps_of",
     "interactive",
     "sample_bytes",
     "streams",

@@ -1,6 +1,7 @@
 """A trained network that never changes, one time step at a time."""
 
 import copy
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -48,6 +49,7 @@ class Model:
         ]
         self._decoder = [self._array(network.decoder[name]) for name in ("weight", "bias")]
         self._zero = tuple(self._array(tensor[0]) for tensor in network.zero_state(1))
+        self._clamps: dict[int, list[tuple[int, float]]] = {}  # by the place of a layer's output in the state
         self.compiled: CompiledNetwork | None = None
         if in_numpy is None and self.in_numpy and library(network.params.dtype):
             decoder = tuple(tensor.detach().clone() for tensor in network.decoder.values())
@@ -82,6 +84,20 @@ class Model:
         network.params.copy_(self._params)
         return network
 
+    def clamped(self, clamps: Mapping[tuple[int, int], float]) -> "Model":
+        """A model with outputs of units held at values, by layer (from 1) and unit (from 0); `plain` has them not.
+
+        A unit acts on others through its output alone, so that they see nothing else of it. Steps in C hold none.
+        """
+        if not clamps:
+            return self
+        other = copy.copy(self)
+        other.compiled = None
+        other._clamps = {}
+        for (layer, unit), value in clamps.items():
+            other._clamps.setdefault(layer * self._width - 1, []).append((unit, value))
+        return other
+
     def zero_state(self) -> State:
         """The state before a text."""
         return self._zero
@@ -101,6 +117,8 @@ class Model:
             before = state[place : place + width]
             after += self._advance(pre_activations, *before, h2h_weight, *self._functions)
             output, place = after[-1], place + width
+            for unit, value in self._clamps.get(place - 1, ()):
+                output[unit] = value
         weight, bias = self._decoder
         scores = bias + weight @ output
         scores -= self._largest(scores)

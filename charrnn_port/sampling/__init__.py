@@ -4,6 +4,7 @@ For other rooms and programs:
 
     Model                a network's weights, converted once; any number of threads may share it (model.py)
     Session              one text in progress on a model: its state, and the scores of what comes next (session.py)
+    Sessions             several, side by side (batch.py)
     choices              how the next character is chosen from them, and among which (choices.py)
     sample_bytes(...)    the bytes that sample.py prints for a checkpoint (text.py)
     texts_of(...)        those of one or several seeds, for a model and sample.py's options (batch.py)
@@ -14,7 +15,7 @@ For other rooms and programs:
 """
 
 from charrnn_port.sampling import choices, streams
-from charrnn_port.sampling.batch import texts_of
+from charrnn_port.sampling.batch import Sessions, texts_of
 from charrnn_port.sampling.clamp import clamps_of
 from charrnn_port.sampling.inside import Inside, trace
 from charrnn_port.sampling.model import Model
@@ -26,6 +27,7 @@ __all__ = [
     "Inside",
     "Model",
     "Session",
+    "Sessions",
     "choices",
     "clamps_of",
     "interactive",

@@ -50,12 +50,16 @@ def test_the_table_of_training(tmp_path):
 def test_the_table_of_parts(tmp_path):
     """Parts and rest are the iteration."""
     (header, *lines), rows = table(tmp_path, "parts")
-    assert header.split() == ["iteration", *" ".join(parts.COLUMNS).split()]
-    assert [row["what"] for row in rows] == [f"parts {label}" for label in LABELS]
-    for line, row in zip(lines, rows, strict=True):
-        assert len(re.findall(r"\d+\.\d\d", line)) == 1 + len(parts.COLUMNS)
-        assert all(min(row["seconds"][part]) > 0 for part in parts.COLUMNS[:-1])
-        for turn, whole in enumerate(row["iteration"]):
+    of_training, of_sampling = parts.columns(parts.PARTS), parts.columns(parts.PARTS_OF_SAMPLING)
+    assert header.split() == ["iteration", *" ".join(of_training).split()]
+    assert [row["what"] for row in rows[:6]] == [f"parts {label}" for label in LABELS]
+    assert [row["what"] for row in rows[6:]] == ["sampling parts lstm 8x1 float64", "sampling parts lstm 8x1 float32"]
+    names = [of_training] * 6 + [of_sampling] * 2
+    for line, row, columns in zip([*lines[:6], *lines[-2:]], rows, names, strict=True):
+        assert len(re.findall(r"\d+\.\d\d", line)) == 1 + len(columns)
+        assert list(row["seconds"]) == columns
+        assert all(min(row["seconds"][part]) > 0 for part in columns[:-1])
+        for turn, whole in enumerate(row.get("iteration") or row["text"]):
             assert sum(values[turn] for values in row["seconds"].values()) == pytest.approx(whole)
 
 
@@ -82,8 +86,8 @@ def test_the_table_of_sampling(tmp_path, monkeypatch):
 @pytest.mark.long
 def test_the_table_of_starts(tmp_path):
     lines, (row,) = table(tmp_path, "start")
-    assert [line[:21].strip() for line in lines] == ["import torch", "sample.py -length 1", "train.py, 1 iteration"]
-    assert ["/ import torch" in line for line in lines] == [False, True, True]
+    assert [line[:28].strip() for line in lines] == [start.IMPORT, start.SAMPLE, start.IMPORTED, start.TRAIN]
+    assert ["/ import torch" in line for line in lines] == [False, True, False, True]
     assert all(len(values) == 3 for values in row["seconds"].values())
 
 

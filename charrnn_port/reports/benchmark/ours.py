@@ -4,11 +4,13 @@ import numpy as np
 import torch
 
 from charrnn_port.options import TrainOptions
+from charrnn_port.sampling import Model
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import Training, initialize, training_for
 from model import NETWORKS
 from util.errors import UserError
 from util.minibatch_loader import MinibatchLoader
+from util.vocabulary import Vocabulary
 
 VOCAB = bytes(range(32, 97))  # 65 characters, as tinyshakespeare has
 SEQ_LENGTH = 50
@@ -45,3 +47,10 @@ def our_training(
     initialize(network, random)
     options = TrainOptions(model=model, rnn_size=rnn_size, num_layers=num_layers, batch_size=batch_size)
     return training_for(options, network, loader, random)
+
+
+def our_model(rnn_size: int, num_layers: int, dtype: torch.dtype, device: torch.device) -> Model:
+    """What sample.py makes of an lstm."""
+    network = NETWORKS["fused"]("lstm", len(VOCAB), rnn_size, num_layers, dtype=dtype, device=device)
+    initialize(network, Generator(1))
+    return Model(network, Vocabulary(VOCAB))

@@ -1,4 +1,4 @@
-"""Time by part: what an iteration of the compiled cells is made of.
+"""Time by part: what an iteration of the compiled cells is made of, and a character that is sampled.
 
 PyTorch's operations are timed one by one as they are called, and so are the functions in C: on a CPU a call ends when
 its work is done. What neither of them takes is Python's.
@@ -6,7 +6,7 @@ its work is done. What neither of them takes is Python's.
 
 import statistics
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from charrnn_port.reports.benchmark.ours import our_training
+from charrnn_port.reports.benchmark.ours import our_model, our_training
 from charrnn_port.reports.benchmark.timing import in_turn, types
+from charrnn_port.sampling import Model, Session, choices
+from charrnn_port.torch7.random import Generator
 from charrnn_port.training import Training
 from model import fastest, library
 
@@ -34,52 +36,99 @@ PARTS = {
     **dict.fromkeys(("aten.clamp_", "aten.addcmul_", "aten.sqrt", "aten.addcdiv_"), OPTIMISER),
     **dict.fromkeys(("sum_rows", "transpose", "aten.sum", "aten.copy_", "aten.cat", "aten.zero_"), SUMS),
 }
-COLUMNS = (*dict.fromkeys(PARTS.values()), REST)
+PARTS_OF_SAMPLING = {"lstm_advance": "time step", "draw": "draw"}  # the same of a character
 BATCH_SIZE = 50
+LENGTH = 500  # characters of a text
 
 
 def time_parts(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
-    """Milliseconds of each part. No table on a GPU, where calls end before their work, or without a C compiler."""
+    """Both tables. None on a GPU, where calls end before their work, or without a C compiler."""
     if device.type != "cpu" or not library(torch.float32):
         return []
+    return time_training_parts(folder, sizes, device, repeats) + time_sampling_parts(sizes, device, repeats)
+
+
+def time_training_parts(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
+    """Milliseconds of each part of an iteration."""
     print("\ntime by part, ms (median)")
-    print(f"{'':35}{'iteration':>11}" + "".join(f"{column:>17}" for column in COLUMNS))
+    print(f"{'':35}{'iteration':>11}" + "".join(f"{column:>17}" for column in columns(PARTS)))
     rows = []
     for model, rnn_size, num_layers in [("lstm", *size) for size in sizes] + [(m, *sizes[0]) for m in ("gru", "rnn")]:
         for name, dtype in types(device).items():
             cell = fastest(model, dtype, device)
             training = our_training(folder, cell, model, rnn_size, num_layers, BATCH_SIZE, dtype, device)
-            parts: list[dict[str, float]] = []  # a turn each
-            kinds = {
-                "iteration": training.iteration,
-                "in parts": lambda training=training, parts=parts: parts.append(seconds_by_part(training)),
-            }
-            iterations = in_turn(kinds, repeats, device)["iteration"]
-            parts = parts[-repeats:]
-            seconds = {part: [turn[part] for turn in parts] for part in COLUMNS[:-1]}
-            seconds[REST] = [whole - sum(turn.values()) for whole, turn in zip(iterations, parts, strict=True)]
+            by_part = partial(seconds_of_training, training)
+            iterations, seconds = whole_and_parts(training.iteration, by_part, repeats)
             label = f"{model} {rnn_size}x{num_layers} batch {BATCH_SIZE} {name}"
-            medians = {part: statistics.median(values) * 1e3 for part, values in seconds.items()}
-            cells = "".join(f"{medians[part]:17.2f}" for part in COLUMNS)
+            cells = "".join(f"{statistics.median(values) * 1e3:17.2f}" for values in seconds.values())
             print(f"{label:35}{statistics.median(iterations) * 1e3:11.2f}{cells}", flush=True)
             rows.append({"what": f"parts {label}", "iteration": iterations, "seconds": seconds})
     return rows
 
 
-def seconds_by_part(training: Training) -> dict[str, float]:
+def time_sampling_parts(sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
+    """Microseconds of each part of a character."""
+    print("\nsampling by part, µs a character (median)")
+    print(f"{'':35}{'character':>11}" + "".join(f"{column:>17}" for column in columns(PARTS_OF_SAMPLING)))
+    rows = []
+    for rnn_size, num_layers in sizes:
+        for name, dtype in types(device).items():
+            shape = (rnn_size, num_layers, dtype, device)
+            wholes, seconds = whole_and_parts(partial(sample, our_model(*shape)), lambda s=shape: sampled(*s), repeats)
+            label = f"lstm {rnn_size}x{num_layers} {name}"
+            cells = "".join(f"{statistics.median(values) * 1e6 / LENGTH:17.2f}" for values in seconds.values())
+            print(f"{label:35}{statistics.median(wholes) * 1e6 / LENGTH:11.2f}{cells}", flush=True)
+            rows.append({"what": f"sampling parts {label}", "characters": LENGTH, "text": wholes, "seconds": seconds})
+    return rows
+
+
+def columns(parts: dict[str, str]) -> list[str]:
+    """The names of all parts, in their order."""
+    return [*dict.fromkeys(parts.values()), REST]
+
+
+def whole_and_parts(
+    whole: Callable[[], object], by_part: Callable[[], dict[str, float]], repeats: int
+) -> tuple[list[float], dict[str, list[float]]]:
+    """Seconds of a call that is left alone, a turn each, and of its parts as `by_part` times them in between."""
+    turns: list[dict[str, float]] = []
+    kinds = {"whole": whole, "in parts": lambda: turns.append(by_part())}
+    wholes = in_turn(kinds, repeats, torch.device("cpu"))["whole"]
+    turns = turns[-repeats:]
+    seconds = {part: [turn[part] for turn in turns] for part in turns[0]}
+    seconds[REST] = [all_of_it - sum(turn.values()) for all_of_it, turn in zip(wholes, turns, strict=True)]
+    return wholes, seconds
+
+
+def seconds_of_training(training: Training) -> dict[str, float]:
     """Those of the parts in one iteration: what is no part is in none."""
-    timers = Timers()
+    timers = Timers(PARTS)
     with timers, timers.of_functions(library(training.network.params.dtype)), timers.of_optimiser(training.optimizer):
         training.iteration()
     return dict(timers.seconds)
 
 
+def sampled(rnn_size: int, num_layers: int, dtype: torch.dtype, device: torch.device) -> dict[str, float]:
+    """Those of the parts of a text. Models and choices keep the functions they have found: so they are made here."""
+    timers = Timers(PARTS_OF_SAMPLING)
+    with timers.of_functions(library(dtype)):
+        sample(our_model(rnn_size, num_layers, dtype, device))
+    return dict(timers.seconds)
+
+
+def sample(model: Model) -> None:
+    """A text."""
+    deque(Session(model).sample(LENGTH, choices.drawn(Generator(1))), maxlen=0)
+
+
 class Timers(TorchDispatchMode):
     """While it is entered, PyTorch's operations are timed; so are functions in C and an optimiser, where asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, parts: dict[str, str]) -> None:
+        """parts: of each operation and function."""
         super().__init__()
-        self.seconds = Counter(dict.fromkeys(COLUMNS[:-1], 0.0))
+        self._parts = parts
+        self.seconds = Counter(dict.fromkeys(parts.values(), 0.0))
         self._all_of: str | None = None  # the part that all operations are of, as long as that is so
 
     def __torch_dispatch__(
@@ -91,7 +140,7 @@ class Timers(TorchDispatchMode):
     def _timed(self, name: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         start = time.perf_counter()
         result = call(*arguments, **named)
-        part = self._all_of or PARTS.get(name)
+        part = self._all_of or self._parts.get(name)
         if part:
             self.seconds[part] += time.perf_counter() - start
         return result
@@ -99,7 +148,7 @@ class Timers(TorchDispatchMode):
     @contextmanager
     def of_functions(self, functions: Any) -> Iterator[None]:
         """Those of a library that have a part."""
-        originals = {name: getattr(functions, name) for name in PARTS if hasattr(functions, name)}
+        originals = {name: getattr(functions, name) for name in self._parts if hasattr(functions, name)}
         for name, function in originals.items():
             setattr(functions, name, partial(self._timed, name, function))
         try:

@@ -5,16 +5,12 @@ from collections import deque
 
 import torch
 
-from charrnn_port.options import SampleOptions
 from charrnn_port.reports.benchmark import limits
-from charrnn_port.reports.benchmark.ours import VOCAB
+from charrnn_port.reports.benchmark.ours import VOCAB, our_model
 from charrnn_port.reports.benchmark.timing import in_turn, ratio, share, types
 from charrnn_port.reports.benchmark.work import weight_count
-from charrnn_port.sampling import Model, Session, choices, texts_of
+from charrnn_port.sampling import Session, Sessions, choices
 from charrnn_port.torch7.random import Generator
-from charrnn_port.training import initialize
-from model import NETWORKS
-from util.vocabulary import Vocabulary
 
 TEXTS = 32
 LENGTH, LENGTH_OF_MANY = 500, 25  # characters at small sizes
@@ -34,9 +30,7 @@ def time_sampling(sizes: list[tuple[int, int]], device: torch.device, repeats: i
         weights = weight_count("lstm", rnn_size, num_layers, len(VOCAB))
         length = max(LENGTH // 5, min(LENGTH, 100_000_000 // weights))
         for name, dtype in types(device).items():
-            network = NETWORKS["fused"]("lstm", len(VOCAB), rnn_size, num_layers, dtype=dtype, device=device)
-            initialize(network, Generator(1))
-            model = Model(network, Vocabulary(VOCAB))
+            model = our_model(rnn_size, num_layers, dtype, device)
             h = torch.randn(1, rnn_size, dtype=dtype, device=device)
             shapes = [4 * rnn_size] * (2 * num_layers - 1) + [len(VOCAB)]
             products = [(torch.randn(n, rnn_size).to(h).T, torch.empty(1, n).to(h)) for n in shapes]
@@ -45,8 +39,9 @@ def time_sampling(sizes: list[tuple[int, int]], device: torch.device, repeats: i
                 exhaust(Session(model).sample(length, choices.drawn(Generator(1))))
 
             def many(model=model) -> None:
-                for _, text in texts_of(model, SampleOptions("", length=LENGTH_OF_MANY, n=TEXTS), []):
-                    exhaust(text)
+                sessions, draws = Sessions(model, TEXTS), [choices.drawn(Generator(seed)) for seed in range(TEXTS)]
+                for _ in range(LENGTH_OF_MANY):
+                    sessions.feed([draw(scores) for draw, scores in zip(draws, sessions.scores.T, strict=True)])
 
             def floor(h=h, products=products, length=length) -> None:
                 for _ in range(length):

@@ -15,12 +15,14 @@ from charrnn_port.reports.benchmark.timing import in_turn, ratio
 from charrnn_port.reports.machine import ROOT
 from util.errors import UserError
 
-IMPORT = "import torch"
+IMPORT, IMPORTED = "import torch", "import torch, up to a line"
+SAMPLE, TRAIN = "sample.py -length 1", "train.py, 1 iteration"
+AGAINST = {SAMPLE: IMPORT, TRAIN: IMPORTED}
 FIRST_LOSS = "1/"  # how train.py's first line about an iteration begins
 
 
 def time_start(folder: str, size: tuple[int, int], device: torch.device, repeats: int) -> list[dict]:
-    """Seconds of a process each; train.py's is ended at its first iteration."""
+    """Seconds of a process each; train.py's is ended at its first iteration, and held against one ended likewise."""
     print("\nstart, s (median); ratio: median (quartiles)")
     checkpoint = str(Path(folder, "start.t7.pt"))
     training = our_training(folder, "fused", "lstm", *size, 50, torch.float64, torch.device("cpu"))
@@ -32,13 +34,15 @@ def time_start(folder: str, size: tuple[int, int], device: torch.device, repeats
     train = [str(ROOT / "train.py"), *folders, *network, "-print_every", "1", *where]
     kinds = {
         IMPORT: partial(run, ["-c", IMPORT]),
-        "sample.py -length 1": partial(run, sample),
-        "train.py, 1 iteration": partial(run, train, FIRST_LOSS),
+        SAMPLE: partial(run, sample),
+        IMPORTED: partial(run, ["-c", f"{IMPORT}; print('{FIRST_LOSS}', flush=True)"], FIRST_LOSS),
+        TRAIN: partial(run, train, FIRST_LOSS),
     }
     seconds = in_turn(kinds, repeats, torch.device("cpu"), warm_up=1)
     for name, values in seconds.items():
-        against = f"  {'/ ' + IMPORT} {ratio(values, seconds[IMPORT])}" if name != IMPORT else ""
-        print(f"{name:24}{statistics.median(values):8.2f}{against}", flush=True)
+        other = AGAINST.get(name)
+        against = f"  / {other} {ratio(values, seconds[other])}" if other else ""
+        print(f"{name:28}{statistics.median(values):8.2f}{against}", flush=True)
     return [{"what": "start", "seconds": seconds}]
 
 
@@ -48,7 +52,8 @@ def run(arguments: list[str], until: str | None = None) -> None:
         [sys.executable, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        # Modules are kept as bytecode, as PyTorch's are: also where that is switched off.
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONDONTWRITEBYTECODE": ""},
         text=True,
         errors="replace",
     ) as process:

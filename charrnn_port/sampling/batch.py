@@ -59,6 +59,17 @@ class Sessions:
         """Go on by a character each. `scores` `[V, texts]` are then of what follows."""
         self.scores, self._state = self._model.step(self._model.first[ids].T, self._state)
 
+    def keep(self, places: Sequence[int], new: int = 0) -> None:
+        """Go on with these texts only, in this order, and `new` ones after them; `scores` are there once all are fed.
+
+        Nobody's scores depend on who else is there.
+        """
+        zero = self._model.zero_state()
+        self._state = tuple(
+            np.concatenate([vector.T[places], columns(start, new).T]).T
+            for vector, start in zip(self._state, zero, strict=True)
+        )
+
 
 def columns(vector: np.ndarray, count: int) -> np.ndarray:
     """A vector `[n]` several times: `[n, count]`, one whole column after the other in memory."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from charrnn_port.torch7.random import Generator
+from charrnn_port.torch7.random import Generator, multinomials
 
 Choice = Callable[[np.ndarray], int]
 Filter = Callable[[np.ndarray], np.ndarray]
@@ -36,6 +36,23 @@ def drawn(random: Generator, temperature: float = 1.0) -> Choice:
         return random.multinomial(probabilities.astype(np.float32))
 
     return draw
+
+
+def drawn_together(
+    randoms: Sequence[Generator], temperatures: Sequence[float], scores: np.ndarray, without: int | None = None
+) -> list[int]:
+    """What `drawn` would draw for each row of `scores` `[texts, V]`, contiguous; never the id `without`."""
+    if without is not None:
+        scores = scores.copy()
+        scores[:, without] = -np.inf
+    with np.errstate(over="ignore"):
+        probabilities = np.exp(scores / np.array(temperatures, scores.dtype)[:, None])
+    totals = probabilities.cumsum(axis=1)[:, -1:]
+    if not ((totals > 0) & (totals < np.inf)).all():
+        each = zip(randoms, temperatures, scores, strict=True)
+        return [drawn(random, temperature)(row) for random, temperature, row in each]
+    probabilities /= totals
+    return multinomials(randoms, probabilities.astype(np.float32))
 
 
 def never(id_: int | None, choose: Choice) -> Choice:

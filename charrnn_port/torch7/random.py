@@ -1,6 +1,7 @@
 """Torch7's random numbers (torch7/lib/TH/THRandom.c): one MT19937 stream, one 32-bit word a number."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -44,3 +45,11 @@ class Generator:
         cumulative = probabilities.cumsum(dtype=np.float64)
         cumulative /= cumulative[-1]  # the last is then exactly 1, and every draw below it
         return int(cumulative.searchsorted(self._words.random_raw() * 2.0**-32))
+
+
+def multinomials(generators: Sequence[Generator], probabilities: np.ndarray) -> list[int]:
+    """What each generator's `multinomial` draws from its row of `probabilities` `[n, V]` float32, all at once."""
+    cumulative = probabilities.cumsum(axis=1, dtype=np.float64)
+    cumulative /= cumulative[:, -1:]
+    numbers = np.array([generator._words.random_raw() for generator in generators]) * 2.0**-32
+    return (cumulative < numbers[:, None]).sum(axis=1).tolist()

@@ -22,6 +22,7 @@ from charrnn_port.options import (  # noqa: E402
     InspectOptions,
     PlotOptions,
     ScoreOptions,
+    ServeOptions,
     TraceOptions,
     VerifyOptions,
 )
@@ -104,6 +105,14 @@ def trace(options: TraceOptions, given: frozenset[str]) -> None:
     trace(options)
 
 
+@program(ServeOptions, example="charrnn serve cv -port 8000")
+def serve(options: ServeOptions, given: frozenset[str]) -> None:
+    """Answer requests for texts over HTTP, as OpenAI's completions, with a page to try them on."""
+    from charrnn_port.sharing.serve import serve
+
+    serve(options)
+
+
 def verbs() -> dict[str, Program]:
     """All of them by name; the first two are the programs train.py and sample.py."""
     import sample
@@ -121,6 +130,7 @@ def verbs() -> dict[str, Program]:
         "evaluate": evaluate,
         "score": score,
         "trace": trace,
+        "serve": serve,
     }
 
 

@@ -10,6 +10,7 @@ from charrnn_port.options import (
     PlotOptions,
     SampleOptions,
     ScoreOptions,
+    ServeOptions,
     TraceOptions,
     TrainOptions,
     VerifyOptions,
@@ -41,6 +42,7 @@ PROGRAMS = {
     "charrnn verify": VerifyOptions,
     "charrnn score": ScoreOptions,
     "charrnn trace": TraceOptions,
+    "charrnn serve": ServeOptions,
 }
 
 

@@ -1,0 +1,342 @@
+"""The routes: what is asked over HTTP, and what is answered."""
+
+import asyncio
+import hmac
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from charrnn_port.options import ServeOptions
+from charrnn_port.sharing.server.completions import Completion, Limits, ids_of
+from charrnn_port.sharing.server.engine import BusyError
+from charrnn_port.sharing.server.errors import RequestError
+from charrnn_port.sharing.server.metrics import Metrics
+from charrnn_port.sharing.server.models import Models
+
+PAGE = Path(__file__).with_name("page.html")
+# The page runs no script but its own, and asks nobody but its server.
+PAGE_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
+BODY_SECONDS = 15.0  # for a client to send what it asks
+PAUSE = 0.05  # seconds between two pieces of a text: each costs as much time as several characters
+OPEN = ("/", "/health")  # without a key
+GONE = 499  # as nginx has it: the client left, and gets no answer
+
+
+def create_app(options: ServeOptions, models: Models | None = None) -> Starlette:
+    """The application. Raises UserError for checkpoints that cannot be loaded."""
+    return Server(options, models or Models(options)).app()
+
+
+class Server:
+    """What answers requests about some models."""
+
+    def __init__(self, options: ServeOptions, models: Models) -> None:
+        self.options, self.models, self.metrics = options, models, Metrics()
+        self._limits = Limits(options.max_length, options.unknown)
+        self._key = (options.api_key or os.environ.get("CHARRNN_API_KEY", "")).encode()
+
+    def app(self) -> Starlette:
+        """As Starlette has it."""
+        get, post = partial(Route, methods=["GET"]), partial(Route, methods=["POST"])
+        middleware = [Middleware(Counted, metrics=self.metrics)]
+        if self.options.cors:
+            allowed = {"allow_origins": [self.options.cors], "allow_methods": ["*"], "allow_headers": ["*"]}
+            middleware.append(Middleware(CORSMiddleware, **allowed))
+        middleware.append(Middleware(Guarded, key=self._key))
+        return Starlette(
+            routes=[
+                get("/", self.page),
+                get("/health", self.health),
+                get("/metrics", self.metrics_text),
+                get("/v1/models", self.list_models),
+                get("/v1/models/{id:path}", self.tell_model),
+                post("/v1/completions", self.complete),
+                post("/tokenize", self.tokenize),
+                post("/detokenize", self.detokenize),
+                get("/tokenizer_info", self.tokenizer_info),
+            ],
+            middleware=middleware,
+            exception_handlers={RequestError: refuse, HTTPException: refuse_http, Exception: fail},
+            lifespan=self._lifespan,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        watching = asyncio.create_task(self.models.watch()) if self.options.reload else None
+        yield
+        if watching:
+            watching.cancel()
+        self.models.close()
+
+    async def page(self, request: Request) -> Response:
+        """A page to try the models on."""
+        return HTMLResponse(PAGE.read_bytes(), headers={"Content-Security-Policy": PAGE_POLICY})
+
+    async def health(self, request: Request) -> Response:
+        """That it answers at all."""
+        return JSONResponse({"status": "ok"})
+
+    async def metrics_text(self, request: Request) -> Response:
+        """Counts for Prometheus; with several processes, those of the one that answers."""
+        return PlainTextResponse(self.metrics.text({model.id: model.engine.load for model in self.models}))
+
+    async def list_models(self, request: Request) -> Response:
+        """All of them."""
+        return JSONResponse({"object": "list", "data": [model.facts for model in self.models]})
+
+    async def tell_model(self, request: Request) -> Response:
+        """One of them."""
+        return JSONResponse(self.models.get(request.path_params["id"]).facts)
+
+    async def tokenize(self, request: Request) -> Response:
+        """The ids of a text's characters, as vLLM answers."""
+        body = await self._body(request)
+        model = self.models.get(body.get("model"))
+        if not isinstance(body.get("prompt"), str):
+            raise RequestError("prompt must be a text", "prompt")
+        ids = ids_of(body["prompt"], model.vocab, self.options.unknown)
+        return JSONResponse({"count": len(ids), "max_model_len": self.options.max_length, "tokens": ids})
+
+    async def detokenize(self, request: Request) -> Response:
+        """The text of some ids; bytes that are no character are U+FFFD in it."""
+        body = await self._body(request)
+        model = self.models.get(body.get("model"))
+        if not isinstance(body.get("tokens"), list):
+            raise RequestError("tokens must be a list of token ids", "tokens")
+        ids = ids_of(body["tokens"], model.vocab, self.options.unknown)
+        return JSONResponse({"prompt": model.vocab.decode(ids).decode(errors="replace")})
+
+    async def tokenizer_info(self, request: Request) -> Response:
+        """What evaluation harnesses want to know. A text begins and ends with a line, if with anything."""
+        vocab = self.models.get(request.query_params.get("model")).vocab
+        newline = "\n" if (b"\n" if isinstance(vocab.symbols, bytes) else "\n") in vocab.symbols else None
+        return JSONResponse(
+            {
+                "tokenizer_class": "CharacterTokenizer",
+                "vocab_size": len(vocab),
+                "model_max_length": self.options.max_length,
+                "bos_token": newline,
+                "eos_token": newline,
+                "pad_token": None,
+                "chat_template": None,
+            }
+        )
+
+    async def complete(self, request: Request) -> Response:
+        """Texts, as OpenAI's completions."""
+        body = await self._body(request)
+        model = self.models.get(body.get("model"))
+        asked = Completion(body, model.id, model.vocab, self._limits)
+        answer = Answer(asked, self.metrics, self.options.timeout)
+        try:
+            model.engine.submit(answer.streams)
+        except BusyError:
+            raise RequestError("too many texts are being written: try again", status=429, code="busy") from None
+        if asked.stream:
+            return Events(answer)
+        try:
+            return JSONResponse(await unless_gone(request, answer.whole()))
+        finally:
+            answer.leave()
+
+    async def _body(self, request: Request) -> dict[str, Any]:
+        """The JSON object in a request. Raises RequestError where there is none, or it is too large or too slow."""
+        body = bytearray()
+        try:
+            if int(request.headers.get("content-length", 0)) > self.options.max_body:
+                raise RequestError(f"the request is larger than {self.options.max_body} bytes", status=413)
+            with anyio.fail_after(BODY_SECONDS):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > self.options.max_body:
+                        raise RequestError(f"the request is larger than {self.options.max_body} bytes", status=413)
+            value = json.loads(body)
+        except TimeoutError:
+            raise RequestError(f"the request was not there after {BODY_SECONDS:g} s", status=408) from None
+        except ClientDisconnect:
+            raise RequestError("nobody waits for an answer", status=GONE) from None
+        except (ValueError, RecursionError):
+            raise RequestError("the request is no JSON") from None
+        if not isinstance(value, dict):
+            raise RequestError("the request is no JSON object")
+        return value
+
+
+class Answer:
+    """The texts that one request gets, as they come."""
+
+    def __init__(self, asked: Completion, metrics: Metrics, seconds: float) -> None:
+        """`seconds` is the time it may take."""
+        self.asked, self._metrics = asked, metrics
+        self._texts, self._news, self._loop = asked.texts(), asyncio.Event(), asyncio.get_running_loop()
+        self._deadline = time.monotonic() + seconds
+        self.streams = asked.streams(self._notify)
+
+    def leave(self) -> None:
+        """Nobody waits for the rest."""
+        for stream in self.streams:
+            stream.cancel()
+        self._metrics.ended(self.asked.model_id, self.streams, sum(text.count for text in self._texts))
+
+    async def whole(self) -> dict:
+        """All at once. Raises RequestError where it takes too long, or the engine failed."""
+        while not all(stream.finish_reason for stream in self.streams):
+            await self._wait(None)
+        parts = [self._part(place) for place in range(len(self.streams))]
+        return self.asked.answer(parts, self.asked.usage(self._texts))
+
+    async def events(self) -> AsyncIterator[dict]:
+        """Piece by piece, each the next characters of one text; in the end how many, if that was asked for."""
+        usage = {"usage": None} if self.asked.with_usage else {}
+        going, begun = list(range(len(self.streams))), False
+        while going:
+            await self._wait(PAUSE if begun else None)
+            for place in list(going):
+                part = self._part(place)
+                if part["finish_reason"]:
+                    going.remove(place)
+                if part["finish_reason"] or self._texts[place].news:
+                    begun = True
+                    yield self.asked.answer([part]) | usage
+        if usage:
+            yield self.asked.answer([], self.asked.usage(self._texts))
+
+    def _part(self, place: int) -> dict:
+        stream = self.streams[place]
+        reason = stream.finish_reason  # first: once it is there, so are all characters
+        if reason == "error":
+            raise RequestError("the server failed to write this text", status=500)
+        return self._texts[place].part(stream.read(), reason)
+
+    async def _wait(self, pause: float | None) -> None:
+        """Until there is news, at most for a pause; not beyond the time that there is."""
+        left = self._deadline - time.monotonic()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._news.wait(), left if pause is None else min(left, pause))
+        if time.monotonic() >= self._deadline:
+            raise RequestError("the text takes too long: ask for a shorter one", status=504, code="timeout")
+        self._news.clear()
+
+    def _notify(self) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and nobody waits
+            self._loop.call_soon_threadsafe(self._news.set)
+
+
+class Events(StreamingResponse):
+    """An answer as server-sent events. Its texts end with it, whether it was read to the end or not."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(self._lines(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As Starlette's."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._answer.leave()
+
+    async def _lines(self) -> AsyncIterator[str]:
+        try:
+            async for event in self._answer.events():
+                yield f"data: {json.dumps(event, ensure_ascii=False)}\n\n"
+        except RequestError as error:
+            yield f"data: {json.dumps(error.body())}\n\n"
+        yield "data: [DONE]\n\n"
+
+
+async def unless_gone(request: Request, work: Coroutine) -> Any:
+    """What `work` comes to. Raises RequestError where the client leaves before it is done, and gives it up."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = working, leaving = asyncio.create_task(work), asyncio.create_task(gone())
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise RequestError("nobody waits for an answer", status=GONE)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+class Counted:
+    """Counts requests by route and status."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            route = scope.get("route")
+            self._metrics.requests[route.path if route else "other", status] += 1
+
+
+class Guarded:
+    """Lets only those in who have the key, if there is one."""
+
+    def __init__(self, app: ASGIApp, key: bytes) -> None:
+        self._app, self._key = app, key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        if scope["type"] == "http" and self._key and scope["path"] not in OPEN:
+            given = dict(scope["headers"]).get(b"authorization", b"")
+            if not hmac.compare_digest(given, b"Bearer " + self._key):
+                error = RequestError("the API key is missing or wrong", status=401, code="invalid_api_key")
+                await answer_of(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def answer_of(error: RequestError) -> Response:
+    """An error in OpenAI's form."""
+    headers = {429: {"Retry-After": "1"}, 401: {"WWW-Authenticate": "Bearer"}}.get(error.status)
+    return JSONResponse(error.body(), error.status, headers)
+
+
+async def refuse(request: Request, error: RequestError) -> Response:
+    """For what cannot be answered."""
+    return answer_of(error)
+
+
+async def refuse_http(request: Request, error: HTTPException) -> Response:
+    """For paths and methods that there are not."""
+    return answer_of(RequestError(f"{request.method} {request.url.path[:100]}: {error.detail}", status=error.status_code))
+
+
+async def fail(request: Request, error: Exception) -> Response:
+    """For errors of ours, of which the log tells."""
+    return answer_of(RequestError("the server failed", status=500))

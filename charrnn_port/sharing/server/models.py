@@ -1,0 +1,128 @@
+"""The networks that are served, each under its file's name."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from charrnn_port.checkpoints import Checkpoint, load_checkpoint
+from charrnn_port.command_line import tell
+from charrnn_port.device import DTYPES
+from charrnn_port.options import ServeOptions
+from charrnn_port.sampling import Model
+from charrnn_port.sharing.server.completions import finite, shown, token_text
+from charrnn_port.sharing.server.engine import Engine
+from charrnn_port.sharing.server.errors import RequestError
+from util.errors import UserError
+from util.vocabulary import Vocabulary
+
+LOOK_AGAIN = 1.0  # seconds between two looks at whether a checkpoint is a newer one
+
+
+@dataclass(frozen=True)
+class Served:
+    """A network and what writes texts with it."""
+
+    id: str
+    engine: Engine
+    vocab: Vocabulary
+    facts: dict  # what /v1/models tells of it
+
+
+class Models:
+    """All that are served. One that is loaded anew takes the place of the old, which finishes its texts."""
+
+    def __init__(self, options: ServeOptions) -> None:
+        """Raises UserError for a file that cannot be loaded, and for two of one name."""
+        self._options = options
+        self._paths: dict[str, str] = {}
+        for path in options.checkpoints:
+            if (name := id_of(path)) in self._paths:
+                raise UserError(f"{path} and {self._paths[name]} would both be called {name}: rename one")
+            self._paths[name] = path
+        self._stamps = {name: stamp(path) for name, path in self._paths.items()}
+        self._served = {name: self._load(name) for name in self._paths}
+
+    def __iter__(self) -> Iterator[Served]:
+        return iter(self._served.values())
+
+    def get(self, name: object) -> Served:
+        """That of this id; the first one where none is named. Raises RequestError where there is none."""
+        if name is None:
+            return next(iter(self))
+        if not isinstance(name, str) or name not in self._served:
+            message = f"there is no model {shown(name)}: there are {', '.join(self._served)}"
+            raise RequestError(message, "model", 404, "model_not_found")
+        return self._served[name]
+
+    def close(self) -> None:
+        """Begin no more texts, and wait until those in progress are finished."""
+        for served in self:
+            served.engine.close()
+        for served in self:
+            served.engine.join()
+
+    async def watch(self) -> None:
+        """For ever: load those anew whose files have changed. One that cannot be loaded leaves the old in its place."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN)
+            for name, path in self._paths.items():
+                found = await asyncio.to_thread(stamp, path)
+                if found == self._stamps[name] or not found:
+                    continue
+                self._stamps[name] = found
+                try:
+                    newer = await asyncio.to_thread(self._load, name)
+                except UserError as error:
+                    tell(f"{name} stays as it is: {error}")
+                    continue
+                older, self._served[name] = self._served[name], newer
+                older.engine.close()
+                tell(f"{name} is loaded anew")
+
+    def _load(self, name: str) -> Served:
+        saved = load_checkpoint(self._paths[name], tell)
+        model = Model(saved.build("fused", DTYPES[self._options.dtype]), saved.vocab)
+        engine = Engine(model, self._options.streams, self._options.queue)
+        return Served(name, engine, saved.vocab, facts_of(name, saved, model, self._options.max_length))
+
+
+def id_of(path: str) -> str:
+    """A file's name without its endings, a folder's as it is."""
+    name = Path(os.path.abspath(path)).name
+    return name.removesuffix(".pt").removesuffix(".t7") or name
+
+
+def stamp(path: str) -> Sequence[tuple[str, int, int]]:
+    """What changes when a checkpoint is written: names, times and sizes; nothing where there is none."""
+    try:
+        files = sorted(Path(path).glob("*.t7*")) if os.path.isdir(path) else [Path(path)]
+        return [(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+    except OSError:
+        return []
+
+
+def facts_of(name: str, saved: Checkpoint, model: Model, max_length: int) -> dict:
+    """OpenAI's description of a model, and what there is to know of a network."""
+    vocab = saved.vocab
+    return {
+        "id": name,
+        "object": "model",
+        "created": int(time.time()),
+        "owned_by": "charrnn_port",
+        "max_model_len": max_length,
+        "cell": saved.opt["model"],
+        "rnn_size": saved.opt["rnn_size"],
+        "num_layers": saved.opt["num_layers"],
+        "parameters": saved.params.numel(),
+        "dtype": str(model.first.dtype),
+        "encoding": vocab.encoding,
+        "vocabulary": [token_text(vocab, id_) for id_ in range(len(vocab))],
+        "iteration": saved.i,
+        "epoch": finite(saved.epoch),
+        "train_loss": finite(saved.train_losses[-1]) if saved.train_losses else None,
+        "val_loss": finite(saved.val_loss),
+        "val_losses": {i: finite(loss) for i, loss in sorted(saved.val_losses.items())},
+    }

@@ -76,6 +76,11 @@ def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
 
         load(options)
         return
+    if options.serve:
+        from charrnn_port.reports.serving import serving
+
+        serving(options)
+        return
     from charrnn_port.reports.benchmark import benchmark
 
     benchmark(options)

@@ -515,6 +515,11 @@ class BenchmarkOptions(Options):
         "Tells how training fares on a machine that does something else too: of the sizes the first is timed.",
         minimum=0,
     )
+    serve: int = option(
+        0, "time `charrnn serve` with so many texts at a time; 0 = all the rest", "what to time",
+        "Its texts are compared with sample.py's, and its memory looked at: of the sizes the first is timed.",
+        minimum=0,
+    )
     json: str = option(
         "", "write all figures to this file too", "result",
         "Each single time is in it, in seconds.",

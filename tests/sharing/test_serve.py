@@ -4,7 +4,6 @@ In this process through Starlette's TestClient, but for what only a real server 
 """
 
 import json
-import math
 import os
 import random
 import shutil
@@ -12,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,7 +28,7 @@ from charrnn_port import __main__ as charrnn
 from charrnn_port.options import ServeOptions
 from charrnn_port.reports.figures import Reader
 from charrnn_port.sampling import Model, sample_bytes
-from charrnn_port.sharing.server import app as app_module
+from charrnn_port.sharing.server import models
 from charrnn_port.sharing.server.app import create_app
 
 LSTM, GRU = (RECORDINGS / f"lua_checkpoints/{name}.t7" for name in ("lstm", "gru"))
@@ -64,6 +62,14 @@ def alone(checkpoint):
         return b"".join(sample_bytes(model, length, primetext=primetext, **options))[len(primetext) :]
 
     return text
+
+
+def wait_for(condition):
+    """Until it holds."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def complete(client, **body):
@@ -125,9 +131,10 @@ def test_stops(client, alone):
     stop = text[40:43].decode()
     for stops in (stop, [stop, "@@"], ["", stop]):
         choice = complete(client, prompt="The ", seed=2, max_tokens=200, stop=stops, logprobs=0)["choices"][0]
-        assert choice["text"].encode() == text[: text.index(stop.encode())]
+        before = text[: text.index(stop.encode())]
+        assert choice["text"] == before.decode(errors="replace")
         assert choice["finish_reason"] == "stop"
-        assert "".join(choice["logprobs"]["tokens"]) == choice["text"]
+        assert len(choice["logprobs"]["tokens"]) == len(before)
 
 
 def test_the_log_probabilities_of_a_prompt_are_those_of_score(client, checkpoint):
@@ -150,10 +157,6 @@ def test_the_log_probabilities_of_a_prompt_are_those_of_score(client, checkpoint
 
 def test_characters_of_several_bytes(client, checkpoint):
     """A network of bytes may write halves of characters: text has U+FFFD for them, tokens and ids have the bytes."""
-    choice = complete(client, prompt="é", max_tokens=0, echo=True, logprobs=0, return_token_ids=True)["choices"][0] if (
-        set("é".encode()) <= set(checkpoint.vocab.symbols)
-    ) else None
-    assert choice is None
     half = [symbol for symbol in checkpoint.vocab.symbols if symbol > 127][-1]
     ids = checkpoint.vocab.encode(bytes([half]))
     choice = complete(client, prompt=ids, max_tokens=0, echo=True, logprobs=0, return_token_ids=True)["choices"][0]
@@ -172,7 +175,8 @@ def test_models(client, checkpoint):
     assert len(facts["vocabulary"]) == len(checkpoint.vocab)
     first, gru = (complete(client, seed=1, max_tokens=30, **named) for named in ({}, {"model": "gru"}))
     assert (first["model"], gru["model"]) == ("lstm", "gru")
-    assert gru["choices"][0]["text"].encode() == b"".join(sample_bytes(charrnn_port.load_checkpoint(GRU), 30, seed=1))
+    expected = b"".join(sample_bytes(charrnn_port.load_checkpoint(GRU), 30, seed=1))
+    assert gru["choices"][0]["text"] == expected.decode(errors="replace")
     assert client.get("/v1/models/none").json()["error"]["code"] == "model_not_found"
     assert client.post("/v1/completions", json={"model": "none"}).status_code == 404
 
@@ -245,7 +249,7 @@ def test_limits_of_a_request(client):
         assert answer.json()["error"]["message"].startswith(f"{method} {path}")
 
 
-def test_texts_that_find_no_room(monkeypatch):
+def test_texts_that_find_no_room():
     """Status 429, and when to come again; nothing of such a request begins."""
     with client_of(LSTM, streams=1, queue=2) as client:
         answer = client.post("/v1/completions", json={"n": 4})
@@ -260,9 +264,7 @@ def test_a_text_that_takes_too_long():
         assert client.post("/v1/completions", json={"max_tokens": 10**6}).status_code == 504
         *_, last = events(client, max_tokens=10**6)
         assert last["error"]["code"] == "timeout"
-        deadline = time.monotonic() + 30
-        while 'streams_in_progress{model="lstm"} 0' not in client.get("/metrics").text:
-            assert time.monotonic() < deadline
+        wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in client.get("/metrics").text)
 
 
 def test_a_key(monkeypatch):
@@ -289,25 +291,24 @@ def test_other_origins_are_let_in_only_if_asked_for(client):
 
 def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):
     """A text in progress is finished with the network it began with; a damaged file changes nothing."""
-    from charrnn_port.sharing.server import models
-
     monkeypatch.setattr(models, "LOOK_AGAIN", 0.05)
     path = tmp_path / "network.t7"
     shutil.copy(LSTM, path)
-    old, new = (b"".join(sample_bytes(charrnn_port.load_checkpoint(each), 3000, seed=1)) for each in (LSTM, GRU))
+    old, new = (b"".join(sample_bytes(charrnn_port.load_checkpoint(each), 10_000, seed=1)) for each in (LSTM, GRU))
     with client_of(path, reload=1) as client, ThreadPoolExecutor() as pool:
-        running = pool.submit(complete, client, seed=1, max_tokens=3000)
-        time.sleep(0.05)
+        running = pool.submit(complete, client, seed=1, max_tokens=10_000)
+        while 'streams_in_progress{model="network"} 1' not in client.get("/metrics").text:
+            assert not running.done()
         shutil.copy(GRU, tmp_path / "aside")
         os.replace(tmp_path / "aside", path)
-        deadline = time.monotonic() + 60
-        while client.get("/v1/models/network").json()["cell"] != "gru":
-            assert time.monotonic() < deadline
-        assert running.result()["choices"][0]["text"].encode() == old.decode(errors="replace").encode()
-        assert complete(client, seed=1, max_tokens=50)["choices"][0]["text"].encode() == new[:50]
-        path.write_bytes(b"damaged")
-        time.sleep(0.3)
-        assert complete(client, seed=1, max_tokens=50)["choices"][0]["text"].encode() == new[:50]
+        wait_for(lambda: client.get("/v1/models/network").json()["cell"] == "gru")
+        assert running.result()["choices"][0]["text"] == old.decode(errors="replace")
+        for content in (None, b"damaged"):
+            if content:
+                path.write_bytes(content)
+                time.sleep(0.3)
+            choice = complete(client, seed=1, max_tokens=50)["choices"][0]
+            assert choice["text"] == new[:50].decode(errors="replace")
 
 
 def test_random_requests(client):
@@ -388,11 +389,8 @@ def test_a_real_server(alone):
         with socket.create_connection(("127.0.0.1", port), timeout=60) as large:
             large.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: here\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 1000)
             assert b" 413 " in large.recv(1000)
-        deadline = time.monotonic() + 60
-        while 'streams_in_progress{model="lstm"} 0' not in (metrics := metrics_of(port)):
-            assert time.monotonic() < deadline, metrics
-            time.sleep(0.1)
-        assert 'status="500"' not in metrics
+        wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in metrics_of(port))
+        assert 'status="500"' not in metrics_of(port)
         answers = {everything(connection).partition(b"\r\n\r\n")[2].count(b'"finish_reason": "length"') for connection in slow}
         assert answers == {1}
 

@@ -672,9 +672,8 @@ class ServeOptions(Options):
         choices=("error", "skip"),
     )
     api_key: str = option(
-        "", "what clients must send as `Authorization: Bearer KEY`; otherwise that in $CHARRNN_API_KEY, if any", "access",
-        "Without it whoever reaches the port is served. Other users of the machine can read a command line, but not a "
-        "variable.",
+        "", "what clients must send as `Authorization: Bearer KEY`; if not given, $CHARRNN_API_KEY, if any", "access",
+        "Without it whoever reaches the port is served. Other users of the machine see a command line, not a variable.",
     )
     cors: str = option(
         "", "origin whose pages may ask, such as https://example.org; * = all", "access",

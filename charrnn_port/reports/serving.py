@@ -1,4 +1,4 @@
-"""`charrnn benchmark -serve N`: how many characters a second `charrnn serve` writes, and whether they are the right ones.
+"""`charrnn benchmark -serve N`: how many characters a second `charrnn serve` writes, and whether they are right.
 
 A server of its own is started on this machine. It and those who ask it, many at a time, share the processors: what is
 measured is both. Every text is compared with what the same network writes alone.
@@ -24,8 +24,7 @@ from charrnn_port.device import DTYPES
 from charrnn_port.options import BenchmarkOptions
 from charrnn_port.reports.benchmark import parse_size, write_json
 from charrnn_port.reports.machine import describe_machine
-from charrnn_port.sampling import Model
-from charrnn_port.sampling import sample_bytes
+from charrnn_port.sampling import Model, sample_bytes
 from model.memory import parameter_count
 from util.errors import UserError
 from util.vocabulary import Vocabulary
@@ -70,9 +69,8 @@ def serving(options: BenchmarkOptions) -> None:
                     if [text.text for text in sorted(texts)] != expected:
                         raise UserError(f"{name}, {at_once} at a time: the texts are not those of sample.py")
                     waits = statistics.quantiles([text.first * 1e3 for text in texts], n=100)
-                    print(
-                        f"{name:10}{at_once:10}{speed:14.0f}{speed / one:8.2f}{waits[49]:26.1f}{waits[98]:8.1f}", flush=True
-                    )
+                    line = f"{name:10}{at_once:10}{speed:14.0f}{speed / one:8.2f}{waits[49]:26.1f}{waits[98]:8.1f}"
+                    print(line, flush=True)
                     row = {"what": name, "at_once": at_once, "per_second": speed}
                     rows.append(row | {"first": [text.first for text in texts]})
                 before = memory(pid)
@@ -122,8 +120,8 @@ async def ask(port: int, seed: int, length: int) -> Text:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LINE)
     try:
         body = json.dumps({"max_tokens": length, "seed": seed, "stream": True}).encode()
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
+        head = ["POST /v1/completions HTTP/1.1", "Host: here", "Connection: close", f"Content-Length: {len(body)}"]
+        writer.write("\r\n".join([*head, "", ""]).encode() + body)
         text, lines = "", []
         while line := await reader.readline():
             lines.append(line)

@@ -1,5 +1,6 @@
 """Texts that go on together: each has the characters that it has alone, whenever others come and go."""
 
+import itertools
 import threading
 import time
 
@@ -24,7 +25,8 @@ def stream_of(model, prime=(), length=50, seed=1, top=None, echo=False, stops=()
     options, random, ended = SampleOptions(model="", **how), Generator(seed), threading.Event()
     plain = not {"top_k", "top_p", "min_p", "sample"} & how.keys()
     stream = Stream(
-        prime, length, never(model.vocab.unknown, choice_of(options, random)), lambda: stream.finish_reason and ended.set(),
+        prime, length, never(model.vocab.unknown, choice_of(options, random)),
+        lambda: stream.finish_reason and ended.set(),
         plainly=(random, options.temperature) if plain else None,
         top=top, echo=echo, stops=stops, decode=model.vocab.decode,
     )  # fmt: skip
@@ -124,7 +126,7 @@ def test_log_probabilities(engine_of):
     session, tokens = Session(model), stream.read()
     assert len(tokens) == 15
     assert tokens[0] == (3, None, [])
-    for before, token in zip(tokens, tokens[1:], strict=False):
+    for before, token in itertools.pairwise(tokens):
         session.feed([before.id])
         log_probs = session.log_probs()
         assert token.log_prob == log_probs[token.id]

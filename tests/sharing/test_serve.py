@@ -29,7 +29,7 @@ from charrnn_port.options import ServeOptions
 from charrnn_port.reports.figures import Reader
 from charrnn_port.sampling import Model, sample_bytes
 from charrnn_port.sharing.server import models
-from charrnn_port.sharing.server.app import create_app
+from charrnn_port.sharing.server.app import Server
 
 LSTM, GRU = (RECORDINGS / f"lua_checkpoints/{name}.t7" for name in ("lstm", "gru"))
 
@@ -37,8 +37,8 @@ LSTM, GRU = (RECORDINGS / f"lua_checkpoints/{name}.t7" for name in ("lstm", "gru
 @contextmanager
 def client_of(*paths, **options):
     """A client of a server in this process."""
-    app = create_app(ServeOptions(checkpoints=tuple(map(str, paths)), **options))
-    with TestClient(app, raise_server_exceptions=False) as client:
+    options = ServeOptions(checkpoints=tuple(map(str, paths)), **options)
+    with TestClient(Server(options, models.Models(options)).app(), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -90,8 +90,9 @@ def events(client, **body):
 
 def test_a_text_is_sample_pys(client, alone):
     """As characters, and as the ids of the same bytes; streamed or not."""
-    asked = {"prompt": "The ", "max_tokens": 300, "seed": 7, "temperature": 0.8, "top_p": 0.95, "return_token_ids": True}
-    text = alone(300, b"The ", seed=7, temperature=0.8, top_p=0.95)
+    how = {"seed": 7, "temperature": 0.8, "top_p": 0.95}
+    asked = {"prompt": "The ", "max_tokens": 300, "return_token_ids": True, **how}
+    text = alone(300, b"The ", **how)
     answer = complete(client, **asked)
     (choice,) = answer["choices"]
     assert choice["text"] == text.decode(errors="replace")
@@ -100,7 +101,7 @@ def test_a_text_is_sample_pys(client, alone):
     assert answer["usage"] == {"prompt_tokens": 4, "completion_tokens": 300, "total_tokens": 304}
     *pieces, last = events(client, **asked, stream_options={"include_usage": True})
     assert "".join(event["choices"][0]["text"] for event in pieces) == choice["text"]
-    assert sum((event["choices"][0]["token_ids"] for event in pieces), []) == choice["token_ids"]
+    assert [id_ for event in pieces for id_ in event["choices"][0]["token_ids"]] == choice["token_ids"]
     assert [event["choices"][0]["finish_reason"] for event in pieces] == [None] * (len(pieces) - 1) + ["length"]
     assert (last["choices"], last["usage"]) == ([], answer["usage"])
 
@@ -243,7 +244,8 @@ def test_limits_of_a_request(client):
     """A body that is too large, with and without its length told; another path; another method."""
     assert client.post("/v1/completions", content=b"x" * 100_001).status_code == 413
     assert client.post("/v1/completions", content=iter([b"x" * 60_000] * 2)).status_code == 413
-    for method, path, status in (("GET", "/v1/completions", 405), ("GET", "/x", 404), ("POST", "/v1/chat/completions", 404)):
+    unknown = [("GET", "/v1/completions", 405), ("GET", "/x", 404), ("POST", "/v1/chat/completions", 404)]
+    for method, path, status in unknown:
         answer = client.request(method, path)
         assert answer.status_code == status
         assert answer.json()["error"]["message"].startswith(f"{method} {path}")
@@ -313,7 +315,8 @@ def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):
 
 def test_random_requests(client):
     """Whatever their parts are: an answer, or a reason; never an error of the server's."""
-    values = [None, True, 0, 1, -1, 2, 0.5, -0.0, 1e308, 10**25, "", "The ", "é", "\ud800", [], [1, 2], ["a"], [[1]], {}, [{}]]
+    values = [None, True, 0, 1, -1, 2, 0.5, -0.0, 1e308, 10**25, "", "The ", "é", "\ud800"]
+    values += [[], [1, 2], ["a"], [[1]], {}, [{}]]
     names = "model prompt max_tokens n seed temperature top_p top_k min_p logprobs stop echo stream stream_options".split()
     names += ["best_of", "suffix", "logit_bias", "return_token_ids", "x"]
     draw = random.Random(1)
@@ -333,7 +336,7 @@ def test_files_that_cannot_be_served(tmp_path):
     assert_one_line_error(run(charrnn.serve, [str(LSTM), str(tmp_path / "lstm.t7.pt")]), 1, "both be called lstm")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert_one_line_error(run(charrnn.serve, [str(LSTM), "-port", port]), 1, f"cannot listen on 127.0.0.1, port {port}")
+        assert_one_line_error(run(charrnn.serve, [str(LSTM), "-port", port]), 1, f"on 127.0.0.1, port {port}")
     assert_one_line_error(run(charrnn.serve, [str(LSTM), "-host", "no such"]), 1, "cannot listen on no such")
 
 
@@ -380,22 +383,23 @@ def test_a_real_server(alone):
             client.completions.create(**asked | {"prompt": "§"})
 
         # Slow readers, who read nothing at all for now, and clients who leave, in front of those who are in time.
-        slow = [raw(port, json.dumps({"max_tokens": 20_000, "stream": True, "seed": 1, "logprobs": 3}).encode()) for _ in range(3)]
+        much = {"max_tokens": 20_000, "stream": True, "seed": 1, "logprobs": 3}
+        slow = [raw(port, json.dumps(much).encode()) for _ in range(3)]
         for k in range(100):
             raw(port, json.dumps({"max_tokens": 10**6 - 1, "stream": k % 2 == 0}).encode()).close()
         assert client.completions.create(**asked).choices[0].text == text
         with raw(port, b"{" * 10, "/tokenize") as connection:
             assert b" 400 " in everything(connection)
         with socket.create_connection(("127.0.0.1", port), timeout=60) as large:
-            large.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: here\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 1000)
+            large.sendall(b"POST /tokenize HTTP/1.1\r\nHost: here\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 1000)
             assert b" 413 " in large.recv(1000)
         wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in metrics_of(port))
         assert 'status="500"' not in metrics_of(port)
-        answers = {everything(connection).partition(b"\r\n\r\n")[2].count(b'"finish_reason": "length"') for connection in slow}
-        assert answers == {1}
+        for connection in slow:
+            assert everything(connection).count(b'"finish_reason": "length"') == 1
 
         ending = raw(port, json.dumps({"max_tokens": 5000, "stream": True}).encode())
-        assert b"data: " in ending.recv(10, socket.MSG_PEEK) + ending.recv(1 << 12)
+        assert ending.recv(1)  # its text has begun
         program.send_signal(signal.SIGTERM)
         assert everything(ending).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
         assert program.wait(20) in (0, -signal.SIGTERM)

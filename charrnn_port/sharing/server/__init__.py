@@ -7,5 +7,8 @@
     errors.py         why a request is not answered
     metrics.py        counts of what happened
     app.py            the routes
-    protocol.py       connections, and an end to those that ask for nothing
+    protocol.py       connections, and an end to those on which no request comes
+    run.py            all that, in one process
+    workers.py        several processes
+    page.html         a page to try it on
 """

@@ -37,11 +37,6 @@ OPEN = ("/", "/health")  # without a key
 GONE = 499  # as nginx has it: the client left, and gets no answer
 
 
-def create_app(options: ServeOptions, models: Models | None = None) -> Starlette:
-    """The application. Raises UserError for checkpoints that cannot be loaded."""
-    return Server(options, models or Models(options)).app()
-
-
 class Server:
     """What answers requests about some models."""
 
@@ -267,15 +262,15 @@ async def unless_gone(request: Request, work: Coroutine) -> Any:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    tasks = working, leaving = asyncio.create_task(work), asyncio.create_task(gone())
+    working, leaving = asyncio.create_task(work), asyncio.create_task(gone())
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
         raise RequestError("nobody waits for an answer", status=GONE)
     finally:
-        for task in tasks:
-            task.cancel()
+        working.cancel()
+        leaving.cancel()
 
 
 class Counted:
@@ -334,7 +329,8 @@ async def refuse(request: Request, error: RequestError) -> Response:
 
 async def refuse_http(request: Request, error: HTTPException) -> Response:
     """For paths and methods that there are not."""
-    return answer_of(RequestError(f"{request.method} {request.url.path[:100]}: {error.detail}", status=error.status_code))
+    message = f"{request.method} {request.url.path[:100]}: {error.detail}"
+    return answer_of(RequestError(message, status=error.status_code))
 
 
 async def fail(request: Request, error: Exception) -> Response:

@@ -9,8 +9,6 @@ import traceback
 from collections import deque
 from collections.abc import Sequence
 
-import numpy as np
-
 from charrnn_port.sampling import Model, Session, Sessions, choices
 from charrnn_port.sharing.server.stream import Stream
 
@@ -68,7 +66,8 @@ class Engine:
                 self._change.wait_for(lambda: self._flight or self._waiting or self._closing)
                 if not (self._flight or self._waiting):
                     return
-                new = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._at_once - len(self._flight)))]
+                count = min(len(self._waiting), self._at_once - len(self._flight))
+                new = [self._waiting.popleft() for _ in range(count)]
                 flight = self._flight = self._flight + new
             try:
                 self._step(len(new))

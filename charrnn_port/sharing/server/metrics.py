@@ -37,11 +37,9 @@ class Metrics:
     def _lines(self, loads: dict[str, tuple[int, int]]) -> Iterator[str]:
         yield from metric(
             "requests_total", "counter", "Requests by path and status.",
-            ((f'{{path="{path}",status="{status}"}}', count) for (path, status), count in sorted(self.requests.items())),
+            ((f'{{path="{path}",status="{status}"}}', n) for (path, status), n in sorted(self.requests.items())),
         )  # fmt: skip
-        yield from metric(
-            "characters_total", "counter", "Characters sent.", labelled(self.characters.items())
-        )
+        yield from metric("characters_total", "counter", "Characters sent.", labelled(self.characters.items()))
         yield from metric("clients_gone_total", "counter", "Clients that left half-way.", [("", self.gone)])
         for place, (name, about) in enumerate(
             [("streams_in_progress", "Texts being written."), ("streams_waiting", "Texts that wait for their turn.")]

@@ -40,7 +40,7 @@ class Limits:
 
 
 class Completion:
-    """What one request asks for, and its answers. There are `n` texts for each prompt, with the seeds from `seed` on."""
+    """What one request asks for, and its answers. Each prompt gets `n` texts, with the seeds from `seed` on."""
 
     def __init__(self, body: dict[str, Any], model_id: str, vocab: Vocabulary, limits: Limits) -> None:
         """Raises RequestError for what cannot be done, which names the parameter."""

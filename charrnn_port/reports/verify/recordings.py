@@ -11,8 +11,9 @@ import numpy as np
 FOLDER = Path(__file__).with_name("recordings")
 CHECKPOINTS = FOLDER / "lua_checkpoints"
 FILES = {"2017": FOLDER / "torch7.h5", "2015": FOLDER / "torch7_2015.h5"}  # by Torch7's year, as in -torch7
-# Fewer than recorded: Torch7 repeated 124 lines, but the loss at line 114 is 2e-10 from the middle between two numbers
-# of eight digits, which is as much as rounding makes by then: fused prints the one that Torch7 did, compiled the other.
+# Fewer than recorded: Torch7 repeated 124 lines, but the loss at line 114, 2.972421835, is in the middle between two
+# numbers of eight digits, to 2e-10, which is as much as rounding makes by then. Some ways to run the cells print the
+# one that Torch7 did, some the other, and which do depends on how a BLAS sums.
 CERTAIN = {("2015", "defaults"): 113}
 
 

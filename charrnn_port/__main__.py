@@ -19,6 +19,7 @@ from charrnn_port.options import (  # noqa: E402
     CompareOptions,
     ConvertOptions,
     EvaluateOptions,
+    ExportOptions,
     InspectOptions,
     PlotOptions,
     ScoreOptions,
@@ -62,10 +63,18 @@ def evaluate(options: EvaluateOptions, given: frozenset[str]) -> None:
 
 @program(ConvertOptions, example="charrnn convert lm_lstm_epoch30.00_1.3950.t7 lm_lstm.t7.pt")
 def convert(options: ConvertOptions, given: frozenset[str]) -> None:
-    """Write a checkpoint in the other format: the Lua original's, or this port's."""
+    """Write a checkpoint in another format: the Lua original's, this port's, or safetensors."""
     from charrnn_port.sharing.convert import convert
 
     convert(options)
+
+
+@program(ExportOptions, example="charrnn export cv/lm_lstm_epoch26.00_1.3861.t7.pt page.html")
+def export(options: ExportOptions, given: frozenset[str]) -> None:
+    """Write a network as a file that others can use without this program: a page, a module, ONNX and others."""
+    from charrnn_port.sharing.export import export
+
+    export(options)
 
 
 @program(BenchmarkOptions, example="charrnn benchmark -sizes 128x2 -repeats 20 -json speed.json")
@@ -130,6 +139,7 @@ def verbs() -> dict[str, Program]:
         "compare": compare,
         "plot": plot,
         "convert": convert,
+        "export": export,
         "benchmark": benchmark,
         "verify": verify,
         "evaluate": evaluate,

@@ -15,7 +15,7 @@ from charrnn_port.option_fields import OptionError, Options, argument, option
 CELLS = ("lstm", "gru", "rnn")
 WAYS = ("plain", "script", "fused", "compiled", "persistent")  # to run a cell, see model/__init__.py
 DTYPES = ("float64", "float32")
-CHECKPOINT = "a checkpoint, of train.py or of the Lua original, or a folder: the best one in it"
+CHECKPOINT = "a checkpoint, of train.py, the Lua original or torch-rnn, or a folder: the best one in it"
 MIXED = ("bfloat16", "float16")  # float32 with products in these
 # fmt: off
 
@@ -484,7 +484,26 @@ class ConvertOptions(Options):
     """Those of `charrnn convert`."""
 
     source: str = argument("IN", f"what to read: {CHECKPOINT}")
-    target: str = argument("OUT", "the file to write: it ends in .t7 for the Lua original, in .t7.pt for this port")
+    target: str = argument(
+        "OUT", "the file to write: it ends in .t7 for the Lua original, in .t7.pt for this port, or in .safetensors"
+    )
+
+
+@dataclass(frozen=True)
+class ExportOptions(Options):
+    """Those of `charrnn export`."""
+
+    checkpoint: str = argument("CHECKPOINT", CHECKPOINT)
+    target: str = argument(
+        "FILE",
+        "the file to write; what its name ends in says in which format: .html, .mjs, .onnx, .pt2, .torchscript, "
+        ".safetensors",
+    )
+    weights: str = option(
+        "float64", "in which precision the file has the weights; .safetensors: always the checkpoint's", "result",
+        "float32 halves the file and float16 (.html, .mjs) quarters it; texts are then others than sample.py's.",
+        choices=(*DTYPES, "float16"),
+    )
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 DOCS = [name for name in NAMES if name.startswith("docs/")]
 # What tests/test_recipes.py runs.
 RECIPES = {f"python {name}" for name in "recorder optimizer schedule choice option verb cell".split()}
+# What tests/sharing/test_network_files.py runs.
+SHARED = {f"python {name}" for name in "onnx pt2 torchscript safetensors".split()}
 
 
 @pytest.fixture
@@ -95,7 +97,8 @@ def test_the_python_page_runs(reader, capsys):
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_no_block_is_of_another_kind(page):
     """So that none is left out by a slip: ```shell would be."""
-    known = {"bash", "console"} | {"python.md": {"python"}, "house.md": RECIPES}.get(page.name, set())
+    others = {"python.md": {"python"}, "house.md": RECIPES, "sharing.md": SHARED}
+    known = {"bash", "console"} | others.get(page.name, set())
     assert {block.info for block in blocks(page)} <= known
 
 

@@ -20,7 +20,7 @@ class Kind(NamedTuple):
     to_do: str
 
 
-CHOOSE = "name a checkpoint, of train.py (.t7.pt) or of the Lua original (.t7)"
+CHOOSE = "name a checkpoint, of train.py (.t7.pt) or of the Lua original or torch-rnn (.t7)"
 UNPACK = "unpack it, and name the file in it"
 OTHER_MODEL = f"no other program's networks can be read; {CHOOSE}"
 LFS_POINTER = Kind(
@@ -28,6 +28,7 @@ LFS_POINTER = Kind(
     "a Git LFS pointer, which stands for a file that has not been fetched",
     "fetch the file itself: git lfs pull",
 )
+SAFETENSORS = Kind(rb".{4}\0{4}\{\s*\"", "a safetensors file", OTHER_MODEL)
 KINDS = (
     LFS_POINTER,
     Kind(rb"\x89HDF\r\n\x1a\n", "a data file (HDF5), as the cache of a text is (data.h5) or torch-rnn's text", CHOOSE),
@@ -45,7 +46,7 @@ KINDS = (
         "download the file itself, not the page about it",
     ),
     Kind(rb"(?:\xef\xbb\xbf)?\s*\{\s*[\"}]", "JSON, such as torch-rnn writes beside its checkpoints", CHOOSE),
-    Kind(rb".{4}\0{4}\{\s*\"", "a safetensors file", OTHER_MODEL),
+    SAFETENSORS,
     Kind(rb"\x93NUMPY", "a NumPy array (.npy)", CHOOSE),
     Kind(rb"\x08[\x01-\x3f][\x12\x1a\x3a\x42]", "a network in ONNX", OTHER_MODEL),
     Kind(rb"GGUF|lmgg|tjgg|fmgg", "a language model for llama.cpp (GGUF or GGML)", OTHER_MODEL),

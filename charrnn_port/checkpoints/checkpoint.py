@@ -43,6 +43,14 @@ class Checkpoint:
         network.params.copy_(self.params)
         return network
 
+    @property
+    def drawn_from(self) -> str:
+        """The type that probabilities are rounded to before a character is drawn from them, float32 or float64.
+
+        The original's is float32; torch-rnn's, of its checkpoints only, float64.
+        """
+        return self.opt.get("drawn_from", "float32")
+
     def require_consistent(self) -> None:
         """Raises ValueError where the values are not what they should be, or do not fit together."""
         kinds = (dict, Vocabulary, Tensor, int, float, list, dict, float, dict | None, str)
@@ -66,6 +74,8 @@ class Checkpoint:
             raise ValueError(f"opt has {shown(dropout=dropout)}")
         if (torch7 := self.opt.get("torch7", "2017")) not in LOG_SOFTMAX:
             raise ValueError(f"opt has {shown(torch7=torch7)}")
+        if self.drawn_from not in ("float32", "float64"):
+            raise ValueError(f"opt has {shown(drawn_from=self.drawn_from)}")
         count = parameter_count(model, len(self.vocab), rnn_size, num_layers)
         if self.params.shape != (count,) or self.params.dtype not in (torch.float32, torch.float64):
             raise ValueError(

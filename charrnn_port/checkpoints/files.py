@@ -1,4 +1,5 @@
-"""Checkpoints on disk: ours, `lm_NAME_epochE_LOSS.t7.pt`, and the original's, `lm_NAME_epochE_LOSS.t7`.
+"""Checkpoints on disk: ours, `lm_NAME_epochE_LOSS.t7.pt`, the original's, `lm_NAME_epochE_LOSS.t7`, torch-rnn's, and
+files of safetensors.
 
 Ours are files of `torch.save` with plain values and tensors only, so that `torch.load(weights_only=True)`
 reads them and no file can run code. docs/files.md tells what is in them.
@@ -11,13 +12,13 @@ from pathlib import Path
 
 import torch
 
-from charrnn_port.checkpoints import archive, lua
+from charrnn_port.checkpoints import archive, lua, named, torch_rnn
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.torch7 import t7
 from charrnn_port.version import __version__
 from util.errors import UserError
 from util.files import written_whole
-from util.foreign import CHOOSE, ForeignError, first_bytes, is_text, kind_of
+from util.foreign import CHOOSE, SAFETENSORS, ForeignError, first_bytes, is_text, kind_of
 from util.vocabulary import Vocabulary
 
 FORMAT, OLDER_FORMAT = "charrnn_port checkpoint 2", "charrnn_port checkpoint 1"
@@ -28,9 +29,9 @@ TABLE = (b"\3\0\0\0\1\0\0\0", b"3\n1\n")  # and its checkpoints, binary and ASCI
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
-    """Write a checkpoint whole or not at all: for Torch7 where the name ends in `.t7`, else ours.
+    """Write a checkpoint whole or not at all, in the format that the name ends in: `.t7`, `.safetensors`, or else ours.
 
-    Raises UserError where the disk is full or the folder cannot be written.
+    Raises UserError where the disk is full, the folder cannot be written, or what the format needs is not installed.
     """
     values = vars(checkpoint) | {"vocab": checkpoint.vocab.symbols, "version": __version__}
     with_unknown = checkpoint.vocab.unknown is not None
@@ -38,6 +39,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
         with written_whole(path) as aside:
             if Path(path).suffix == ".t7":
                 t7.save(aside, lua.to_lua(values | {"vocab": single_bytes(checkpoint.vocab, path)}))
+            elif Path(path).suffix == ".safetensors":
+                named.save(checkpoint, aside)
             else:
                 head = {"format": WITH_UNKNOWN, "unknown": True} if with_unknown else {"format": FORMAT}
                 with aside.open("wb") as file:  # given a name, torch.save would not tell why it failed
@@ -59,7 +62,7 @@ def single_bytes(vocab: Vocabulary, path: str | os.PathLike) -> bytes:
 
 
 def load_file(path: str | os.PathLike) -> Checkpoint:
-    """Read a checkpoint of ours or of the original, told by its content, onto the CPU.
+    """Read a checkpoint of ours, of the original or of torch-rnn, told by its content, onto the CPU.
 
     Raises UserError for a file that is missing, damaged or something else. Runs no code that a file brings.
     """
@@ -87,7 +90,10 @@ def load_file(path: str | os.PathLike) -> Checkpoint:
 def is_checkpoint(path: str | os.PathLike) -> bool:
     """Whether a file begins as checkpoints do, whole or damaged; a folder counts as one, and what is not there not."""
     try:
-        return os.path.isdir(path) or first_bytes(path, "a checkpoint").startswith((ZIP, *TABLE))
+        if os.path.isdir(path):
+            return True
+        begin = first_bytes(path, "a checkpoint")
+        return begin.startswith((ZIP, *TABLE)) or kind_of(begin) is SAFETENSORS
     except (OSError, ForeignError):
         return False
 
@@ -101,9 +107,12 @@ def reason(error: Exception) -> str:
 
 
 def read(path: str | os.PathLike) -> dict:
-    """The values in a checkpoint of either kind. Raises ForeignError for what is known to be something else."""
+    """The values in a checkpoint of any kind. Raises ForeignError for what is known to be something else."""
     begin = first_bytes(path, "a checkpoint")
-    if kind := kind_of(begin):
+    kind = kind_of(begin)
+    if kind is SAFETENSORS:
+        return named.load(path)
+    if kind:
         raise ForeignError(f"{kind.what}, not a checkpoint: {kind.to_do}")
     if begin.startswith(PICKLE):
         raise ValueError("a bare pickle, which may run code and is refused")
@@ -111,7 +120,8 @@ def read(path: str | os.PathLike) -> dict:
         return read_ours(path)
     if is_text(begin) and not begin.startswith(ASCII):
         raise ValueError(f"it is plain text; {CHOOSE}")
-    return lua.from_lua(t7.load(path))
+    value = t7.load(path)
+    return torch_rnn.from_torch_rnn(value) if torch_rnn.wrote(value) else lua.from_lua(value)
 
 
 def require_names(values: dict) -> None:

@@ -21,12 +21,24 @@ import torch
 from torch import Tensor
 
 from charrnn_port.checkpoints.checkpoint import shown
+from charrnn_port.checkpoints.fields import (
+    FieldError,
+    encode,
+    get,
+    number,
+    options_in,
+    plain,
+    reading,
+    require_parameters,
+    whole,
+)
 from charrnn_port.torch7.nngraph import apply, empty, g_module, record, split
 from charrnn_port.torch7.t7 import Storage, Table, TorchObject
 from model.char_rnn import CELLS
 from util.foreign import CHOOSE, ForeignError
 
 
+@reading("char-rnn")
 def from_lua(checkpoint: object) -> dict[str, Any]:
     """Plain values from what t7.load gives for a checkpoint of the original: any model, from CPU or GPU.
 
@@ -42,14 +54,10 @@ def from_lua(checkpoint: object) -> dict[str, Any]:
     """
     if what := other_program(checkpoint):
         raise ForeignError(what)
-    opt = {
-        decode(name): plain(value)
-        for name, value in get(checkpoint, "opt", Table).items()
-        if isinstance(name, bytes) and isinstance(value, bytes | float)
-    }
+    opt = options_in(checkpoint)
     model, rnn_size, num_layers = (opt.get(name) for name in ("model", "rnn_size", "num_layers"))
     if model not in CELLS or not all(isinstance(size, int) and size > 0 for size in (rnn_size, num_layers)):
-        raise invalid(f"opt has {shown(model=model, rnn_size=rnn_size, num_layers=num_layers)}")
+        raise FieldError(f"opt has {shown(model=model, rnn_size=rnn_size, num_layers=num_layers)}")
     vocab = vocabulary(get(checkpoint, "vocab", Table))
 
     network = get(get(checkpoint, "protos", Table), "rnn", TorchObject)
@@ -59,7 +67,7 @@ def from_lua(checkpoint: object) -> dict[str, Any]:
     linear = [module for module in modules if module.class_name == "nn.Linear"]
     dropout = {get(module, "p", float) for module in modules if module.class_name == "nn.Dropout"} or {0.0}
     if len(dropout) > 1 or not 0 <= min(dropout) < 1:
-        raise invalid(f"dropout of {reprlib.repr(sorted(dropout))}, not one from 0 to below 1")
+        raise FieldError(f"dropout of {reprlib.repr(sorted(dropout))}, not one from 0 to below 1")
     return {
         "opt": opt | {"dropout": plain(dropout.pop())},
         "vocab": vocab,
@@ -94,7 +102,13 @@ def to_lua(values: dict[str, Any]) -> Table:
     )
     return record(
         protos=record(rnn=network, criterion=criterion),
-        opt=record(**{name: encode(value) if isinstance(value, str) else value for name, value in opt.items()}),
+        opt=record(
+            **{
+                name: encode(value) if isinstance(value, str) else value
+                for name, value in opt.items()
+                if name != "drawn_from"  # sample.lua knows one way only
+            }
+        ),
         vocab=Table((vocab[i : i + 1], i + 1) for i in range(len(vocab))),
         i=values["i"],
         epoch=values["epoch"],
@@ -102,17 +116,6 @@ def to_lua(values: dict[str, Any]) -> Table:
         val_losses=Table(values["val_losses"]),
         val_loss=values["val_loss"],
     )
-
-
-def decode(text: bytes) -> str:
-    return text.decode(errors="surrogateescape")  # a path may be no UTF-8
-
-
-def encode(text: str) -> bytes:
-    return text.encode(errors="surrogateescape")
-
-
-# Reading: every field is checked, for a file may hold anything.
 
 
 def other_program(value: object) -> str | None:
@@ -123,9 +126,7 @@ def other_program(value: object) -> str | None:
         return None
     if value and all(isinstance(name, bytes) and isinstance(id_, float) for name, id_ in value.items()):
         return f"a vocabulary as the Lua original keeps it (vocab.t7), not a checkpoint: {CHOOSE}"
-    model, protos = value.get(b"model"), value.get(b"protos")
-    if isinstance(model, TorchObject) and model.class_name == "nn.LanguageModel":
-        return f"a checkpoint of torch-rnn, another program, which cannot be read yet: {CHOOSE}"
+    protos = value.get(b"protos")
     if isinstance(protos, Table) and {b"embed", b"softmax"} & set(protos):
         return (
             "a checkpoint that char-rnn wrote before 3 June 2015, in another layout, which its own later sample.lua "
@@ -134,43 +135,12 @@ def other_program(value: object) -> str | None:
     return None
 
 
-def invalid(what: str) -> ValueError:
-    return ValueError(f"not a checkpoint of char-rnn: {what}")
-
-
-def get(holder: object, name: str, kind: type) -> Any:
-    """A field of a table or object that must be there and of this kind."""
-    fields = holder.fields if isinstance(holder, TorchObject) else holder
-    value = fields.get(encode(name)) if isinstance(fields, Table) else None
-    if not isinstance(value, kind):
-        raise invalid(f"{name} is missing" if value is None else f"{name} is a {type(value).__name__}")
-    return value
-
-
-def plain(value: bytes | float) -> str | int | float:
-    if isinstance(value, bytes):
-        return decode(value)
-    return int(value) if value.is_integer() else value
-
-
-def number(value: object) -> float:
-    if not isinstance(value, float):
-        raise invalid(f"a loss is a {type(value).__name__}")
-    return value
-
-
-def whole(value: object) -> int:
-    if not isinstance(value, float) or not value.is_integer():
-        raise invalid(f"an iteration is {value!r}")
-    return int(value)
-
-
 def vocabulary(table: Table) -> bytes:
     """The characters in the order of their ids, which must be 1, 2, ..."""
     characters = {id_: character for character, id_ in table.items()}
     vocab = [characters.get(id_) for id_ in range(1, len(table) + 1)]
     if not vocab or not all(isinstance(character, bytes) and len(character) == 1 for character in vocab):
-        raise invalid("vocab does not number single characters from 1")
+        raise FieldError("vocab does not number single characters from 1")
     return b"".join(vocab)
 
 
@@ -179,18 +149,9 @@ def flat_vector(linear: list[TorchObject], model: str, vocab_size: int, rnn_size
     parameters = [get(module, name, Tensor) for module in linear for name in ("weight", "bias")]
     first, other = (CELLS[model].parameter_shapes(size, rnn_size).values() for size in (vocab_size, rnn_size))
     if len(parameters) != len(first) * num_layers + 2:
-        raise invalid(f"{len(linear)} linear modules are too many or too few for {num_layers} layers of {model}")
+        raise FieldError(f"{len(linear)} linear modules are too many or too few for {num_layers} layers of {model}")
     shapes = [*first, *(list(other) * (num_layers - 1)), (vocab_size, rnn_size), (vocab_size,)]
-    for parameter, shape in zip(parameters, shapes, strict=True):
-        if parameter.shape != shape:
-            raise invalid(f"parameters of size {tuple(parameter.shape)} where {model} has {shape}")
-    dtypes = {parameter.dtype for parameter in parameters}
-    if dtypes not in ({torch.float32}, {torch.float64}):
-        raise invalid("the parameters are neither all double nor all float")
-    # Views that repeat elements would let a small file stand for a huge vector.
-    storages = {parameter.untyped_storage().data_ptr(): parameter.untyped_storage() for parameter in parameters}
-    if sum(storage.nbytes() for storage in storages.values()) < sum(parameter.nbytes for parameter in parameters):
-        raise invalid("the parameters overlap")
+    require_parameters(parameters, shapes, model)
     return torch.cat([parameter.flatten() for parameter in parameters])
 
 

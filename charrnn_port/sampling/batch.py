@@ -37,7 +37,7 @@ def texts_of(model: Model, options: SampleOptions, prime: list[int]) -> Iterator
 
 def ids_of(model: Model, options: SampleOptions, prime: list[int], seeds: Sequence[int]) -> Iterator[list[int]]:
     """The ids after `prime`, one for each text at a time."""
-    choices = [never(model.vocab.unknown, choice_of(options, Generator(seed))) for seed in seeds]
+    choices = [never(model.vocab.unknown, choice_of(options, Generator(seed), model)) for seed in seeds]
     sessions = Sessions(model, len(seeds))
     for id_ in prime:
         sessions.feed([id_] * len(seeds))

@@ -17,9 +17,10 @@ Choice = Callable[[np.ndarray], int]
 Filter = Callable[[np.ndarray], np.ndarray]
 
 
-def drawn(random: Generator, temperature: float = 1.0) -> Choice:
+def drawn(random: Generator, temperature: float = 1.0, rounded_to: str = "float32") -> Choice:
     """Draw from the probabilities ** (1 / temperature), with Torch7's arithmetic (sample.lua and torch.multinomial).
 
+    sample.lua rounds them to single precision, torch-rnn's does not: `rounded_to` is float32 or float64.
     Where that comes to 0 / 0 or the like, as at very low temperatures, the largest score is subtracted first.
     """
 
@@ -33,7 +34,7 @@ def drawn(random: Generator, temperature: float = 1.0) -> Choice:
             probabilities = np.exp((scores - scores.max()) / temperature)
             total = probabilities.cumsum()[-1]
         probabilities /= total
-        return random.multinomial(probabilities.astype(np.float32))
+        return random.multinomial(probabilities.astype(rounded_to))
 
     return draw
 

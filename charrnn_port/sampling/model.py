@@ -20,12 +20,16 @@ State = tuple[Array, ...]  # a vector [H] for each layer and name in the cell's 
 class Model:
     """The weights of a network, converted once. Nothing writes to them again, so threads may share a model."""
 
-    def __init__(self, network: FusedCharRNN, vocab: Vocabulary, in_numpy: bool | None = None) -> None:
+    def __init__(
+        self, network: FusedCharRNN, vocab: Vocabulary, in_numpy: bool | None = None, drawn_from: str = "float32"
+    ) -> None:
         """From a network's parameters as they are now: later changes of the network do not reach the model.
 
-        `in_numpy` says how to compute, by default in NumPy on a CPU and in PyTorch elsewhere.
+        `in_numpy` says how to compute, by default in NumPy on a CPU and in PyTorch elsewhere; `drawn_from` is the
+        checkpoint's.
         """
         self.vocab = vocab
+        self.drawn_from = drawn_from
         self._sizes = network.model, network.vocab_size, network.rnn_size, network.num_layers
         self._torch7 = network.torch7
         self._params = network.params.detach().clone()
@@ -47,7 +51,8 @@ class Model:
     def of(cls, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> "Model":
         """The model in a checkpoint: in double precision on a CPU, in single on a GPU, as the original computes."""
         device = torch.device(device)
-        return cls(checkpoint.build("fused", choose_dtype("auto", device), device), checkpoint.vocab)
+        network = checkpoint.build("fused", choose_dtype("auto", device), device)
+        return cls(network, checkpoint.vocab, drawn_from=checkpoint.drawn_from)
 
     @classmethod
     def of_network(cls, network: CharRNN, vocab: Vocabulary) -> "Model":

@@ -91,7 +91,7 @@ class Conversation:
 
     def _go_on(self, prime: int = 0) -> None:
         """Write so many characters that were typed, and -length more, chosen by the settings as they are now."""
-        self._choose = choice_of(self.options, self._random)
+        self._choose = choice_of(self.options, self._random, self.model)
         more = itertools.islice(self._text, self.options.length or None)
         if self.options.stop:
             more = until(os.fsencode(self.options.stop), more)

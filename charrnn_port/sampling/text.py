@@ -56,7 +56,7 @@ def text_of(model: Model, options: SampleOptions, prime: list[int], seed: int) -
     if options.beam:
         ids = itertools.chain(prime, found(session, options, prime))
     else:
-        ids = session.sample(options.length or None, choice_of(options, Generator(seed)), prime)
+        ids = session.sample(options.length or None, choice_of(options, Generator(seed), model), prime)
     text = (model.vocab.decode([id_]) for id_ in ids)
     if not options.stop:
         return text
@@ -69,11 +69,11 @@ def found(session: Session, options: SampleOptions, prime: list[int]) -> Iterato
     yield from likeliest_text(session, options.length, options.beam)
 
 
-def choice_of(options: SampleOptions, random: Generator) -> choices.Choice:
+def choice_of(options: SampleOptions, random: Generator, model: Model) -> choices.Choice:
     """How the options choose a character; one that is drawn takes one word from the stream, filters or not."""
     if options.sample == 0:
         return choices.likeliest
-    choose = choices.drawn(random, options.temperature)
+    choose = choices.drawn(random, options.temperature, model.drawn_from)
     filters = []
     if options.top_k:
         filters.append(choices.top_k(options.top_k))

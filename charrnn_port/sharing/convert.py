@@ -10,7 +10,9 @@ from util.errors import UserError
 
 def convert(options: ConvertOptions) -> None:
     """Write a checkpoint in the format that the target's name ends in. Raises UserError where it tells none."""
-    if not options.target.endswith((".t7", ".t7.pt")):
-        raise UserError(f"{options.target} tells no format: let it end in .t7 (Lua original) or .t7.pt (this port)")
+    if not options.target.endswith((".t7", ".t7.pt", ".safetensors")):
+        raise UserError(
+            f"{options.target} tells no format: let it end in .t7 (Lua original), .t7.pt (this port) or .safetensors"
+        )
     save_checkpoint(load_checkpoint(options.source, tell), options.target)
     click.echo(f"saving checkpoint to {options.target}")

@@ -38,7 +38,7 @@ class Generator:
         return self.words(size) <= int(probability * 2**32)
 
     def multinomial(self, probabilities: np.ndarray) -> int:
-        """One index, drawn with `probabilities` `[n]` float32 (they need not add up to 1).
+        """One index, drawn with `probabilities` `[n]` float32 or float64 (they need not add up to 1).
 
         From torch7/lib/TH/generic/THTensorRandom.c: the running sum is taken in double, from the left.
         """

@@ -110,15 +110,6 @@ def saved(value, tmp_path):
     return tmp_path / "saved.t7"
 
 
-def test_a_checkpoint_of_torch_rnn(tmp_path):
-    """Beside its model it has opt, i and the losses."""
-    model = TorchObject("nn.LanguageModel", Table({b"rnn_size": 24, b"idx_to_token": Table({1: b"a"})}))
-    value = Table({b"opt": Table({b"rnn_size": 24}), b"i": 100, b"val_loss_history": Table(), b"model": model})
-    assert refusal(saved(value, tmp_path)).startswith("a checkpoint of torch-rnn, another program, which cannot")
-    model.class_name = "nn.Other"
-    assert refusal(saved(value, tmp_path)).startswith("damaged or not a checkpoint")
-
-
 @pytest.mark.parametrize("name", [b"embed", b"softmax"])
 def test_a_checkpoint_of_may_2015(name, tmp_path):
     """Its protos were embed, rnn, softmax and criterion."""

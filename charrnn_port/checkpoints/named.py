@@ -1,0 +1,107 @@
+"""A checkpoint as a file of safetensors: each parameter by its name, and the other values as JSON in its metadata.
+
+Any program that reads safetensors has the network then, and from here it comes back without loss. What a run goes on
+from (`progress`) stays behind, as in a file for the original. docs/files.md tells the names.
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from charrnn_port.checkpoints.checkpoint import Checkpoint
+from charrnn_port.version import __version__
+from model.char_rnn import CELLS
+from util.errors import UserError
+from util.foreign import CHOOSE, ForeignError
+
+FORMAT = "charrnn_port network 1"
+VALUES = ("opt", "i", "epoch", "train_losses", "val_losses", "val_loss", "version")
+
+
+def library() -> ModuleType:
+    """safetensors. Raises UserError where it is not installed."""
+    try:
+        import safetensors.torch
+    except ImportError:
+        raise UserError('safetensors is not installed: pip install -c constraints.txt -e ".[export]"') from None
+    return safetensors
+
+
+def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
+    """All values of a checkpoint but `params` and `progress`, such that JSON can hold them; and the format.
+
+    `vocab` is an object: `encoding`, bytes or utf-8; `symbols`, a list of bytes' values or a string; `unknown`, an id
+    or None. `val_losses` are pairs of an iteration and its loss.
+    """
+    vocab = checkpoint.vocab
+    values = {"format": FORMAT} | {name: getattr(checkpoint, name) for name in VALUES}
+    values["version"] = __version__
+    values["val_losses"] = list(checkpoint.val_losses.items())
+    values["vocab"] = {
+        "encoding": vocab.encoding,
+        "symbols": list(vocab.symbols) if vocab.encoding == "bytes" else vocab.symbols,
+        "unknown": vocab.unknown,
+    }
+    return values
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write the file. Raises UserError without safetensors, OSError where it cannot be written."""
+    sizes = [checkpoint.opt[name] for name in ("model", "rnn_size", "num_layers")]
+    shapes = shapes_of(len(checkpoint.vocab), *sizes)
+    parts = checkpoint.params.detach().split([math.prod(shape) for shape in shapes.values()])
+    tensors = {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+    texts = {name: json.dumps(value) for name, value in metadata(checkpoint).items()}
+    path.write_bytes(library().torch.save(tensors, texts))
+
+
+def load(path: str | os.PathLike) -> dict[str, Any]:
+    """The values in a file. Raises ValueError for one that is damaged, ForeignError for one of another program."""
+    safetensors = library()
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            texts = file.metadata() or {}
+            if texts.get("format") != json.dumps(FORMAT):
+                raise ForeignError(f"a safetensors file of another program, not a checkpoint: {CHOOSE}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        values = {name: json.loads(texts[name]) for name in VALUES}
+        values["val_losses"] = dict(values["val_losses"])
+        symbols, unknown = (json.loads(texts["vocab"])[name] for name in ("symbols", "unknown"))
+        values["vocab"] = bytes(symbols) if isinstance(symbols, list) else symbols
+        values["unknown"] = unknown is not None
+        sizes = [values["opt"][name] for name in ("model", "rnn_size", "num_layers")]
+        values["params"] = flat_vector(tensors, len(symbols) + values["unknown"], *sizes)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"a safetensors file that cannot be read ({error})") from None
+    except KeyError as error:
+        raise ValueError(f"{error} is missing") from None
+    except RecursionError:
+        raise ValueError("its metadata is too deep") from None
+    return values
+
+
+def shapes_of(vocab_size: int, model: str, rnn_size: int, num_layers: int) -> dict[str, tuple[int, ...]]:
+    """Name and shape of each parameter, in the order of CharRNN's flat vector."""
+    shapes = {}
+    for layer in range(num_layers):
+        for name, shape in CELLS[model].parameter_shapes(rnn_size if layer else vocab_size, rnn_size).items():
+            shapes[f"layers.{layer}.{name}"] = shape
+    return shapes | {"decoder.weight": (vocab_size, rnn_size), "decoder.bias": (vocab_size,)}
+
+
+def flat_vector(tensors: dict[str, Tensor], vocab_size: int, model: str, rnn_size: int, num_layers: int) -> Tensor:
+    """The parameters one after the other, after a look at their names and shapes."""
+    if not 0 < num_layers <= len(tensors):
+        raise ValueError(f"{len(tensors)} tensors are too few for {num_layers} layers")
+    shapes = shapes_of(vocab_size, model, rnn_size, num_layers)
+    if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
+        raise ValueError(f"its tensors are not those of {num_layers} layers of {model}")
+    if len({tensor.dtype for tensor in tensors.values()}) > 1:
+        raise ValueError("its tensors are of several types")
+    return torch.cat([tensors[name].flatten() for name in shapes])

@@ -1,0 +1,122 @@
+"""`charrnn export CHECKPOINT model.onnx`: one time step as a graph of ONNX, which programs in many languages run."""
+
+import json
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.options import ExportOptions
+from charrnn_port.sharing.step import INPUTS, OUTPUTS, described, precision, write
+from util.errors import UserError
+
+OPSET, IR_VERSION = 17, 8  # of 2022: programs from then on read it
+
+
+def write_onnx(checkpoint: Checkpoint, options: ExportOptions) -> None:
+    """Write the file. Raises UserError where that fails, or onnx is not installed."""
+    dtype = precision(options)
+    try:
+        import onnx
+    except ImportError:
+        raise UserError('onnx is not installed: pip install -c constraints.txt -e ".[export]"') from None
+    network = checkpoint.build("fused", dtype)
+    width, size = len(network.cell.STATE), network.rnn_size
+    ids, state = INPUTS
+    graph = Graph(onnx)
+    after: list[str] = []
+    for index, layer in enumerate(network.weights()):
+        biases = layer.i2h_bias + layer.h2h_bias
+        if not index:
+            rows = graph.constant(layer.rows + biases)  # one for each character
+            pre_activations = graph.add("Gather", rows, ids, axis=0)
+        else:
+            pre_activations = graph.linear(after[-1], layer.i2h, graph.constant(biases))
+        places = range(index * width, (index + 1) * width)
+        before = [graph.add("Gather", state, graph.constant(torch.tensor(place)), axis=0) for place in places]
+        after += STEPS[network.model](graph, pre_activations, *before, layer.h2h)
+    scores = graph.linear(after[-1], network.decoder["weight"], graph.constant(network.decoder["bias"]))
+    first = graph.constant(torch.tensor([0]))
+    graph.add("LogSoftmax", scores, axis=1, outputs=OUTPUTS[:1])
+    graph.add("Concat", *(graph.add("Unsqueeze", each, first) for each in after), axis=0, outputs=OUTPUTS[1:])
+
+    states = (len(after), "batch", size)
+    shapes = {ids: ("batch",), state: states, OUTPUTS[0]: ("batch", network.vocab_size), OUTPUTS[1]: states}
+    write(graph.model(shapes, dtype, described(checkpoint)).SerializeToString(), options.target)
+
+
+class Graph:
+    """Nodes and constants as they come, each known by the name of its result."""
+
+    def __init__(self, onnx: ModuleType) -> None:
+        self._onnx = onnx
+        self._nodes: list = []
+        self._constants: list = []
+
+    def constant(self, values: Tensor) -> str:
+        """Values that stay the same."""
+        name = f"constant_{len(self._constants)}"
+        self._constants.append(self._onnx.numpy_helper.from_array(values.detach().numpy(), name))
+        return name
+
+    def add(self, kind: str, *inputs: str, outputs: Sequence[str] = (), **attributes: int) -> str:
+        """A node with one output, or the outputs of these names: the name of the first."""
+        outputs = outputs or [f"{kind}_{len(self._nodes)}"]
+        self._nodes.append(self._onnx.helper.make_node(kind, inputs, outputs, **attributes))
+        return outputs[0]
+
+    def linear(self, x: str, weight: Tensor, added: str) -> str:
+        """x `[batch, I]`, weight `[n, I]` → `[batch, n]`, with `added` to it: a bias `[n]` or values `[batch, n]`."""
+        return self.add("Gemm", x, self.constant(weight), added, transB=1)
+
+    def parts(self, x: str, count: int) -> list[str]:
+        """x `[batch, count * n]` → `[batch, n]` each."""
+        names = [f"{x}_part_{number}" for number in range(count)]
+        self.add("Split", x, axis=1, outputs=names)
+        return names
+
+    def model(self, shapes: dict[str, tuple], dtype: torch.dtype, told: dict[str, Any]) -> object:
+        """All of it, with the shapes of inputs and outputs, and what is told with it."""
+        helper, kinds = self._onnx.helper, self._onnx.TensorProto
+        number = kinds.DOUBLE if dtype == torch.float64 else kinds.FLOAT
+        kind_of = dict.fromkeys(shapes, number) | {INPUTS[0]: kinds.INT64}
+        ends = [
+            [helper.make_tensor_value_info(name, kind_of[name], shapes[name]) for name in names]
+            for names in (INPUTS, OUTPUTS)
+        ]
+        graph = helper.make_graph(self._nodes, "charrnn_port", *ends, self._constants)
+        opset = helper.make_opsetid("", OPSET)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="charrnn_port")
+        helper.set_model_props(model, {name: json.dumps(value) for name, value in told.items()})
+        self._onnx.checker.check_model(model)
+        return model
+
+
+# A time step of each cell: `step` of model/CELL.py, from pre-activations that lack h2h(h) only.
+
+
+def lstm(graph: Graph, pre_activations: str, c: str, h: str, h2h: Tensor) -> list[str]:
+    gates = graph.parts(graph.linear(h, h2h, pre_activations), 4)
+    in_gate, forget_gate, out_gate = (graph.add("Sigmoid", gate) for gate in gates[:3])
+    transform = graph.add("Tanh", gates[3])
+    next_c = graph.add("Add", graph.add("Mul", forget_gate, c), graph.add("Mul", in_gate, transform))
+    return [next_c, graph.add("Mul", out_gate, graph.add("Tanh", next_c))]
+
+
+def gru(graph: Graph, pre_activations: str, h: str, h2h: Tensor) -> list[str]:
+    update, reset, candidate = graph.parts(pre_activations, 3)
+    for_update, for_reset, for_candidate = h2h.chunk(3)
+    update_gate = graph.add("Sigmoid", graph.linear(h, for_update, update))
+    reset_gate = graph.add("Sigmoid", graph.linear(h, for_reset, reset))
+    candidate = graph.add("Tanh", graph.linear(graph.add("Mul", reset_gate, h), for_candidate, candidate))
+    return [graph.add("Add", h, graph.add("Mul", update_gate, graph.add("Sub", candidate, h)))]
+
+
+def rnn(graph: Graph, pre_activations: str, h: str, h2h: Tensor) -> list[str]:
+    return [graph.add("Tanh", graph.linear(h, h2h, pre_activations))]
+
+
+STEPS = {"lstm": lstm, "gru": gru, "rnn": rnn}

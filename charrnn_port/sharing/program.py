@@ -1,0 +1,86 @@
+"""One time step as a program of PyTorch, which runs without this package.
+
+`charrnn export CHECKPOINT model.pt2` is for torch.export.load; `model.torchscript` for torch.jit.load, in old PyTorch
+and in C++: TorchScript is deprecated.
+"""
+
+import io
+import json
+import warnings
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.command_line import tell
+from charrnn_port.options import ExportOptions
+from charrnn_port.sharing.step import described, precision, write
+from model.char_rnn import CharRNN
+from util.errors import UserError
+
+EXTRA = "charrnn_port.json"  # beside the program: what is told of the network
+
+
+def write_program(checkpoint: Checkpoint, options: ExportOptions) -> None:
+    """Write a program of torch.export. Raises UserError where it cannot be written."""
+    step, out = Step(checkpoint.build("plain", precision(options))), io.BytesIO()
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(step, step.example(), dynamic_shapes={"ids": {0: batch}, "state": {1: batch}})
+    torch.export.save(program, out, extra_files=extra(checkpoint))
+    write(out.getvalue(), options.target)
+
+
+def write_script(checkpoint: Checkpoint, options: ExportOptions) -> None:
+    """Write a program of TorchScript. Raises UserError where it cannot be written, or this PyTorch has none."""
+    step, out = Step(checkpoint.build("plain", precision(options))), io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it is deprecated is told below
+            torch.jit.save(torch.jit.trace(step, step.example()), out, _extra_files=extra(checkpoint))
+    except (AttributeError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"PyTorch {torch.__version__} has no TorchScript for this Python: take .pt2") from error
+    tell("TorchScript is deprecated: take .pt2 where torch.export.load is there to read it")
+    write(out.getvalue(), options.target)
+
+
+def extra(checkpoint: Checkpoint) -> dict[str, str]:
+    """The file beside the program."""
+    return {EXTRA: json.dumps(described(checkpoint))}
+
+
+class Step(torch.nn.Module):
+    """The step: the plain cells', with the parameters of a network."""
+
+    def __init__(self, network: CharRNN) -> None:
+        super().__init__()
+        self.cell = network.cell
+        self.shape = network.num_layers * len(self.cell.STATE), 2, network.rnn_size
+        self.layers = [self._keep(layer, f"layer_{index}") for index, layer in enumerate(network.layers)]
+        self.decoder = self._keep(network.decoder, "decoder")
+        self.register_buffer("characters", torch.arange(network.vocab_size))
+        self.dtype = network.params.dtype
+
+    def _keep(self, parameters: dict[str, Tensor], prefix: str) -> dict[str, str]:
+        """Keep tensors as buffers, which move with the module: the name of each there."""
+        names = {name: f"{prefix}_{name}" for name in parameters}
+        for name, parameter in parameters.items():
+            self.register_buffer(names[name], parameter.detach().clone())
+        return names
+
+    def _tensors(self, names: dict[str, str]) -> list[Tensor]:
+        return [getattr(self, name) for name in names.values()]
+
+    def forward(self, ids: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """As charrnn_port/sharing/step.py tells."""
+        before, width = state.unbind(0), len(self.cell.STATE)
+        output = (ids[:, None] == self.characters).to(self.dtype)
+        after: list[Tensor] = []
+        for index, names in enumerate(self.layers):
+            after += self.cell.step(output, *before[index * width : (index + 1) * width], *self._tensors(names))
+            output = after[-1]
+        return torch.log_softmax(linear(output, *self._tensors(self.decoder)), 1), torch.stack(after)
+
+    def example(self) -> tuple[Tensor, Tensor]:
+        """Inputs of a batch of two."""
+        return torch.zeros(2, dtype=torch.int64), torch.zeros(self.shape, dtype=self.dtype)

@@ -1,0 +1,197 @@
+// What the page does: it asks the worker for one piece of text after the other, and shows it.
+
+const element = (id) => document.getElementById(id);
+const number = (value) => value.toLocaleString("en");
+const { weights, ...about } = JSON.parse(element("network").textContent);
+const vocab = new Vocabulary(about.vocab);
+const ALL = ["primetext", "temperature", "topK", "seed", "length"];
+
+const script = new Blob([element("worker").textContent], { type: "text/javascript" });
+const worker = new Worker(URL.createObjectURL(script)); // a page from disk may start no worker from a file
+worker.postMessage({ network: { ...about, weights } });
+
+let run = 0; // counts the texts: what comes of one that was given up is not shown
+let paused = false;
+let written = 0;
+let held = null; // the piece that came while the text was paused
+
+function optionsNow() {
+  return Object.fromEntries(ALL.map((id) => [id, id === "primetext" ? element(id).value : Number(element(id).value)]));
+}
+
+/** Whether the options will do; says so where they do not. */
+function checkOptions() {
+  element("shown").textContent = Number(element("temperature").value).toFixed(2);
+  element("problem").textContent = "";
+  try {
+    vocab.encode(element("primetext").value);
+  } catch (error) {
+    element("problem").textContent = `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
+    return false;
+  }
+  return element("form").checkValidity();
+}
+
+function write() {
+  if (!checkOptions()) {
+    element("form").reportValidity();
+    return;
+  }
+  const options = optionsNow();
+  run += 1;
+  [paused, written, held] = [false, 0, null];
+  element("text").textContent = "";
+  element("count").textContent = "";
+  element("pause").disabled = element("copy").disabled = false;
+  element("pause").textContent = "Pause";
+  element("status").textContent = "It writes.";
+  element("command").textContent = commandOf(options);
+  document.body.dataset.state = "writing";
+  worker.postMessage({ options, run });
+}
+
+worker.onmessage = ({ data }) => {
+  if (data.run !== run) return;
+  if (paused) held = data;
+  else show(data);
+};
+
+function show({ error, texts, bits, count, done, milliseconds }) {
+  if (error) {
+    element("problem").textContent = error;
+    finish("It cannot write this.");
+    return;
+  }
+  if (!done) worker.postMessage({ run }); // it goes on while this is shown
+  append(texts, bits);
+  written = count;
+  const rate = milliseconds ? `, ${number(Math.round((1000 * written) / milliseconds / 100) * 100)} a second` : "";
+  element("count").textContent = `${number(written)} characters${rate}`;
+  if (done) finish(`${number(written)} characters are written.`);
+}
+
+function finish(message) {
+  element("status").textContent = message;
+  element("pause").disabled = true;
+  document.body.dataset.state = "done";
+}
+
+/** Show characters: neighbours of the same shade are one element. */
+function append(texts, bits) {
+  const some = document.createDocumentFragment();
+  let last = null;
+  texts.forEach((text, i) => {
+    const shade = shadeOf(bits[i]);
+    if (last?.className !== shade) {
+      last = document.createElement("span");
+      last.className = shade;
+      some.append(last);
+    }
+    last.textContent += text;
+  });
+  element("text").append(some);
+}
+
+function shadeOf(bits) {
+  return bits === null ? "prime" : `s${[1, 2, 4, 7].filter((bound) => bits >= bound).length}`;
+}
+
+function pause() {
+  paused = !paused;
+  element("pause").textContent = paused ? "Go on" : "Pause";
+  element("status").textContent = paused ? `Paused after ${number(written)} characters.` : "It goes on.";
+  document.body.dataset.state = paused ? "paused" : "writing";
+  if (!paused && held) {
+    const piece = held;
+    held = null;
+    show(piece);
+  }
+}
+
+async function copy() {
+  const text = element("text");
+  try {
+    await navigator.clipboard.writeText(text.textContent);
+  } catch {
+    // Some browsers have no clipboard for pages from disk, but all can copy what is selected.
+    getSelection().selectAllChildren(text);
+    document.execCommand("copy");
+  }
+  element("status").textContent = "The text is copied.";
+  element("copy").textContent = "Copied";
+  setTimeout(() => (element("copy").textContent = "Copy"), 1500);
+}
+
+/** The command line that prints this text. */
+function commandOf({ primetext, temperature, topK, seed, length }) {
+  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  const words = ["python sample.py", quoted(about.facts.name), "-seed", seed, "-temperature", temperature];
+  words.push("-length", length);
+  if (topK) words.push("-top_k", topK);
+  if (primetext) words.push("-primetext", quoted(primetext));
+  return words.join(" ");
+}
+
+function tellAboutIt() {
+  const { cell, rnn_size, num_layers, facts, precision } = about;
+  const kinds = { lstm: "An LSTM", gru: "A GRU", rnn: "A vanilla RNN" };
+  const layers = num_layers === 1 ? "one layer" : `${num_layers} layers`;
+  element("introduction").textContent =
+    `${kinds[cell]} of ${number(facts.parameters)} numbers has read a text, character by character, and has learned to ` +
+    "tell which one comes next. Now it writes, one character after the other, in your browser: nothing leaves it.";
+  const rows = {
+    Name: facts.name,
+    Cell: `${cell}, ${layers} of ${number(rnn_size)} units`,
+    Parameters: number(facts.parameters),
+    Vocabulary: `${number(vocab.bytes.length)} ${vocab.ofBytes ? "bytes" : "characters"}: ${symbolsShown()}`,
+    Training: `${number(facts.iteration)} iterations` + (facts.epoch === null ? "" : `, ${facts.epoch} epochs`),
+    "Validation loss": facts.val_loss === null ? "not measured" :
+      `${facts.val_loss.toFixed(4)} nats a character: at each, about as unsure as among ` +
+      `${Math.exp(facts.val_loss).toFixed(1)} that are equally likely`,
+    Weights: precision,
+    "Made by": `charrnn_port ${facts.made_by}`,
+  };
+  for (const [name, value] of Object.entries(rows)) {
+    const [term, definition] = [document.createElement("dt"), document.createElement("dd")];
+    [term.textContent, definition.textContent] = [name, value];
+    element("facts").append(term, definition);
+  }
+  const same = precision === "float64";
+  element("promise").textContent = same ? "The same text, without a browser" : "Why sample.py writes another text";
+  element("about-bytes").textContent = same
+    ? "With the same seed sample.py prints the same bytes:"
+    : `The weights in this page are rounded to ${precision}. With the same seed sample.py, which has all of their ` +
+      "digits, begins like this page and then goes another way:";
+}
+
+/** The vocabulary, with what cannot be seen left out. */
+function symbolsShown() {
+  const text = vocab.ofBytes ? String.fromCharCode(...about.vocab.symbols.filter((byte) => byte < 127)) : about.vocab.symbols;
+  const seen = [...text].filter((character) => /[^\p{Z}\p{C}]/u.test(character));
+  return seen.slice(0, 200).join(" ") + (seen.length > 200 ? " …" : "");
+}
+
+element("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  write();
+});
+element("form").addEventListener("input", checkOptions);
+element("another").addEventListener("click", () => {
+  element("seed").value = Number(element("seed").value) + 1;
+  write();
+});
+element("pause").addEventListener("click", pause);
+element("copy").addEventListener("click", copy);
+element("shade").addEventListener("change", ({ target }) => {
+  element("text").parentElement.classList.toggle("shaded", target.checked);
+});
+element("primetext").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) write();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !element("pause").disabled) pause();
+});
+
+for (const [name, value] of new URLSearchParams(location.search)) if (ALL.includes(name)) element(name).value = value;
+tellAboutIt();
+write();

@@ -1,0 +1,45 @@
+"""Chromium without a window, for tests of pages."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from selenium import webdriver
+from selenium.webdriver.support.ui import WebDriverWait
+
+MISSING = [name for name in ("chromium", "chromedriver") if not shutil.which(name)]
+
+
+class Browser(webdriver.Chrome):
+    """One window of the system's browser, with these switches; `with Browser() as browser: ...` closes it."""
+
+    def __init__(self, *arguments: str) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium")
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", *arguments):
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        super().__init__(options, webdriver.ChromeService(shutil.which("chromedriver")))
+
+    def open(self, path: Path, query: str = "") -> None:
+        """Load a page from disk."""
+        self.get(f"{path.as_uri()}{query}")
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """What a script returns that runs in the page."""
+        return self.execute_script(script, *arguments)
+
+    def wait(self, condition: str, seconds: float = 60) -> None:
+        """Until this is true in the page."""
+        wait = WebDriverWait(self, seconds, poll_frequency=0.02)
+        wait.until(lambda _: self.run(f"return Boolean({condition})"), f"not true within {seconds} s: {condition}")
+
+    def complaints(self) -> list[str]:
+        """What the browser has written to its console since it was asked last."""
+        return [entry["message"] for entry in self.get_log("browser")]
+
+    def requests(self) -> list[str]:
+        """The addresses that the browser has asked for since it was asked last."""
+        messages = [json.loads(entry["message"])["message"] for entry in self.get_log("performance")]
+        return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]

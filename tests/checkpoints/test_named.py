@@ -1,0 +1,173 @@
+"""A checkpoint goes to safetensors and back without loss, and a file that is not one of ours is refused in one line."""
+
+import json
+import math
+import random
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import RECORDINGS, REFERENCE, run_sample
+from safetensors import safe_open
+from safetensors.torch import save_file
+from t7_helpers import mutate
+
+import charrnn_port
+from charrnn_port.checkpoints import Checkpoint, is_checkpoint
+from model.char_rnn import CELLS, CharRNN
+from util.errors import UserError
+from util.vocabulary import Vocabulary
+
+LUA = RECORDINGS / "lua_checkpoints"
+CHECKPOINTS = [*sorted(LUA.glob("*.t7")), *sorted((REFERENCE / "torch_rnn").glob("*.t7"))]
+CHECKPOINTS.append(REFERENCE / "checkpoints/charrnn_port_0.1.t7.pt")
+
+
+def assert_same(ours: Checkpoint, theirs: Checkpoint) -> None:
+    """All values but those that stay behind; NaN counts as equal to itself, and the type of numbers matters."""
+    for name in ("opt", "vocab", "i", "epoch", "train_losses", "val_losses", "val_loss"):
+        assert repr(getattr(ours, name)) == repr(getattr(theirs, name))
+    assert ours.params.dtype == theirs.params.dtype
+    assert torch.equal(ours.params, theirs.params)
+    assert ours.progress is None
+
+
+@pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.name)
+def test_there_and_back(path, tmp_path):
+    saved = charrnn_port.load_checkpoint(path)
+    charrnn_port.save_checkpoint(saved, tmp_path / "lm.safetensors")
+    assert is_checkpoint(tmp_path / "lm.safetensors")
+    assert_same(charrnn_port.load_checkpoint(tmp_path / "lm.safetensors"), saved)
+
+
+def made(model: str = "lstm", symbols: bytes | str = "\n\x00é文", with_unknown: bool = True) -> Checkpoint:
+    vocab = Vocabulary(symbols, with_unknown)
+    network = CharRNN(model, len(vocab), 3, 2, dtype=torch.float32)
+    network.params.uniform_(-1, 1, generator=torch.Generator().manual_seed(1))
+    opt = {"model": model, "rnn_size": 3, "num_layers": 2, "dropout": 0.5, "data_dir": "d\udce4tä\n", "seed": 2**40}
+    losses = [1 / 3, math.inf, math.nan]
+    return Checkpoint(opt, vocab, network.params.detach().clone(), 3, 0.1, losses, {2: math.nan, 3: 0.1}, math.nan)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "unknown"), [("\n\x00é文", True), ("ab", False), (bytes(range(255, -1, -1)), False)]
+)
+@pytest.mark.parametrize("model", CELLS)
+def test_values_of_any_kind(model, symbols, unknown, tmp_path):
+    """A path that is no UTF-8, losses that are no numbers, all bytes, an unknown symbol, single precision."""
+    saved = made(model, symbols, unknown)
+    charrnn_port.save_checkpoint(saved, tmp_path / "lm.safetensors")
+    assert_same(charrnn_port.load_checkpoint(tmp_path / "lm.safetensors"), saved)
+
+
+def test_parameters_by_name(tmp_path):
+    saved = made()
+    charrnn_port.save_checkpoint(saved, tmp_path / "lm.safetensors")
+    network = saved.build("plain", torch.float32)
+    with safe_open(tmp_path / "lm.safetensors", framework="numpy") as file:
+        for index, layer in enumerate(network.layers):
+            for name, parameter in layer.items():
+                assert np.array_equal(file.get_tensor(f"layers.{index}.{name}"), parameter.detach().numpy())
+        for name, parameter in network.decoder.items():
+            assert np.array_equal(file.get_tensor(f"decoder.{name}"), parameter.detach().numpy())
+        assert len(file.keys()) == 10
+
+
+def test_the_same_text(tmp_path):
+    charrnn_port.save_checkpoint(charrnn_port.load_checkpoint(LUA / "gru.t7"), tmp_path / "lm.safetensors")
+    arguments = ["-length", 100, "-temperature", 0.5]
+    assert run_sample(tmp_path / "lm.safetensors", *arguments).output == run_sample(LUA / "gru.t7", *arguments).output
+
+
+# Files that are none of ours, or damaged
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        charrnn_port.load_checkpoint(path)
+    message = str(caught.value).removeprefix(f"{path} is ")
+    assert len(message) < 400
+    assert "\n" not in message
+    return message
+
+
+def test_of_another_program(tmp_path):
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    assert refusal(tmp_path / "other.safetensors").startswith("a safetensors file of another program, not a checkpoint")
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors", {"format": "pt"})
+    assert refusal(tmp_path / "other.safetensors").startswith("a safetensors file of another program, not a checkpoint")
+
+
+def changed(folder: Path, tensors: dict | None = None, **values: str | None) -> Path:
+    """A file with other tensors or with other text in its metadata; None leaves out."""
+    path = folder / "lm.safetensors"
+    charrnn_port.save_checkpoint(made(), path)
+    with safe_open(path, framework="pt") as file:
+        texts = file.metadata() | values
+        kept = {name: file.get_tensor(name) for name in file.keys()} | (tensors or {})  # noqa: SIM118
+    kept = {name: tensor for name, tensor in kept.items() if tensor is not None}
+    save_file(kept, path, {name: text for name, text in texts.items() if text is not None})
+    return path
+
+
+OPT = {"model": "lstm", "rnn_size": 3, "num_layers": 2, "dropout": 0}
+MALFORMED = {
+    "no opt": ({"opt": None}, "'opt' is missing"),
+    "opt a list": ({"opt": "[]"}, ""),
+    "no JSON": ({"vocab": "{"}, "Expecting"),
+    "too deep": ({"val_losses": "[" * 10**5}, "its metadata is too deep"),
+    "a huge number": ({"i": "9" * 10**4}, "Exceeds the limit"),
+    "another model": ({"opt": json.dumps(OPT | {"model": "tcn"})}, "'tcn' is missing"),
+    "another cell": ({"opt": json.dumps(OPT | {"model": "rnn"})}, "its tensors are not those of 2 layers of rnn"),
+    "endless layers": ({"opt": json.dumps(OPT | {"num_layers": 10**18})}, "10 tensors are too few for 10000000"),
+    "endless size": ({"opt": json.dumps(OPT | {"rnn_size": 10**300})}, "its tensors are not those of"),
+    "half a size": ({"opt": json.dumps(OPT | {"rnn_size": 1.5})}, "its tensors are not those of"),
+    "layers in text": ({"opt": json.dumps(OPT | {"num_layers": "2"})}, ""),
+    "symbols a number": ({"vocab": '{"symbols": 1000000000000, "unknown": null}'}, ""),
+    "symbols of words": ({"vocab": '{"symbols": ["a", "b"], "unknown": null}'}, ""),
+    "a symbol twice": ({"vocab": '{"symbols": "aabc", "unknown": 4}'}, "one of them twice"),
+    "half a character": ({"vocab": '{"symbols": "abc\\ud800", "unknown": 4}'}, "vocab has halves of characters"),
+    "losses without pairs": ({"val_losses": "[1, 2]"}, ""),
+    "losses by name": ({"val_losses": '[["a", 1]]'}, "val_losses are not by iteration"),
+    "i a string": ({"i": '"3"'}, "i is a str"),
+    "no tensor": ({"tensors": {"decoder.bias": None}}, "its tensors are not those of"),
+    "one more": ({"tensors": {"x": torch.zeros(1)}}, "its tensors are not those of"),
+    "two types": ({"tensors": {"decoder.bias": torch.zeros(5).double()}}, "its tensors are of several types"),
+    "another shape": ({"tensors": {"decoder.bias": torch.zeros(5, 1)}}, "its tensors are not those of"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), MALFORMED.values(), ids=MALFORMED.keys())
+def test_malformed_files_are_refused(change, message, tmp_path):
+    found = refusal(changed(tmp_path, **change))
+    assert found.startswith("damaged or not a checkpoint: ")
+    assert message in found
+
+
+def test_half_precision_is_refused(tmp_path):
+    names = [f"layers.{layer}.{name}" for layer in (0, 1) for name in CELLS["lstm"].parameter_shapes(5, 3)]
+    path = changed(tmp_path)
+    with safe_open(path, framework="pt") as file:
+        halves = {name: file.get_tensor(name).half() for name in (*names, "decoder.weight", "decoder.bias")}
+    assert "params are torch.float16" in refusal(changed(tmp_path, halves))
+
+
+def test_a_header_that_claims_much(tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", 2**31) + b'{"a":' + bytes(100))
+    assert refusal(tmp_path / "x.safetensors").startswith("damaged or not a checkpoint: a safetensors file that cannot")
+
+
+def test_mutated_at_random(tmp_path):
+    """Values or one clear error."""
+    path, errors = tmp_path / "lm.safetensors", 0
+    charrnn_port.save_checkpoint(made(), path)
+    content = path.read_bytes()
+    for seed in range(300):
+        path.write_bytes(mutate(content, random.Random(seed)))
+        try:
+            charrnn_port.load_checkpoint(path)
+        except UserError:
+            errors += 1
+    assert 0 < errors < 300

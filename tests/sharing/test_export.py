@@ -1,0 +1,316 @@
+"""A page and a JavaScript module sample the bytes that sample.py does."""
+
+import base64
+import json
+import math
+import random
+import shutil
+import subprocess
+import urllib.parse
+from decimal import Decimal, localcontext
+
+import pytest
+import torch
+from browser import MISSING, Browser
+from click.testing import CliRunner
+from conftest import RECORDINGS, assert_one_line_error
+
+from charrnn_port.__main__ import export
+from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from charrnn_port.options import SampleOptions
+from charrnn_port.reports.verify import streams
+from charrnn_port.reports.verify.recordings import CHECKPOINTS, random_numbers, runs
+from charrnn_port.sampling import Model, sample_bytes
+from charrnn_port.sharing import web
+from model.memory import parameter_count
+from util.vocabulary import Vocabulary
+
+NEEDS_NODE = pytest.mark.skipif(not shutil.which("node"), reason="no node: apt-get install nodejs")
+NEEDS_CHROMIUM = pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install chromium chromium-driver")
+LUA = RECORDINGS / "lua_checkpoints"
+CELLS = ("lstm", "gru", "rnn")
+ALL = Vocabulary("ab \u00e9\u6587\U0001f600")
+SOME = Vocabulary("ab \u00e9", with_unknown=True)
+# Reads options as JSON lines; prints for each the bytes in base64, or the error.
+DRIVER = """
+import { readFileSync } from "node:fs";
+const { sample } = await import(process.argv[2]);
+for (const line of readFileSync(0, "utf8").trim().split("\\n")) {
+  const options = JSON.parse(line);
+  if (options.bytes) options.primetext = Buffer.from(options.bytes, "base64");
+  try {
+    console.log(Buffer.from([...sample(options)]).toString("base64"));
+  } catch (error) {
+    console.log(`${error.name}: ${error.message}`);
+  }
+}
+"""
+
+
+def run_export(*arguments):
+    return CliRunner().invoke(export, [str(word) for word in arguments])
+
+
+def exported(checkpoint, target, *options):
+    """The file that `charrnn export` writes."""
+    result = run_export(checkpoint, target, *options)
+    assert result.exit_code == 0, result.output
+    return target
+
+
+def in_node(script, *arguments, stdin=""):
+    """What a script prints, line by line, in a process that knows nothing of this package."""
+    folder = script.parent
+    ran = subprocess.run(["node", script, *arguments], input=stdin, capture_output=True, text=True, cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
+
+
+def sampled(module, *options):
+    """The texts that a module samples in Node; an error as text."""
+    driver = module.with_name("driver.mjs")
+    driver.write_text(DRIVER)
+    lines = in_node(driver, module, stdin="\n".join(map(json.dumps, options)))
+    return [line if "Error" in line else base64.b64decode(line) for line in lines]
+
+
+def network(vocab, model, rnn_size=7):
+    """A checkpoint whose parameters are multiples of 1/64: float16 holds them, and the sums of biases."""
+    count = parameter_count(model, len(vocab), rnn_size, 2)
+    whole = torch.randint(-64, 65, (count,), generator=torch.Generator().manual_seed(1))
+    opt = {"model": model, "rnn_size": rnn_size, "num_layers": 2, "dropout": 0.0}
+    return Checkpoint(opt, vocab, whole.double() / 64, 0, 0.0, [], {}, math.nan)
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """The JavaScript as modules that Node can import."""
+    shutil.copytree(web.FOLDER, tmp_path / "web")
+    (tmp_path / "web/package.json").write_text('{"type": "module"}')
+    return tmp_path / "web"
+
+
+@NEEDS_NODE
+def test_recorded_samples(tmp_path):
+    """All that sample.lua printed from the recorded checkpoints."""
+    for path in sorted(CHECKPOINTS.glob("*.t7")):
+        samples = runs()[path.stem].samples
+        options = [SampleOptions(model="", **sample.arguments) for sample in samples]
+        texts = sampled(
+            exported(path, tmp_path / f"{path.stem}.mjs"),
+            *[
+                {
+                    "primetext": each.primetext,
+                    "length": each.length,
+                    "seed": each.seed,
+                    "temperature": each.temperature,
+                    "argmax": each.sample == 0,
+                }
+                for each in options
+            ],
+        )
+        for sample, text in zip(samples, texts, strict=True):
+            assert text + b"\n" == sample.printed, f"{path.stem} {sample.variant}"
+
+
+@NEEDS_NODE
+@pytest.mark.parametrize("cell", CELLS)
+def test_long_texts(cell, tmp_path):
+    checkpoint = load_checkpoint(LUA / f"{cell}.t7")
+    module = exported(LUA / f"{cell}.t7", tmp_path / "model.mjs")
+    model = Model.of(checkpoint)
+    options = [
+        {"seed": seed, "temperature": temperature, "primetext": primetext}
+        for seed, primetext in ((1, ""), (123, "CAV\u00c9"), (-5, "A"), (2**32, ""), (2**40 + 7, "the "))
+        for temperature in (0.5, 1)
+    ]
+    for each, text in zip(options, sampled(module, *options), strict=True):
+        assert text == b"".join(sample_bytes(model, **each)), each
+
+
+@NEEDS_NODE
+def test_fewer_characters_and_the_likeliest(tmp_path):
+    checkpoint = load_checkpoint(LUA / "lstm.t7")
+    module = exported(LUA / "lstm.t7", tmp_path / "model.mjs")
+    for top_k in (1, 3, 1000):
+        (text,) = sampled(module, {"topK": top_k, "length": 300, "temperature": 1.3})
+        assert text == b"".join(sample_bytes(checkpoint, 300, top_k=top_k, temperature=1.3))
+    for temperature in (0.001, 1e-6, 100):  # where exp overflows, and where all become equally likely
+        (text,) = sampled(module, {"length": 300, "temperature": temperature})
+        assert text == b"".join(sample_bytes(checkpoint, 300, temperature=temperature))
+
+
+@NEEDS_NODE
+@pytest.mark.parametrize("model", CELLS)
+@pytest.mark.parametrize("vocab", [ALL, SOME], ids=["all", "unknown"])
+@pytest.mark.parametrize("weights", ["float64", "float32", "float16"])
+def test_characters_of_unicode(vocab, model, weights, tmp_path):
+    """With an unknown symbol, which a prime text may have and which is never sampled; in each precision, where the
+    weights are such that all hold them. Sizes that are no multiple of four."""
+    checkpoint = network(vocab, model)
+    save_checkpoint(checkpoint, tmp_path / "net.t7.pt")
+    module = exported(tmp_path / "net.t7.pt", tmp_path / "model.mjs", "-weights", weights)
+    primetext = "b\u00e9" if vocab.unknown is None else "b\u6587"
+    (text,) = sampled(module, {"primetext": primetext, "length": 200})
+    assert text == b"".join(sample_bytes(checkpoint, 200, primetext=primetext))
+    assert text.decode().count("\ufffd") == (0 if vocab.unknown is None else 1)
+
+
+@NEEDS_NODE
+def test_rounded_weights_make_a_smaller_file(tmp_path):
+    sizes = {
+        weights: exported(LUA / "lstm.t7", tmp_path / "model.mjs", "-weights", weights).stat().st_size
+        for weights in ("float64", "float32", "float16")
+    }
+    text = sampled(tmp_path / "model.mjs", {"length": 100})[0]
+    assert len(text) == 100
+    assert sizes["float32"] < 0.6 * sizes["float64"]
+    assert sizes["float16"] < 0.6 * sizes["float32"]
+
+
+@NEEDS_NODE
+def test_a_text_is_drawn_as_it_is_asked_for_and_disturbs_no_other(tmp_path):
+    exported(LUA / "gru.t7", tmp_path / "model.mjs")
+    script = tmp_path / "two.mjs"
+    script.write_text("""
+import { sample } from "./model.mjs";
+const [first, second] = [sample({ length: 0 }), sample({ length: 0, seed: 7 })];
+const texts = [[], []];
+for (let i = 0; i < 100; i++) {
+  texts[0].push(first.next().value);
+  texts[1].push(second.next().value);
+}
+for (const text of texts) console.log(JSON.stringify(text));
+""")
+    for line, seed in zip(in_node(script), (123, 7), strict=True):
+        text = b"".join(sample_bytes(load_checkpoint(LUA / "gru.t7"), 100, seed=seed))
+        assert bytes(json.loads(line)) == text
+
+
+@NEEDS_NODE
+def test_wrong_options(tmp_path):
+    module = exported(LUA / "rnn.t7", tmp_path / "model.mjs")
+    wrong = [
+        ({"length": -1}, "RangeError: length is -1: it must be a whole number, or 0 for a text without end"),
+        ({"seed": 1.5}, "RangeError: seed is 1.5: it must be a whole number"),
+        ({"temperature": 0}, "RangeError: temperature is 0: it must be a number above 0"),
+        ({"topK": "3"}, "RangeError: topK is 3: it must be a whole number, or 0 for all characters"),
+        ({"primetext": "a\u6587"}, 'RangeError: the training text never has "\u6587": leave it out'),
+    ]
+    assert sampled(module, *[options for options, _ in wrong]) == [message for _, message in wrong]
+    (text,) = sampled(module, {"bytes": base64.b64encode("\u00c9".encode()).decode(), "length": 1})
+    assert text.startswith("\u00c9".encode())
+
+
+@NEEDS_NODE
+def test_random_numbers(sources):
+    """The recorded streams of Torch7: numbers in [-0.08, 0.08), which are words times 2 ** -32, and choices."""
+    script = sources / "numbers.js"
+    script.write_text("""
+import { Generator } from "./random.js";
+const [probabilities, ...seeds] = JSON.parse(process.argv[2]);
+for (const seed of seeds) {
+  const random = new Generator(seed);
+  console.log(JSON.stringify(Array.from({ length: 1000 }, () => (random.next() / 2 ** 32) * 0.16 - 0.08)));
+  const other = new Generator(seed);
+  console.log(JSON.stringify(Array.from({ length: 500 }, () => other.multinomial(probabilities) + 1)));
+}
+""")
+    lines = iter(in_node(script, json.dumps([streams.PROBABILITIES.tolist(), *streams.SEEDS])))
+    for seed in streams.SEEDS:
+        assert json.loads(next(lines)) == random_numbers()[f"uniform_{seed}"].tolist()
+        assert json.loads(next(lines)) == random_numbers()[f"multinomial_{seed}"].tolist()
+
+
+@NEEDS_NODE
+def test_exp_and_tanh(sources):
+    """Within 0.6 units of the last place (1 where exp is so small that it has fewer digits), from 60 digits."""
+    draw = random.Random(1)
+    points = {
+        "exp": [draw.uniform(-700, 700) for _ in range(500)] + [draw.uniform(-10, 1) for _ in range(1000)],
+        "tanh": [draw.uniform(-25, 25) for _ in range(500)] + [draw.gauss(0, 1) for _ in range(1000)],
+    }
+    edges = {"exp": [0.0, 709.7, -708.3, -745.0], "tanh": [0.125, -0.125, 19.06, 20.0, 1e-300]}
+    script = sources / "values.js"
+    script.write_text("""
+import { readFileSync } from "node:fs";
+import * as functions from "./activations.js";
+const points = JSON.parse(readFileSync(0, "utf8"));
+for (const [name, xs] of Object.entries(points)) console.log(JSON.stringify(xs.map(functions[name])));
+console.log([functions.exp(-800), functions.exp(800), functions.exp(NaN), functions.tanh(-800), functions.tanh(NaN)]);
+""")
+    points = {name: xs + edges[name] for name, xs in points.items()}
+    *lines, special = in_node(script, stdin=json.dumps(points))
+    assert special == "[ 0, Infinity, NaN, -1, NaN ]"
+    with localcontext() as context:
+        context.prec = 60
+        for line, (name, xs) in zip(lines, points.items(), strict=True):
+            for x, value in zip(xs, json.loads(line), strict=True):
+                power = (Decimal(x) if name == "exp" else 2 * Decimal(x)).exp()
+                exact = power if name == "exp" else (power - 1) / (power + 1)
+                if abs(x) < 1e-50 and name == "tanh":
+                    exact = Decimal(x)
+                limit = 1 if exact and abs(exact) < Decimal("1e-307") else Decimal("0.6")
+                assert abs(Decimal(value) - exact) <= limit * Decimal(math.ulp(float(exact))), (name, x)
+
+
+def test_types_are_beside_the_module(tmp_path):
+    """TypeScript looks for the types of model.mjs in model.d.mts."""
+    exported(LUA / "rnn.t7", tmp_path / "model.mjs")
+    types = (tmp_path / "model.d.mts").read_text()
+    for name in ("primetext", "length", "seed", "temperature", "topK", "argmax"):
+        assert f"  {name}?: " in types
+
+
+def test_what_cannot_be_exported(tmp_path):
+    assert_one_line_error(run_export(LUA / "rnn.t7", tmp_path / "model.txt"), 1, "model.txt tells no format", ".html")
+    assert_one_line_error(run_export(LUA / "rnn.t7", tmp_path / "no/model.mjs"), 1, "no/model.mjs: No such file")
+    checkpoint = load_checkpoint(LUA / "rnn.t7")
+    checkpoint.params[0] = 1e6
+    save_checkpoint(checkpoint, tmp_path / "large.t7.pt")
+    result = run_export(tmp_path / "large.t7.pt", tmp_path / "page.html", "-weights", "float16")
+    assert_one_line_error(result, 1, "-weights float16", "1e+06")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_page_asks_for_nothing_from_elsewhere(tmp_path):
+    page = exported(LUA / "rnn.t7", tmp_path / "page.html").read_text()
+    assert "default-src 'none'" in page
+    for word in ("http:", "https:", "src=", "href=", "fetch(", "{{", "\nimport ", "\nexport "):
+        assert word not in page
+
+
+@NEEDS_CHROMIUM
+def test_the_page_in_a_browser(tmp_path):
+    """It begins to write by itself, with the options in its address; 2,000 characters of each cell."""
+    with Browser() as browser:
+        for cell in CELLS:
+            page = exported(LUA / f"{cell}.t7", tmp_path / f"{cell}.html")
+            options = {"seed": 7, "temperature": 0.5, "primetext": "CAV\u00c9 ", "topK": 0, "length": 2000}
+            browser.open(page, "?" + urllib.parse.urlencode(options))
+            browser.wait("document.body.dataset.state === 'done'")
+            options["top_k"] = options.pop("topK")
+            text = b"".join(sample_bytes(load_checkpoint(LUA / f"{cell}.t7"), **options))
+            assert browser.run("return document.getElementById('text').textContent") == text.decode(errors="replace")
+            assert browser.run("return document.querySelector('#text .prime').textContent") == "CAV\u00c9 "
+
+        # Another seed by the button; then a text without end, which pauses and goes on.
+        browser.run("document.getElementById('another').click()")
+        browser.wait("document.body.dataset.state === 'done'")
+        text = b"".join(sample_bytes(load_checkpoint(LUA / "rnn.t7"), **options | {"seed": 8}))
+        assert browser.run("return document.getElementById('text').textContent") == text.decode(errors="replace")
+        browser.run("document.getElementById('length').value = 0; document.getElementById('write').click()")
+        browser.wait("document.getElementById('text').textContent.length > 1000")
+        browser.run("document.getElementById('pause').click()")
+        paused = browser.run("return document.getElementById('text').textContent")
+        assert browser.run("return document.getElementById('pause').textContent") == "Go on"
+        assert browser.run("return document.getElementById('text').textContent") == paused
+        browser.run("document.getElementById('pause').click()")
+        browser.wait(f"document.getElementById('text').textContent.length > {len(paused) + 1000}")
+        assert browser.run("return document.getElementById('text').textContent").startswith(paused)
+
+        # A character that the network does not know.
+        browser.open(page, "?" + urllib.parse.urlencode({"primetext": "\u6587"}))
+        problem = browser.run("return document.getElementById('problem').textContent")
+        assert problem == 'The training text never has "\u6587": leave it out.'
+        assert browser.complaints() == []

@@ -40,7 +40,11 @@ def drawn(random: Generator, temperature: float = 1.0, rounded_to: str = "float3
 
 
 def drawn_together(
-    randoms: Sequence[Generator], temperatures: Sequence[float], scores: np.ndarray, without: int | None = None
+    randoms: Sequence[Generator],
+    temperatures: Sequence[float],
+    scores: np.ndarray,
+    rounded_to: str = "float32",
+    without: int | None = None,
 ) -> list[int]:
     """What `drawn` would draw for each row of `scores` `[texts, V]`, contiguous; never the id `without`."""
     if without is not None:
@@ -51,9 +55,9 @@ def drawn_together(
     totals = probabilities.cumsum(axis=1)[:, -1:]
     if not ((totals > 0) & (totals < np.inf)).all():
         each = zip(randoms, temperatures, scores, strict=True)
-        return [drawn(random, temperature)(row) for random, temperature, row in each]
+        return [drawn(random, temperature, rounded_to)(row) for random, temperature, row in each]
     probabilities /= totals
-    return multinomials(randoms, probabilities.astype(np.float32))
+    return multinomials(randoms, probabilities.astype(rounded_to))
 
 
 def never(id_: int | None, choose: Choice) -> Choice:

@@ -48,7 +48,7 @@ class Generator:
 
 
 def multinomials(generators: Sequence[Generator], probabilities: np.ndarray) -> list[int]:
-    """What each generator's `multinomial` draws from its row of `probabilities` `[n, V]` float32, all at once."""
+    """What each generator's `multinomial` draws from its row of `probabilities` `[n, V]`, all at once."""
     cumulative = probabilities.cumsum(axis=1, dtype=np.float64)
     cumulative /= cumulative[:, -1:]
     numbers = np.array([generator._words.random_raw() for generator in generators]) * 2.0**-32

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import RECORDINGS
+from conftest import RECORDINGS, REFERENCE
 
 import charrnn_port
 from charrnn_port.options import SampleOptions
@@ -25,7 +25,7 @@ def stream_of(model, prime=(), length=50, seed=1, top=None, echo=False, stops=()
     options, random, ended = SampleOptions(model="", **how), Generator(seed), threading.Event()
     plain = not {"top_k", "top_p", "min_p", "sample"} & how.keys()
     stream = Stream(
-        prime, length, never(model.vocab.unknown, choice_of(options, random)),
+        prime, length, never(model.vocab.unknown, choice_of(options, random, model)),
         lambda: stream.finish_reason and ended.set(),
         plainly=(random, options.temperature) if plain else None,
         top=top, echo=echo, stops=stops, decode=model.vocab.decode,
@@ -42,7 +42,7 @@ def ids_of(streamed):
 
 def alone(model, prime=(), length=50, seed=1, **how):
     """The same text from a session of its own."""
-    choose = choice_of(SampleOptions(model="", **how), Generator(seed))
+    choose = choice_of(SampleOptions(model="", **how), Generator(seed), model)
     return list(Session(model).sample(length, choose, prime))[len(prime) :]
 
 
@@ -91,10 +91,14 @@ def test_each_text_is_what_it_is_alone(cell, dtype, engine_of):
         assert streamed[0].finish_reason == "length"
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
-def test_texts_are_sample_pys(name, engine_of):
-    """33 at once from a network of the original's, each with a seed of its own."""
-    model = Model.of(charrnn_port.load_checkpoint(RECORDINGS / f"lua_checkpoints/{name}.t7"))
+@pytest.mark.parametrize(
+    "path",
+    [*(RECORDINGS / f"lua_checkpoints/{name}.t7" for name in ("lstm", "gru", "rnn")), REFERENCE / "torch_rnn/b_100.t7"],
+    ids=lambda path: path.name,
+)
+def test_texts_are_sample_pys(path, engine_of):
+    """33 at once from a network of the original's or torch-rnn's, each with a seed of its own."""
+    model = Model.of(charrnn_port.load_checkpoint(path))
     prime = model.vocab.encode(b"The ")
     streams = {seed: stream_of(model, prime, 60, seed, temperature=0.8, echo=True) for seed in range(33)}
     engine_of(model).submit([stream for stream, _ in streams.values()])
@@ -103,6 +107,24 @@ def test_texts_are_sample_pys(name, engine_of):
         assert ours == b"".join(
             charrnn_port.sample_bytes(model, 60, primetext=b"The ", temperature=0.8, seed=seed)
         )
+
+
+@pytest.mark.parametrize(("drawn_from", "ids"), [("float32", [0, 1]), ("float64", [0, 0])])
+def test_probabilities_are_rounded_as_the_checkpoints_program_does(drawn_from, ids, engine_of):
+    """Where it makes a difference: the first one is a little above a quarter, and so is the number that is drawn."""
+
+    class Word:
+        def random_raw(self) -> int:
+            return 2**30 + 1
+
+    network = FusedCharRNN("rnn", 2, 1, 1, dtype=torch.float64)
+    network.params.zero_()
+    network.params[-2:] = torch.tensor([0.25 + 2**-31, 0.75 - 2**-31], dtype=torch.float64).log()  # the decoder's bias
+    model = Model(network, Vocabulary(b"ab"), drawn_from=drawn_from)
+    streamed = stream_of(model, length=2)
+    streamed[0].plainly[0]._words = Word()
+    engine_of(model).submit([streamed[0]])
+    assert ids_of(streamed) == ids
 
 
 def test_a_network_without_numbers_and_a_very_low_temperature(engine_of):

@@ -136,7 +136,7 @@ class Server:
         """Texts, as OpenAI's completions."""
         body = await self._body(request)
         model = self.models.get(body.get("model"))
-        asked = Completion(body, model.id, model.vocab, self._limits)
+        asked = Completion(body, model.id, model.engine.model, self._limits)
         answer = Answer(asked, self.metrics, self.options.timeout)
         try:
             model.engine.submit(answer.streams)

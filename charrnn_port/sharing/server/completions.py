@@ -15,7 +15,7 @@ from typing import Any
 
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import SampleOptions
-from charrnn_port.sampling import choice_of, choices
+from charrnn_port.sampling import Model, choice_of, choices
 from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.sharing.server.stream import Stream, Token
 from charrnn_port.torch7.random import Generator
@@ -42,11 +42,11 @@ class Limits:
 class Completion:
     """What one request asks for, and its answers. Each prompt gets `n` texts, with the seeds from `seed` on."""
 
-    def __init__(self, body: dict[str, Any], model_id: str, vocab: Vocabulary, limits: Limits) -> None:
+    def __init__(self, body: dict[str, Any], model_id: str, model: Model, limits: Limits) -> None:
         """Raises RequestError for what cannot be done, which names the parameter."""
         take = partial(value_of, body)
         self.id, self.created, self.model_id = f"cmpl-{secrets.token_hex(12)}", int(time.time()), model_id
-        self.vocab = vocab
+        self.model, self.vocab = model, model.vocab
         for name, usual in WITHOUT_EFFECT.items():
             if body.get(name) not in (None, usual):
                 raise RequestError(f"{name} is not supported", name)
@@ -61,7 +61,7 @@ class Completion:
         self.top = take("logprobs", None, int, 0, MOST_LOGPROBS)
         self.stops = stops_of(body.get("stop"))
         self.options = sample_options(body)
-        self.prompts = prompts_of(body.get("prompt"), vocab, limits.unknown)
+        self.prompts = prompts_of(body.get("prompt"), self.vocab, limits.unknown)
         if len(self.prompts) * self.n > MOST_TEXTS:
             raise RequestError(f"{len(self.prompts)} prompts with n {self.n}: at most {MOST_TEXTS} texts", "n")
         for prompt in self.prompts:
@@ -85,7 +85,7 @@ class Completion:
         return Stream(
             prompt,
             self.length,
-            choices.never(self.vocab.unknown, choice_of(options, random)),
+            choices.never(self.vocab.unknown, choice_of(options, random, self.model)),
             notify,
             plainly=(random, options.temperature) if plain else None,
             top=self.top,

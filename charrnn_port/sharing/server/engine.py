@@ -89,7 +89,9 @@ class Engine:
         plain = [place for place in range(old) if ids[place] is None and self._flight[place].plainly]
         if plain:
             randoms, temperatures = zip(*(self._flight[place].plainly for place in plain), strict=True)
-            drawn = choices.drawn_together(randoms, temperatures, scores[plain], self.model.vocab.unknown)
+            drawn = choices.drawn_together(
+                randoms, temperatures, scores[plain], self.model.drawn_from, self.model.vocab.unknown
+            )
             for place, id_ in zip(plain, drawn, strict=True):
                 ids[place] = id_
         for place, stream in enumerate(self._flight):

@@ -84,7 +84,8 @@ class Models:
 
     def _load(self, name: str) -> Served:
         saved = load_checkpoint(self._paths[name], tell)
-        model = Model(saved.build("fused", DTYPES[self._options.dtype]), saved.vocab)
+        network = saved.build("fused", DTYPES[self._options.dtype])
+        model = Model(network, saved.vocab, drawn_from=saved.drawn_from)
         engine = Engine(model, self._options.streams, self._options.queue)
         return Served(name, engine, saved.vocab, facts_of(name, saved, model, self._options.max_length))
 

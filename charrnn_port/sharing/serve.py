@@ -28,7 +28,6 @@ def serve(options: ServeOptions) -> None:
     if options.workers == 1:
         run(options, listening, LAST_SECONDS, models)
         return
-    models.close()  # each process loads its own
     keep_working(options.workers, run, options, listening, LAST_SECONDS, last_seconds=LAST_SECONDS + 2)
 
 

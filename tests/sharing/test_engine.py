@@ -1,8 +1,6 @@
 """Texts that go on together: each has the characters that it has alone, whenever others come and go."""
 
 import itertools
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -21,22 +19,26 @@ from util.vocabulary import Vocabulary
 
 
 def stream_of(model, prime=(), length=50, seed=1, top=None, echo=False, stops=(), **how):
-    """A stream as sample.py's options ask for it, and an event that is set at its end."""
-    options, random, ended = SampleOptions(model="", **how), Generator(seed), threading.Event()
+    """A stream as sample.py's options ask for it."""
+    options, random = SampleOptions(model="", **how), Generator(seed)
     plain = not {"top_k", "top_p", "min_p", "sample"} & how.keys()
-    stream = Stream(
-        prime, length, never(model.vocab.unknown, choice_of(options, random, model)),
-        lambda: stream.finish_reason and ended.set(),
+    return Stream(
+        prime, length, never(model.vocab.unknown, choice_of(options, random, model)), lambda: None,
         plainly=(random, options.temperature) if plain else None,
         top=top, echo=echo, stops=stops, decode=model.vocab.decode,
     )  # fmt: skip
-    return stream, ended
 
 
-def ids_of(streamed):
-    """All characters of a stream, once it has ended."""
-    stream, ended = streamed
-    assert ended.wait(60)
+def written(engine, *streams):
+    """The ids of these texts, written to their ends."""
+    engine.submit(streams)
+    while any(engine.load):
+        engine.step()
+    return [ids_of(stream) for stream in streams]
+
+
+def ids_of(stream):
+    """What has come of a stream."""
     return [token.id for token in stream.read()]
 
 
@@ -44,21 +46,6 @@ def alone(model, prime=(), length=50, seed=1, **how):
     """The same text from a session of its own."""
     choose = choice_of(SampleOptions(model="", **how), Generator(seed), model)
     return list(Session(model).sample(length, choose, prime))[len(prime) :]
-
-
-@pytest.fixture
-def engine_of():
-    """Makes engines that are ended after the test."""
-    engines = []
-
-    def make(model, at_once=20, queue=1000):
-        engines.append(Engine(model, at_once, queue))
-        return engines[-1]
-
-    yield make
-    for engine in engines:
-        engine.close()
-        engine.join()
 
 
 def random_model(cell, dtype, unknown=False):
@@ -69,26 +56,28 @@ def random_model(cell, dtype, unknown=False):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_each_text_is_what_it_is_alone(cell, dtype, engine_of):
+def test_each_text_is_what_it_is_alone(cell, dtype):
     """100 texts that begin at random moments, of other lengths, prime texts, temperatures and filters each."""
     random = np.random.RandomState(0)
     model = random_model(cell, dtype, unknown=cell == "gru")
-    engine, asked = engine_of(model), []
+    engine, asked = Engine(model, 20, 1000), []
     for seed in range(100):
         how = [{}, {"temperature": 0.5}, {"temperature": 1.7, "top_p": 0.8}, {"sample": 0}, {"top_k": 3}][seed % 5]
         request = {
             "prime": random.randint(40, size=random.randint(12)).tolist(),
             "length": int(random.randint(1, 80)), "seed": seed, **how,
         }  # fmt: skip
-        streamed = stream_of(model, **request)
-        engine.submit([streamed[0]])
-        asked.append((request, streamed))
-        time.sleep(random.choice([0, 0, 0.001, 0.003]))
+        asked.append((request, stream_of(model, **request)))
+        engine.submit([asked[-1][1]])
+        for _ in range(random.choice([0, 0, 2, 5])):
+            engine.step()
         if seed % 9 == 8:
-            asked.pop(random.randint(len(asked)))[1][0].cancel()
-    for request, streamed in asked:
-        assert ids_of(streamed) == alone(model, **request)
-        assert streamed[0].finish_reason == "length"
+            engine.cancel([asked.pop(random.randint(len(asked)))[1]])
+    while any(engine.load):
+        engine.step()
+    for request, stream in asked:
+        assert ids_of(stream) == alone(model, **request)
+        assert stream.finish_reason == "length"
 
 
 @pytest.mark.parametrize(
@@ -96,21 +85,18 @@ def test_each_text_is_what_it_is_alone(cell, dtype, engine_of):
     [*(RECORDINGS / f"lua_checkpoints/{name}.t7" for name in ("lstm", "gru", "rnn")), REFERENCE / "torch_rnn/b_100.t7"],
     ids=lambda path: path.name,
 )
-def test_texts_are_sample_pys(path, engine_of):
+def test_texts_are_sample_pys(path):
     """33 at once from a network of the original's or torch-rnn's, each with a seed of its own."""
     model = Model.of(charrnn_port.load_checkpoint(path))
     prime = model.vocab.encode(b"The ")
-    streams = {seed: stream_of(model, prime, 60, seed, temperature=0.8, echo=True) for seed in range(33)}
-    engine_of(model).submit([stream for stream, _ in streams.values()])
-    for seed, streamed in streams.items():
-        ours = model.vocab.decode(ids_of(streamed))
-        assert ours == b"".join(
-            charrnn_port.sample_bytes(model, 60, primetext=b"The ", temperature=0.8, seed=seed)
-        )
+    streams = [stream_of(model, prime, 60, seed, temperature=0.8, echo=True) for seed in range(33)]
+    for seed, ids in enumerate(written(Engine(model, 50, 0), *streams)):
+        text = b"".join(charrnn_port.sample_bytes(model, 60, primetext=b"The ", temperature=0.8, seed=seed))
+        assert model.vocab.decode(ids) == text
 
 
 @pytest.mark.parametrize(("drawn_from", "ids"), [("float32", [0, 1]), ("float64", [0, 0])])
-def test_probabilities_are_rounded_as_the_checkpoints_program_does(drawn_from, ids, engine_of):
+def test_probabilities_are_rounded_as_the_checkpoints_program_does(drawn_from, ids):
     """Where it makes a difference: the first one is a little above a quarter, and so is the number that is drawn."""
 
     class Word:
@@ -121,30 +107,28 @@ def test_probabilities_are_rounded_as_the_checkpoints_program_does(drawn_from, i
     network.params.zero_()
     network.params[-2:] = torch.tensor([0.25 + 2**-31, 0.75 - 2**-31], dtype=torch.float64).log()  # the decoder's bias
     model = Model(network, Vocabulary(b"ab"), drawn_from=drawn_from)
-    streamed = stream_of(model, length=2)
-    streamed[0].plainly[0]._words = Word()
-    engine_of(model).submit([streamed[0]])
-    assert ids_of(streamed) == ids
+    stream = stream_of(model, length=2)
+    stream.plainly[0]._words = Word()
+    assert written(Engine(model, 1, 0), stream) == [ids]
 
 
-def test_a_network_without_numbers_and_a_very_low_temperature(engine_of):
+def test_a_network_without_numbers_and_a_very_low_temperature():
     """Where probabilities come to none, those beside are drawn as ever."""
     model = random_model("lstm", torch.float64)
-    engine = engine_of(model)
     requests = [{"temperature": 1e-5, "seed": 4}, {"seed": 5}, {"temperature": 1e-300, "seed": 6}]
-    streams = [stream_of(model, **request) for request in requests]
-    engine.submit([stream for stream, _ in streams])
-    for request, streamed in zip(requests, streams, strict=True):
-        assert ids_of(streamed) == alone(model, **request)
+    texts = written(Engine(model, 3, 0), *(stream_of(model, **request) for request in requests))
+    assert texts == [alone(model, **request) for request in requests]
 
 
-def test_log_probabilities(engine_of):
+def test_log_probabilities():
     """Those of a session, also of the prime text; of its first character there is none."""
     model = random_model("lstm", torch.float64)
     prime = [3, 1, 4, 1, 5]
-    stream, ended = stream_of(model, prime, 10, top=2, echo=True)
-    engine_of(model).submit([stream])
-    assert ended.wait(60)
+    stream = stream_of(model, prime, 10, top=2, echo=True)
+    engine = Engine(model, 1, 0)
+    engine.submit([stream])
+    while any(engine.load):
+        engine.step()
     session, tokens = Session(model), stream.read()
     assert len(tokens) == 15
     assert tokens[0] == (3, None, [])
@@ -155,51 +139,46 @@ def test_log_probabilities(engine_of):
         assert [value for _, value in token.top] == sorted(log_probs, reverse=True)[:2]
 
 
-def test_a_text_ends_before_the_first_of_several_stops(engine_of):
+def test_a_text_ends_before_the_first_of_several_stops():
     """What may begin one waits, and is told if it was none; no character comes after a stop."""
     model = random_model("lstm", torch.float64)
     text = bytes(alone(model, length=50))
     for stops in [[text[20:22]], [text[30:33], text[10:11]], [text[48:50]], [text[47:50] + b"x"], [b"\xff"]]:
-        streamed = stream_of(model, stops=stops)
-        engine_of(model).submit([streamed[0]])
+        stream = stream_of(model, stops=stops)
+        (ids,) = written(Engine(model, 1, 0), stream)
         places = [text.index(stop) for stop in stops if stop in text]
-        assert bytes(ids_of(streamed)) == text[: min(places, default=50)]
-        assert streamed[0].finish_reason == ("stop" if places else "length")
+        assert bytes(ids) == text[: min(places, default=50)]
+        assert stream.finish_reason == ("stop" if places else "length")
 
 
-def test_no_room(engine_of):
+def test_no_room():
     """All texts of a request find room, or none of them begins."""
     model = random_model("rnn", torch.float64)
-    engine = engine_of(model, at_once=1, queue=2)
-    endless = [stream_of(model, length=10**9)[0] for _ in range(3)]
+    engine = Engine(model, 1, 2)
+    endless = [stream_of(model, length=10**9) for _ in range(3)]
     engine.submit(endless)
+    engine.step()
     with pytest.raises(BusyError):
-        engine.submit([stream_of(model)[0]])
-    endless[1].cancel()
-    endless[0].cancel()
-    deadline = time.monotonic() + 30
-    while engine.load != (1, 0):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        engine.submit([stream_of(model)])
+    engine.cancel(endless[:2])
+    engine.step()
+    assert engine.load == (0, 1)
     with pytest.raises(BusyError):
-        engine.submit([stream_of(model)[0] for _ in range(3)])
-    endless[2].cancel()
+        engine.submit([stream_of(model) for _ in range(3)])
+    assert engine.load == (0, 1)
+    engine.submit([stream_of(model) for _ in range(2)])
 
 
-def test_an_error_reaches_those_who_wait(engine_of, capsys):
+def test_an_error_reaches_those_who_wait(capsys):
     """Nobody waits for ever, and the next one is served."""
     model = random_model("rnn", torch.float64)
 
     def fail(scores):
         raise ValueError("on purpose")
 
-    stream, ended = stream_of(model, length=10**9)
+    stream, engine = stream_of(model, length=10**9), Engine(model, 2, 0)
     stream.choose, stream.plainly = fail, None
-    engine = engine_of(model)
-    engine.submit([stream])
-    assert ended.wait(60)
+    written(engine, stream)
     assert stream.finish_reason == "error"
     assert "on purpose" in capsys.readouterr().err
-    streamed = stream_of(model)
-    engine.submit([streamed[0]])
-    assert ids_of(streamed) == alone(model)
+    assert written(engine, stream_of(model)) == [alone(model)]

@@ -4,9 +4,8 @@ import asyncio
 import hmac
 import json
 import os
-import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from charrnn_port.options import ServeOptions
+from charrnn_port.sharing.server.answer import Answer, Events
 from charrnn_port.sharing.server.completions import Completion, Limits, ids_of
 from charrnn_port.sharing.server.engine import BusyError
 from charrnn_port.sharing.server.errors import RequestError
@@ -32,7 +32,6 @@ PAGE = Path(__file__).with_name("page.html")
 # The page runs no script but its own, and asks nobody but its server.
 PAGE_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
 BODY_SECONDS = 15.0  # for a client to send what it asks
-PAUSE = 0.05  # seconds between two pieces of a text: each costs as much time as several characters
 OPEN = ("/", "/health")  # without a key
 GONE = 499  # as nginx has it: the client left, and gets no answer
 
@@ -76,7 +75,6 @@ class Server:
         yield
         if watching:
             watching.cancel()
-        self.models.close()
 
     async def page(self, request: Request) -> Response:
         """A page to try the models on."""
@@ -137,9 +135,8 @@ class Server:
         body = await self._body(request)
         model = self.models.get(body.get("model"))
         asked = Completion(body, model.id, model.engine.model, self._limits)
-        answer = Answer(asked, self.metrics, self.options.timeout)
         try:
-            model.engine.submit(answer.streams)
+            answer = Answer(asked, model, self.metrics, self.options.timeout)
         except BusyError:
             raise RequestError("too many texts are being written: try again", status=429, code="busy") from None
         if asked.stream:
@@ -170,89 +167,6 @@ class Server:
         if not isinstance(value, dict):
             raise RequestError("the request is no JSON object")
         return value
-
-
-class Answer:
-    """The texts that one request gets, as they come."""
-
-    def __init__(self, asked: Completion, metrics: Metrics, seconds: float) -> None:
-        """`seconds` is the time it may take."""
-        self.asked, self._metrics = asked, metrics
-        self._texts, self._news, self._loop = asked.texts(), asyncio.Event(), asyncio.get_running_loop()
-        self._deadline = time.monotonic() + seconds
-        self.streams = asked.streams(self._notify)
-
-    def leave(self) -> None:
-        """Nobody waits for the rest."""
-        for stream in self.streams:
-            stream.cancel()
-        self._metrics.ended(self.asked.model_id, self.streams, sum(text.count for text in self._texts))
-
-    async def whole(self) -> dict:
-        """All at once. Raises RequestError where it takes too long, or the engine failed."""
-        while not all(stream.finish_reason for stream in self.streams):
-            await self._wait(None)
-        parts = [self._part(place) for place in range(len(self.streams))]
-        return self.asked.answer(parts, self.asked.usage(self._texts))
-
-    async def events(self) -> AsyncIterator[dict]:
-        """Piece by piece, each the next characters of one text; in the end how many, if that was asked for."""
-        usage = {"usage": None} if self.asked.with_usage else {}
-        going, begun = list(range(len(self.streams))), False
-        while going:
-            await self._wait(PAUSE if begun else None)
-            for place in list(going):
-                part = self._part(place)
-                if part["finish_reason"]:
-                    going.remove(place)
-                if part["finish_reason"] or self._texts[place].news:
-                    begun = True
-                    yield self.asked.answer([part]) | usage
-        if usage:
-            yield self.asked.answer([], self.asked.usage(self._texts))
-
-    def _part(self, place: int) -> dict:
-        stream = self.streams[place]
-        reason = stream.finish_reason  # first: once it is there, so are all characters
-        if reason == "error":
-            raise RequestError("the server failed to write this text", status=500)
-        return self._texts[place].part(stream.read(), reason)
-
-    async def _wait(self, pause: float | None) -> None:
-        """Until there is news, at most for a pause; not beyond the time that there is."""
-        left = self._deadline - time.monotonic()
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._news.wait(), left if pause is None else min(left, pause))
-        if time.monotonic() >= self._deadline:
-            raise RequestError("the text takes too long: ask for a shorter one", status=504, code="timeout")
-        self._news.clear()
-
-    def _notify(self) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and nobody waits
-            self._loop.call_soon_threadsafe(self._news.set)
-
-
-class Events(StreamingResponse):
-    """An answer as server-sent events. Its texts end with it, whether it was read to the end or not."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(self._lines(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
-        self._answer = answer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As Starlette's."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._answer.leave()
-
-    async def _lines(self) -> AsyncIterator[str]:
-        try:
-            async for event in self._answer.events():
-                yield f"data: {json.dumps(event, ensure_ascii=False)}\n\n"
-        except RequestError as error:
-            yield f"data: {json.dumps(error.body())}\n\n"
-        yield "data: [DONE]\n\n"
 
 
 async def unless_gone(request: Request, work: Coroutine) -> Any:

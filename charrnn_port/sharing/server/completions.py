@@ -115,7 +115,6 @@ class Text:
 
     def __init__(self, completion: Completion, index: int) -> None:
         self.count = 0  # characters told so far, those of an echo too
-        self.news = False  # whether the last part told of any
         self._completion, self._index = completion, index
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._offset = 0  # of the next character, in those of the text
@@ -126,27 +125,28 @@ class Text:
         `logprobs` tells them as vLLM does, as "bytes:\\xc3"; `token_ids` has them as they are.
         """
         asked, vocab = self._completion, self._completion.vocab
-        self.count, self.news = self.count + len(tokens), bool(tokens)
-        text, offsets = "", []
-        for token in tokens:
-            offsets.append(self._offset + len(text))
-            text += self._decoder.decode(vocab.decode([token.id]))
-        if finish_reason:
-            text += self._decoder.decode(b"", final=True)
-        self._offset += len(text)
+        self.count += len(tokens)
+        ids = [token.id for token in tokens]
         log_probs = None
-        if asked.top is not None:
+        if asked.top is None:
+            text = self._decoder.decode(vocab.decode(ids))
+        else:
+            text, offsets = "", []
+            for id_ in ids:
+                offsets.append(self._offset + len(text))
+                text += self._decoder.decode(vocab.decode([id_]))
             log_probs = {
-                "tokens": [token_text(vocab, token.id) for token in tokens],
+                "tokens": [token_text(vocab, id_) for id_ in ids],
                 "token_logprobs": [finite(token.log_prob) for token in tokens],
                 "top_logprobs": [likeliest(vocab, token) for token in tokens],
                 "text_offset": offsets,
             }
+            self._offset += len(text)
+        if finish_reason:
+            text += self._decoder.decode(b"", final=True)
         part = {"index": self._index, "text": text, "logprobs": log_probs, "finish_reason": finish_reason}
         part["seed"] = asked.seed + self._index % asked.n
-        if asked.with_ids:
-            part["token_ids"] = [token.id for token in tokens]
-        return part
+        return part | ({"token_ids": ids} if asked.with_ids else {})
 
 
 def likeliest(vocab: Vocabulary, token: Token) -> dict[str, float] | None:

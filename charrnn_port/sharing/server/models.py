@@ -4,7 +4,6 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint
@@ -15,20 +14,40 @@ from charrnn_port.sampling import Model
 from charrnn_port.sharing.server.completions import finite, shown, token_text
 from charrnn_port.sharing.server.engine import Engine
 from charrnn_port.sharing.server.errors import RequestError
+from charrnn_port.sharing.server.stream import Stream
 from util.errors import UserError
-from util.vocabulary import Vocabulary
 
 LOOK_AGAIN = 1.0  # seconds between two looks at whether a checkpoint is a newer one
+TURN = 0.001  # seconds of steps between two looks at what else there is to do
+SLOW = 0.01  # seconds of a step: from then on it takes place in a thread, and others need not wait for it
 
 
-@dataclass(frozen=True)
 class Served:
-    """A network and what writes texts with it."""
+    """A network, and what writes texts with it in the event loop."""
 
-    id: str
-    engine: Engine
-    vocab: Vocabulary
-    facts: dict  # what /v1/models tells of it
+    def __init__(self, id_: str, engine: Engine, facts: dict) -> None:
+        self.id, self.engine, self.vocab = id_, engine, engine.model.vocab
+        self.facts = facts  # what /v1/models tells of it
+        self._writing: asyncio.Task | None = None
+
+    def write(self, streams: Sequence[Stream]) -> None:
+        """Begin some texts. Raises BusyError where there is no room for all of them; then none begins."""
+        self.engine.submit(streams)
+        if not self._writing or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        """Step for as long as there are texts. Threads would wait for each other at every step (Python's lock)."""
+        seconds = 0.0  # that the last step took
+        while any(self.engine.load):
+            end = time.monotonic() + TURN
+            while (begin := time.monotonic()) < end and any(self.engine.load):
+                if seconds < SLOW:
+                    self.engine.step()
+                else:
+                    await asyncio.to_thread(self.engine.step)
+                seconds = time.monotonic() - begin
+            await asyncio.sleep(0)
 
 
 class Models:
@@ -57,13 +76,6 @@ class Models:
             raise RequestError(message, "model", 404, "model_not_found")
         return self._served[name]
 
-    def close(self) -> None:
-        """Begin no more texts, and wait until those in progress are finished."""
-        for served in self:
-            served.engine.close()
-        for served in self:
-            served.engine.join()
-
     async def watch(self) -> None:
         """For ever: load those anew whose files have changed. One that cannot be loaded leaves the old in its place."""
         while True:
@@ -78,8 +90,7 @@ class Models:
                 except UserError as error:
                     tell(f"{name} stays as it is: {error}")
                     continue
-                older, self._served[name] = self._served[name], newer
-                older.engine.close()
+                self._served[name] = newer
                 tell(f"{name} is loaded anew")
 
     def _load(self, name: str) -> Served:
@@ -87,7 +98,7 @@ class Models:
         network = saved.build("fused", DTYPES[self._options.dtype])
         model = Model(network, saved.vocab, drawn_from=saved.drawn_from)
         engine = Engine(model, self._options.streams, self._options.queue)
-        return Served(name, engine, saved.vocab, facts_of(name, saved, model, self._options.max_length))
+        return Served(name, engine, facts_of(name, saved, model, self._options.max_length))
 
 
 def id_of(path: str) -> str:

@@ -18,12 +18,13 @@ from model.fused import FusedCharRNN
 from util.vocabulary import Vocabulary
 
 
-def stream_of(model, prime=(), length=50, seed=1, top=None, echo=False, stops=(), **how):
-    """A stream as sample.py's options ask for it."""
-    options, random = SampleOptions(model="", **how), Generator(seed)
-    plain = not {"top_k", "top_p", "min_p", "sample"} & how.keys()
+def stream_of(model, prime=(), length=50, seed=1, random=None, choose=None, top=None, echo=False, stops=(), **how):
+    """A stream as sample.py's options ask for it, or with a choice of its own."""
+    options, random = SampleOptions(model="", **how), random or Generator(seed)
+    plain = not choose and not {"top_k", "top_p", "min_p", "sample"} & how.keys()
+    choose = choose or never(model.vocab.unknown, choice_of(options, random, model))
     return Stream(
-        prime, length, never(model.vocab.unknown, choice_of(options, random, model)), lambda: None,
+        prime, length, choose, lambda: None,
         plainly=(random, options.temperature) if plain else None,
         top=top, echo=echo, stops=stops, decode=model.vocab.decode,
     )  # fmt: skip
@@ -107,9 +108,9 @@ def test_probabilities_are_rounded_as_the_checkpoints_program_does(drawn_from, i
     network.params.zero_()
     network.params[-2:] = torch.tensor([0.25 + 2**-31, 0.75 - 2**-31], dtype=torch.float64).log()  # the decoder's bias
     model = Model(network, Vocabulary(b"ab"), drawn_from=drawn_from)
-    stream = stream_of(model, length=2)
-    stream.plainly[0]._words = Word()
-    assert written(Engine(model, 1, 0), stream) == [ids]
+    random = Generator(1)
+    random._words = Word()
+    assert written(Engine(model, 1, 0), stream_of(model, length=2, random=random)) == [ids]
 
 
 def test_a_network_without_numbers_and_a_very_low_temperature():
@@ -176,8 +177,7 @@ def test_an_error_reaches_those_who_wait(capsys):
     def fail(scores):
         raise ValueError("on purpose")
 
-    stream, engine = stream_of(model, length=10**9), Engine(model, 2, 0)
-    stream.choose, stream.plainly = fail, None
+    stream, engine = stream_of(model, choose=fail), Engine(model, 2, 0)
     written(engine, stream)
     assert stream.finish_reason == "error"
     assert "on purpose" in capsys.readouterr().err

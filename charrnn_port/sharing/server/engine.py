@@ -64,28 +64,26 @@ class Engine:
 
     def _step(self, new: int) -> None:
         """Feed all texts in progress but the `new` ones, the last, then choose the next character of each."""
-        old = len(self._flight) - new
-        rows = [self._start] * new
+        count, flight = len(self._flight), self._flight
+        old = count - new
         if old:
             self._sessions.feed(self._next)
             scores = self._sessions.scores.T
-            rows = [*scores, *rows]
-        ids = [stream.given() for stream in self._flight]
-        plain = [place for place in range(old) if ids[place] is None and self._flight[place].plainly]
+        ids = [0] * count
+        plain = [place for place in range(old) if flight[place].plain]
         if plain:
-            randoms, temperatures = zip(*(self._flight[place].plainly for place in plain), strict=True)
-            drawn = choices.drawn_together(
-                randoms, temperatures, scores[plain], self.model.drawn_from, self.model.vocab.unknown
-            )
+            randoms, temperatures = zip(*(flight[place].plain for place in plain), strict=True)
+            model, among = self.model, scores if len(plain) == old else scores[plain]
+            drawn = choices.drawn_together(randoms, temperatures, among, model.drawn_from, model.vocab.unknown)
             for place, id_ in zip(plain, drawn, strict=True):
                 ids[place] = id_
-        for place, stream in enumerate(self._flight):
-            if ids[place] is None:
-                ids[place] = stream.choose(rows[place])
-            stream.take(ids[place], rows[place])
-        going = [place for place, stream in enumerate(self._flight) if stream.goes_on]
+                flight[place].add(id_)
+        if len(plain) < count:
+            for place in sorted(set(range(count)).difference(plain)):
+                ids[place] = flight[place].choose(scores[place] if place < old else self._start)
+        going = [place for place in range(count) if flight[place].goes_on]
         self._next = [ids[place] for place in going]
-        if new or len(going) < len(self._flight):
+        if new or len(going) < count:
             stay = [place for place in going if place < old]
             self._sessions.keep(stay, len(going) - len(stay))
-            self._flight = [self._flight[place] for place in going]
+            self._flight = [flight[place] for place in going]

@@ -22,7 +22,7 @@ class Token(NamedTuple):
 class Stream:
     """A text in progress: `length` characters after `prime`.
 
-    The reader calls `read` and `cancel`, the engine all else. Nothing waits for a reader: what he has not read is kept.
+    The reader calls `read`, the engine all else. Nothing waits for a reader: what he has not read is kept.
     """
 
     def __init__(
@@ -38,23 +38,25 @@ class Stream:
         stops: Sequence[bytes] = (),
         decode: Callable[[list[int]], bytes],
     ) -> None:
-        """`notify` is called, in another thread, after the first character that can be read and after the last.
+        """`notify` is called, by the engine, after the first character that can be read and after the last.
 
         `plainly`: the random stream and the temperature, where `choose` only draws. `top`: how many of the likeliest
         characters to tell beside log-probabilities; None for no log-probabilities. `echo`: the prime text counts as
         part of the text. The text ends before the first of `stops`, which are in `decode`'s bytes.
         """
-        self.choose, self.plainly = choose, plainly
         self.finish_reason: str | None = None  # stop, length, error; once it is there, so are all characters
+        self.goes_on = True  # whether there is more to come, for somebody
         self.created, self.first = time.monotonic(), None  # in seconds; `first`: when a character could be read
-        self._prime, self._length, self._top, self._echo = prime, length, top, echo
+        # Where a character is only to be drawn and told, which the engine does for many texts together: from now on.
+        self.plain: tuple[Generator, float] | None = None
+        self._plainly = None if stops or top is not None else plainly
+        self._prime, self._begun, self._left = deque(prime), False, length
+        self._choose, self._top, self._echo = choose, top, echo
         self._notify, self._decode = notify, decode
         self._held = HeldBack(stops) if stops else None
         self._held_tokens: deque[tuple[Token, int]] = deque()  # with their sizes in bytes
         self._shown = 0  # bytes of them that surely do not begin a stop
         self._tokens: deque[Token] = deque()
-        self._given = self._drawn = 0
-        self._cancelled = False
 
     def read(self) -> list[Token]:
         """What has come since it was called last."""
@@ -62,38 +64,41 @@ class Stream:
 
     def cancel(self) -> None:
         """Nobody reads on: the engine leaves off before its next step."""
-        self._cancelled = True
+        self.goes_on = False
 
-    @property
-    def goes_on(self) -> bool:
-        """Whether there is more to come, for somebody."""
-        return not (self.finish_reason or self._cancelled)
-
-    def given(self) -> int | None:
-        """The next character where that is one of the prime text; else None."""
-        return self._prime[self._given] if self._given < len(self._prime) else None
-
-    def take(self, id_: int, scores: np.ndarray) -> None:
-        """Go on by a character, chosen from these scores `[V]` or given."""
-        if self._given < len(self._prime):
-            self._given += 1
+    def choose(self, scores: np.ndarray) -> int:
+        """Go on by a character: the next of the prime text, or one chosen from these scores `[V]`."""
+        if self._prime:
+            id_ = self._prime.popleft()
             if self._echo:
-                self._tell(self._token(id_, None if self._given == 1 else scores))
+                self._tell(self._token(id_, scores if self._begun else None))
+            self._begun = True
         else:
-            self._drawn += 1
+            id_ = self._choose(scores)
+            self._left -= 1
             token = self._token(id_, scores)
-            if not self._held:
-                self._tell(token)
-            else:
+            if self._held:
                 self._hold(token)
-        if self._given == len(self._prime) and self._drawn == self._length:
-            self._tell(*(token for token, _ in self._held_tokens))
+            else:
+                self._tell(token)
+        if not self._prime:
+            self.plain = self._plainly
+            if not self._left:
+                self._tell(*(token for token, _ in self._held_tokens))
+                self.finish("length")
+        return id_
+
+    def add(self, id_: int) -> None:
+        """Go on by a character that was drawn for this text, which is `plain`."""
+        self._left -= 1
+        self._tell(Token(id_, None, []))
+        if not self._left:
             self.finish("length")
 
     def finish(self, reason: str) -> None:
         """Nothing more will come; of several reasons the first counts."""
         if not self.finish_reason:
-            self.finish_reason = reason
+            self.finish_reason, self.goes_on = reason, False
             self._notify()
 
     def _token(self, id_: int, scores: np.ndarray | None) -> Token:

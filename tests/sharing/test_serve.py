@@ -3,6 +3,8 @@
 In this process through Starlette's TestClient, but for what only a real server on a socket shows.
 """
 
+import http.client
+import itertools
 import json
 import os
 import random
@@ -13,7 +15,8 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import click.testing
 import numpy as np
@@ -315,17 +318,22 @@ def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):
 
 def test_random_requests(client):
     """Whatever their parts are: an answer, or a reason; never an error of the server's."""
+    requests = random_requests(1)
+    statuses = {client.post(path, content=body).status_code for path, body in itertools.islice(requests, 600)}
+    assert statuses == {200, 400, 404}
+
+
+def random_requests(seed):
+    """Without end: paths, and bodies with some parameters that may be anything."""
     values = [None, True, 0, 1, -1, 2, 0.5, -0.0, 1e308, 10**25, "", "The ", "é", "\ud800"]
     values += [[], [1, 2], ["a"], [[1]], {}, [{}]]
     names = "model prompt max_tokens n seed temperature top_p top_k min_p logprobs stop echo stream".split()
     names += ["stream_options", "best_of", "suffix", "logit_bias", "return_token_ids", "x"]
-    draw = random.Random(1)
-    statuses = set()
-    for _ in range(600):
+    draw = random.Random(seed)
+    while True:
         body = {name: draw.choice(values) for name in draw.sample(names, draw.randint(0, 4))}
         path = draw.choice(["/v1/completions", "/v1/completions", "/tokenize", "/detokenize"])
-        statuses.add(client.post(path, content=json.dumps(body)).status_code)
-    assert statuses == {200, 400, 404}
+        yield path, json.dumps(body).encode()
 
 
 def test_files_that_cannot_be_served(tmp_path):
@@ -436,3 +444,82 @@ def test_several_workers(alone):
             time.sleep(0.1)
         program.send_signal(signal.SIGTERM)
         program.wait(30)
+
+
+@pytest.mark.long
+def test_bad_clients(alone):
+    """Good ones get their texts beside them, nothing of the server's fails, and nothing of it all is kept."""
+    texts = [alone(100, b"The ", seed=seed).decode(errors="replace") for seed in range(20)]
+
+    def well_meant(seed):
+        asked = {"prompt": "The ", "max_tokens": 100, "seed": seed % 20}
+        while b" 429 " in (head := (answer := everything(raw(port, json.dumps(asked).encode()))).partition(b"\r\n")[0]):
+            assert b"retry-after: 1" in answer.lower()
+            time.sleep(1)
+        assert b" 200 " in head
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["choices"][0]["text"] == texts[seed % 20]
+
+    def leaving(k):
+        asked = {"max_tokens": 50_000, "stream": k % 2 == 0, "n": 1 + k % 3, "prompt": "The " * (k % 5)}
+        connection = raw(port, json.dumps(asked).encode())
+        if k % 4 == 0:
+            connection.recv(1)
+        connection.close()
+
+    def large(k):
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, suppress(ConnectionError):
+            told = [b"Content-Length: 100000000", b"Transfer-Encoding: chunked"][k % 2]
+            connection.sendall(b"POST /tokenize HTTP/1.1\r\nHost: here\r\n" + told + b"\r\n\r\n")
+            for _ in range(100):
+                connection.sendall([b"", b"F4240\r\n"][k % 2] + b"x" * 1_000_000 + [b"", b"\r\n"][k % 2])
+
+    def slow(k):
+        """Until the server has had enough of it."""
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, suppress(ConnectionError):
+            head = [b"GET / HTTP/1.1\r\n", b"POST /tokenize HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"]
+            connection.sendall(head[k % 2])
+            for _ in range(60):
+                connection.sendall(b"x")
+                time.sleep(1)
+            raise AssertionError("it would wait for ever")
+
+    def no_text(k):
+        with raw(port, [b'{"prompt": "\xc3"}', b"\xff\xfe", b"\x00" * 100, b"[" * 100_000][k % 4]) as connection:
+            assert b" 400 " in everything(connection)
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, suppress(ConnectionError):
+            head = [b"\xff\x00\r\n\r\n", b"GET /\xc3 HTTP/1.1\r\n\r\n", b"GET / HTTP/9\r\nA\r\n\r\n"]
+            connection.sendall(head[k % 3])
+            assert b" 400 " in connection.recv(1000)
+
+    def anything(k):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        for path, body in itertools.islice(random_requests(k), 100):
+            connection.request("POST", path, body)
+            with connection.getresponse() as answer:
+                assert answer.status in (200, 400, 404, 429)
+                answer.read()
+        connection.close()
+
+    with process(LSTM, "-max_length", 50_100) as (program, port), ThreadPoolExecutor(40) as pool:
+
+        def visit(scale):
+            kinds = [(leaving, 10), (large, 0.2), (no_text, 1), (anything, 1), (well_meant, 5), (slow, 0.2)]
+            visits = [pool.submit(kind, k) for kind, times in kinds for k in range(int(times * scale))]
+            random.Random(scale).shuffle(visits)
+            for each in visits:
+                each.result()
+
+        visit(10)
+        before = resident(program.pid)
+        visit(100)
+        wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in metrics_of(port))
+        assert resident(program.pid) - before < 20e6
+        assert 'status="500"' not in metrics_of(port)
+        program.send_signal(signal.SIGTERM)
+        program.wait(20)
+        assert "Traceback" not in program.stderr.read()
+
+
+def resident(pid):
+    """Bytes of a process in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

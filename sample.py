@@ -25,7 +25,7 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
     # They bring torch, which takes seconds: not for -help.
     from charrnn_port.checkpoints import load_checkpoint
     from charrnn_port.device import choose_device
-    from charrnn_port.sampling import Model, interactive, streams, texts_of
+    from charrnn_port.sampling import Model, clamps_of, interactive, streams, texts_of
 
     def gprint(line: str) -> None:
         if options.verbose == 1:
@@ -38,7 +38,7 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
     primetext = streams.prime_text(options)
     prime = saved.vocab.encode(primetext, "-primefile" if options.primefile else "-primetext", options.unknown)
     saved.vocab.encode(os.fsencode(options.stop), "-stop")
-    model = Model.of(saved, device)
+    model = Model.of(saved, device).clamped(clamps_of(options.clamp, saved))
     left_out = len(primetext) - len(saved.vocab.decode(prime))
     if options.unknown == "skip" and left_out:
         tell(f"-unknown skip: {left_out} bytes of the prime text, which the training text never has, are left out")

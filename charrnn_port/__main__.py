@@ -21,6 +21,7 @@ from charrnn_port.options import (  # noqa: E402
     EvaluateOptions,
     ExportOptions,
     InspectOptions,
+    LookOptions,
     PlotOptions,
     ScoreOptions,
     ServeOptions,
@@ -127,6 +128,14 @@ def serve(options: ServeOptions, given: frozenset[str]) -> None:
     serve(options)
 
 
+@program(LookOptions, example="charrnn look cv/lm_lstm_epoch26.00_1.3861.t7.pt my_text.txt -o look.html")
+def look(options: LookOptions, given: frozenset[str]) -> None:
+    """Make a page to look at a network's units with, and what each of them tells; or a picture of one."""
+    from charrnn_port.reports.look import look
+
+    look(options)
+
+
 def verbs() -> dict[str, Program]:
     """All of them by name; the first two are the programs train.py and sample.py."""
     import sample
@@ -145,6 +154,7 @@ def verbs() -> dict[str, Program]:
         "evaluate": evaluate,
         "score": score,
         "trace": trace,
+        "look": look,
         "serve": serve,
     }
 

@@ -351,6 +351,11 @@ class SampleOptions(Options):
         "", "end the text before this one comes, which is not printed", "not in the original",
         "The text ends there or at -length, whichever comes first.",
     )
+    clamp: str = option(
+        "", "hold the outputs of units, named by layer (from 1) and unit (from 0): 2:131=0.9,1:5=0",
+        "not in the original",
+        "Shows what a unit is for: the network writes as if it saw that all the time. An output is between -1 and 1.",
+    )
     n: int = option(
         1, "number of texts, with the seeds -seed, -seed + 1, ...", "not in the original",
         "Each is the text of a run of its own with its seed.",
@@ -722,4 +727,44 @@ class ServeOptions(Options):
         300.0, "seconds that an answer may take", "limits",
         "It ends with an error then.",
         above=0,
+    )
+
+
+@dataclass(frozen=True)
+class LookOptions(Options):
+    """Those of `charrnn look`."""
+
+    checkpoint: str = argument("CHECKPOINT", CHECKPOINT)
+    file: str = argument("FILE", "the text to read, - for stdin; best one that the network was not trained on")
+    o: str = option(
+        "look.html", "the file to write: a page ends in .html, a picture of one unit in .svg or .png", "result",
+        "The page is one file that needs nothing else. It is written whole or not at all.",
+    )
+    length: int = option(
+        20000, "characters to read, from the text's beginning", "reading",
+        "More find rarer things, and make a larger page that has room for fewer units.",
+        minimum=2, maximum=200000,
+    )
+    units: str = option(
+        "", "units to show in any case, as layer (from 1) and unit (from 0): 2:131,1:5; of a picture, the one",
+        "result",
+        "Otherwise those are shown that tell most, and what there is room for of the others.",
+    )
+    part: str = option(
+        "", "of a picture: what to show of the unit, such as c, h or forget", "result",
+        "Otherwise the part of its state that tells most.",
+    )
+    passage: str = option(
+        "0-640", "of a picture: from which character to before which", "result",
+        "All that -length says is read, so that the state is what it is there.",
+    )
+    unknown: str = option(
+        "error", "what to do with characters that the training text never has: stop, or leave them out", "reading",
+        "With skip, the text is read as though it had none of them.",
+        choices=("error", "skip"),
+    )
+    dtype: str = option(
+        "float32", "in which precision to compute", "reading",
+        "float64 takes longer; the page has 8 bits of it.",
+        choices=DTYPES,
     )

@@ -20,7 +20,7 @@ import os
 
 # What is set, unless the user has set any of the others beside it.
 SETTINGS = {
-    "GOMP_SPINCOUNT": ("3000", ["OMP_WAIT_POLICY"]),  # GCC's library: looks so often, then sleeps
+    "GOMP_SPINCOUNT": ("1000", ["OMP_WAIT_POLICY"]),  # GCC's library: looks so often, then sleeps
     "KMP_BLOCKTIME": ("1", ["OMP_WAIT_POLICY", "KMP_LIBRARY"]),  # LLVM's and Intel's: 1 ms, in place of 200
 }
 

@@ -8,6 +8,7 @@ from charrnn_port.options import (
     EvaluateOptions,
     ExportOptions,
     InspectOptions,
+    LookOptions,
     PlotOptions,
     SampleOptions,
     ScoreOptions,
@@ -44,6 +45,7 @@ PROGRAMS = {
     "charrnn verify": VerifyOptions,
     "charrnn score": ScoreOptions,
     "charrnn trace": TraceOptions,
+    "charrnn look": LookOptions,
     "charrnn serve": ServeOptions,
 }
 

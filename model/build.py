@@ -157,7 +157,7 @@ def made(name: str, command: list[str]) -> ctypes.CDLL:
     # The compiler's own temporary files go there too, and so are gone even if it is killed.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         result = Path(folder, "cells.so")
-        output_of([*command, str(SOURCE), "-o", str(result)], {"TMPDIR": folder}, check=True)
+        output_of([*command, str(SOURCE), "-lm", "-o", str(result)], {"TMPDIR": folder}, check=True)
         functions = ctypes.CDLL(str(result))
         keep(name, result)
     return functions

@@ -4,7 +4,9 @@ Where that cannot be had (no C compiler, or one without OpenMP), the passes use 
 """
 
 import ctypes
+from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from model.build import library
@@ -48,9 +50,27 @@ class CompiledPasses(Sequence):
         getattr(library(self.h.dtype), f"{self.CELL}_{direction}")(ctypes.byref(self._layer))
 
 
-def copy_transposed(target: Tensor, source: Tensor) -> None:
-    """target.copy_(source.T), with all threads. target: `[c, r]`, contiguous; source: `[r, c]`, columns of one."""
-    run("transpose", target, source, source.stride(0), *source.shape)
+class CompiledDense:
+    """What model/fused.py's Dense does, in C. Sums have an order that does not depend on the number of threads."""
+
+    def __init__(self, new: Callable[..., Tensor], rnn_size: int, width: int) -> None:
+        self._threads = torch.get_num_threads()
+        self._space = new(self._threads * library(new(0).dtype).multiply_space(ctypes.c_long(width)))
+
+    def product(self, target: Tensor, left: Tensor, right: Tensor) -> None:
+        """As Dense's."""
+        matrices = (target, target.stride(0), left, *left.stride(), right, *right.stride())
+        run("multiply", *matrices, *left.shape, right.shape[1], self._space, self._threads)
+
+    def weight_gradients(self, grads: list[Tensor], gradient: Tensor, inputs: Tensor) -> None:
+        """As Dense's."""
+        for grad, part in zip(grads, gradient.chunk(len(grads), 1), strict=True):
+            self.product(grad, part.T, inputs)
+
+    @staticmethod
+    def copy_transposed(target: Tensor, source: Tensor) -> None:
+        """As Dense's."""
+        run("transpose", target, source, source.stride(0), *source.shape)
 
 
 class Layer(ctypes.Structure):
@@ -72,7 +92,7 @@ class Layer(ctypes.Structure):
 def run(name: str, *arguments: Tensor | int | None) -> None:
     """Call a function of sequence.c that takes arrays and numbers. None becomes NULL.
 
-    Tensors must be contiguous and of one floating-point type, ids aside.
+    Tensors must be of one floating-point type, ids aside, and contiguous unless the function is told their strides.
     """
     dtype = next(each.dtype for each in arguments if isinstance(each, Tensor) and each.dtype.is_floating_point)
     getattr(library(dtype), name)(*map(convert, arguments))

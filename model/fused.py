@@ -6,7 +6,7 @@ weight gradients are single matrix products over all time steps, and one-hot pro
 model/memory.py has the bill of the buffers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch.nn.functional import nll_loss
 
 from model.build import built
 from model.char_rnn import CharRNN, carry, require_ids
-from model.compiled import copy_transposed as compiled_copy_transposed
+from model.compiled import CompiledDense
 from model.persistent import require_kernels
 from model.sequence import LayerWeights
 from util.errors import UserError
@@ -29,7 +29,7 @@ class FusedCharRNN(CharRNN):
 
     def __init__(self, *args, compiled: bool = False, persistent: bool = False, **options) -> None:
         super().__init__(*args, **options)
-        self.sequence, self.copy_transposed = self.cell.EagerSequence, copy_transposed
+        self.sequence, self.dense = self.cell.EagerSequence, Dense
         if compiled:
             if self.params.device.type != "cpu":
                 raise UserError("-cell compiled: this is for a CPU; take fused")
@@ -38,7 +38,7 @@ class FusedCharRNN(CharRNN):
                     f"-cell compiled: {built(self.params.dtype).how}; install a C compiler with OpenMP as cc, name one "
                     "with CC, or take fused"
                 )
-            self.sequence, self.copy_transposed = self.cell.CompiledSequence, compiled_copy_transposed
+            self.sequence, self.dense = self.cell.CompiledSequence, CompiledDense
         elif persistent:
             require_kernels(self.cell, self.params.device)
             self.sequence = self.cell.PersistentSequence
@@ -68,7 +68,7 @@ class FusedCharRNN(CharRNN):
         rows = None
         if index == 0:
             rows = i2h.new_empty(i2h.shape[::-1])
-            self.copy_transposed(rows, i2h)
+            self.dense.copy_transposed(rows, i2h)
         return LayerWeights(rows, i2h, i2h_bias, h2h, h2h_bias)
 
     def _pass(self, x: Tensor) -> "Pass":
@@ -128,7 +128,7 @@ class Pass:
         self.grad_rows = [new(1 if each is None else V, n) for each in ids]  # as model/sequence.py's Sequence fills it
         self.dropped = [new(0)] * len(self.layers)  # outputs after dropout, [T, B, H], once there is some
         self.log_probs = new(T, B, V)  # later the gradient by the decoder's outputs, which log-softmax gets
-        self._grad_weight = new(H * max(V, n))  # the transpose of a weight's gradient
+        self.dense = network.dense(new, H, max(V, n))
 
     def set_state(self, state: Sequence[Tensor]) -> None:
         """Write the state before the sequence."""
@@ -146,7 +146,7 @@ class Pass:
         output = None
         for index, (layer, weights) in enumerate(zip(self.layers, self.network.weights(), strict=True)):
             if index > 0:
-                torch.mm(output.flatten(0, 1), weights.i2h.T, out=layer.pre_activations.flatten(0, 1))
+                self.dense.product(layer.pre_activations.flatten(0, 1), output.flatten(0, 1), weights.i2h.T)
             # The biases come after the product, as Torch7's nn.Linear adds them: nearest to its rounding.
             layer.forward(weights)
             output = layer.h[1:]
@@ -156,7 +156,8 @@ class Pass:
                 output = torch.mul(output, masks[:, index], out=self.dropped[index])
         log_probs = self.log_probs.flatten(0, 1)
         decoder = self.network.decoder
-        torch.mm(output.flatten(0, 1), decoder["weight"].T, out=log_probs).add_(decoder["bias"])
+        self.dense.product(log_probs, output.flatten(0, 1), decoder["weight"].T)
+        log_probs.add_(decoder["bias"])
         self.network.log_softmax_(log_probs)
 
     def loss(self, y: Tensor) -> Tensor:
@@ -168,7 +169,7 @@ class Pass:
         gradient, weight = self._decoder_backward(y, masks), self.network.decoder["weight"]
         for index in reversed(range(len(self.layers))):
             layer, weights = self.layers[index], self.network.weights()[index]
-            torch.mm(gradient, weight, out=layer.grad_h.flatten(0, 1))
+            self.dense.product(layer.grad_h.flatten(0, 1), gradient, weight)
             if masks is not None:
                 layer.grad_h.mul_(masks[:, index])
             layer.backward(weights, self.grad_rows[index])
@@ -185,7 +186,7 @@ class Pass:
         gradient.mul_(share)
         gradient.scatter_add_(1, y.reshape(-1, 1), gradient.new_full((1, 1), -share).expand(len(gradient), 1))
         decoder = self.network.decoder
-        self._fill_weight_gradients(self._output(-1, masks), gradient, [decoder["weight"].grad])
+        self.dense.weight_gradients([decoder["weight"].grad], gradient, self._output(-1, masks).flatten(0, 1))
         torch.sum(gradient, 0, out=decoder["bias"].grad)
         return gradient
 
@@ -195,12 +196,13 @@ class Pass:
         grad_i2h = [parameters[f"{name}_weight"].grad for name in layer.I2H]
         if index == 0:
             for grad, part in zip(grad_i2h, grad_rows.chunk(len(grad_i2h), 1), strict=True):
-                self.network.copy_transposed(grad, part)
+                self.dense.copy_transposed(grad, part)
         else:
-            self._fill_weight_gradients(self._output(index - 1, masks), layer.pre_activations.flatten(0, 1), grad_i2h)
+            inputs = self._output(index - 1, masks).flatten(0, 1)
+            self.dense.weight_gradients(grad_i2h, layer.pre_activations.flatten(0, 1), inputs)
         for names, inputs, gradient in layer.h2h_gradients():
             grad_h2h = [parameters[f"{name}_weight"].grad for name in names]
-            self._fill_weight_gradients(inputs, gradient.flatten(0, 1), grad_h2h)
+            self.dense.weight_gradients(grad_h2h, gradient.flatten(0, 1), inputs.flatten(0, 1))
         grad_bias = grad_rows.sum(0)
         for names in (layer.I2H, layer.H2H):
             for name, part in zip(names, grad_bias.chunk(len(names)), strict=True):
@@ -210,22 +212,33 @@ class Pass:
         """What a layer gave to the one above, `[T, B, H]`."""
         return self.layers[index].h[1:] if masks is None else self.dropped[index]
 
-    def _fill_weight_gradients(self, inputs: Tensor, gradient: Tensor, grads: list[Tensor]) -> None:
-        """Fill the gradients of stacked weights: gradient `[T * B, n]` transposed times inputs `[T, B, H]`.
+
+class Dense:
+    """The products over all time steps at once, in PyTorch. model/compiled.py has them in C."""
+
+    def __init__(self, new: Callable[..., Tensor], rnn_size: int, width: int) -> None:
+        """For matrices of up to `width` columns. new: makes a tensor of a given shape."""
+        self._transposed = new(rnn_size * width)
+
+    def product(self, target: Tensor, left: Tensor, right: Tensor) -> None:
+        """target `[r, c]`, contiguous, = left `[r, k]` times right `[k, c]`, each of them in any layout."""
+        torch.mm(left, right, out=target)
+
+    def weight_gradients(self, grads: list[Tensor], gradient: Tensor, inputs: Tensor) -> None:
+        """Fill the gradients of stacked weights: gradient `[N, n]` transposed times inputs `[N, H]`.
 
         The transpose of that is computed instead: in float64 MKL takes half again as long for the product as it is
         written.
         """
-        inputs = inputs.flatten(0, 1).T
-        product = self._grad_weight[: inputs.shape[0] * gradient.shape[1]].view(len(inputs), -1)
-        torch.mm(inputs, gradient, out=product)
+        product = self._transposed[: inputs.shape[1] * gradient.shape[1]].view(inputs.shape[1], -1)
+        torch.mm(inputs.T, gradient, out=product)
         for grad, part in zip(grads, product.chunk(len(grads), 1), strict=True):
-            self.network.copy_transposed(grad, part)
+            self.copy_transposed(grad, part)
 
-
-def copy_transposed(target: Tensor, source: Tensor) -> None:
-    """What model/compiled.py's function of this name does."""
-    target.copy_(source.T)
+    @staticmethod
+    def copy_transposed(target: Tensor, source: Tensor) -> None:
+        """target `[c, r]`, contiguous, = source.T, source `[r, c]` being columns of a matrix."""
+        target.copy_(source.T)
 
 
 def stack(tensors: list[Tensor]) -> Tensor:

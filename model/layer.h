@@ -63,12 +63,12 @@ static inline real *gates_of(const Layer *layer, long t, long b) {
 
 /* Those rows at time t of an array [T, B, width]. */
 static inline Matrix matrix_of(const Layer *layer, real *array, long width, long t, Rows rows) {
-    return (Matrix){array + (t * layer->B + rows.from) * width, rows.to - rows.from, width, width};
+    return (Matrix){array + (t * layer->B + rows.from) * width, rows.to - rows.from, width, width, 1};
 }
 
 /* `count` columns of a matrix. */
 static inline Matrix columns_of(Matrix matrix, long from, long count) {
-    return (Matrix){matrix.numbers + from, matrix.rows, count, matrix.stride};
+    return (Matrix){matrix.numbers + from, matrix.rows, count, matrix.row_step, 1};
 }
 
 /* ---- Pre-activations. ---- */

@@ -10,6 +10,7 @@
  */
 #pragma once
 #include <omp.h>
+#include <string.h>
 
 #include "real.h"
 
@@ -17,7 +18,7 @@
 typedef struct {
     real *numbers;
     long rows, columns;
-    long stride; /* from one row to the next, in numbers */
+    long row_step, column_step; /* from one row, or column, to the next, in numbers; the latter is 1 in results */
 } Matrix;
 
 /* matrix [rows, columns], contiguous → packed, to multiply by it: packed_size(columns, rows) numbers. */
@@ -50,21 +51,38 @@ static void add_product(Matrix result, Matrix left, const real *packed);
 #endif
 typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 enum { LANES = VECTOR_BYTES / sizeof(real), PANEL_WIDTH = 2 * LANES };
+enum { PACKED_ROWS = 64 / sizeof(real) }; /* at a time: whole lines of the cache, whichever way the matrix lies */
 
 static inline long packed_size(long columns, long inner) {
     return (columns + PANEL_WIDTH - 1) / PANEL_WIDTH * PANEL_WIDTH * inner;
 }
 
-/* right [inner, columns] → packed [panels, inner, PANEL_WIDTH], with zeros where there is no column.
-   From one row of right to the next it is row_step numbers, from one column to the next column_step. */
+static inline long smaller(long a, long b) {
+    return a < b ? a : b;
+}
+
+/* Some rows of a panel: of right [rows, columns], with zeros where there is no column. From one row of right to the next
+   it is row_step numbers, from one column to the next column_step. */
+static inline void pack_panel(const real *right, long row_step, long column_step, long rows, long columns, real *panel) {
+    if (columns >= PANEL_WIDTH && column_step == 1) {
+        for (long k = 0; k < rows; k++)
+            memcpy(panel + k * PANEL_WIDTH, right + k * row_step, PANEL_WIDTH * sizeof(real));
+        return;
+    }
+    for (long j = 0; j < PANEL_WIDTH; j++)
+        for (long k = 0; k < rows; k++)
+            panel[k * PANEL_WIDTH + j] = j < columns ? right[k * row_step + j * column_step] : 0;
+}
+
+/* right [inner, columns] → packed [panels, inner, PANEL_WIDTH]. */
 static inline void pack_panels(const real *right, long row_step, long column_step, long inner, long columns,
                                real *packed) {
-#pragma omp parallel for if (inner * columns > 10000)
-    for (long from = 0; from < columns; from += PANEL_WIDTH)
-        for (long k = 0; k < inner; k++)
-            for (long j = 0; j < PANEL_WIDTH; j++)
-                packed[from * inner + k * PANEL_WIDTH + j] =
-                    from + j < columns ? right[k * row_step + (from + j) * column_step] : 0;
+#pragma omp parallel for if (!omp_in_parallel() && inner * columns > 10000)
+    for (long k = 0; k < inner; k += PACKED_ROWS)
+        for (long from = 0; from < columns; from += PANEL_WIDTH)
+            pack_panel(right + k * row_step + from * column_step, row_step, column_step,
+                       smaller(inner - k, PACKED_ROWS), columns - from,
+                       packed + from * inner + k * PANEL_WIDTH);
 }
 
 static void pack(const real *matrix, long rows, long columns, real *packed) {
@@ -83,26 +101,30 @@ static void pack_transposed(const real *matrix, long rows, long columns, real *p
 static inline __attribute__((always_inline)) void tile(const long rows, Matrix result, Matrix left, const real *panel,
                                                        int add) {
     vector sum[TILE_ROWS][2] = {0};
+#pragma GCC unroll 12
+    for (long r = 0; r < rows; r++) /* memory brings what is written to while the sums are taken */
+        for (long j = 0; j < PANEL_WIDTH; j += 64 / sizeof(real))
+            __builtin_prefetch(result.numbers + r * result.row_step + j, 1, 3);
     for (long k = 0; k < left.columns; k++) {
         const vector *both = (const vector *)(panel + k * PANEL_WIDTH);
         const vector first = both[0], second = both[1];
 #pragma GCC unroll 12
         for (long r = 0; r < rows; r++) {
-            sum[r][0] += left.numbers[r * left.stride + k] * first;
-            sum[r][1] += left.numbers[r * left.stride + k] * second;
+            sum[r][0] += left.numbers[r * left.row_step + k * left.column_step] * first;
+            sum[r][1] += left.numbers[r * left.row_step + k * left.column_step] * second;
         }
     }
     if (result.columns < PANEL_WIDTH) {
         for (long r = 0; r < rows; r++)
             for (long j = 0; j < result.columns; j++) {
-                real *number = result.numbers + r * result.stride + j;
+                real *number = result.numbers + r * result.row_step + j;
                 *number = (add ? *number : 0) + sum[r][j / LANES][j % LANES];
             }
         return;
     }
 #pragma GCC unroll 12
     for (long r = 0; r < rows; r++) {
-        vector *both = (vector *)(result.numbers + r * result.stride);
+        vector *both = (vector *)(result.numbers + r * result.row_step);
         if (add)
             sum[r][0] += both[0], sum[r][1] += both[1];
         both[0] = sum[r][0], both[1] = sum[r][1];
@@ -128,16 +150,42 @@ static inline void tile_of_any_height(Matrix result, Matrix left, const real *pa
     }
 }
 
+enum { ROW_PANELS = 4 }; /* so that a sum need not wait for the one before it */
+
+/* ROW_PANELS whole panels times a single row: the same sums as those of a tile. */
+static inline void row_product(real *result, const real *left, long inner, const real *panels, int add) {
+    vector sum[ROW_PANELS][2] = {0};
+    for (long k = 0; k < inner; k++)
+#pragma GCC unroll 4
+        for (long i = 0; i < ROW_PANELS; i++) {
+            const vector *both = (const vector *)(panels + (i * inner + k) * PANEL_WIDTH);
+            sum[i][0] += left[k] * both[0];
+            sum[i][1] += left[k] * both[1];
+        }
+#pragma GCC unroll 4
+    for (long i = 0; i < ROW_PANELS; i++) {
+        vector *both = (vector *)(result + i * PANEL_WIDTH);
+        if (add)
+            sum[i][0] += both[0], sum[i][1] += both[1];
+        both[0] = sum[i][0], both[1] = sum[i][1];
+    }
+}
+
 static inline void product(Matrix result, Matrix left, const real *packed, int add) {
     const long rows = result.rows, columns = result.columns, inner = left.columns;
     const long tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; /* in a column of them; as alike in height as can be */
-#pragma omp parallel for if (!omp_in_parallel() && rows * columns * inner > 100000)
-    for (long from = 0; from < columns; from += PANEL_WIDTH)
+    const int share = !omp_in_parallel() && rows * columns * inner > 100000;
+    const long in_rows = rows == 1 ? columns / (ROW_PANELS * PANEL_WIDTH) * ROW_PANELS * PANEL_WIDTH : 0;
+#pragma omp parallel for if (share)
+    for (long from = 0; from < in_rows; from += ROW_PANELS * PANEL_WIDTH)
+        row_product(result.numbers + from, left.numbers, inner, packed + from * inner, add);
+#pragma omp parallel for if (share)
+    for (long from = in_rows; from < columns; from += PANEL_WIDTH)
         for (long i = 0; i < tiles; i++) {
             const long top = rows * i / tiles, height = rows * (i + 1) / tiles - top;
-            const long width = columns - from < PANEL_WIDTH ? columns - from : PANEL_WIDTH;
-            const Matrix part = {result.numbers + top * result.stride + from, height, width, result.stride};
-            const Matrix left_part = {left.numbers + top * left.stride, height, inner, left.stride};
+            const long width = smaller(columns - from, PANEL_WIDTH);
+            const Matrix part = {result.numbers + top * result.row_step + from, height, width, result.row_step, 1};
+            const Matrix left_part = {left.numbers + top * left.row_step, height, inner, left.row_step, 1};
             tile_of_any_height(part, left_part, packed + from * inner, add);
         }
 }

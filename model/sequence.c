@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "activations.h"
+#include "advance.h"
+#include "draw.h"
+#include "large_product.h"
 #include "layer.h"
 #include "product.h"
 #include "real.h"
@@ -22,12 +25,38 @@ void lstm_backward(const Layer *layer);
 void gru_backward(const Layer *layer);
 void rnn_backward(const Layer *layer);
 
+/* Fills `packed` as the steps forward need it. */
+void lstm_pack(const Layer *layer);
+void gru_pack(const Layer *layer);
+void rnn_pack(const Layer *layer);
+
+/* One time step of a network that stays the same, for B texts, each as it is alone. From their characters ids [B] and
+   their states before [states, B, H] to the states after and to scores [B, V] of what follows, the largest being 0;
+   states are those of each layer, an lstm's c and h or else h. */
+void lstm_advance(const Network *network, const int64_t *ids, const real *before, real *after, real *scores, long B);
+void gru_advance(const Network *network, const int64_t *ids, const real *before, real *after, real *scores, long B);
+void rnn_advance(const Network *network, const int64_t *ids, const real *before, real *after, real *scores, long B);
+
+/* ids [B]: drawn from scores [B, V] at temperatures [B] with uniforms [B], numbers in [0, 1). */
+void draw(int64_t *ids, const real *scores, const double *temperatures, const double *uniforms, long B, long V,
+          long single);
+
+/* packed: weight [rows, columns], to multiply by its transpose. */
+void pack_weight(real *packed, const real *weight, long rows, long columns);
+
 /* Adds each row of gradient [N, n] to the row of grad_rows [V, n] that its id [N] names; without ids (NULL), all of
    them to grad_rows [1, n]. */
 void sum_rows(real *grad_rows, const int64_t *ids, const real *gradient, long N, long n);
 
 /* target [columns, rows]: the transpose of source [rows, columns], whose rows are `stride` numbers apart. */
 void transpose(real *target, const real *source, long stride, long rows, long columns);
+
+/* target [rows, columns], whose rows lie target_step numbers apart, = left [rows, inner] times right [inner, columns],
+   whose numbers lie so many apart from row to row and from column to column.
+   space: multiply_space(columns) numbers for each of at most `threads` threads. */
+void multiply(real *target, long target_step, real *left, long left_row_step, long left_column_step, real *right,
+              long right_row_step, long right_column_step, long rows, long inner, long columns, real *space, long threads);
+long multiply_space(long columns);
 
 /* ---- lstm ---- */
 
@@ -101,8 +130,12 @@ static void lstm_forward_step(const Layer *layer, long t, Rows rows) {
         lstm_forward_row(layer, t, b);
 }
 
-void lstm_forward(const Layer *layer) {
+void lstm_pack(const Layer *layer) {
     pack_transposed(layer->h2h, layer->n, layer->H, layer->packed);
+}
+
+void lstm_forward(const Layer *layer) {
+    lstm_pack(layer);
     walk(layer, FORWARD, lstm_forward_step);
 }
 
@@ -184,10 +217,14 @@ static void gru_forward_step(const Layer *layer, long t, Rows rows) {
         gru_forward_candidate_row(layer, t, b);
 }
 
-void gru_forward(const Layer *layer) {
+void gru_pack(const Layer *layer) {
     const long H = layer->H;
     pack_transposed(layer->h2h, 2 * H, H, layer->packed);
     pack_transposed(layer->h2h + 2 * H * H, H, H, gru_packed_candidate(layer, FORWARD));
+}
+
+void gru_forward(const Layer *layer) {
+    gru_pack(layer);
     walk(layer, FORWARD, gru_forward_step);
 }
 
@@ -264,8 +301,12 @@ static void rnn_forward_step(const Layer *layer, long t, Rows rows) {
         rnn_forward_row(layer, t, b);
 }
 
-void rnn_forward(const Layer *layer) {
+void rnn_pack(const Layer *layer) {
     pack_transposed(layer->h2h, layer->n, layer->H, layer->packed);
+}
+
+void rnn_forward(const Layer *layer) {
+    rnn_pack(layer);
     walk(layer, FORWARD, rnn_forward_step);
 }
 
@@ -290,6 +331,30 @@ static void rnn_backward_step(const Layer *layer, long t, Rows rows) {
 void rnn_backward(const Layer *layer) {
     pack(layer->h2h, layer->n, layer->H, layer->packed);
     walk(layer, BACKWARD, rnn_backward_step);
+}
+
+/* ---- Texts. ---- */
+
+void lstm_advance(const Network *network, const int64_t *ids, const real *before, real *after, real *scores, long B) {
+    advance(network, lstm_forward_step, 2, ids, before, after, scores, B);
+}
+
+void gru_advance(const Network *network, const int64_t *ids, const real *before, real *after, real *scores, long B) {
+    advance(network, gru_forward_step, 1, ids, before, after, scores, B);
+}
+
+void rnn_advance(const Network *network, const int64_t *ids, const real *before, real *after, real *scores, long B) {
+    advance(network, rnn_forward_step, 1, ids, before, after, scores, B);
+}
+
+void draw(int64_t *ids, const real *scores, const double *temperatures, const double *uniforms, long B, long V,
+          long single) {
+    for (long b = 0; b < B; b++)
+        ids[b] = drawn(scores + b * V, temperatures[b], uniforms[b], V, single);
+}
+
+void pack_weight(real *packed, const real *weight, long rows, long columns) {
+    pack_transposed(weight, rows, columns, packed);
 }
 
 /* ---- Around the time steps. ---- */
@@ -322,4 +387,15 @@ void transpose(real *target, const real *source, long stride, long rows, long co
                     target[i * rows + j] = source[j * stride + i];
         }
     }
+}
+
+void multiply(real *target, long target_step, real *left, long left_row_step, long left_column_step, real *right,
+              long right_row_step, long right_column_step, long rows, long inner, long columns, real *space, long threads) {
+    large_product((Matrix){target, rows, columns, target_step, 1},
+                  (Matrix){left, rows, inner, left_row_step, left_column_step},
+                  (Matrix){right, inner, columns, right_row_step, right_column_step}, space, threads);
+}
+
+long multiply_space(long columns) {
+    return large_product_space(columns);
 }

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +44,12 @@ class Browser(webdriver.Chrome):
         """The addresses that the browser has asked for since it was asked last."""
         messages = [json.loads(entry["message"])["message"] for entry in self.get_log("performance")]
         return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+
+
+if __name__ == "__main__":  # how fast the page of `charrnn export` writes that is named: what it tells, five times
+    with Browser() as browser:
+        browser.open(Path(sys.argv[1]).resolve(), "?length=20000&temperature=1")
+        for _ in range(5):
+            browser.wait("document.body.dataset.state === 'done'", 300)
+            print(browser.run("return document.getElementById('count').textContent"))
+            browser.run("document.getElementById('another').click()")

@@ -28,8 +28,8 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 DOCS = [name for name in NAMES if name.startswith("docs/")]
 # What tests/test_recipes.py runs.
 RECIPES = {f"python {name}" for name in "recorder optimizer schedule choice option verb cell".split()}
-# What tests/sharing/test_network_files.py runs.
-SHARED = {f"python {name}" for name in "onnx pt2 torchscript safetensors".split()}
+# What tests/sharing/ runs.
+SHARED = {f"python {name}" for name in "onnx pt2 torchscript safetensors".split()} | {"javascript"}
 
 
 @pytest.fixture

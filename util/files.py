@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TextIO
 
+from util.errors import UserError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -41,6 +43,15 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
         flush_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def write_whole(content: bytes, path: str | os.PathLike) -> None:
+    """Write a file whole or not at all. Raises UserError where it cannot be written."""
+    try:
+        with written_whole(path) as aside:
+            aside.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
 
 
 def aside_of(path: Path) -> Path:

@@ -23,14 +23,14 @@ EVALUATED = re.compile(r"_epoch(\d+\.\d\d)_(\d+\.\d{4})(\.\d+)?\.t7(\.pt)?$")  #
 
 
 def load_checkpoint(path: str | os.PathLike, say: Callable[[str], None] = lambda line: None) -> Checkpoint:
-    """Read a checkpoint of ours or of the original onto the CPU; of a folder the best, and `say` is told its name.
+    """Read a checkpoint of any kind onto the CPU; of a folder the best, and `say` is told its name.
 
     Raises UserError for a file that is missing, damaged or something else, and for a folder with none to load. Runs no
     code that a file brings.
     """
     if not os.path.isdir(path):
         return load_file(path)
-    paths = [each for pattern in ("*.t7.pt", "*.t7") for each in Path(path).glob(pattern)]
+    paths = [each for pattern in ("*.t7.pt", "*.t7", "*.safetensors") for each in Path(path).glob(pattern)]
     wrong = ""
     for each in sorted(paths, key=rank):
         try:

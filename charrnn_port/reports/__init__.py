@@ -9,6 +9,7 @@
     verify       whether what is promised holds on a machine; a room of its own
     score        how well networks foretell texts, in all, by line and by character
     trace        states, gates and predictions at each character of a text, in a file
+    look         a page to look at its units with, or a picture of one; a room of its own
 
 Inside: history.py reads a run from whatever file holds one; reading.py reads texts of any length, block by block,
 figures.py tells how well a network foretells them, character by character, and heat.py shows that in colours.

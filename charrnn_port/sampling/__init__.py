@@ -11,6 +11,7 @@ For other rooms and programs:
     texts_of(...)        those of one or several seeds, for a model and sample.py's options (batch.py)
     choice_of(...)       how those options choose a character (text.py)
     HeldBack             what of a text can be shown, which one of several stops may end (text.py)
+    clamps_of(...)       which units -clamp holds, and where (clamp.py)
     streams              where prime texts come from and where texts go (streams.py)
     interactive(...)     a prompt that asks for one prime text after the other (prompt.py)
     trace(...), Inside   what goes on in a network while it reads: states, gates, predictions (inside.py)
@@ -18,6 +19,7 @@ For other rooms and programs:
 
 from charrnn_port.sampling import choices, streams
 from charrnn_port.sampling.batch import Sessions, texts_of
+from charrnn_port.sampling.clamp import clamps_of
 from charrnn_port.sampling.inside import Inside, trace
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.prompt import interactive
@@ -32,6 +34,7 @@ __all__ = [
     "Sessions",
     "choice_of",
     "choices",
+    "clamps_of",
     "interactive",
     "log_probs_of",
     "sample_bytes",

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 import numpy as np
+import torch
 
 from charrnn_port.options import SampleOptions
 from charrnn_port.sampling.choices import never
@@ -12,6 +13,7 @@ from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.session import Session
 from charrnn_port.sampling.text import choice_of, text_of
 from charrnn_port.torch7.random import Generator
+from model.texts import CompiledTexts
 
 SIDE_BY_SIDE = 16  # texts; NumPy's calls are a small part of the time then
 LONGEST = 100_000  # characters: what is drawn is kept until its text is read
@@ -48,22 +50,58 @@ def ids_of(model: Model, options: SampleOptions, prime: list[int], seeds: Sequen
 
 
 class Sessions:
-    """Several sessions on a model in NumPy, fed at the same time: each has the scores that it would have alone."""
+    """Several sessions on a model on a CPU, fed at the same time: each has the scores that it would have alone."""
 
     def __init__(self, model: Model, count: int) -> None:
-        self._model = model.side_by_side()
-        self._state = tuple(columns(vector, count) for vector in model.zero_state())
+        self._step = (CompiledSteps if model.compiled else Steps)(model, count)
         self.scores = columns(Session(model).scores, count)
 
     def feed(self, ids: Sequence[int]) -> None:
         """Go on by a character each. `scores` `[V, texts]` are then of what follows."""
-        self.scores, self._state = self._model.step(self._model.first[ids].T, self._state)
+        self.scores = self._step(ids)
 
     def keep(self, places: Sequence[int], new: int = 0) -> None:
         """Go on with these texts only, in this order, and `new` ones after them; `scores` are there once all are fed.
 
         Nobody's scores depend on who else is there.
         """
+        self._step.keep(places, new)
+
+
+class CompiledSteps:
+    """Feeds several texts to a model, in C."""
+
+    def __init__(self, model: Model, count: int) -> None:
+        self._network = model.compiled
+        self._start = torch.tensor(np.stack(model.zero_state()))[:, None]
+        self._texts = CompiledTexts(self._network, self._start.repeat(1, count, 1))
+
+    def __call__(self, ids: Sequence[int]) -> np.ndarray:
+        """Scores `[V, texts]` of what follows these characters."""
+        self._texts.ids.numpy()[:] = ids
+        self._texts.step()
+        return self._texts.scores.numpy().copy().T
+
+    def keep(self, places: Sequence[int], new: int) -> None:
+        """As Sessions'."""
+        state = torch.cat([self._texts.state[:, places], self._start.expand(-1, new, -1)], 1)
+        self._texts = CompiledTexts(self._network, state)
+
+
+class Steps:
+    """The same in NumPy."""
+
+    def __init__(self, model: Model, count: int) -> None:
+        self._model = model.side_by_side()
+        self._state = tuple(columns(vector, count) for vector in model.zero_state())
+
+    def __call__(self, ids: Sequence[int]) -> np.ndarray:
+        """Scores `[V, texts]` of what follows these characters."""
+        scores, self._state = self._model.step(self._model.first[ids].T, self._state)
+        return scores
+
+    def keep(self, places: Sequence[int], new: int) -> None:
+        """As Sessions'."""
         zero = self._model.zero_state()
         self._state = tuple(
             np.concatenate([vector.T[places], columns(start, new).T]).T

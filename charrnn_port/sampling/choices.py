@@ -10,8 +10,11 @@ so all stay where a network that has exploded has no numbers.
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 
-from charrnn_port.torch7.random import Generator, multinomials
+from charrnn_port.torch7.random import Generator
+from model.build import library
+from model.texts import CompiledDraw
 
 Choice = Callable[[np.ndarray], int]
 Filter = Callable[[np.ndarray], np.ndarray]
@@ -21,13 +24,42 @@ def drawn(random: Generator, temperature: float = 1.0, rounded_to: str = "float3
     """Draw from the probabilities ** (1 / temperature), with Torch7's arithmetic (sample.lua and torch.multinomial).
 
     sample.lua rounds them to single precision, torch-rnn's does not: `rounded_to` is float32 or float64.
-    Where that comes to 0 / 0 or the like, as at very low temperatures, the largest score is subtracted first.
+    Where that comes to 0 / 0 or the like, as at very low temperatures, the largest score is subtracted first. Computed
+    in C where there is a compiler.
     """
+    return (DrawnInC if library(torch.float64) else drawn_in_numpy)(random, temperature, rounded_to)
 
-    # Only there can scores of ours, which are at most 1, become infinite.
+
+class DrawnInC:
+    """`drawn`, in C."""
+
+    def __init__(self, random: Generator, temperature: float, rounded_to: str) -> None:
+        self._random, self._temperature, self._single = random, temperature, rounded_to == "float32"
+        self._scores = np.empty(0)
+
+    def __call__(self, scores: np.ndarray) -> int:
+        """The id that is drawn."""
+        if scores.shape != self._scores.shape or scores.dtype != self._scores.dtype:
+            self._prepare(scores)
+        self._scores[:] = scores
+        self._uniform[0] = self._random.fraction()
+        self._draw()
+        return int(self._id[0])
+
+    def _prepare(self, scores: np.ndarray) -> None:
+        self._draw = CompiledDraw(1, len(scores), torch.from_numpy(scores).dtype, self._single)
+        self._draw.temperatures[0] = self._temperature
+        self._scores, self._uniform, self._id = (
+            tensor.numpy() for tensor in (self._draw.scores[0], self._draw.uniforms, self._draw.ids)
+        )
+
+
+def drawn_in_numpy(random: Generator, temperature: float, rounded_to: str) -> Choice:
+    """`drawn`, which may differ in the last place of a probability before it is rounded."""
+    # Only at very low temperatures can scores of ours, which are at most 1, become infinite.
     exp = np.errstate(over="ignore")(np.exp) if temperature < 0.01 else np.exp
 
-    def draw(scores: np.ndarray) -> int:
+    def draw_one(scores: np.ndarray) -> int:
         probabilities = exp(scores / temperature)
         total = probabilities.cumsum()[-1]  # Torch7 sums from the left
         if not 0 < total < np.inf:
@@ -36,28 +68,36 @@ def drawn(random: Generator, temperature: float = 1.0, rounded_to: str = "float3
         probabilities /= total
         return random.multinomial(probabilities.astype(rounded_to))
 
-    return draw
+    return draw_one
 
 
-def drawn_together(
-    randoms: Sequence[Generator],
-    temperatures: Sequence[float],
-    scores: np.ndarray,
-    rounded_to: str = "float32",
-    without: int | None = None,
-) -> list[int]:
-    """What `drawn` would draw for each row of `scores` `[texts, V]`, contiguous; never the id `without`."""
-    if without is not None:
-        scores = scores.copy()
-        scores[:, without] = -np.inf
-    with np.errstate(over="ignore"):
-        probabilities = np.exp(scores / np.array(temperatures, scores.dtype)[:, None])
-    totals = probabilities.cumsum(axis=1)[:, -1:]
-    if not ((totals > 0) & (totals < np.inf)).all():
-        each = zip(randoms, temperatures, scores, strict=True)
-        return [drawn(random, temperature, rounded_to)(row) for random, temperature, row in each]
-    probabilities /= totals
-    return multinomials(randoms, probabilities.astype(rounded_to))
+class DrawnTogether:
+    """`drawn` for several texts at a time: what each of them would draw alone."""
+
+    def __init__(self, rounded_to: str, without: int | None = None) -> None:
+        """`without`: an id that is never drawn."""
+        self._rounded_to, self._without = rounded_to, without
+        self._draw: CompiledDraw | None = None
+
+    def __call__(self, randoms: Sequence[Generator], temperatures: Sequence[float], scores: np.ndarray) -> list[int]:
+        """An id from each row of `scores` `[texts, V]`."""
+        if not library(torch.float64):
+            each = zip(randoms, temperatures, scores, strict=True)
+            return [self._alone(random, temperature)(row) for random, temperature, row in each]
+        draw = self._draw
+        if draw is None or scores.shape != draw.scores.shape:
+            dtype = torch.from_numpy(scores[:0]).dtype
+            draw = self._draw = CompiledDraw(*scores.shape, dtype, self._rounded_to == "float32")
+        draw.scores.numpy()[:] = scores
+        if self._without is not None:
+            draw.scores[:, self._without] = -torch.inf
+        draw.temperatures.numpy()[:] = temperatures
+        draw.uniforms.numpy()[:] = [random.fraction() for random in randoms]
+        draw()
+        return draw.ids.tolist()
+
+    def _alone(self, random: Generator, temperature: float) -> Choice:
+        return never(self._without, drawn_in_numpy(random, temperature, self._rounded_to))
 
 
 def never(id_: int | None, choose: Choice) -> Choice:

@@ -1,6 +1,7 @@
 """A trained network that never changes, one time step at a time."""
 
 import copy
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.device import choose_dtype
+from model.build import library
 from model.char_rnn import CharRNN
 from model.fused import FusedCharRNN
+from model.texts import CompiledNetwork
 from util.vocabulary import Vocabulary
 
 Array = Any  # of NumPy on a CPU, where vectors this short take half as long as in PyTorch; else a tensor
@@ -25,8 +28,8 @@ class Model:
     ) -> None:
         """From a network's parameters as they are now: later changes of the network do not reach the model.
 
-        `in_numpy` says how to compute, by default in NumPy on a CPU and in PyTorch elsewhere; `drawn_from` is the
-        checkpoint's.
+        On a CPU steps are computed in C; where there is no compiler, and with `in_numpy`, in NumPy. Elsewhere, and
+        where `in_numpy` is false, in PyTorch. `drawn_from` is the checkpoint's.
         """
         self.vocab = vocab
         self.drawn_from = drawn_from
@@ -46,6 +49,11 @@ class Model:
         ]
         self._decoder = [self._array(network.decoder[name]) for name in ("weight", "bias")]
         self._zero = tuple(self._array(tensor[0]) for tensor in network.zero_state(1))
+        self._clamps: dict[int, list[tuple[int, float]]] = {}  # by the place of a layer's output in the state
+        self.compiled: CompiledNetwork | None = None
+        if in_numpy is None and self.in_numpy and library(network.params.dtype):
+            decoder = tuple(tensor.detach().clone() for tensor in network.decoder.values())
+            self.compiled = CompiledNetwork(network.model, layers, decoder)
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> "Model":
@@ -76,6 +84,20 @@ class Model:
         network.params.copy_(self._params)
         return network
 
+    def clamped(self, clamps: Mapping[tuple[int, int], float]) -> "Model":
+        """A model with outputs of units held at values, by layer (from 1) and unit (from 0); `plain` has them not.
+
+        A unit acts on others through its output alone, so that they see nothing else of it. Steps in C hold none.
+        """
+        if not clamps:
+            return self
+        other = copy.copy(self)
+        other.compiled = None
+        other._clamps = {}
+        for (layer, unit), value in clamps.items():
+            other._clamps.setdefault(layer * self._width - 1, []).append((unit, value))
+        return other
+
     def zero_state(self) -> State:
         """The state before a text."""
         return self._zero
@@ -84,7 +106,7 @@ class Model:
         """One character: scores `[V]` of what follows it, and the state after it; `state` is left as it is.
 
         The character is given as its row of `first`, `[n]`. Scores are log-probabilities up to a constant: the
-        largest is 0.
+        largest is 0. `compiled`, where it is not None, does the same in C.
         """
         pre_activations, output = first, None
         width, place = self._width, 0
@@ -95,6 +117,8 @@ class Model:
             before = state[place : place + width]
             after += self._advance(pre_activations, *before, h2h_weight, *self._functions)
             output, place = after[-1], place + width
+            for unit, value in self._clamps.get(place - 1, ()):
+                output[unit] = value
         weight, bias = self._decoder
         scores = bias + weight @ output
         scores -= self._largest(scores)

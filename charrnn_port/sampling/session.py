@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from charrnn_port.device import record
 from charrnn_port.sampling.choices import Choice, never
 from charrnn_port.sampling.inside import Inside, trace
 from charrnn_port.sampling.model import Model
+from model.texts import CompiledTexts
 
 
 class Session:
@@ -18,7 +20,7 @@ class Session:
 
     def __init__(self, model: Model) -> None:
         self.unknown = model.vocab.unknown
-        self._step = (GraphedStep if model.device.type == "cuda" else Step)(model)
+        self._step = step_of(model)
         # Before the first character all are equally likely. Torch7 fills in probabilities here where log-probabilities
         # belong; all equal, they come to the same.
         self.scores = np.full(len(model.vocab), 1 / len(model.vocab))
@@ -76,6 +78,13 @@ def log_probs_of(scores: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum())
 
 
+def step_of(model: Model) -> "Step | CompiledStep | GraphedStep":
+    """What feeds a text to this model."""
+    if model.compiled:
+        return CompiledStep(model)
+    return GraphedStep(model) if model.device.type == "cuda" else Step(model)
+
+
 class Step:
     """Feeds a model one character after the other, and keeps the state between them."""
 
@@ -91,6 +100,32 @@ class Step:
     def copy(self) -> "Step":
         """Another one, which goes on from here; states are never written to."""
         return copy.copy(self)
+
+
+class CompiledStep:
+    """The same in C."""
+
+    def __init__(self, model: Model, state: Tensor | None = None) -> None:
+        """state: `[states, 1, rnn_size]` to go on from; by default that before a text."""
+        self.model = model
+        start = torch.tensor(np.stack(model.zero_state()))[:, None]
+        self._texts = CompiledTexts(model.compiled, start if state is None else state)
+        self._ids, self._scores = self._texts.ids.numpy(), self._texts.scores[0].numpy()
+
+    @property
+    def state(self) -> list[np.ndarray]:
+        """As Step's."""
+        return list(self._texts.state[:, 0].numpy())
+
+    def __call__(self, id_: int) -> np.ndarray:
+        """Scores `[V]` of what follows this character."""
+        self._ids[0] = id_
+        self._texts.step()
+        return self._scores.copy()
+
+    def copy(self) -> "CompiledStep":
+        """Another one, which goes on from here."""
+        return CompiledStep(self.model, self._texts.state)
 
 
 class GraphedStep:

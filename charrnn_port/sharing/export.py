@@ -13,6 +13,16 @@ from charrnn_port.sharing.page import write_page
 from charrnn_port.sharing.program import write_program, write_script
 from util.errors import UserError
 
+
+def write_safetensors(checkpoint: Checkpoint, options: ExportOptions) -> None:
+    """Write a checkpoint. Raises UserError where that fails, or another precision than its own is asked for."""
+    if options.weights != "float64":
+        raise UserError(
+            f"-weights {options.weights}: a .safetensors has the checkpoint's own precision, so leave it out"
+        )
+    save_checkpoint(checkpoint, options.target)
+
+
 # By what the file's name ends in. Each writes the file, and whatever belongs beside it.
 FORMATS: dict[str, Callable[[Checkpoint, ExportOptions], None]] = {
     ".html": write_page,
@@ -20,7 +30,7 @@ FORMATS: dict[str, Callable[[Checkpoint, ExportOptions], None]] = {
     ".onnx": write_onnx,
     ".pt2": write_program,
     ".torchscript": write_script,
-    ".safetensors": lambda checkpoint, options: save_checkpoint(checkpoint, options.target),
+    ".safetensors": write_safetensors,
 }
 
 

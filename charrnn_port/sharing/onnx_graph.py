@@ -10,8 +10,9 @@ from torch import Tensor
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import ExportOptions
-from charrnn_port.sharing.step import INPUTS, OUTPUTS, described, precision, write
+from charrnn_port.sharing.step import INPUTS, OUTPUTS, described, precision
 from util.errors import UserError
+from util.files import write_whole
 
 OPSET, IR_VERSION = 17, 8  # of 2022: programs from then on read it
 
@@ -45,7 +46,7 @@ def write_onnx(checkpoint: Checkpoint, options: ExportOptions) -> None:
 
     states = (len(after), "batch", size)
     shapes = {ids: ("batch",), state: states, OUTPUTS[0]: ("batch", network.vocab_size), OUTPUTS[1]: states}
-    write(graph.model(shapes, dtype, described(checkpoint)).SerializeToString(), options.target)
+    write_whole(graph.model(shapes, dtype, described(checkpoint)).SerializeToString(), options.target)
 
 
 class Graph:

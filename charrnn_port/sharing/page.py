@@ -6,8 +6,9 @@ from pathlib import Path
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import ExportOptions
-from charrnn_port.sharing.web import SAMPLING, network_json, scripts, source, write_text
+from charrnn_port.sharing.web import SAMPLING, network_json, scripts, source
 from charrnn_port.version import __version__
+from util.files import write_whole
 
 
 def write_page(checkpoint: Checkpoint, options: ExportOptions) -> None:
@@ -27,4 +28,4 @@ def write_page(checkpoint: Checkpoint, options: ExportOptions) -> None:
         "network": network_json(checkpoint, options.weights, **facts),
     }
     page = re.sub(r"\{\{(.+?)\}\}", lambda found: parts[found[1]], source("page.html"))
-    write_text(page, options.target)
+    write_whole(page.encode(), options.target)

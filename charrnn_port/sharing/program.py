@@ -15,9 +15,10 @@ from torch.nn.functional import linear
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.command_line import tell
 from charrnn_port.options import ExportOptions
-from charrnn_port.sharing.step import described, precision, write
+from charrnn_port.sharing.step import described, precision
 from model.char_rnn import CharRNN
 from util.errors import UserError
+from util.files import write_whole
 
 EXTRA = "charrnn_port.json"  # beside the program: what is told of the network
 
@@ -28,7 +29,7 @@ def write_program(checkpoint: Checkpoint, options: ExportOptions) -> None:
     batch = torch.export.Dim("batch")
     program = torch.export.export(step, step.example(), dynamic_shapes={"ids": {0: batch}, "state": {1: batch}})
     torch.export.save(program, out, extra_files=extra(checkpoint))
-    write(out.getvalue(), options.target)
+    write_whole(out.getvalue(), options.target)
 
 
 def write_script(checkpoint: Checkpoint, options: ExportOptions) -> None:
@@ -41,7 +42,7 @@ def write_script(checkpoint: Checkpoint, options: ExportOptions) -> None:
     except (AttributeError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"PyTorch {torch.__version__} has no TorchScript for this Python: take .pt2") from error
     tell("TorchScript is deprecated: take .pt2 where torch.export.load is there to read it")
-    write(out.getvalue(), options.target)
+    write_whole(out.getvalue(), options.target)
 
 
 def extra(checkpoint: Checkpoint) -> dict[str, str]:

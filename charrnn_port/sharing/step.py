@@ -13,7 +13,6 @@ from charrnn_port.checkpoints import Checkpoint, metadata
 from charrnn_port.options import ExportOptions
 from model.char_rnn import CELLS
 from util.errors import UserError
-from util.files import written_whole
 
 INPUTS, OUTPUTS = ("ids", "state"), ("log_probs", "next_state")
 NOT_TOLD = ("train_losses", "val_losses")  # as many as there were iterations
@@ -31,12 +30,3 @@ def precision(options: ExportOptions) -> torch.dtype:
     if options.weights == "float16":
         raise UserError("-weights float16 is for pages and modules, which compute in float64: take float32")
     return getattr(torch, options.weights)
-
-
-def write(content: bytes, path: str) -> None:
-    """Write a file whole or not at all. Raises UserError where it cannot be written."""
-    try:
-        with written_whole(path) as aside:
-            aside.write_bytes(content)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.checkpoints import Checkpoint, metadata
 from util.errors import UserError
-from util.files import written_whole
 
 FOLDER = Path(__file__).with_name("web")
 # What samples, each after those that it imports from.
@@ -44,16 +43,12 @@ def network_json(checkpoint: Checkpoint, weights: str, **facts: str | int | floa
 
     `weights` is the type that they are rounded to. Raises UserError where they are too large for it.
     """
-    vocab, opt = checkpoint.vocab, checkpoint.opt
+    opt = checkpoint.opt
     values = {
         "cell": opt["model"],
         "rnn_size": opt["rnn_size"],
         "num_layers": opt["num_layers"],
-        "vocab": {
-            "encoding": vocab.encoding,
-            "symbols": list(vocab.symbols) if vocab.encoding == "bytes" else vocab.symbols,
-            "unknown": vocab.unknown,
-        },
+        "vocab": metadata(checkpoint)["vocab"],
         "precision": weights,
         "drawn_from": checkpoint.drawn_from,
         "facts": facts,
@@ -85,12 +80,3 @@ def rounded(numbers: np.ndarray, kind: str) -> np.ndarray:
     if (np.isfinite(result) != np.isfinite(numbers)).any():
         raise UserError(f"-weights {kind}: a weight of this network is {np.abs(numbers).max():.3g}, too large for that")
     return result
-
-
-def write_text(text: str, path: str) -> None:
-    """Write a file whole or not at all. Raises UserError where it cannot be written."""
-    try:
-        with written_whole(path) as aside:
-            aside.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error

@@ -1,7 +1,6 @@
 """Torch7's random numbers (torch7/lib/TH/THRandom.c): one MT19937 stream, one 32-bit word a number."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,6 +28,10 @@ class Generator:
         """The next 32-bit words of the stream, row-major, as uint64."""
         return self._words.random_raw(math.prod(size) if isinstance(size, tuple) else size).reshape(size)
 
+    def fraction(self) -> float:
+        """One number in [0, 1)."""
+        return self._words.random_raw() * 2.0**-32
+
     def uniform(self, low: float, high: float, size: int | tuple[int, ...]) -> np.ndarray:
         """Numbers in [low, high), float64: one word each, as a fraction of 2**32."""
         return self.words(size) * 2.0**-32 * (high - low) + low
@@ -44,12 +47,4 @@ class Generator:
         """
         cumulative = probabilities.cumsum(dtype=np.float64)
         cumulative /= cumulative[-1]  # the last is then exactly 1, and every draw below it
-        return int(cumulative.searchsorted(self._words.random_raw() * 2.0**-32))
-
-
-def multinomials(generators: Sequence[Generator], probabilities: np.ndarray) -> list[int]:
-    """What each generator's `multinomial` draws from its row of `probabilities` `[n, V]`, all at once."""
-    cumulative = probabilities.cumsum(axis=1, dtype=np.float64)
-    cumulative /= cumulative[:, -1:]
-    numbers = np.array([generator._words.random_raw() for generator in generators]) * 2.0**-32
-    return (cumulative < numbers[:, None]).sum(axis=1).tolist()
+        return int(cumulative.searchsorted(self.fraction()))

@@ -81,6 +81,21 @@ def test_the_same_text(tmp_path):
     assert run_sample(tmp_path / "lm.safetensors", *arguments).output == run_sample(LUA / "gru.t7", *arguments).output
 
 
+def test_in_a_folder(tmp_path):
+    """It counts among the checkpoints there, after the file that it was made from; another program's does not."""
+    save_file({"weight": torch.zeros(2)}, tmp_path / "another.safetensors")
+    (tmp_path / "damaged.safetensors").write_bytes(b"\x08")
+    with pytest.raises(UserError, match="has none that can be loaded"):
+        charrnn_port.load_checkpoint(tmp_path)
+    saved, said = made(), []
+    saved.val_losses, saved.val_loss = {3: 1.25}, 1.25
+    charrnn_port.save_checkpoint(saved, tmp_path / "lm.safetensors")
+    assert_same(charrnn_port.load_checkpoint(tmp_path, said.append), saved)
+    charrnn_port.save_checkpoint(saved, tmp_path / "lm.t7.pt")
+    charrnn_port.load_checkpoint(tmp_path, said.append)
+    assert said == [f"loading {tmp_path / name}, the best in {tmp_path}" for name in ("lm.safetensors", "lm.t7.pt")]
+
+
 # Files that are none of ours, or damaged
 
 

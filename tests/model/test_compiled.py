@@ -1,5 +1,6 @@
 """The cells in C: their functions are as exact as PyTorch's, and where there is no compiler all goes on without."""
 
+import itertools
 import shlex
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from conftest import NEEDS_COMPILER, WAYS, assert_one_line_error, run_train
 from model import build, fastest
 from model.build import built
 from model.char_rnn import CELLS
-from model.compiled import copy_transposed
+from model.compiled import CompiledDense
 from model.sequence import LayerWeights, Sequence
 
 CPU = torch.device("cpu")
@@ -115,7 +116,7 @@ def test_transposed(shape):
     wider = torch.rand(shape[0], shape[1] + 5, dtype=torch.float64)
     for source in (wider[:, : shape[1]], wider[:, 5:]):
         target = torch.empty(*source.shape[::-1], dtype=torch.float64)
-        copy_transposed(target, source)
+        CompiledDense.copy_transposed(target, source)
         assert torch.equal(target, source.T)
 
 
@@ -183,6 +184,47 @@ def assert_as_with_pytorch(
         for ours, first, theirs in zip(results[-1], results[0], expected, strict=True):
             assert torch.equal(ours, first)
             assert (ours - theirs).norm() < {torch.float64: 1e-13, torch.float32: 1e-5}[dtype] * theirs.norm()
+
+
+# Less and more than a tile, a panel, a strip and a block, and not a multiple of them.
+PRODUCTS = [(1, 1, 1), (5, 3, 7), (13, 300, 33), (100, 129, 70), (203, 257, 65), (250, 40, 160)]
+
+
+@NEEDS_COMPILER
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_over_all_time_steps(dtype, lacking, set_threads):
+    """Of matrices in every layout, next to sums in double precision; the same bits for any number of threads."""
+    generator = torch.Generator().manual_seed(1)
+
+    def matrix(rows: int, columns: int, layout: str) -> torch.Tensor:
+        wide = torch.rand(rows + 1, columns + 1, dtype=dtype, generator=generator) - 0.5
+        return {"rows": wide[1:, 1:], "columns": wide.T.contiguous().T[:rows, :columns]}[layout]
+
+    for rows, inner, columns in PRODUCTS:
+        for layouts in itertools.product(["rows", "columns"], repeat=2):
+            left, right = matrix(rows, inner, layouts[0]), matrix(inner, columns, layouts[1])
+            exact, bound = left.double() @ right.double(), left.double().abs() @ right.double().abs()
+            results = []
+            for threads in (1, 2, 3):
+                set_threads(threads)
+                target = torch.full((rows, columns + 3), torch.nan, dtype=dtype)
+                CompiledDense(left.new_empty, inner, columns).product(target[:, :columns], left, right)
+                assert target[:, columns:].isnan().all()
+                results.append(target[:, :columns])
+                assert torch.equal(results[-1], results[0])
+            # The bound of a sum of n products (Higham 2002, eq. 3.5), and here that of the exact one beside it.
+            assert ((results[0] - exact).abs() <= (inner + 2) * torch.finfo(dtype).eps * bound).all()
+
+
+@NEEDS_COMPILER
+def test_products_with_more_threads_than_there_were(set_threads):
+    """Space is for as many threads as there are when it is made."""
+    set_threads(1)
+    left, right = torch.rand(300, 200, dtype=torch.float64), torch.rand(200, 100, dtype=torch.float64)
+    dense, target = CompiledDense(left.new_empty, 200, 100), torch.empty(300, 100, dtype=torch.float64)
+    set_threads(3)
+    dense.product(target, left, right)
+    assert torch.allclose(target, left @ right, rtol=1e-13, atol=0)
 
 
 @NEEDS_COMPILER

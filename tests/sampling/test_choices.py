@@ -112,6 +112,10 @@ def test_a_filtered_draw_takes_one_word():
 class Zero:
     """In place of a random stream: draws 0, which is below every probability."""
 
+    def fraction(self) -> float:
+        """0."""
+        return 0.0
+
     def multinomial(self, probabilities: np.ndarray) -> int:
         """The first that is not below 0."""
         return int(probabilities.cumsum().searchsorted(0.0))

@@ -177,13 +177,13 @@ def test_probabilities_are_torch7_s(temperature):
     """Divided by their sum in double, which is taken from the left, then rounded to single precision: to the bit."""
     scores = np.random.RandomState(1).randn(65) * 3
     stream = Given()
-    choices.drawn(stream, temperature)(scores)
+    choices.drawn_in_numpy(stream, temperature, "float32")(scores)
     powers, total = np.exp(scores / temperature), 0.0
     for power in powers:
         total += power
     assert stream.probabilities.dtype == np.float32
     assert (stream.probabilities == (powers / total).astype(np.float32)).all()
-    choices.drawn(stream)(scores)
+    choices.drawn_in_numpy(stream, 1.0, "float32")(scores)
     assert (stream.probabilities == (np.exp(scores) / np.exp(scores).cumsum()[-1]).astype(np.float32)).all()
 
 
@@ -192,7 +192,7 @@ def test_where_exponentials_vanish_or_overflow_the_largest_is_subtracted(shift):
     scores = np.log(np.array([0.2, 0.5, 0.3]))
     stream = Given()
     with np.errstate(over="ignore"):
-        choices.drawn(stream, 0.5)(scores + shift)
+        choices.drawn_in_numpy(stream, 0.5, "float32")(scores + shift)
     expected = np.exp((scores + shift - (scores + shift).max()) / 0.5)
     assert (stream.probabilities == (expected / expected.cumsum()[-1]).astype(np.float32)).all()
 

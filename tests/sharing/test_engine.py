@@ -9,7 +9,7 @@ from conftest import RECORDINGS, REFERENCE
 
 import charrnn_port
 from charrnn_port.options import SampleOptions
-from charrnn_port.sampling import Model, Session, choice_of
+from charrnn_port.sampling import Model, Session, choice_of, choices
 from charrnn_port.sampling.choices import never
 from charrnn_port.sharing.server.engine import BusyError, Engine
 from charrnn_port.sharing.server.stream import Stream
@@ -49,18 +49,21 @@ def alone(model, prime=(), length=50, seed=1, **how):
     return list(Session(model).sample(length, choose, prime))[len(prime) :]
 
 
-def random_model(cell, dtype, unknown=False):
+def random_model(cell, dtype, unknown=False, in_numpy=None):
     network = FusedCharRNN(cell, 40 + unknown, 37, 2, dtype=dtype)
     network.params.uniform_(-0.4, 0.4, generator=torch.Generator().manual_seed(3))
-    return Model(network, Vocabulary(bytes(range(40)), unknown))
+    return Model(network, Vocabulary(bytes(range(40)), unknown), in_numpy)
 
 
+@pytest.mark.parametrize("compiler", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_each_text_is_what_it_is_alone(cell, dtype):
+def test_each_text_is_what_it_is_alone(cell, dtype, compiler, monkeypatch):
     """100 texts that begin at random moments, of other lengths, prime texts, temperatures and filters each."""
+    if not compiler:
+        monkeypatch.setattr(choices, "library", lambda dtype: None)
     random = np.random.RandomState(0)
-    model = random_model(cell, dtype, unknown=cell == "gru")
+    model = random_model(cell, dtype, unknown=cell == "gru", in_numpy=None if compiler else True)
     engine, asked = Engine(model, 20, 1000), []
     for seed in range(100):
         how = [{}, {"temperature": 0.5}, {"temperature": 1.7, "top_p": 0.8}, {"sample": 0}, {"top_k": 3}][seed % 5]

@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import urllib.parse
 from decimal import Decimal, localcontext
+from functools import cache
 
 import pytest
 import torch
 from browser import MISSING, Browser
 from click.testing import CliRunner
-from conftest import RECORDINGS, assert_one_line_error
+from conftest import RECORDINGS, REFERENCE, ROOT, assert_one_line_error, run_sample
+from pages import blocks
 
 from charrnn_port.__main__ import export
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
@@ -31,6 +33,11 @@ LUA = RECORDINGS / "lua_checkpoints"
 CELLS = ("lstm", "gru", "rnn")
 ALL = Vocabulary("ab \u00e9\u6587\U0001f600")
 SOME = Vocabulary("ab \u00e9", with_unknown=True)
+TEXTS = [
+    {"seed": seed, "primetext": primetext, "temperature": temperature, "length": 2000}
+    for seed, primetext in ((1, ""), (123, "CAV\u00c9"), (-5, "\u00c8"), (2**32, "\u2014 "), (2**40 + 7, "the "))
+    for temperature in (0.5, 1)
+]
 # Reads options as JSON lines; prints for each the bytes in base64, or the error.
 DRIVER = """
 import { readFileSync } from "node:fs";
@@ -113,19 +120,19 @@ def test_recorded_samples(tmp_path):
             assert text + b"\n" == sample.printed, f"{path.stem} {sample.variant}"
 
 
+@cache
+def expected(cell):
+    """What sample.py prints for TEXTS."""
+    model = Model.of(load_checkpoint(LUA / f"{cell}.t7"))
+    return [b"".join(sample_bytes(model, **options)) for options in TEXTS]
+
+
 @NEEDS_NODE
 @pytest.mark.parametrize("cell", CELLS)
 def test_long_texts(cell, tmp_path):
-    checkpoint = load_checkpoint(LUA / f"{cell}.t7")
     module = exported(LUA / f"{cell}.t7", tmp_path / "model.mjs")
-    model = Model.of(checkpoint)
-    options = [
-        {"seed": seed, "temperature": temperature, "primetext": primetext}
-        for seed, primetext in ((1, ""), (123, "CAV\u00c9"), (-5, "A"), (2**32, ""), (2**40 + 7, "the "))
-        for temperature in (0.5, 1)
-    ]
-    for each, text in zip(options, sampled(module, *options), strict=True):
-        assert text == b"".join(sample_bytes(model, **each)), each
+    for options, ours, text in zip(TEXTS, expected(cell), sampled(module, *TEXTS), strict=True):
+        assert text == ours, options
 
 
 @NEEDS_NODE
@@ -188,6 +195,16 @@ for (const text of texts) console.log(JSON.stringify(text));
 
 
 @NEEDS_NODE
+def test_the_program_in_the_documentation(tmp_path):
+    exported(LUA / "lstm.t7", tmp_path / "model.mjs")
+    script = tmp_path / "program.mjs"
+    (script_text,) = [block.text for block in blocks(ROOT / "docs/sharing.md") if block.info == "javascript"]
+    script.write_text(script_text)
+    text = b"".join(sample_bytes(load_checkpoint(LUA / "lstm.t7"), 200, primetext="The ", temperature=0.5))
+    assert "\n".join(in_node(script)) == text.decode(errors="replace")
+
+
+@NEEDS_NODE
 def test_wrong_options(tmp_path):
     module = exported(LUA / "rnn.t7", tmp_path / "model.mjs")
     wrong = [
@@ -213,7 +230,7 @@ for (const seed of seeds) {
   const random = new Generator(seed);
   console.log(JSON.stringify(Array.from({ length: 1000 }, () => (random.next() / 2 ** 32) * 0.16 - 0.08)));
   const other = new Generator(seed);
-  console.log(JSON.stringify(Array.from({ length: 500 }, () => other.multinomial(probabilities) + 1)));
+  console.log(JSON.stringify(Array.from({ length: 500 }, () => other.multinomial(probabilities, Math.fround) + 1)));
 }
 """)
     lines = iter(in_node(script, json.dumps([streams.PROBABILITIES.tolist(), *streams.SEEDS])))
@@ -280,37 +297,100 @@ def test_a_page_asks_for_nothing_from_elsewhere(tmp_path):
         assert word not in page
 
 
-@NEEDS_CHROMIUM
-def test_the_page_in_a_browser(tmp_path):
-    """It begins to write by itself, with the options in its address; 2,000 characters of each cell."""
+@pytest.fixture(scope="module")
+def browser():
     with Browser() as browser:
-        for cell in CELLS:
-            page = exported(LUA / f"{cell}.t7", tmp_path / f"{cell}.html")
-            options = {"seed": 7, "temperature": 0.5, "primetext": "CAV\u00c9 ", "topK": 0, "length": 2000}
-            browser.open(page, "?" + urllib.parse.urlencode(options))
-            browser.wait("document.body.dataset.state === 'done'")
-            options["top_k"] = options.pop("topK")
-            text = b"".join(sample_bytes(load_checkpoint(LUA / f"{cell}.t7"), **options))
-            assert browser.run("return document.getElementById('text').textContent") == text.decode(errors="replace")
-            assert browser.run("return document.querySelector('#text .prime').textContent") == "CAV\u00c9 "
+        yield browser
 
-        # Another seed by the button; then a text without end, which pauses and goes on.
-        browser.run("document.getElementById('another').click()")
-        browser.wait("document.body.dataset.state === 'done'")
-        text = b"".join(sample_bytes(load_checkpoint(LUA / "rnn.t7"), **options | {"seed": 8}))
-        assert browser.run("return document.getElementById('text').textContent") == text.decode(errors="replace")
-        browser.run("document.getElementById('length').value = 0; document.getElementById('write').click()")
-        browser.wait("document.getElementById('text').textContent.length > 1000")
-        browser.run("document.getElementById('pause').click()")
-        paused = browser.run("return document.getElementById('text').textContent")
-        assert browser.run("return document.getElementById('pause').textContent") == "Go on"
-        assert browser.run("return document.getElementById('text').textContent") == paused
-        browser.run("document.getElementById('pause').click()")
-        browser.wait(f"document.getElementById('text').textContent.length > {len(paused) + 1000}")
-        assert browser.run("return document.getElementById('text').textContent").startswith(paused)
 
-        # A character that the network does not know.
-        browser.open(page, "?" + urllib.parse.urlencode({"primetext": "\u6587"}))
-        problem = browser.run("return document.getElementById('problem').textContent")
-        assert problem == 'The training text never has "\u6587": leave it out.'
-        assert browser.complaints() == []
+def shown(browser, id_):
+    """The text of an element of the page."""
+    return browser.run("return document.getElementById(arguments[0]).textContent", id_)
+
+
+def written(browser, button="write", **options):
+    """The text that the page writes when a button is clicked, with these values in its form."""
+    script = """
+        const [button, options] = arguments;
+        for (const [id, value] of Object.entries(options)) document.getElementById(id).value = value;
+        document.getElementById(button).click();
+    """
+    browser.run(script, button, options)
+    browser.wait("document.body.dataset.state === 'done'")
+    return shown(browser, "text")
+
+
+def assert_nothing_from_elsewhere(browser):
+    """The browser has asked for the page and its worker only, and has not complained."""
+    assert {url.split(":")[0] for url in browser.requests()} == {"file", "blob"}
+    assert browser.complaints() == []
+
+
+@NEEDS_CHROMIUM
+@pytest.mark.parametrize("cell", CELLS)
+def test_long_texts_in_the_page(cell, browser, tmp_path):
+    browser.open(exported(LUA / f"{cell}.t7", tmp_path / "page.html"))
+    for options, text in zip(TEXTS, expected(cell), strict=True):
+        assert written(browser, **options) == text.decode(errors="replace"), options
+    assert_nothing_from_elsewhere(browser)
+
+
+@NEEDS_CHROMIUM
+def test_the_page_of_a_network_of_torch_rnn(browser, tmp_path):
+    """Of characters, which it draws with probabilities that are not rounded."""
+    path = REFERENCE / "torch_rnn/b_100.t7"
+    browser.open(exported(path, tmp_path / "page.html"))
+    options = {"seed": 5, "temperature": 1, "primetext": "H\u00c9L\u00c8NE: ", "length": 2000}
+    text = b"".join(sample_bytes(load_checkpoint(path), **options)).decode()
+    assert written(browser, **options) == text
+    assert_nothing_from_elsewhere(browser)
+
+
+@NEEDS_CHROMIUM
+def test_the_page_with_rounded_weights(browser, tmp_path):
+    """It tells that sample.py's text is another one."""
+    for weights in ("float64", "float32", "float16"):
+        browser.open(exported(LUA / "gru.t7", tmp_path / "page.html", "-weights", weights))
+        assert len(written(browser, length=50).encode()) >= 50
+        told = shown(browser, "promise") + shown(browser, "about-bytes")
+        assert ("prints the same bytes" in told) == (weights == "float64")
+        assert (f"rounded to {weights}" in told) == (weights != "float64")
+
+
+@NEEDS_CHROMIUM
+def test_the_page_at_work(browser, tmp_path):
+    """It begins to write by itself, with the options in its address."""
+    page = exported(LUA / "rnn.t7", tmp_path / "page.html")
+    options = {"seed": 7, "temperature": 0.5, "primetext": "CAV\u00c9 ", "length": 300}
+    checkpoint = load_checkpoint(LUA / "rnn.t7")
+    browser.open(page, "?" + urllib.parse.urlencode(options | {"topK": 3}))
+    browser.wait("document.body.dataset.state === 'done'")
+    text = b"".join(sample_bytes(checkpoint, **options, top_k=3))
+    assert shown(browser, "text") == text.decode(errors="replace")
+    assert browser.run("return document.querySelector('#text .prime').textContent") == options["primetext"]
+
+    # The command in it, as a shell reads it.
+    command = ["sh", "-c", r"printf '%s\0' " + shown(browser, "command")]
+    python, program, name, *words = subprocess.run(command, capture_output=True, text=True).stdout.split("\0")[:-1]
+    assert (python, program, name) == ("python", "sample.py", "rnn.t7")
+    assert run_sample(LUA / name, *words).stdout_bytes == text + b"\n"
+
+    # Another seed by the button.
+    text = b"".join(sample_bytes(checkpoint, **options | {"seed": 8}, top_k=3))
+    assert written(browser, "another") == text.decode(errors="replace")
+
+    # A text without end, which pauses and goes on.
+    browser.run("document.getElementById('length').value = 0; document.getElementById('write').click()")
+    browser.wait("document.getElementById('text').textContent.length > 1000")
+    browser.run("document.getElementById('pause').click()")
+    paused = shown(browser, "text")
+    assert shown(browser, "pause") == "Go on"
+    assert shown(browser, "text") == paused
+    browser.run("document.getElementById('pause').click()")
+    browser.wait(f"document.getElementById('text').textContent.length > {len(paused) + 1000}")
+    assert shown(browser, "text").startswith(paused)
+
+    # A character that the network does not know.
+    browser.open(page, "?" + urllib.parse.urlencode({"primetext": "\u6587"}))
+    assert shown(browser, "problem") == 'The training text never has "\u6587": leave it out.'
+    assert_nothing_from_elsewhere(browser)

@@ -173,6 +173,13 @@ def test_half_precision_is_for_pages(ending, tmp_path):
     assert_one_line_error(result, 1, "-weights float16 is for pages and modules", "take float32")
 
 
+def test_safetensors_have_their_own_precision(tmp_path):
+    result = CliRunner().invoke(
+        charrnn.export, [str(LUA / "rnn.t7"), str(tmp_path / "x.safetensors"), "-weights", "float32"]
+    )
+    assert_one_line_error(result, 1, "-weights float32: a .safetensors has the checkpoint's own precision")
+
+
 @pytest.mark.parametrize("ending", [*ENDINGS, "safetensors"])
 def test_a_file_that_cannot_be_written(ending, tmp_path):
     target = tmp_path / f"none/x.{ending}"

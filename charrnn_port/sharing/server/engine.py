@@ -23,6 +23,7 @@ class Engine:
     def __init__(self, model: Model, at_once: int, queue: int) -> None:
         self.model = model
         self._start = Session(model).scores  # before the first character of any text
+        self._draw = choices.DrawnTogether(model.drawn_from, model.vocab.unknown)
         self._at_once, self._queue = at_once, queue
         self._waiting: deque[Stream] = deque()
         self._clear()
@@ -73,8 +74,7 @@ class Engine:
         plain = [place for place in range(old) if flight[place].plain]
         if plain:
             randoms, temperatures = zip(*(flight[place].plain for place in plain), strict=True)
-            model, among = self.model, scores if len(plain) == old else scores[plain]
-            drawn = choices.drawn_together(randoms, temperatures, among, model.drawn_from, model.vocab.unknown)
+            drawn = self._draw(randoms, temperatures, scores if len(plain) == old else scores[plain])
             for place, id_ in zip(plain, drawn, strict=True):
                 ids[place] = id_
                 flight[place].add(id_)

@@ -29,7 +29,7 @@ export class Network {
   /** From what charrnn_port/sharing/web.py writes. Nothing changes it, so any number of sessions may share it. */
   constructor({ cell, rnn_size: H, num_layers, vocab, precision, drawn_from, weights }) {
     this.cell = CELLS[cell];
-    this.vocabSize = vocab.symbols.length + (vocab.unknown === null ? 0 : 1);
+    this.vocabSize = [...vocab.symbols].length + (vocab.unknown === null ? 0 : 1); // not its UTF-16 units
     this.rounded = drawn_from === "float32" ? Math.fround : (probability) => probability; // before one is drawn
     this.size = H;
     this.n = H * this.cell.h2h.reduce((sum, gates) => sum + gates);

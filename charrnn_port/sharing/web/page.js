@@ -32,10 +32,11 @@ function checkOptions() {
   return element("form").checkValidity();
 }
 
+/** Begin a text; returns whether the options will do. */
 function write() {
   if (!checkOptions()) {
     element("form").reportValidity();
-    return;
+    return false;
   }
   const options = optionsNow();
   run += 1;
@@ -48,6 +49,13 @@ function write() {
   element("command").textContent = commandOf(options);
   document.body.dataset.state = "writing";
   worker.postMessage({ options, run });
+  return true;
+}
+
+/** The same when somebody asks for it: a text that begins far down, as on a phone, comes into view. */
+function writeInView() {
+  const { top } = element("text").getBoundingClientRect();
+  if (write() && top > innerHeight / 2) element("text").parentElement.scrollIntoView();
 }
 
 worker.onmessage = ({ data }) => {
@@ -122,14 +130,14 @@ async function copy() {
   setTimeout(() => (element("copy").textContent = "Copy"), 1500);
 }
 
-/** The command line that prints this text. */
+/** The command line that prints this text, an option a line. */
 function commandOf({ primetext, temperature, topK, seed, length }) {
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-  const words = ["python sample.py", quoted(about.facts.name), "-seed", seed, "-temperature", temperature];
-  words.push("-length", length);
-  if (topK) words.push("-top_k", topK);
-  if (primetext) words.push("-primetext", quoted(primetext));
-  return words.join(" ");
+  const lines = [`python sample.py ${quoted(about.facts.name)}`, `-seed ${seed}`, `-temperature ${temperature}`];
+  lines.push(`-length ${length}`, "-verbose 0");
+  if (topK) lines.push(`-top_k ${topK}`);
+  if (primetext) lines.push(`-primetext ${quoted(primetext)}`);
+  return lines.join(" \\\n  ");
 }
 
 function tellAboutIt() {
@@ -173,12 +181,12 @@ function symbolsShown() {
 
 element("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  write();
+  writeInView();
 });
 element("form").addEventListener("input", checkOptions);
 element("another").addEventListener("click", () => {
   element("seed").value = Number(element("seed").value) + 1;
-  write();
+  writeInView();
 });
 element("pause").addEventListener("click", pause);
 element("copy").addEventListener("click", copy);
@@ -186,7 +194,7 @@ element("shade").addEventListener("change", ({ target }) => {
   element("text").parentElement.classList.toggle("shaded", target.checked);
 });
 element("primetext").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) write();
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) writeInView();
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !element("pause").disabled) pause();

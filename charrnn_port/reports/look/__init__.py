@@ -1,0 +1,105 @@
+"""`charrnn look`: a page to look at a network's units with, on a text; or a picture of one unit.
+
+    look             reads the text, and writes the page or the picture
+    recording        what a network computes at each character
+    properties       what a text tells at each character
+    units            how well each unit tells that, and what is chance
+    errors, ngrams   where the loss lies, and what shorter memories would have got
+    gates            how much of the time they are open and shut
+    switches         what the network writes while a unit is held
+    packing          values as compressed bytes
+    page             from all of it to one file, by page.html, page.css and the scripts
+    figure           one unit on one passage
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from charrnn_port.checkpoints import is_checkpoint, load_checkpoint
+from charrnn_port.command_line import tell
+from charrnn_port.device import DTYPES
+from charrnn_port.option_fields import OptionError
+from charrnn_port.options import LookOptions
+from charrnn_port.reports.look import figure, page
+from charrnn_port.reports.look.packing import pieces
+from charrnn_port.reports.look.properties import characters_at, properties
+from charrnn_port.reports.look.recording import record
+from charrnn_port.reports.look.units import search, the_best
+from charrnn_port.reports.reading import Block, Text
+from util.errors import UserError
+from util.files import written_whole
+
+__all__ = ["figure", "look", "page"]
+
+ENDINGS = (".html", *figure.KINDS)
+
+
+def look(options: LookOptions) -> None:
+    """Read the text and write the file.
+
+    Raises OptionError for another kind of file or units that the network has not, UserError where the text cannot be
+    read or the file not be written.
+    """
+    target = Path(options.o)
+    if target.suffix not in ENDINGS:
+        raise OptionError(f"-o: {options.o!r} does not end in {', '.join(ENDINGS)}")
+    if is_checkpoint(options.o):
+        raise UserError(f"-o {options.o}: there is a checkpoint or a folder, which is not overwritten")
+    drawing = target.suffix in figure.KINDS
+    if drawing:
+        figure.require_matplotlib()
+    checkpoint = load_checkpoint(options.checkpoint)
+    wanted = units_of(options.units, checkpoint.opt)
+    text = Text(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
+    block = beginning_of(text, options.length)
+    network = checkpoint.build("plain", DTYPES[options.dtype])
+    recording = record(network, block.ids(checkpoint.vocab), sys.stderr.isatty())
+    characters = characters_at(block.units)
+    told, rare = properties(characters)
+    found = search(network, recording, told)
+    if drawing:
+        shown = pieces(characters, checkpoint.vocab)
+        write = figure.draw(options, recording, shown, wanted, the_best(found.findings), network.cell.STATE[0])
+    else:
+        write = page.make(options, checkpoint, network, recording, characters, found, rare, wanted)
+    try:
+        with written_whole(target) as aside:
+            write(aside)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror or error}") from error
+    left_out = int(block.positions[-1]) + 1 - len(block.units)
+    if left_out:
+        tell(f"{left_out} characters of {text.name} are left out")
+
+
+def beginning_of(text: Text, length: int) -> Block:
+    """So many characters of a text, or all. Raises UserError where there are less than two."""
+    blocks, count = [], 0
+    for block in text:
+        blocks.append(block)
+        count += len(block.units)
+        if count >= length:
+            break
+    if count < 2:
+        raise UserError(f"{text.name} is too short: it takes two characters, since nothing foretells the first")
+    units = blocks[0].units[:0].join(block.units for block in blocks)
+    return Block(units[:length], np.concatenate([block.positions for block in blocks])[:length])
+
+
+def units_of(text: str, opt: dict) -> list[tuple[int, int]]:
+    """Layers and units that -units names, such as 2:131,1:5. Raises OptionError for others than the network has."""
+    found = []
+    for each in filter(None, text.split(",")):
+        layer, colon, unit = each.partition(":")
+        if not (colon and layer.strip().isdecimal() and unit.strip().isdecimal()):
+            raise OptionError(f"-units: {each!r} is no layer and unit with a colon between, as in 2:131")
+        pair = int(layer), int(unit)
+        if not (1 <= pair[0] <= opt["num_layers"] and pair[1] < opt["rnn_size"]):
+            raise OptionError(
+                f"-units: there is no {each.strip()}: layers count from 1 to {opt['num_layers']}, "
+                f"units from 0 to {opt['rnn_size'] - 1}"
+            )
+        found.append(pair)
+    return found

@@ -1,0 +1,131 @@
+"""A picture of one unit on one passage, for papers."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from charrnn_port.command_line import tell
+from charrnn_port.option_fields import OptionError
+from charrnn_port.options import LookOptions
+from charrnn_port.reports.look.packing import strong
+from charrnn_port.reports.look.recording import Recording
+from charrnn_port.reports.look.units import Finding
+from util.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+KINDS = (".svg", ".png")
+WIDTH = 80  # characters of a line; longer ones are broken
+SIZE = 0.085, 0.22  # of a character, in inches
+HIGH, LOW = (226, 120, 10), (20, 110, 205)  # as on the page
+STRONGEST = 0.85
+UNDERLINED = 4.5 / 8  # of the strongest colour
+
+
+def require_matplotlib() -> None:
+    """Raises UserError without matplotlib."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise UserError('a picture needs matplotlib: pip install -c constraints.txt -e ".[watch]"') from error
+
+
+def draw(
+    options: LookOptions,
+    recording: Recording,
+    pieces: list[str],
+    wanted: list[tuple[int, int]],
+    best: list[Finding],
+    part: str,
+) -> Callable[[Path], object]:
+    """What writes the picture to a file: of the unit in `wanted`, or of the best; `part` if neither names another.
+    `pieces` are what is shown for each character, or byte.
+
+    Raises OptionError for a passage or part that there is not, UserError where there is no unit to show.
+    """
+    from matplotlib.figure import Figure
+
+    if len(wanted) > 1:
+        raise OptionError("-units: a picture is of one unit")
+    if not wanted and not best:
+        raise UserError("no unit tells anything above chance: name one with -units")
+    chosen = next((each for each in best if not wanted or (each.layer, each.unit) == wanted[0]), None)
+    layer, unit = wanted[0] if wanted else (chosen.layer, chosen.unit)
+    part = options.part or (chosen.part if chosen else part)
+    if part not in recording.layers[0]:
+        raise OptionError(f"-part: there is no {part!r} in this cell, only {', '.join(recording.layers[0])}")
+    begin, end = passage(options.passage, len(pieces))
+    seen = [place for place in range(begin, end) if pieces[place]]
+    characters = [pieces[place] for place in seen]
+    values = recording.layers[layer - 1][part][:, unit]
+    title = f"unit {unit} of layer {layer}, its {part}"
+    if chosen and part == chosen.part:
+        title += f"\n{chosen.property}: {chosen.kind} {chosen.figure:.2f} on text held out, chance {chosen.chance:.2f}"
+    places = laid_out(characters)
+    lines = int(places[:, 1].max(initial=0)) + 1
+    figure = Figure(figsize=(SIZE[0] * (WIDTH + 2), SIZE[1] * lines + 0.75), dpi=110)
+    axes = figure.add_axes((0, 0, 1, SIZE[1] * lines / (SIZE[1] * lines + 0.75)))
+    figure.text(0.012, 1 - 0.09 / (SIZE[1] * lines + 0.75), title, va="top", fontsize=10)
+    paint(axes, characters, (values[seen] / strong(part, values)).clip(-1, 1), places)
+    axes.set(xlim=(-1, WIDTH + 1), ylim=(lines, -0.15))
+    axes.axis("off")
+    kind = Path(options.o).suffix[1:]
+
+    def write(path: Path) -> None:
+        from matplotlib import rc_context
+
+        # Text as text, in one font: a file half as large.
+        settings = {"svg.fonttype": "none", "svg.hashsalt": "charrnn", "font.monospace": ["DejaVu Sans Mono"]}
+        with rc_context(settings), warnings.catch_warnings(record=True) as missing:
+            warnings.filterwarnings("always", "Glyph .* missing")
+            figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
+        if missing and kind == "png":
+            tell("the font lacks characters of this passage: an .svg shows them in those of whoever looks at it")
+
+    return write
+
+
+def passage(text: str, count: int) -> tuple[int, int]:
+    """From which character to before which, of what was read. Raises OptionError for what is no passage of it."""
+    begin, dash, end = text.partition("-")
+    if not (dash and begin.isdecimal() and end.isdecimal() and int(begin) < int(end)):
+        raise OptionError(f"-passage: {text!r} is no two characters with a dash between, as in 0-640")
+    if int(begin) >= count:
+        raise OptionError(f"-passage: {text} is beyond the {count} characters that were read")
+    return int(begin), min(int(end), count)
+
+
+def laid_out(characters: list[str]) -> np.ndarray:
+    """Column and line of each character, `[n, 2]`."""
+    places, column, line = [], 0, 0
+    for character in characters:
+        if column == WIDTH:
+            column, line = 0, line + 1
+        places.append((column, line))
+        column += 1
+        if character == "\n":
+            column, line = 0, line + 1
+    return np.array(places).reshape(-1, 2)
+
+
+def paint(axes: "Axes", characters: list[str], shares: np.ndarray, places: np.ndarray) -> None:
+    """Each character on a ground that tells its value, orange above zero, blue below; strong values are underlined."""
+    from matplotlib.collections import PolyCollection
+
+    corners = np.array([(0, 0), (1, 0), (1, 0.94), (0, 0.94)])
+    grounds = [(*(part / 255 for part in (HIGH if each > 0 else LOW)), STRONGEST * abs(float(each))) for each in shares]
+    axes.add_collection(PolyCollection(places[:, None] + corners, facecolors=grounds, clip_on=False))
+    for character, (column, line), each in zip(characters, places, shares, strict=True):
+        shown = "↵" if character == "\n" else character
+        if not shown.isspace():
+            axes.text(
+                column + 0.5, line + 0.72, shown, ha="center", va="baseline", fontfamily="monospace", fontsize=9.5,
+                color="#999999" if character == "\n" else "black", parse_math=False,
+            )  # fmt: skip
+        if abs(each) >= UNDERLINED:
+            style = "-" if each > 0 else (0, (1.5, 1.5))
+            axes.plot([column, column + 1], [line + 0.86] * 2, color="black", linewidth=0.9, linestyle=style)

@@ -1,0 +1,82 @@
+"""What a network computed at each character of a text, as arrays; and the same of networks that know nothing."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+import numpy as np
+import torch
+
+from charrnn_port.reports.figures import Figures
+from charrnn_port.sampling import trace
+from model.char_rnn import CharRNN
+
+ROWS, WARM_UP = 400, 100  # characters of a row, where a text is read in rows side by side; those read before it
+
+
+@dataclass
+class Recording:
+    """Of n characters, each once it is read."""
+
+    ids: np.ndarray  # [n] int64
+    log_probs: np.ndarray  # [n, vocab_size] float32, of what comes next
+    layers: list[dict[str, np.ndarray]]  # of each layer its gates and its state by name, [n, rnn_size] float32
+
+    @property
+    def figures(self) -> Figures:
+        """How well each character but the first was foretold."""
+        return Figures(self.ids[1:], self.log_probs[:-1])
+
+
+def record(network: CharRNN, ids: list[int], progress: bool) -> Recording:
+    """Let a network read a text from the zero state; `progress` shows a bar on stderr."""
+    count, size = len(ids), network.rnn_size
+    names = (*network.cell.GATE_NAMES, *network.cell.STATE)
+    layers = [{name: np.empty((count, size), np.float32) for name in names} for _ in network.layers]
+    log_probs = np.empty((count, network.vocab_size), np.float32)
+    with click.progressbar(trace(network, ids), count, "reading", file=sys.stderr, hidden=not progress) as steps:
+        for place, step in enumerate(steps):
+            log_probs[place] = step.log_probs
+            for layer, values in zip(layers, step.layers, strict=True):
+                for name, array in layer.items():
+                    array[place] = values[name]
+    return Recording(np.array(ids), log_probs, layers)
+
+
+def shuffled(network: CharRNN, seed: int) -> CharRNN:
+    """A network with the same weights in another order, each gate's among themselves: so large, and knowing nothing."""
+    other = CharRNN(network.model, network.vocab_size, network.rnn_size, network.num_layers, dtype=torch.float32)
+    other.params.copy_(network.params)
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in other.layers:
+            for parameter in layer.values():
+                for gate in parameter.split(network.rnn_size):
+                    gate.copy_(gate.flatten()[torch.randperm(gate.numel(), generator=random)].view_as(gate))
+    return other
+
+
+def states_side_by_side(network: CharRNN, ids: list[int]) -> Iterator[np.ndarray]:
+    """The states of a text that is read in rows side by side, `[n, rnn_size]` for each layer and name in STATE.
+
+    Each row begins with a zero state, and with some characters that come before it, but for the first.
+    """
+    count = len(ids)
+    rows = max(1, count // ROWS)
+    length = -(-count // rows)
+    begins = np.minimum(np.arange(rows) * length, count - length)  # the last may overlap the one before
+    places = begins[:, None] + np.arange(-WARM_UP, length)
+    text = torch.from_numpy(np.array(ids)[places.clip(min=0)])
+    before = torch.from_numpy(places < 0)
+    state = network.zero_state(rows)
+    found = [np.empty((count, network.rnn_size), np.float32) for _ in state]
+    for step in range(text.shape[1]):
+        layers, _ = network.inside(text[:, step], state)
+        state = [layer[name] for layer in layers for name in network.cell.STATE]
+        if step < WARM_UP:
+            state = [tensor.masked_fill(before[:, step, None], 0) for tensor in state]
+        else:
+            for array, tensor in zip(found, state, strict=True):
+                array[places[:, step]] = tensor.numpy()
+    yield from found

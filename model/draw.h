@@ -1,0 +1,48 @@
+/* A character drawn from scores with Torch7's arithmetic: sample.lua's, and torch.multinomial's as it is in
+ * torch7/lib/TH/generic/THTensorRandom.c.
+ */
+#pragma once
+#include <math.h>
+#include <stdlib.h>
+
+#include "real.h"
+
+static inline real true_exp(real x) {
+    return sizeof(real) == 8 ? exp(x) : expf(x);
+}
+
+/* probabilities [V], up to a factor: exp((scores - subtracted) / temperature). Returns their sum, taken from the left. */
+static inline real weigh(real *probabilities, const real *scores, real subtracted, real temperature, long V) {
+    real total = 0;
+    for (long i = 0; i < V; i++)
+        total += probabilities[i] = true_exp((scores[i] - subtracted) / temperature);
+    return total;
+}
+
+static inline real largest_of(const real *scores, long V) {
+    real largest = scores[0];
+    for (long i = 1; i < V; i++)
+        largest = scores[i] > largest ? scores[i] : largest;
+    return largest;
+}
+
+/* The place where `uniform` falls among the running sums of the probabilities. These are rounded to single precision first
+   where `single` says so, as sample.lua does. Where their sum is 0 or not finite, as at very low temperatures, the
+   largest score is subtracted first. */
+static inline long drawn(const real *scores, double temperature, double uniform, long V, long single) {
+    real *probabilities = malloc(V * sizeof(real));
+    double *sums = malloc(V * sizeof(double)), sum = 0;
+    real total = weigh(probabilities, scores, 0, temperature, V);
+    if (!(total > 0 && total < INFINITY))
+        total = weigh(probabilities, scores, largest_of(scores, V), temperature, V);
+    for (long i = 0; i < V; i++) {
+        const real probability = probabilities[i] / total;
+        sums[i] = sum += single ? (float)probability : probability;
+    }
+    long place = 0;
+    while (place < V - 1 && sums[place] / sum < uniform)
+        place++;
+    free(probabilities);
+    free(sums);
+    return place;
+}

@@ -1,0 +1,358 @@
+"""The page of `charrnn look` in a browser: it tells what the network computes, and all that one can do on it works."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from browser import MISSING, Browser
+from click.testing import CliRunner
+from conftest import RECORDINGS, run_sample, run_train
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.support.ui import Select
+
+import charrnn_port
+from charrnn_port import __main__ as charrnn
+from charrnn_port.sampling import Session
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install chromium chromium-driver")
+COUNT = 3000
+READY = "document.body.dataset.ready"
+HIGH, LOW, MOST = "226, 120, 10", "20, 110, 205", 0.85  # of page.css, for a light ground
+
+
+def look(*arguments):
+    result = CliRunner().invoke(charrnn.look, [str(word) for word in arguments])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, play):
+    """A network trained for one epoch, the page about it, and what a trace of the same text tells."""
+    folder = tmp_path_factory.mktemp("look")
+    options = ("-rnn_size", 16, "-batch_size", 20, "-seq_length", 30, "-max_epochs", 1, "-learning_rate", 0.02)
+    trained = run_train("-data_dir", play, "-checkpoint_dir", folder / "cv", "-dtype", "float32", *options)
+    assert trained.exit_code == 0, trained.output
+    text = (play / "input.txt").read_bytes()[:COUNT]
+    look(folder / "cv", play / "input.txt", "-length", COUNT, "-units", "1:3", "-o", folder / "look.html")
+    checkpoint = charrnn_port.load_checkpoint(folder / "cv")
+    steps = list(Session(charrnn_port.sampling.Model.of(checkpoint)).trace(text))
+    return SimpleNamespace(
+        page=folder / "look.html",
+        checkpoint=folder / "cv",
+        text=text,
+        vocab=checkpoint.vocab,
+        layers=[{name: np.stack([step.layers[layer][name] for step in steps]) for name in steps[0].layers[layer]}
+                for layer in range(2)],
+        log_probs=np.stack([step.log_probs for step in steps]),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Browser("--window-size=1280,900", "--force-prefers-reduced-motion") as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser, made):
+    """The page, newly opened; afterwards the browser has complained of nothing and asked for nothing else."""
+    browser.requests()
+    browser.open(made.page)
+    browser.wait(READY)
+    yield browser
+    assert browser.complaints() == []
+    assert {each for each in browser.requests() if not each.startswith("data:")} == {made.page.as_uri()}
+
+
+def by_id(browser, name):
+    return browser.find_element("id", name)
+
+
+def choose(browser, name, value):
+    Select(by_id(browser, name)).select_by_value(str(value))
+
+
+def options_of(browser, name):
+    return [option.get_attribute("value") for option in Select(by_id(browser, name)).options]
+
+
+def press(browser, *keys):
+    for key in keys:
+        ActionChains(browser).send_keys(key).perform()
+
+
+def span(browser, place):
+    return browser.run("return spanAt(arguments[0])", place)
+
+
+def point_at(browser, place):
+    """With the mouse."""
+    browser.run("spanAt(arguments[0]).scrollIntoView({ block: 'center' })", place)
+    ActionChains(browser).move_to_element(span(browser, place)).perform()
+    browser.wait(f"current === {place}")
+
+
+def bars(browser):
+    """The rows of what was expected: (whether it came, its name, percent)."""
+    rows = browser.run("return [...document.querySelectorAll('#bars tbody tr')].map((row) => row.innerText)")
+    found = [re.fullmatch(r"(✓?)\s*(\S+)\s+([\d.]+) %", row) for row in rows]
+    return [(bool(row[1]), row[2], float(row[3])) for row in found]
+
+
+def value_shown(browser):
+    return float(by_id(browser, "value").text)
+
+
+def shades(browser, places):
+    """Of each character its ground, how strong that is from 0 to 8, and the line under it."""
+    styles = browser.run(
+        """return arguments[0].map((place) => {
+          const style = getComputedStyle(spanAt(place));
+          return [style.backgroundColor, style.textDecorationLine === "none" ? "" : style.textDecorationStyle];
+        })""",
+        list(places),
+    )
+    found = []
+    for ground, line in styles:
+        *colour, alpha = re.findall(r"[\d.]+", ground)
+        found.append((", ".join(colour), 8 * float(alpha) / MOST, line))
+    return found
+
+
+def id_at(made, place):
+    return made.vocab.encode(made.text[place : place + 1])[0]
+
+
+def bits_of(made, place):
+    """The surprise of a character, and the entropy before it."""
+    before = made.log_probs[place - 1] / np.log(2)
+    return -before[id_at(made, place)], -(np.exp(made.log_probs[place - 1]) @ before)
+
+
+def test_what_is_told_of_a_character(page, made):
+    """Where the mouse is: surprise and entropy to a hundredth, the five likeliest and the one that came."""
+    assert page.run("return document.getElementById('text').textContent") == made.text.decode()
+    for place in [place for place in range(1, COUNT) if made.text[place : place + 1].isalpha()][::500]:
+        point_at(page, place)
+        surprise, entropy = bits_of(made, place)
+        told = by_id(page, "where").text
+        assert float(re.search(r"surprise ([\d.]+)", told)[1]) == pytest.approx(surprise, abs=0.006)
+        assert float(re.search(r"entropy ([\d.]+)", told)[1]) == pytest.approx(entropy, abs=0.006)
+        came = id_at(made, place)
+        chances = np.exp(made.log_probs[place - 1])
+        expected = list(np.argsort(-chances, kind="stable")[:5])
+        expected += [came] if came not in expected else []
+        names = [{"\n": "↵", " ": "␣"}.get(chr(made.vocab.symbols[id]), chr(made.vocab.symbols[id])) for id in expected]
+        assert [(id == came, name) for id, name in zip(expected, names, strict=True)] == [row[:2] for row in bars(page)]
+        for id, (_, _, percent) in zip(expected, bars(page), strict=True):
+            assert percent == pytest.approx(100 * chances[id], abs=0.06 if percent < 10 else 0.51)
+    point_at(page, 0)
+    assert "nothing foretells" in by_id(page, "where").text
+    assert bars(page) == []
+
+
+def test_any_unit(page, made):
+    """Chosen by layer, unit and part: its value to a 255th or a 15th of its range, its colour, and lines under strong
+    ones.
+    """
+    assert options_of(page, "layer") == ["1", "2"]
+    page.run("tell(500)")
+    for layer, unit in ((1, 3), (2, 0), (2, 7), (1, 15)):
+        choose(page, "layer", layer)
+        assert options_of(page, "unit") == [str(each) for each in range(16)]
+        choose(page, "unit", unit)
+        assert sorted(options_of(page, "part")) == sorted(made.layers[0])
+        for part in ("c", "h", "in", "forget", "out", "transform"):
+            choose(page, "part", part)
+            page.wait(f"view.name === '{layer}:{unit} {part}'")
+            assert f"Unit {unit} of layer {layer}, its " in by_id(page, "about").text
+            values = made.layers[layer - 1][part][:, unit]
+            width = 2 * np.abs(values).max() if part == "c" else 2 if part in ("h", "transform") else 1
+            assert value_shown(page) == pytest.approx(values[500], abs=width / 15 / 2 + 0.001)
+            if (layer, unit) == (1, 3):  # -units named it
+                assert value_shown(page) == pytest.approx(values[500], abs=width / 255 / 2 + 0.001)
+            full = np.quantile(np.abs(values), 0.99) if part == "c" else 1
+            for value, (colour, strength, line) in zip(values[470:500], shades(page, range(470, 500)), strict=True):
+                assert colour == (HIGH if value > 0 else LOW) or strength == 0
+                step = min(8, 8 * abs(value) / full)
+                assert strength == pytest.approx(step, abs=0.5 + 8 * width / 15 / 2 / full + 0.05)
+                assert line == ("" if strength < 4.5 else "solid" if value > 0 else "dotted")
+
+
+def test_surprise_entropy_and_gain(page, made):
+    """By the list, and by their keys."""
+    assert options_of(page, "by") == ["surprise", "entropy", "gain", "unit"]
+    places = range(600, 700)
+    surprises, entropies = zip(*[bits_of(made, place) for place in places], strict=True)
+    press(page, "s")
+    assert not by_id(page, "layer").is_displayed()
+    for surprise, (_, strength, line) in zip(surprises, shades(page, places), strict=True):
+        assert strength == pytest.approx(2 * np.searchsorted([1, 3, 5, 8], surprise), abs=0.05)
+        assert line == ("solid" if surprise > 5 else "")
+    press(page, "e")
+    for entropy, (_, strength, _) in zip(entropies, shades(page, places), strict=True):
+        assert strength == pytest.approx(8 * entropy / 5, abs=0.55)
+    choose(page, "by", "gain")
+    assert "6-gram" in by_id(page, "about").text
+    assert {colour for colour, strength, _ in shades(page, places) if strength} == {HIGH, LOW}
+    choose(page, "by", "unit")
+    assert by_id(page, "layer").is_displayed()
+
+
+def test_the_ten_that_tell_most(page):
+    """Each opens its unit, at a click or by n and p, and says what it tells; it is in the table of all that do."""
+    buttons = page.find_elements("css selector", "#best button")
+    assert 3 <= len(buttons) <= 10
+    by_id(page, "found").find_element("tag name", "summary").click()
+    table = by_id(page, "all").text
+    for button in buttons:
+        button.click()
+        name, part, kind, figure, chance = re.search(
+            r"unit (\S+) (\w+), (AUC|R²) ([\d.]+), chance ([\d.]+)", button.text
+        ).groups()
+        page.wait(f"view.name === '{name} {part}'")
+        assert f"{button.text.splitlines()[0]} ({kind} {figure}, chance {chance})" in by_id(page, "about").text
+        assert float(figure) >= float(chance)
+        assert f"{name} {part} {button.text.splitlines()[0]}" in table
+        pressed = page.find_elements("css selector", "#best button[aria-pressed=true]")
+        assert [each.text for each in pressed] == [button.text]
+    names = [re.search(r"unit (\S+ \w+)", button.text)[1] for button in buttons]
+    press(page, "n")
+    page.wait(f"view.name === '{names[0]}'")
+    press(page, "p", "p")
+    page.wait(f"view.name === '{names[-2]}'")
+
+
+def test_keys(page, made):
+    """From character to character and from line to line; [ and ] go through the units; what is told is read aloud."""
+    by_id(page, "text").click()
+    point_at(page, made.text.index(b"\n\n") + 5)
+    by_id(page, "text").send_keys(Keys.HOME)
+    begin = page.run("return current")
+    assert made.text[begin - 1 : begin] == b"\n"
+    end = made.text.index(b"\n", begin)
+    for key, expected in (
+        (Keys.ARROW_RIGHT, begin + 1),
+        (Keys.ARROW_LEFT, begin),
+        (Keys.END, end),
+        (Keys.ARROW_RIGHT, end + 1),
+        (Keys.ARROW_UP, begin),
+        (Keys.ARROW_DOWN, end + 1),
+    ):
+        by_id(page, "text").send_keys(key)
+        assert page.run("return current") == expected
+        assert f"character {expected}," in page.run("return document.getElementById('live').textContent")
+    choose(page, "layer", 1)
+    choose(page, "unit", 15)
+    choose(page, "part", "h")
+    page.wait("view.name === '1:15 h'")
+    by_id(page, "text").click()
+    press(page, "]")
+    page.wait("view.name === '2:0 h'")
+    press(page, "[", "[")
+    page.wait("view.name === '1:14 h'")
+
+
+def test_gates_and_errors(page, made):
+    """Shares of the time, in the words under the pictures; and of the loss, by classes that make up the text."""
+    panels = [each.text for each in page.find_elements("css selector", "#panels figcaption")]
+    for panel, (layer, gate) in zip(
+        panels, [(layer, gate) for layer in (0, 1) for gate in ("in", "forget", "out")], strict=True
+    ):
+        values = made.layers[layer][gate]
+        told = [float(each) for each in re.findall(r"([\d.]+) %", panel)]
+        assert panel.startswith(f"layer {layer + 1}, {gate} gates")
+        shares = (values > 0.9).mean(), (values < 0.1).mean()
+        assert told == [pytest.approx(100 * share, abs=0.51) for share in shares]
+        assert f"{((values > 0.9).mean(0) > 0.9).sum()} units nearly always open" in panel
+    classes, in_words, in_lines, memories = page.run(
+        """return [...document.querySelectorAll("#tables tbody")].map((body) =>
+          [...body.rows].map((row) => [...row.cells].map((cell) => cell.textContent)))"""
+    )
+    letters = [place for place in range(1, COUNT) if 97 <= made.text[place] <= 122]
+    lower = next(row for row in classes if row[0] == "lower case")
+    surprises = np.array([bits_of(made, place)[0] for place in letters])
+    assert int(lower[1]) == len(letters)
+    assert float(lower[4]) == pytest.approx(surprises.mean(), abs=0.006)
+    assert float(lower[5][:-2]) == pytest.approx(100 * (surprises < 1).mean(), abs=0.51)
+    for table in (classes, in_words, in_lines):
+        assert sum(int(row[1]) for row in table) == COUNT - 1
+        assert sum(float(row[2][:-2]) for row in table) == pytest.approx(100, abs=3)
+    assert [row[0] for row in memories] == [f"{n}-gram" for n in range(1, 7)]
+
+
+def test_switched_units_are_what_sample_writes(page, made):
+    """To the byte, with the options that stand over the sample; -units comes first, then those that tell most."""
+    names = options_of(page, "held")
+    assert names[0] == "1:3"
+    assert len(names) >= 4
+    prime = page.run("return document.querySelector('#samples i').textContent")
+    assert made.text.startswith(prime.encode())
+    for name in names[:3]:
+        choose(page, "held", name)
+        samples = page.find_elements("css selector", "#samples > div")
+        assert [each.find_element("tag name", "h3").text.split("=")[0] for each in samples] == [
+            f'-clamp "{name}',
+            "left free",
+            f'-clamp "{name}',
+        ]
+        for each in samples:
+            clamp = re.findall(r'"(.+)"', each.find_element("tag name", "h3").text)
+            written = run_sample(
+                made.checkpoint, "-verbose", 0, "-gpuid", -1, "-temperature", 0.7, "-length", 300, "-primetext", prime,
+                *(["-clamp", *clamp] if clamp else []),
+            ).stdout_bytes.decode(errors="replace")  # fmt: skip
+            shown = page.run("return arguments[0].querySelector('pre').textContent", each)
+            assert written.rstrip("\n") == shown.rstrip("\n")
+        shown = {each.find_element("tag name", "pre").text for each in samples}
+        assert len(shown) > 1
+
+
+def test_narrow_dark_and_printed(page):
+    """Nothing is wider than a screen of 360 points; in the dark letters are light; on paper all the text is painted."""
+    size = {"width": 360, "height": 640, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    assert page.run("return document.documentElement.scrollWidth") == 360
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    ink = "return getComputedStyle(document.body).color"
+    assert page.run(ink) == "rgb(28, 29, 32)"
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    assert page.run(ink) == "rgb(233, 231, 226)"
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    unpainted = "return chunks.filter((chunk) => chunk.painted !== view).length"
+    assert page.run(unpainted) > 0
+    page.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})
+    assert page.run(unpainted) == 0
+
+
+def test_links(page):
+    """To parts of the page, which there are."""
+    links = page.run("return [...document.querySelectorAll('a')].map((link) => link.hash.slice(1))")
+    assert len(links) == 7
+    for link in links:
+        by_id(page, link)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("rnn", b"ab"), ("gru", "CAVÉ: “so”\r\n\tto\xad be".encode()), ("lstm_1layer", None)],
+    ids=["two characters", "odd characters", "a torch7 file"],
+)
+def test_other_pages(browser, tmp_path, name, text):
+    """Of other cells, of texts in which nothing is found, or with characters that cannot be shown."""
+    text = text or (RECORDINGS / "play/input.txt").read_bytes()[:2000]
+    (tmp_path / "text").write_bytes(text)
+    look(RECORDINGS / f"lua_checkpoints/{name}.t7", tmp_path / "text", "-unknown", "skip", "-o", tmp_path / "look.html")
+    browser.open(tmp_path / "look.html")
+    browser.wait(READY)
+    assert browser.complaints() == []
+    gates = by_id(browser, "gates").text
+    assert ("This cell has no gates." in gates) == (name == "rnn")
+    if len(text) < 100:
+        assert "No unit tells any property above chance." in by_id(browser, "reading").text
+        assert "-units names some" in by_id(browser, "switch").text
+    press(browser, "e", "n", "p", "[", "]")
+    browser.wait("view.unit")
+    assert browser.complaints() == []

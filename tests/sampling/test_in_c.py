@@ -1,0 +1,87 @@
+"""What samples in C: the steps of a network that never changes, and the draw. The other way to do it is in NumPy."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import NEEDS_COMPILER
+
+from charrnn_port.sampling import Model, Session, choices
+from charrnn_port.torch7.random import Generator
+from model import NETWORKS
+from model.char_rnn import CELLS
+from util.vocabulary import Vocabulary
+
+pytestmark = NEEDS_COMPILER
+DTYPES = [torch.float64, torch.float32]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("num_layers", "rnn_size"), [(1, 1), (2, 37), (3, 130), (1, 512)])
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_steps(cell, num_layers, rnn_size, dtype):
+    """Scores and states of five characters, to rounding; a copy goes on by itself."""
+    network = NETWORKS["fused"](cell, 65, rnn_size, num_layers, dtype=dtype)
+    largest = rnn_size**-0.5  # so that roundings do not grow from step to step
+    network.params.uniform_(-largest, largest, generator=torch.Generator().manual_seed(5))
+    vocab = Vocabulary(bytes(range(65)))
+    ours, theirs = Session(Model(network, vocab)), Session(Model(network, vocab, in_numpy=True))
+    eps = torch.finfo(dtype).eps
+    for id_ in (3, 64, 0, 3, 7):
+        aside = ours.copy()
+        aside.feed([1])
+        ours.feed([id_])
+        theirs.feed([id_])
+        assert ours.scores.dtype == theirs.scores.dtype
+        assert ours.scores.max() == 0
+        assert np.abs(ours.scores - theirs.scores).max() < 1000 * eps
+        for a, b in zip(ours._step.state, theirs._step.state, strict=True):
+            assert np.abs(a - b).max() < 100 * eps
+
+
+@pytest.mark.parametrize("rounded_to", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("temperature", [0.003, 0.5, 1.0, 2.0])
+def test_draws(temperature, dtype, rounded_to):
+    """Those of NumPy. They might differ where a number falls within a rounding of a boundary, which none here does."""
+    random = np.random.RandomState(1)
+    ours, theirs = (draw(Generator(7), temperature, rounded_to) for draw in (choices.drawn, choices.drawn_in_numpy))
+    for n in [65] * 300 + [1, 2, 3, 64, 200]:
+        scores = (random.randn(n) * 3).astype(dtype)
+        scores -= scores.max()
+        assert ours(scores) == theirs(scores)
+
+
+class Given:
+    """In place of a random stream: one number."""
+
+    def __init__(self, number: float) -> None:
+        self._number = number
+
+    def fraction(self) -> float:
+        """That one."""
+        return self._number
+
+
+@pytest.mark.parametrize("rounded_to", ["float32", "float64"])
+def test_what_is_rounded_before_it_is_drawn(rounded_to):
+    """A tenth, which is another number in single precision: one between the two tells them apart."""
+    scores = np.log(np.array([0.1, 0.9]))
+    single = np.array([0.1, 0.9], np.float32).astype(float)
+    boundary = {"float32": single[0] / single.sum(), "float64": 0.1}
+    assert abs(boundary["float32"] - boundary["float64"]) > 1e-9
+    between = sum(boundary.values()) / 2
+    assert choices.drawn(Given(between), 1.0, rounded_to)(scores) == int(between > boundary[rounded_to])
+
+
+@pytest.mark.parametrize("shift", [-1000, 1000])
+def test_where_exponentials_vanish_or_overflow(shift):
+    """The largest score is subtracted first."""
+    scores = np.log(np.array([0.2, 0.5, 0.3])) + shift
+    ids = [choices.drawn(Given(number), 1.0)(scores) for number in (0.0, 0.19, 0.21, 0.69, 0.71, 0.999)]
+    assert ids == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_network_that_has_exploded():
+    """No numbers at all: the first character, as in NumPy."""
+    scores = np.full(5, np.nan)
+    assert choices.drawn(Generator(1))(scores) == choices.drawn_in_numpy(Generator(1), 1.0, "float32")(scores) == 0

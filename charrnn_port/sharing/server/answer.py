@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
+import anyio
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -75,8 +76,8 @@ class Answer:
     async def _wait(self, pause: float | None = None) -> None:
         """Until there is news, at most for a pause; not beyond the time that there is."""
         left = self._deadline - time.monotonic()
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._news.wait(), left if pause is None else min(left, pause))
+        with anyio.move_on_after(left if pause is None else min(left, pause)):
+            await self._news.wait()
         if time.monotonic() >= self._deadline:
             raise RequestError("the text takes too long: ask for a shorter one", status=504, code="timeout")
         self._news.clear()

@@ -18,7 +18,7 @@ from charrnn_port.sharing.server.stream import Stream
 from util.errors import UserError
 
 LOOK_AGAIN = 1.0  # seconds between two looks at whether a checkpoint is a newer one
-TURN = 0.001  # seconds of steps between two looks at what else there is to do
+TURN = 0.0005  # seconds of steps between two looks at what else there is to do
 SLOW = 0.01  # seconds of a step: from then on it takes place in a thread, and others need not wait for it
 
 

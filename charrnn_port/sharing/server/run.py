@@ -3,6 +3,7 @@
 import gc
 import socket
 
+import torch
 import uvicorn
 
 from charrnn_port.options import ServeOptions
@@ -22,5 +23,6 @@ def run(options: ServeOptions, listening: socket.socket, last_seconds: int, mode
         server_header=False,
         timeout_graceful_shutdown=last_seconds,
     )
+    torch.set_num_threads(1)  # most steps are so short that threads would only wait for each other
     gc.freeze()  # what is there now stays: searching it for garbage, again and again, would take 0.1 s each time
     uvicorn.Server(config).run(sockets=[listening])

@@ -24,6 +24,7 @@ from charrnn_port.options import (  # noqa: E402
     LookOptions,
     PlotOptions,
     ScoreOptions,
+    ServeOptions,
     TraceOptions,
     VerifyOptions,
 )
@@ -85,6 +86,11 @@ def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
 
         load(options)
         return
+    if options.serve:
+        from charrnn_port.reports.serving import serving
+
+        serving(options)
+        return
     from charrnn_port.reports.benchmark import benchmark
 
     benchmark(options)
@@ -114,6 +120,14 @@ def trace(options: TraceOptions, given: frozenset[str]) -> None:
     trace(options)
 
 
+@program(ServeOptions, example="charrnn serve cv -port 8000")
+def serve(options: ServeOptions, given: frozenset[str]) -> None:
+    """Answer requests for texts over HTTP, as OpenAI's completions, with a page to try them on."""
+    from charrnn_port.sharing.serve import serve
+
+    serve(options)
+
+
 @program(LookOptions, example="charrnn look cv/lm_lstm_epoch26.00_1.3861.t7.pt my_text.txt -o look.html")
 def look(options: LookOptions, given: frozenset[str]) -> None:
     """Make a page to look at a network's units with, and what each of them tells; or a picture of one."""
@@ -141,6 +155,7 @@ def verbs() -> dict[str, Program]:
         "score": score,
         "trace": trace,
         "look": look,
+        "serve": serve,
     }
 
 

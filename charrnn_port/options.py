@@ -544,6 +544,11 @@ class BenchmarkOptions(Options):
         "Tells how training fares on a machine that does something else too: of the sizes the first is timed.",
         minimum=0,
     )
+    serve: int = option(
+        0, "time `charrnn serve` with so many texts at a time; 0 = all the rest", "what to time",
+        "Its texts are compared with sample.py's, and its memory looked at: of the sizes the first is timed.",
+        minimum=0,
+    )
     json: str = option(
         "", "write all figures to this file too", "result",
         "Each single time is in it, in seconds.",
@@ -662,6 +667,77 @@ class TraceOptions(Options):
         "float64", "in which precision to compute, and to write", "reading",
         "float32 takes half the space, and rounds at the seventh digit.",
         choices=DTYPES,
+    )
+
+
+@dataclass(frozen=True)
+class ServeOptions(Options):
+    """Those of `charrnn serve`."""
+
+    checkpoints: tuple[str, ...] = argument(
+        "CHECKPOINT...", "checkpoints, of train.py or of the Lua original; of a folder the best one in it", many=True
+    )
+    host: str = option(
+        "127.0.0.1", "address to listen on", "where",
+        "0.0.0.0 lets other machines in: give -api_key too, and read docs/serving.md.",
+    )
+    port: int = option(
+        8000, "port to listen on, 0 = any that is free", "where",
+        "The line on stderr tells the address.",
+        minimum=0, maximum=65535,
+    )
+    workers: int = option(
+        1, "processes that share the port", "where",
+        "Each loads all networks, and can use a core of its own. One that dies is replaced.",
+        minimum=1,
+    )
+    dtype: str = option(
+        "float64", "in which precision to compute", "networks",
+        "With float64 texts are sample.py's; float32 is faster, and its texts differ from them sooner or later.",
+        choices=DTYPES,
+    )
+    reload: int = option(
+        0, "1 = take a newer checkpoint when the file changes", "networks",
+        "Texts in progress are finished with the network they began with.",
+        minimum=0, maximum=1,
+    )
+    unknown: str = option(
+        "error", "what to do about characters of a prompt that the training text never has", "networks",
+        "error: refuse the request and name the first; skip: leave them out.",
+        choices=("error", "skip"),
+    )
+    api_key: str = option(
+        "", "what clients must send as `Authorization: Bearer KEY`; if not given, $CHARRNN_API_KEY, if any", "access",
+        "Without it whoever reaches the port is served. Other users of the machine see a command line, not a variable.",
+    )
+    cors: str = option(
+        "", "origin whose pages may ask, such as https://example.org; * = all", "access",
+        "Otherwise browsers let only the server's own page read its answers.",
+    )
+    max_length: int = option(
+        16384, "characters of a prompt and of what follows it, together", "limits",
+        "A request for more is refused.",
+        minimum=1,
+    )
+    max_body: int = option(
+        1_000_000, "bytes of a request", "limits",
+        "A larger one is refused before it is read.",
+        minimum=1,
+    )
+    streams: int = option(
+        64, "texts that are written at the same time, for each network", "limits",
+        "More raise the number of characters a second in all, and slow each text.",
+        minimum=1,
+    )
+    queue: int = option(
+        256, "texts that wait for their turn, for each network", "limits",
+        "Those beyond are refused with status 429, and may come again.",
+        minimum=0,
+    )
+    timeout: float = option(
+        300.0, "seconds that an answer may take", "limits",
+        "It ends with an error then.",
+        above=0,
     )
 
 

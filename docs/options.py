@@ -12,6 +12,7 @@ from charrnn_port.options import (
     PlotOptions,
     SampleOptions,
     ScoreOptions,
+    ServeOptions,
     TraceOptions,
     TrainOptions,
     VerifyOptions,
@@ -45,6 +46,7 @@ PROGRAMS = {
     "charrnn score": ScoreOptions,
     "charrnn trace": TraceOptions,
     "charrnn look": LookOptions,
+    "charrnn serve": ServeOptions,
 }
 
 

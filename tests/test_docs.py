@@ -1,7 +1,7 @@
 """What the README and docs/ say is so: their commands and their Python run, and what they name exists.
 
 Blocks fenced as ```bash and those in ```python on docs/python.md are run here, on a small text and with small networks.
-Those that need a network, several processes or many minutes are fenced as ```console.
+Those that need a network, several processes or many minutes are fenced as ```console; what nginx reads, as ```nginx.
 """
 
 import re
@@ -97,7 +97,7 @@ def test_the_python_page_runs(reader, capsys):
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_no_block_is_of_another_kind(page):
     """So that none is left out by a slip: ```shell would be."""
-    others = {"python.md": {"python"}, "house.md": RECIPES, "sharing.md": SHARED}
+    others = {"python.md": {"python"}, "house.md": RECIPES, "sharing.md": SHARED, "serving.md": {"nginx"}}
     known = {"bash", "console"} | others.get(page.name, set())
     assert {block.info for block in blocks(page)} <= known
 

@@ -60,19 +60,32 @@ class Sessions:
         """Go on by a character each. `scores` `[V, texts]` are then of what follows."""
         self.scores = self._step(ids)
 
+    def keep(self, places: Sequence[int], new: int = 0) -> None:
+        """Go on with these texts only, in this order, and `new` ones after them; `scores` are there once all are fed.
+
+        Nobody's scores depend on who else is there.
+        """
+        self._step.keep(places, new)
+
 
 class CompiledSteps:
     """Feeds several texts to a model, in C."""
 
     def __init__(self, model: Model, count: int) -> None:
-        start = torch.tensor(np.stack(model.zero_state()))
-        self._texts = CompiledTexts(model.compiled, start[:, None].repeat(1, count, 1))
+        self._network = model.compiled
+        self._start = torch.tensor(np.stack(model.zero_state()))[:, None]
+        self._texts = CompiledTexts(self._network, self._start.repeat(1, count, 1))
 
     def __call__(self, ids: Sequence[int]) -> np.ndarray:
         """Scores `[V, texts]` of what follows these characters."""
         self._texts.ids.numpy()[:] = ids
         self._texts.step()
         return self._texts.scores.numpy().copy().T
+
+    def keep(self, places: Sequence[int], new: int) -> None:
+        """As Sessions'."""
+        state = torch.cat([self._texts.state[:, places], self._start.expand(-1, new, -1)], 1)
+        self._texts = CompiledTexts(self._network, state)
 
 
 class Steps:
@@ -86,6 +99,14 @@ class Steps:
         """Scores `[V, texts]` of what follows these characters."""
         scores, self._state = self._model.step(self._model.first[ids].T, self._state)
         return scores
+
+    def keep(self, places: Sequence[int], new: int) -> None:
+        """As Sessions'."""
+        zero = self._model.zero_state()
+        self._state = tuple(
+            np.concatenate([vector.T[places], columns(start, new).T]).T
+            for vector, start in zip(self._state, zero, strict=True)
+        )
 
 
 def columns(vector: np.ndarray, count: int) -> np.ndarray:

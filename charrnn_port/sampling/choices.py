@@ -71,6 +71,35 @@ def drawn_in_numpy(random: Generator, temperature: float, rounded_to: str) -> Ch
     return draw_one
 
 
+class DrawnTogether:
+    """`drawn` for several texts at a time: what each of them would draw alone."""
+
+    def __init__(self, rounded_to: str, without: int | None = None) -> None:
+        """`without`: an id that is never drawn."""
+        self._rounded_to, self._without = rounded_to, without
+        self._draw: CompiledDraw | None = None
+
+    def __call__(self, randoms: Sequence[Generator], temperatures: Sequence[float], scores: np.ndarray) -> list[int]:
+        """An id from each row of `scores` `[texts, V]`."""
+        if not library(torch.float64):
+            each = zip(randoms, temperatures, scores, strict=True)
+            return [self._alone(random, temperature)(row) for random, temperature, row in each]
+        draw = self._draw
+        if draw is None or scores.shape != draw.scores.shape:
+            dtype = torch.from_numpy(scores[:0]).dtype
+            draw = self._draw = CompiledDraw(*scores.shape, dtype, self._rounded_to == "float32")
+        draw.scores.numpy()[:] = scores
+        if self._without is not None:
+            draw.scores[:, self._without] = -torch.inf
+        draw.temperatures.numpy()[:] = temperatures
+        draw.uniforms.numpy()[:] = [random.fraction() for random in randoms]
+        draw()
+        return draw.ids.tolist()
+
+    def _alone(self, random: Generator, temperature: float) -> Choice:
+        return never(self._without, drawn_in_numpy(random, temperature, self._rounded_to))
+
+
 def never(id_: int | None, choose: Choice) -> Choice:
     """The same choice among all characters but one, which is what keeps the unknown symbol out; with None among all."""
     if id_ is None:

@@ -37,8 +37,7 @@ class Session:
 
     def log_probs(self) -> np.ndarray:
         """Log-probabilities `[V]` of each character to come next."""
-        shifted = self.scores - self.scores.max()
-        return shifted - np.log(np.exp(shifted).sum())
+        return log_probs_of(self.scores)
 
     def trace(self, text: bytes | str) -> Iterator[Inside]:
         """What would go on in the network as it read this text next, a character at a time; the session stays here.
@@ -71,6 +70,12 @@ class Session:
             id_ = choose(self.scores)
             yield id_
             self.scores = self._step(id_)
+
+
+def log_probs_of(scores: np.ndarray) -> np.ndarray:
+    """Log-probabilities `[V]` from scores, which are such up to a constant."""
+    shifted = scores - scores.max()
+    return shifted - np.log(np.exp(shifted).sum())
 
 
 def step_of(model: Model) -> "Step | CompiledStep | GraphedStep":

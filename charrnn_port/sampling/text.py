@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
@@ -86,13 +86,32 @@ def choice_of(options: SampleOptions, random: Generator, model: Model) -> choice
 
 def until(stop: bytes, text: Iterable[bytes]) -> Iterator[bytes]:
     """The text up to where `stop` comes. What may be its beginning is held back until it turns out to be none."""
-    held = b""
+    held = HeldBack([stop])
     for piece in text:
-        held += piece
-        if stop in held:
-            yield held[: held.index(stop)]
+        yield held.push(piece)
+        if held.reached:
             return
-        begun = next(size for size in range(len(stop) - 1, -1, -1) if held.endswith(stop[:size]))
-        yield held[: len(held) - begun]
-        held = held[len(held) - begun :]
-    yield held
+    yield held.rest
+
+
+class HeldBack:
+    """A text up to where the first of some `stops` comes, piece by piece; what may be the beginning of one waits."""
+
+    def __init__(self, stops: Sequence[bytes]) -> None:
+        self._stops = stops
+        self.rest = b""  # what waits
+        self.reached = False  # whether one has come
+
+    def push(self, piece: bytes) -> bytes:
+        """Go on by a piece of the text: what can be shown now."""
+        text = self.rest + piece
+        ends = [text.index(stop) for stop in self._stops if stop in text]
+        self.reached = bool(ends)
+        shown = min(ends) if ends else len(text) - max((begun(stop, text) for stop in self._stops), default=0)
+        self.rest = b"" if ends else text[shown:]
+        return text[:shown]
+
+
+def begun(stop: bytes, text: bytes) -> int:
+    """How many bytes at the end of a text are the beginning of `stop`, which may follow."""
+    return next(size for size in range(len(stop) - 1, -1, -1) if text.endswith(stop[:size]))

@@ -11,7 +11,7 @@ class Generator:
     def __init__(self, seed: int) -> None:
         # RandomState seeds as Torch7 does; the bare bit generator is many times quicker for single words.
         self._words = np.random.MT19937()
-        self._words.state = np.random.RandomState(seed & 0xFFFFFFFF).get_state(legacy=False)
+        np.random.RandomState(self._words).seed(seed & 0xFFFFFFFF)
 
     @property
     def state(self) -> dict[str, list[int] | int]:

@@ -1,0 +1,41 @@
+"""`charrnn serve`: networks over HTTP."""
+
+import socket
+
+from charrnn_port.command_line import tell
+from charrnn_port.options import ServeOptions
+from util.errors import UserError
+
+LAST_SECONDS = 10  # that texts in progress have once the server is to end
+BACKLOG = 2048  # connections that wait to be accepted
+
+
+def serve(options: ServeOptions) -> None:
+    """Answer until a signal ends it. Raises UserError for what cannot be loaded or listened on."""
+    try:
+        from charrnn_port.sharing.server.models import Models
+        from charrnn_port.sharing.server.run import run
+        from charrnn_port.sharing.server.workers import keep_working
+    except ImportError as error:
+        raise UserError(
+            f'charrnn serve needs starlette and uvicorn ({error}): pip install -c constraints.txt -e ".[serve]"'
+        ) from None
+    models = Models(options)
+    listening = listen(options.host, options.port)
+    host, port = listening.getsockname()[:2]
+    names = ", ".join(model.id for model in models)
+    tell(f"serving {names} at http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl-C ends it)")
+    if options.workers == 1:
+        run(options, listening, LAST_SECONDS, models)
+        return
+    keep_working(options.workers, run, options, listening, LAST_SECONDS, last_seconds=LAST_SECONDS + 2)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket to accept from. Raises UserError where there can be none."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot listen on {host}, port {port}: {reason}") from error

@@ -1,0 +1,254 @@
+"""OpenAI's forms of a completion: what may be asked for, and what is answered. A character is a token.
+
+https://platform.openai.com/docs/api-reference/completions, with vLLM's `top_k`, `min_p` and `return_token_ids`.
+"""
+
+import codecs
+import math
+import reprlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from charrnn_port.option_fields import OptionError
+from charrnn_port.options import SampleOptions
+from charrnn_port.sampling import Model, choice_of, choices
+from charrnn_port.sharing.server.errors import RequestError
+from charrnn_port.sharing.server.stream import Stream, Token
+from charrnn_port.torch7.random import Generator
+from util.errors import UserError
+from util.vocabulary import Vocabulary
+
+MOST_LOGPROBS = 20
+MOST_STOPS = 16
+MOST_TEXTS = 128
+MOST_TEMPERATURE = 100
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", dict: "an object"}
+# What else the original API has, by the value that changes nothing: another one is refused, not ignored.
+WITHOUT_EFFECT = {"suffix": "", "presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may ask for."""
+
+    length: int  # characters of a prompt and what follows it
+    unknown: str  # error or skip: what to do with characters that the network does not know
+
+
+class Completion:
+    """What one request asks for, and its answers. Each prompt gets `n` texts, with the seeds from `seed` on."""
+
+    def __init__(self, body: dict[str, Any], model_id: str, model: Model, limits: Limits) -> None:
+        """Raises RequestError for what cannot be done, which names the parameter."""
+        take = partial(value_of, body)
+        self.id, self.created, self.model_id = f"cmpl-{secrets.token_hex(12)}", int(time.time()), model_id
+        self.model, self.vocab = model, model.vocab
+        for name, usual in WITHOUT_EFFECT.items():
+            if body.get(name) not in (None, usual):
+                raise RequestError(f"{name} is not supported", name)
+        self.length = take("max_tokens", 16, int, 0, limits.length)
+        self.n = take("n", 1, int, 1, MOST_TEXTS)
+        if take("best_of", self.n, int) != self.n:
+            raise RequestError("best_of is not supported beside n", "best_of")
+        self.seed = take("seed", secrets.randbits(31), int, -(2**63), 2**63)
+        self.stream, self.echo = take("stream", False, bool), take("echo", False, bool)
+        self.with_ids = take("return_token_ids", False, bool)
+        self.with_usage = bool(take("stream_options", {}, dict).get("include_usage"))
+        self.top = take("logprobs", None, int, 0, MOST_LOGPROBS)
+        self.stops = stops_of(body.get("stop"))
+        self.options = sample_options(body)
+        self.prompts = prompts_of(body.get("prompt"), self.vocab, limits.unknown)
+        if len(self.prompts) * self.n > MOST_TEXTS:
+            raise RequestError(f"{len(self.prompts)} prompts with n {self.n}: at most {MOST_TEXTS} texts", "n")
+        for prompt in self.prompts:
+            if len(prompt) + self.length > limits.length:
+                raise RequestError(
+                    f"a prompt of {len(prompt)} characters and max_tokens {self.length}: at most {limits.length} "
+                    "together",
+                    "max_tokens",
+                )
+            if not (self.length or (self.echo and prompt)):
+                raise RequestError("max_tokens 0 goes with a prompt and echo: there is nothing to tell", "max_tokens")
+
+    def streams(self, notify: Callable[[], None]) -> list[Stream]:
+        """The texts, to be begun: those of the first prompt, then those of the next."""
+        return [self._stream(prompt, self.seed + k, notify) for prompt in self.prompts for k in range(self.n)]
+
+    def _stream(self, prompt: Sequence[int], seed: int, notify: Callable[[], None]) -> Stream:
+        random = Generator(seed)
+        options = self.options
+        plain = options.sample == 1 and options.top_p == 1 and not (options.top_k or options.min_p)
+        return Stream(
+            prompt,
+            self.length,
+            choices.never(self.vocab.unknown, choice_of(options, random, self.model)),
+            notify,
+            plainly=(random, options.temperature) if plain else None,
+            top=self.top,
+            echo=self.echo,
+            stops=self.stops,
+            decode=self.vocab.decode,
+        )
+
+    def texts(self) -> "list[Text]":
+        """What makes the answers' choices from each stream's tokens."""
+        return [Text(self, index) for index in range(len(self.prompts) * self.n)]
+
+    def answer(self, parts: list[dict], usage: dict | None = None) -> dict:
+        """A whole answer, or an event of one that is streamed."""
+        frame = {"id": self.id, "object": "text_completion", "created": self.created, "model": self.model_id}
+        return frame | {"choices": parts} | ({} if usage is None else {"usage": usage})
+
+    def usage(self, texts: "list[Text]") -> dict[str, int]:
+        """How many characters were read and written."""
+        read = sum(map(len, self.prompts))
+        written = sum(text.count for text in texts) - (self.echo and sum(map(len, self.prompts)) * self.n)
+        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+class Text:
+    """One of a request's texts, told piece by piece."""
+
+    def __init__(self, completion: Completion, index: int) -> None:
+        self.count = 0  # characters told so far, those of an echo too
+        self._completion, self._index = completion, index
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._offset = 0  # of the next character, in those of the text
+
+    def part(self, tokens: Sequence[Token], finish_reason: str | None) -> dict:
+        """A choice of OpenAI's, with what has come: bytes that are no character are U+FFFD in its text.
+
+        `logprobs` tells them as vLLM does, as "bytes:\\xc3"; `token_ids` has them as they are.
+        """
+        asked, vocab = self._completion, self._completion.vocab
+        self.count += len(tokens)
+        ids = [token.id for token in tokens]
+        log_probs = None
+        if asked.top is None:
+            text = self._decoder.decode(vocab.decode(ids))
+        else:
+            text, offsets = "", []
+            for id_ in ids:
+                offsets.append(self._offset + len(text))
+                text += self._decoder.decode(vocab.decode([id_]))
+            log_probs = {
+                "tokens": [token_text(vocab, id_) for id_ in ids],
+                "token_logprobs": [finite(token.log_prob) for token in tokens],
+                "top_logprobs": [likeliest(vocab, token) for token in tokens],
+                "text_offset": offsets,
+            }
+            self._offset += len(text)
+        if finish_reason:
+            text += self._decoder.decode(b"", final=True)
+        part = {"index": self._index, "text": text, "logprobs": log_probs, "finish_reason": finish_reason}
+        part["seed"] = asked.seed + self._index % asked.n
+        return part | ({"token_ids": ids} if asked.with_ids else {})
+
+
+def likeliest(vocab: Vocabulary, token: Token) -> dict[str, float] | None:
+    """The likeliest characters and the one that came, by their texts; None where nothing was foretold."""
+    if token.log_prob is None:
+        return None
+    return {token_text(vocab, id_): finite(value) for id_, value in [*token.top, (token.id, token.log_prob)]}
+
+
+def token_text(vocab: Vocabulary, id_: int) -> str:
+    """A character; a byte that is but a part of one as OpenAI's `tokens` have it."""
+    text = vocab.decode([id_])
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in text)
+
+
+def finite(value: float | None) -> float | None:
+    """The number; None, which JSON's null is, for one that JSON does not have."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def value_of(
+    body: dict[str, Any], name: str, usual: Any, kind: type, least: float = -math.inf, most: float = math.inf
+) -> Any:
+    """A parameter's value; null and what is not there are `usual`. Raises RequestError for one that cannot be."""
+    value = body.get(name)
+    if value is None:
+        return usual
+    if kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    fits = isinstance(value, int | float if kind is float else kind)
+    if not fits or (isinstance(value, bool) and kind is not bool):
+        raise RequestError(f"{name} must be {KINDS[kind]}, not {shown(value)}", name)
+    if kind in (int, float) and not least <= value <= most:
+        raise RequestError(f"{name} must be from {least:g} to {most:g}, not {shown(value)}", name)
+    return value
+
+
+def sample_options(body: dict[str, Any]) -> SampleOptions:
+    """How characters are chosen, as sample.py has it; temperature 0 takes the likeliest."""
+    temperature = value_of(body, "temperature", 1.0, float, 0, MOST_TEMPERATURE)
+    try:
+        return SampleOptions(
+            model="",
+            sample=1 if temperature else 0,
+            temperature=temperature or 1.0,
+            top_p=value_of(body, "top_p", 1.0, float, 0, 1),
+            top_k=max(0, value_of(body, "top_k", 0, int, -1, 2**31)),  # vLLM's -1 is all of them
+            min_p=value_of(body, "min_p", 0.0, float, 0, 1),
+        )
+    except OptionError as error:
+        raise RequestError(str(error).removeprefix("-"), str(error).partition(":")[0].removeprefix("-")) from None
+
+
+def stops_of(stop: object) -> list[bytes]:
+    """The texts before the first of which a text is to end."""
+    stops = [stop] if isinstance(stop, str) else stop or []
+    if not isinstance(stops, list) or len(stops) > MOST_STOPS or not all(isinstance(each, str) for each in stops):
+        raise RequestError(f"stop must be a text or a list of at most {MOST_STOPS}", "stop")
+    return [encoded(each, "stop") for each in stops if each]
+
+
+def prompts_of(prompt: object, vocab: Vocabulary, unknown: str) -> list[list[int]]:
+    """The ids of each prompt: of a text or of ids, or of a list of either."""
+    prompts = "" if prompt is None else prompt
+    if not isinstance(prompts, list) or (prompts and is_id(prompts[0])):
+        prompts = [prompts]
+    if not prompts:
+        raise RequestError("prompt is an empty list", "prompt")
+    return [ids_of(each, vocab, unknown) for each in prompts]
+
+
+def ids_of(prompt: object, vocab: Vocabulary, unknown: str) -> list[int]:
+    """Those of one prompt. Raises RequestError for a character that the network does not know."""
+    if isinstance(prompt, str):
+        try:
+            return vocab.encode(encoded(prompt, "prompt"), "the prompt", unknown)
+        except UserError as error:
+            raise RequestError(str(error), "prompt") from None
+    if not isinstance(prompt, list) or not all(map(is_id, prompt)):
+        raise RequestError("a prompt must be a text or a list of token ids", "prompt")
+    for id_ in prompt:
+        if not 0 <= id_ < len(vocab):
+            raise RequestError(f"there is no token {shown(id_)}: there are 0 to {len(vocab) - 1}", "prompt")
+    return prompt
+
+
+def is_id(value: object) -> bool:
+    """Whether this is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def encoded(text: str, name: str) -> bytes:
+    """A text as UTF-8. Raises RequestError for one with halves of characters, which JSON can hold."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise RequestError(f"{name} has half a character at position {error.start} (from 0)", name) from None
+
+
+def shown(value: object) -> str:
+    """A value for an error message, which may be of any length in a request."""
+    return reprlib.repr(value)

@@ -1,0 +1,16 @@
+"""Why a request is not answered, in OpenAI's form."""
+
+
+class RequestError(Exception):
+    """A request cannot be answered; the message says why, and `param` which of its parameters is the reason."""
+
+    def __init__(self, message: str, param: str | None = None, status: int = 400, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param, self.status, self.code = param, status, code
+
+    def body(self) -> dict:
+        """The answer."""
+        kind = "invalid_request_error" if self.status < 429 else "server_error"
+        if self.status == 429:
+            kind = "rate_limit_error"
+        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}

@@ -1,0 +1,68 @@
+"""Counts for Prometheus, in its text format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from math import inf
+
+from charrnn_port.sharing.server.stream import Stream
+
+# Seconds, of the time to the first character.
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """What this process has answered so far."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, int]] = Counter()  # by path and status
+        self.characters: Counter[str] = Counter()  # sent, by model
+        self.gone = 0  # clients that left before their answer's end
+        self._waits = Counter()  # by bucket
+        self._waited = 0.0
+
+    def ended(self, model: str, streams: Sequence[Stream], characters: int) -> None:
+        """An answer has ended, of its texts' end or because the client left."""
+        self.characters[model] += characters
+        self.gone += not all(stream.finish_reason for stream in streams)
+        for stream in streams:
+            if stream.first is not None:
+                seconds = stream.first - stream.created
+                self._waits[next((bucket for bucket in BUCKETS if seconds <= bucket), inf)] += 1
+                self._waited += seconds
+
+    def text(self, loads: dict[str, tuple[int, int]]) -> str:
+        """All of them; `loads`: of each model how many texts are in progress, and how many wait."""
+        return "".join(f"{line}\n" for line in self._lines(loads))
+
+    def _lines(self, loads: dict[str, tuple[int, int]]) -> Iterator[str]:
+        yield from metric(
+            "requests_total", "counter", "Requests by path and status.",
+            ((f'{{path="{path}",status="{status}"}}', n) for (path, status), n in sorted(self.requests.items())),
+        )  # fmt: skip
+        yield from metric("characters_total", "counter", "Characters sent.", labelled(self.characters.items()))
+        yield from metric("clients_gone_total", "counter", "Clients that left half-way.", [("", self.gone)])
+        for place, (name, about) in enumerate(
+            [("streams_in_progress", "Texts being written."), ("streams_waiting", "Texts that wait for their turn.")]
+        ):
+            yield from metric(name, "gauge", about, labelled((model, load[place]) for model, load in loads.items()))
+        values, total = [], 0
+        for bucket in (*BUCKETS, inf):
+            total += self._waits[bucket]
+            values.append((f'_bucket{{le="{str(bucket).replace("inf", "+Inf")}"}}', total))
+        values += [("_sum", self._waited), ("_count", total)]
+        yield from metric("first_character_seconds", "histogram", "From a request to its first character.", values)
+
+
+def metric(name: str, kind: str, about: str, values: Iterable[tuple[str, float]]) -> Iterator[str]:
+    """The lines of one metric: each value with what follows the name."""
+    yield f"# HELP charrnn_{name} {about}"
+    yield f"# TYPE charrnn_{name} {kind}"
+    for rest, value in values:
+        yield f"charrnn_{name}{rest} {value}"
+
+
+def labelled(values: Iterable[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    """Values by model."""
+    for model, value in values:
+        escaped = model.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+        yield f'{{model="{escaped}"}}', value

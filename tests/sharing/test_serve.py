@@ -1,0 +1,525 @@
+"""The server, asked as clients ask it: what it answers, what it refuses, and that it outlives bad clients.
+
+In this process through Starlette's TestClient, but for what only a real server on a socket shows.
+"""
+
+import http.client
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import click.testing
+import numpy as np
+import openai
+import pytest
+import torch
+from conftest import RECORDINGS, ROOT, assert_one_line_error
+from starlette.testclient import TestClient
+
+import charrnn_port
+from charrnn_port import __main__ as charrnn
+from charrnn_port.options import ServeOptions
+from charrnn_port.reports.figures import Reader
+from charrnn_port.sampling import Model, sample_bytes
+from charrnn_port.sharing.server import models
+from charrnn_port.sharing.server.app import Server
+
+LSTM, GRU = (RECORDINGS / f"lua_checkpoints/{name}.t7" for name in ("lstm", "gru"))
+
+
+@contextmanager
+def client_of(*paths, **options):
+    """A client of a server in this process."""
+    options = ServeOptions(checkpoints=tuple(map(str, paths)), **options)
+    with TestClient(Server(options, models.Models(options)).app(), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client():
+    with client_of(LSTM, GRU, max_length=3000, max_body=100_000) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return charrnn_port.load_checkpoint(LSTM)
+
+
+@pytest.fixture(scope="module")
+def alone(checkpoint):
+    """What sample.py prints after a prime text."""
+    model = Model.of(checkpoint)
+
+    def text(length, primetext=b"", **options):
+        return b"".join(sample_bytes(model, length, primetext=primetext, **options))[len(primetext) :]
+
+    return text
+
+
+def wait_for(condition):
+    """Until it holds."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def complete(client, **body):
+    """The answer to a request that can be answered."""
+    answer = client.post("/v1/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def events(client, **body):
+    """Those of a streamed answer, without the end."""
+    answer = client.post("/v1/completions", json={"stream": True, **body})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    *lines, end = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
+    assert end == "[DONE]"
+    return [json.loads(line) for line in lines]
+
+
+def test_a_text_is_sample_pys(client, alone):
+    """As characters, and as the ids of the same bytes; streamed or not."""
+    how = {"seed": 7, "temperature": 0.8, "top_p": 0.95}
+    asked = {"prompt": "The ", "max_tokens": 300, "return_token_ids": True, **how}
+    text = alone(300, b"The ", **how)
+    answer = complete(client, **asked)
+    (choice,) = answer["choices"]
+    assert choice["text"] == text.decode(errors="replace")
+    assert charrnn_port.load_checkpoint(LSTM).vocab.decode(choice["token_ids"]) == text
+    assert (choice["finish_reason"], choice["logprobs"], choice["seed"]) == ("length", None, 7)
+    assert answer["usage"] == {"prompt_tokens": 4, "completion_tokens": 300, "total_tokens": 304}
+    *pieces, last = events(client, **asked, stream_options={"include_usage": True})
+    assert "".join(event["choices"][0]["text"] for event in pieces) == choice["text"]
+    assert [id_ for event in pieces for id_ in event["choices"][0]["token_ids"]] == choice["token_ids"]
+    assert [event["choices"][0]["finish_reason"] for event in pieces] == [None] * (len(pieces) - 1) + ["length"]
+    assert (last["choices"], last["usage"]) == ([], answer["usage"])
+
+
+def test_several_prompts_and_texts(client, alone):
+    """n texts for each prompt, with the seeds from `seed` on; a prompt may be ids."""
+    ids = client.post("/tokenize", json={"prompt": "To "}).json()["tokens"]
+    for prompts in (["The ", "To "], [client.post("/tokenize", json={"prompt": "The "}).json()["tokens"], ids]):
+        choices = complete(client, prompt=prompts, n=2, seed=3, max_tokens=30)["choices"]
+        expected = [alone(30, prime, seed=seed) for prime in (b"The ", b"To ") for seed in (3, 4)]
+        assert [choice["text"] for choice in choices] == [text.decode(errors="replace") for text in expected]
+        assert [choice["index"] for choice in choices] == [0, 1, 2, 3]
+        streamed = [""] * 4
+        for event in events(client, prompt=prompts, n=2, seed=3, max_tokens=30):
+            streamed[event["choices"][0]["index"]] += event["choices"][0]["text"]
+        assert streamed == [choice["text"] for choice in choices]
+    assert complete(client, prompt=ids, max_tokens=5, seed=1) != complete(client, prompt=ids, max_tokens=5, seed=2)
+
+
+def test_temperature_0_takes_the_likeliest(client, alone):
+    text = complete(client, prompt="The ", temperature=0, max_tokens=40)["choices"][0]["text"]
+    assert text.encode() == alone(40, b"The ", argmax=True)
+
+
+def test_stops(client, alone):
+    """A text ends before the first of them, as sample.py's -stop has it, and says so."""
+    text = alone(200, b"The ", seed=2)
+    stop = text[40:43].decode()
+    for stops in (stop, [stop, "@@"], ["", stop]):
+        choice = complete(client, prompt="The ", seed=2, max_tokens=200, stop=stops, logprobs=0)["choices"][0]
+        before = text[: text.index(stop.encode())]
+        assert choice["text"] == before.decode(errors="replace")
+        assert choice["finish_reason"] == "stop"
+        assert len(choice["logprobs"]["tokens"]) == len(before)
+
+
+def test_the_log_probabilities_of_a_prompt_are_those_of_score(client, checkpoint):
+    """As evaluation harnesses ask for them: an entry for each character and the one that is written, the first null."""
+    text = "The man that hath no music in himself"
+    ids = client.post("/tokenize", json={"prompt": text}).json()["tokens"]
+    expected = Reader(checkpoint.build("fused", torch.float64)).read(ids)
+    for prompt in (text, ids, [ids]):
+        answer = complete(client, prompt=prompt, max_tokens=1, temperature=0, echo=True, logprobs=1)
+        found = answer["choices"][0]["logprobs"]
+        assert len(found["token_logprobs"]) == len(text) + 1
+        assert found["token_logprobs"][0] is found["top_logprobs"][0] is None
+        np.testing.assert_allclose(found["token_logprobs"][1:-1], expected.log_probs, rtol=0, atol=1e-12)
+        likeliest = [max(top.values()) for top in found["top_logprobs"][1:-1]]
+        np.testing.assert_allclose(likeliest, expected.predictions.max(1), rtol=0, atol=1e-12)
+        assert "".join(found["tokens"]) == answer["choices"][0]["text"]
+        assert found["text_offset"] == list(range(len(text) + 1))
+    assert complete(client, prompt=text, max_tokens=0, echo=True, logprobs=0)["usage"]["completion_tokens"] == 0
+
+
+def test_characters_of_several_bytes(client, checkpoint):
+    """A network of bytes may write halves of characters: text has U+FFFD for them, tokens and ids have the bytes."""
+    half = [symbol for symbol in checkpoint.vocab.symbols if symbol > 127][-1]
+    ids = checkpoint.vocab.encode(bytes([half]))
+    choice = complete(client, prompt=ids, max_tokens=0, echo=True, logprobs=0, return_token_ids=True)["choices"][0]
+    assert choice["text"] == "�"
+    assert choice["logprobs"]["tokens"] == [f"bytes:\\x{half:02x}"]
+    assert choice["token_ids"] == ids
+
+
+def test_models(client, checkpoint):
+    """What they are called, and what is known of them; the first answers where none is named."""
+    assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["lstm", "gru"]
+    facts = client.get("/v1/models/lstm").json()
+    assert (facts["cell"], facts["rnn_size"], facts["num_layers"]) == ("lstm", 32, 2)
+    assert facts["parameters"] == checkpoint.params.numel()
+    assert facts["val_loss"] == checkpoint.val_loss
+    assert len(facts["vocabulary"]) == len(checkpoint.vocab)
+    first, gru = (complete(client, seed=1, max_tokens=30, **named) for named in ({}, {"model": "gru"}))
+    assert (first["model"], gru["model"]) == ("lstm", "gru")
+    expected = b"".join(sample_bytes(charrnn_port.load_checkpoint(GRU), 30, seed=1))
+    assert gru["choices"][0]["text"] == expected.decode(errors="replace")
+    assert client.get("/v1/models/none").json()["error"]["code"] == "model_not_found"
+    assert client.post("/v1/completions", json={"model": "none"}).status_code == 404
+
+
+def test_tokens(client):
+    """There and back, and what harnesses ask beside."""
+    found = client.post("/tokenize", json={"prompt": "The man", "add_special_tokens": False}).json()
+    assert (found["count"], found["max_model_len"]) == (7, 3000)
+    assert client.post("/detokenize", json={"tokens": found["tokens"]}).json() == {"prompt": "The man"}
+    assert client.get("/tokenizer_info").json()["eos_token"] == "\n"
+    assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_the_page_needs_nobody_else(client):
+    """It is one file, and its policy lets it ask its own server only."""
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "connect-src 'self'" in page.headers["content-security-policy"]
+    assert "http" not in page.text.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"max_tokens": -1}, "max_tokens must be from 0 to 3000, not -1"),
+        ({"max_tokens": "many"}, "max_tokens must be a whole number, not 'many'"),
+        ({"max_tokens": True}, "max_tokens must be a whole number"),
+        ({"max_tokens": 0}, "max_tokens 0 goes with a prompt and echo"),
+        ({"prompt": "a" * 2000, "max_tokens": 1001}, "at most 3000"),
+        ({"temperature": -0.1}, "temperature must be from 0 to 100"),
+        ({"temperature": 10**400}, "temperature must be from 0 to 100"),
+        ({"top_p": 0}, "top_p: 0 is out of range"),
+        ({"n": 1000}, "n must be from 1 to 128"),
+        ({"prompt": ["a"] * 100, "n": 2}, "at most 128 texts"),
+        ({"logprobs": 21}, "logprobs must be from 0 to 20"),
+        ({"stop": [1]}, "stop must be"),
+        ({"prompt": {}}, "a prompt must be a text or a list of token ids"),
+        ({"prompt": []}, "prompt is an empty list"),
+        ({"prompt": [10**30]}, "there is no token"),
+        ({"prompt": "The §"}, "'§' (byte 0xc2) at position 4"),
+        ({"prompt": "\ud800"}, "half a character"),
+        ({"suffix": "x"}, "suffix is not supported"),
+        ({"presence_penalty": 1.5}, "presence_penalty is not supported"),
+        ({"best_of": 3}, "best_of is not supported"),
+        ({"stream": "yes"}, "stream must be true or false"),
+    ],
+)
+def test_bad_requests_are_refused_with_a_reason(client, body, words):
+    """In OpenAI's form, which its package turns into an exception."""
+    answer = client.post("/v1/completions", content=json.dumps(body))
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]["message"]
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[1]", b"[" * 50_000, b'{"prompt": "\xc3"}', b"9" * 5000])
+def test_what_is_no_json_is_refused(client, body):
+    answer = client.post("/v1/completions", content=body)
+    assert answer.status_code == 400
+    assert "JSON" in answer.json()["error"]["message"]
+
+
+def test_limits_of_a_request(client):
+    """A body that is too large, with and without its length told; another path; another method."""
+    assert client.post("/v1/completions", content=b"x" * 100_001).status_code == 413
+    assert client.post("/v1/completions", content=iter([b"x" * 60_000] * 2)).status_code == 413
+    unknown = [("GET", "/v1/completions", 405), ("GET", "/x", 404), ("POST", "/v1/chat/completions", 404)]
+    for method, path, status in unknown:
+        answer = client.request(method, path)
+        assert answer.status_code == status
+        assert answer.json()["error"]["message"].startswith(f"{method} {path}")
+
+
+def test_texts_that_find_no_room():
+    """Status 429, and when to come again; nothing of such a request begins."""
+    with client_of(LSTM, streams=1, queue=2) as client:
+        answer = client.post("/v1/completions", json={"n": 4})
+        assert answer.status_code == 429
+        assert answer.headers["retry-after"] == "1"
+        assert len(complete(client, n=3)["choices"]) == 3
+
+
+def test_a_text_that_takes_too_long():
+    """Ends with an error, streamed or not, and gives its place to others."""
+    with client_of(LSTM, timeout=0.05, max_length=10**6, streams=1) as client:
+        assert client.post("/v1/completions", json={"max_tokens": 10**6}).status_code == 504
+        *_, last = events(client, max_tokens=10**6)
+        assert last["error"]["code"] == "timeout"
+        wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in client.get("/metrics").text)
+
+
+def test_a_key(monkeypatch):
+    """From the option or the environment; the page and /health are open."""
+    monkeypatch.setenv("CHARRNN_API_KEY", "from the environment")
+    for options, key in (({"api_key": "given"}, "given"), ({}, "from the environment")):
+        with client_of(LSTM, **options) as client:
+            assert client.get("/").status_code == client.get("/health").status_code == 200
+            for path in ("/v1/models", "/metrics", "/tokenizer_info"):
+                assert client.get(path).status_code == 401
+                assert client.get(path, headers={"Authorization": "Bearer gïven".encode()}).status_code == 401
+                assert client.get(path, headers={"Authorization": f"Bearer {key}"}).status_code == 200
+
+
+def test_other_origins_are_let_in_only_if_asked_for(client):
+    origin = {"Origin": "https://example.org"}
+    assert "access-control-allow-origin" not in client.get("/v1/models", headers=origin).headers
+    preflight = origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    with client_of(LSTM, cors="https://example.org", api_key="secret") as other:
+        assert other.options("/v1/completions", headers=preflight).status_code == 200
+        allowed = other.get("/health", headers=origin).headers
+        assert allowed["access-control-allow-origin"] == "https://example.org"
+
+
+def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):
+    """A text in progress is finished with the network it began with; a damaged file changes nothing."""
+    monkeypatch.setattr(models, "LOOK_AGAIN", 0.05)
+    path = tmp_path / "network.t7"
+    shutil.copy(LSTM, path)
+    old, new = (b"".join(sample_bytes(charrnn_port.load_checkpoint(each), 10_000, seed=1)) for each in (LSTM, GRU))
+    with client_of(path, reload=1) as client, ThreadPoolExecutor() as pool:
+        running = pool.submit(complete, client, seed=1, max_tokens=10_000)
+        while 'streams_in_progress{model="network"} 1' not in client.get("/metrics").text:
+            assert not running.done()
+        shutil.copy(GRU, tmp_path / "aside")
+        os.replace(tmp_path / "aside", path)
+        wait_for(lambda: client.get("/v1/models/network").json()["cell"] == "gru")
+        assert running.result()["choices"][0]["text"] == old.decode(errors="replace")
+        for content in (None, b"damaged"):
+            if content:
+                path.write_bytes(content)
+                time.sleep(0.3)
+            choice = complete(client, seed=1, max_tokens=50)["choices"][0]
+            assert choice["text"] == new[:50].decode(errors="replace")
+
+
+def test_random_requests(client):
+    """Whatever their parts are: an answer, or a reason; never an error of the server's."""
+    requests = random_requests(1)
+    statuses = {client.post(path, content=body).status_code for path, body in itertools.islice(requests, 600)}
+    assert statuses == {200, 400, 404}
+
+
+def random_requests(seed):
+    """Without end: paths, and bodies with some parameters that may be anything."""
+    values = [None, True, 0, 1, -1, 2, 0.5, -0.0, 1e308, 10**25, "", "The ", "é", "\ud800"]
+    values += [[], [1, 2], ["a"], [[1]], {}, [{}]]
+    names = "model prompt max_tokens n seed temperature top_p top_k min_p logprobs stop echo stream".split()
+    names += ["stream_options", "best_of", "suffix", "logit_bias", "return_token_ids", "x"]
+    draw = random.Random(seed)
+    while True:
+        body = {name: draw.choice(values) for name in draw.sample(names, draw.randint(0, 4))}
+        path = draw.choice(["/v1/completions", "/v1/completions", "/tokenize", "/detokenize"])
+        yield path, json.dumps(body).encode()
+
+
+def test_files_that_cannot_be_served(tmp_path):
+    """One line, before anything listens."""
+    run = click.testing.CliRunner().invoke
+    assert_one_line_error(run(charrnn.serve, [str(tmp_path / "none.t7")]), 1, "none.t7")
+    shutil.copy(GRU, tmp_path / "lstm.t7.pt")
+    assert_one_line_error(run(charrnn.serve, [str(LSTM), str(tmp_path / "lstm.t7.pt")]), 1, "both be called lstm")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert_one_line_error(run(charrnn.serve, [str(LSTM), "-port", port]), 1, f"on 127.0.0.1, port {port}")
+    assert_one_line_error(run(charrnn.serve, [str(LSTM), "-host", "no such"]), 1, "cannot listen on no such")
+
+
+# ---- On a socket. ----
+
+
+@contextmanager
+def process(*arguments):
+    """`charrnn serve` as a program, and its port."""
+    command = [sys.executable, "-m", "charrnn_port", "serve", *map(str, arguments), "-port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as program:
+        try:
+            line = program.stderr.readline()
+            assert line.startswith("serving "), line
+            yield program, int(line.split(" (")[0].rpartition(":")[2])
+        finally:
+            program.kill()
+
+
+def raw(port, body, path="/v1/completions"):
+    """A connection that has sent a request."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+    head = f"POST {path} HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+def everything(connection):
+    """What still comes."""
+    with connection:
+        return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+def test_a_real_server(alone):
+    """With the openai package and bad clients; then SIGTERM, while a text is being written, which is finished."""
+    with process(LSTM, "-max_length", 10**6, "-streams", 40) as (program, port):
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0)
+        assert [model.id for model in client.models.list()] == ["lstm"]
+        asked = {"model": "lstm", "prompt": "The ", "seed": 5, "max_tokens": 100}
+        text = alone(100, b"The ", seed=5).decode(errors="replace")
+        assert client.completions.create(**asked).choices[0].text == text
+        assert "".join(chunk.choices[0].text for chunk in client.completions.create(**asked, stream=True)) == text
+        with pytest.raises(openai.BadRequestError, match="never has"):
+            client.completions.create(**asked | {"prompt": "§"})
+
+        # Slow readers, who read nothing at all for now, and clients who leave, in front of those who are in time.
+        much = {"max_tokens": 20_000, "stream": True, "seed": 1, "logprobs": 3}
+        slow = [raw(port, json.dumps(much).encode()) for _ in range(3)]
+        for k in range(100):
+            raw(port, json.dumps({"max_tokens": 10**6 - 1, "stream": k % 2 == 0}).encode()).close()
+        assert client.completions.create(**asked).choices[0].text == text
+        with raw(port, b"{" * 10, "/tokenize") as connection:
+            assert b" 400 " in everything(connection)
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as large:
+            large.sendall(b"POST /tokenize HTTP/1.1\r\nHost: here\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 1000)
+            assert b" 413 " in large.recv(1000)
+        wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in metrics_of(port))
+        assert 'status="500"' not in metrics_of(port)
+        for connection in slow:
+            assert everything(connection).count(b'"finish_reason": "length"') == 1
+
+        ending = raw(port, json.dumps({"max_tokens": 5000, "stream": True}).encode())
+        assert ending.recv(1)  # its text has begun
+        program.send_signal(signal.SIGTERM)
+        assert everything(ending).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        assert program.wait(20) in (0, -signal.SIGTERM)
+        assert "Traceback" not in program.stderr.read()
+
+
+def metrics_of(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        return everything(connection).decode()
+
+
+@pytest.mark.long
+def test_several_workers(alone):
+    """The same texts from each; one that is killed is replaced."""
+    text = alone(30, seed=9)
+    body = json.dumps({"max_tokens": 30, "seed": 9}).encode()
+    with process(LSTM, "-workers", 2) as (program, port):
+
+        def ask():
+            with raw(port, body) as connection:
+                answer = everything(connection).partition(b"\r\n\r\n")[2]
+            assert json.loads(answer)["choices"][0]["text"].encode() == text
+
+        for _ in range(20):
+            ask()
+        command = ["ps", "-o", "pid=,args=", "--ppid", str(program.pid)]
+        children = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+        workers = [int(line.split()[0]) for line in children if "spawn_main" in line]
+        assert len(workers) == 2
+        os.kill(workers[0], signal.SIGKILL)
+        for _ in range(20):
+            ask()
+            time.sleep(0.1)
+        program.send_signal(signal.SIGTERM)
+        program.wait(30)
+
+
+@pytest.mark.long
+def test_bad_clients(alone):
+    """Good ones get their texts beside them, nothing of the server's fails, and nothing of it all is kept."""
+    texts = [alone(100, b"The ", seed=seed).decode(errors="replace") for seed in range(20)]
+
+    def well_meant(seed):
+        asked = {"prompt": "The ", "max_tokens": 100, "seed": seed % 20}
+        while b" 429 " in (head := (answer := everything(raw(port, json.dumps(asked).encode()))).partition(b"\r\n")[0]):
+            assert b"retry-after: 1" in answer.lower()
+            time.sleep(1)
+        assert b" 200 " in head
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["choices"][0]["text"] == texts[seed % 20]
+
+    def leaving(k):
+        asked = {"max_tokens": 50_000, "stream": k % 2 == 0, "n": 1 + k % 3, "prompt": "The " * (k % 5)}
+        connection = raw(port, json.dumps(asked).encode())
+        if k % 4 == 0:
+            connection.recv(1)
+        connection.close()
+
+    def large(k):
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, suppress(ConnectionError):
+            told = [b"Content-Length: 100000000", b"Transfer-Encoding: chunked"][k % 2]
+            connection.sendall(b"POST /tokenize HTTP/1.1\r\nHost: here\r\n" + told + b"\r\n\r\n")
+            for _ in range(100):
+                connection.sendall([b"", b"F4240\r\n"][k % 2] + b"x" * 1_000_000 + [b"", b"\r\n"][k % 2])
+
+    def slow(k):
+        """Until the server has had enough of it."""
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, suppress(ConnectionError):
+            head = [b"GET / HTTP/1.1\r\n", b"POST /tokenize HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"]
+            connection.sendall(head[k % 2])
+            for _ in range(60):
+                connection.sendall(b"x")
+                time.sleep(1)
+            raise AssertionError("it would wait for ever")
+
+    def no_text(k):
+        with raw(port, [b'{"prompt": "\xc3"}', b"\xff\xfe", b"\x00" * 100, b"[" * 100_000][k % 4]) as connection:
+            assert b" 400 " in everything(connection)
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, suppress(ConnectionError):
+            head = [b"\xff\x00\r\n\r\n", b"GET /\xc3 HTTP/1.1\r\n\r\n", b"GET / HTTP/9\r\nA\r\n\r\n"]
+            connection.sendall(head[k % 3])
+            assert b" 400 " in connection.recv(1000)
+
+    def anything(k):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        for path, body in itertools.islice(random_requests(k), 100):
+            connection.request("POST", path, body)
+            with connection.getresponse() as answer:
+                assert answer.status in (200, 400, 404, 429)
+                answer.read()
+        connection.close()
+
+    with process(LSTM, "-max_length", 50_100) as (program, port), ThreadPoolExecutor(40) as pool:
+
+        def visit(scale):
+            kinds = [(leaving, 10), (large, 0.2), (no_text, 1), (anything, 1), (well_meant, 5), (slow, 0.2)]
+            visits = [pool.submit(kind, k) for kind, times in kinds for k in range(int(times * scale))]
+            random.Random(scale).shuffle(visits)
+            for each in visits:
+                each.result()
+
+        visit(10)
+        before = resident(program.pid)
+        visit(100)
+        wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in metrics_of(port))
+        assert resident(program.pid) - before < 20e6
+        assert 'status="500"' not in metrics_of(port)
+        program.send_signal(signal.SIGTERM)
+        program.wait(20)
+        assert "Traceback" not in program.stderr.read()
+
+
+def resident(pid):
+    """Bytes of a process in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

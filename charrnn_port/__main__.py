@@ -80,7 +80,7 @@ def export(options: ExportOptions, given: frozenset[str]) -> None:
 
 @program(BenchmarkOptions, example="charrnn benchmark -sizes 128x2 -repeats 20 -json speed.json")
 def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
-    """Time training, sampling and preprocessing side by side with nn.LSTM and with the matrix products alone."""
+    """Time training, sampling and starts: next to nn.LSTM, to the products alone, and to what a processor can do."""
     if options.load:
         from charrnn_port.reports.load import load
 

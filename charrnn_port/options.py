@@ -16,6 +16,7 @@ CELLS = ("lstm", "gru", "rnn")
 WAYS = ("plain", "script", "fused", "compiled", "persistent")  # to run a cell, see model/__init__.py
 DTYPES = ("float64", "float32")
 CHECKPOINT = "a checkpoint, of train.py, the Lua original or torch-rnn, or a folder: the best one in it"
+BENCHMARKS = ("training", "parts", "evaluation", "sampling", "start", "preprocessing")  # tables, in their order
 MIXED = ("bfloat16", "float16")  # float32 with products in these
 # fmt: off
 
@@ -519,6 +520,10 @@ class BenchmarkOptions(Options):
         "128x2,256x2,512x3", "networks, as rnn_size x num_layers; largest ones also at batch 100", "what to time",
         "Fewer or smaller ones take less time to measure.",
     )
+    tables: str = option(
+        ",".join(BENCHMARKS), "which tables, one comma between two", "what to time",
+        "training is the long one: at all sizes it takes most of the time.",
+    )
     repeats: int = option(
         10, "timed iterations of each kind", "what to time",
         "More make the medians steadier.",
@@ -548,6 +553,12 @@ class BenchmarkOptions(Options):
         "", "write all figures to this file too", "result",
         "Each single time is in it, in seconds.",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.tables.split(","):
+            if name not in BENCHMARKS:
+                raise OptionError(f"-tables: {name!r} is not one of {', '.join(BENCHMARKS)}")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The network: a cell a file, the stack of them in char_rnn.py, and all of it fused in fused.py.
 
-The time steps in C are sequence.c with its headers; build.py compiles them, compiled.py calls them.
+The time steps in C are sequence.c with its headers; build.py compiles them, compiled.py calls them. peak.c, for
+benchmarks, is in the same library.
 """
 
 from functools import partial

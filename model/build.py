@@ -25,7 +25,7 @@ import torch
 
 from util.files import user_cache, written_whole
 
-SOURCE = Path(__file__).with_name("sequence.c")
+FOLDER = Path(__file__).parent
 # Products and sums are rounded one by one. Loops are vectorised only where nobody reads errno or the traps of numbers.
 FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
 # Tried in this order: not every compiler knows them all.
@@ -37,12 +37,12 @@ PATIENCE = 120  # seconds for the compiler: one that takes longer hangs
 class Build(NamedTuple):
     """What came of it for one type of numbers."""
 
-    functions: ctypes.CDLL | None  # those of sequence.c; None where they cannot be had
+    functions: ctypes.CDLL | None  # those of the .c files; None where they cannot be had
     how: str  # the compiler and its version, as in "cc 12.2"; without functions, why there are none
 
 
 def library(dtype: torch.dtype) -> ctypes.CDLL | None:
-    """The functions of sequence.c for tensors of this type on a CPU; None where they cannot be had."""
+    """The functions of this folder's C for tensors of this type on a CPU; None where they cannot be had."""
     return built(dtype).functions
 
 
@@ -82,7 +82,7 @@ def built(dtype: torch.dtype) -> Build:
 
 def sources() -> list[bytes]:
     """The files that the library is made of."""
-    return [path.read_bytes() for path in sorted(SOURCE.parent.glob("*.[ch]"))]
+    return [path.read_bytes() for path in sorted(FOLDER.glob("*.[ch]"))]
 
 
 @lru_cache
@@ -150,14 +150,15 @@ def private_cache(name: str) -> Path:
 
 
 def made(name: str, command: list[str]) -> ctypes.CDLL:
-    """The library, compiled by this command, to which source and result are added; kept for the next start.
+    """The library, compiled by this command, to which sources and result are added; kept for the next start.
 
     Raises OSError where it cannot be loaded, CalledProcessError or TimeoutExpired for a compiler that makes none.
     """
     # The compiler's own temporary files go there too, and so are gone even if it is killed.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         result = Path(folder, "cells.so")
-        output_of([*command, str(SOURCE), "-lm", "-o", str(result)], {"TMPDIR": folder}, check=True)
+        files = map(str, sorted(FOLDER.glob("*.c")))
+        output_of([*command, *files, "-lm", "-o", str(result)], {"TMPDIR": folder}, check=True)
         functions = ctypes.CDLL(str(result))
         keep(name, result)
     return functions

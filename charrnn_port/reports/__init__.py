@@ -4,7 +4,7 @@
     compare      whether two runs are the same, and if not, whether rounding or an error makes them differ
     plot         the losses of runs, drawn
     evaluate     how well a network predicts a text
-    benchmark    how fast, next to nn.LSTM and to the matrix products alone
+    benchmark    how fast, next to nn.LSTM, to the products alone and to what a processor can do; a room of its own
                  also of training beside other work (load.py) and of a server (serving.py)
     verify       whether what is promised holds on a machine; a room of its own
     score        how well networks foretell texts, in all, by line and by character

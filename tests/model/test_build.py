@@ -35,7 +35,7 @@ def cache(tmp_path, monkeypatch):
     """The user's cache folder, empty; nothing is compiled or loaded yet, and what there is to compile is short."""
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources" / "sequence.c").write_text(SOURCE)
-    monkeypatch.setattr(build, "SOURCE", tmp_path / "sources" / "sequence.c")
+    monkeypatch.setattr(build, "FOLDER", tmp_path / "sources")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     built.cache_clear()
     yield tmp_path / "cache" / "charrnn_port"
@@ -109,7 +109,7 @@ def test_whatever_decides_it_is_in_the_name(cache, monkeypatch, change):
     elif change == "processor":
         monkeypatch.setattr(build, "processor", lambda: "another")
     elif change == "source":
-        build.SOURCE.with_name("another.h").write_text("")
+        (build.FOLDER / "another.h").write_text("")
     start_again()
     built(torch.float32 if change == "type" else DTYPE)
     assert len(list(cache.iterdir())) == 2

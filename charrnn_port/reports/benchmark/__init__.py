@@ -1,0 +1,63 @@
+"""`charrnn benchmark`: how fast, next to nn.LSTM, to the matrix products alone, and to what the processor can do.
+
+    training, parts, evaluation, sampling, start, preprocessing      a file for each table
+    limits                      what the processor can do at most
+    work                        how much there is to do
+    ours, theirs, timing        what is timed, what it is held against, and how
+
+Everything is timed in one process, in turn (ours, theirs, floor, ours, …), so that a machine that slows down
+slows all of them; what counts is the median of the ratios. The figures of one training iteration hold all of
+it: fetching the batch, forward, backward, clipping, RMSprop, reading the loss.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+
+from charrnn_port.options import BENCHMARKS, BenchmarkOptions
+from charrnn_port.reports.benchmark.evaluation import time_evaluation
+from charrnn_port.reports.benchmark.limits import print_limits
+from charrnn_port.reports.benchmark.ours import our_training, parse_size, random_text
+from charrnn_port.reports.benchmark.parts import time_parts
+from charrnn_port.reports.benchmark.preprocessing import time_preprocessing
+from charrnn_port.reports.benchmark.sampling import time_sampling
+from charrnn_port.reports.benchmark.start import time_start
+from charrnn_port.reports.benchmark.training import time_training
+from charrnn_port.reports.machine import describe_machine
+
+__all__ = ["benchmark", "our_training", "parse_size", "random_text", "write_json"]
+
+
+def benchmark(options: BenchmarkOptions) -> None:
+    """Print all tables, and write all figures to a file if asked to. Raises UserError for sizes that are none."""
+    if options.json:
+        Path(options.json).open("a").close()  # fails now rather than after minutes
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    torch.backends.cudnn.allow_tf32 = False  # PyTorch's default is that nn.LSTM rounds to 3 digits
+    sizes = [parse_size(size) for size in options.sizes.split(",")]
+    print(describe_machine(device))
+    rows = print_limits(device, options.repeats)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "input.txt").write_bytes(random_text(1_000_000))
+        tables = {
+            "training": lambda: time_training(folder, sizes, device, options.repeats),
+            "parts": lambda: time_parts(folder, sizes, device, options.repeats),
+            "evaluation": lambda: time_evaluation(folder, sizes, device, options.repeats),
+            "sampling": lambda: time_sampling(sizes, device, options.repeats),
+            "start": lambda: time_start(folder, sizes[0], device, options.repeats),
+            "preprocessing": lambda: time_preprocessing(folder, options.repeats),
+        }
+        for name in BENCHMARKS:
+            if name in options.tables.split(","):
+                rows += tables[name]()
+    write_json(options, device, rows)
+
+
+def write_json(options: BenchmarkOptions, device: torch.device, rows: list[dict]) -> None:
+    """All figures, into the file that -json names, if it does."""
+    if options.json:
+        Path(options.json).write_text(json.dumps({"machine": describe_machine(device), "rows": rows}, indent=1))

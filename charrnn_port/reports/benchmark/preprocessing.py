@@ -1,0 +1,27 @@
+"""Preprocessing: from a text to the cache on disk."""
+
+import os
+import statistics
+from pathlib import Path
+
+import torch
+
+from charrnn_port.reports.benchmark.ours import random_text
+from charrnn_port.reports.benchmark.timing import in_turn
+from util.minibatch_loader import preprocess
+
+TEXT_MB = 64
+
+
+def time_preprocessing(folder: str, repeats: int) -> list[dict]:
+    """Megabytes of text a second."""
+    text, cache = Path(folder, "large.txt"), Path(folder, "large.h5")
+    text.write_bytes(random_text(1_000_000) * TEXT_MB)
+
+    def run() -> None:
+        preprocess(text, cache, echo=lambda line: None)
+
+    seconds = in_turn({"ours": run}, repeats, torch.device("cpu"))
+    os.remove(text)
+    print(f"\npreprocessing: {TEXT_MB / statistics.median(seconds['ours']):.0f} MB/s")
+    return [{"what": "preprocessing", "megabytes": TEXT_MB, "seconds": seconds}]

@@ -1,0 +1,65 @@
+"""Starting: how long the programs take before they do what they are for, next to importing PyTorch alone."""
+
+import os
+import statistics
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from charrnn_port.checkpoints import save_checkpoint
+from charrnn_port.reports.benchmark.ours import our_training
+from charrnn_port.reports.benchmark.timing import in_turn, ratio
+from charrnn_port.reports.machine import ROOT
+from util.errors import UserError
+
+IMPORT, IMPORTED = "import torch", "import torch, up to a line"
+SAMPLE, TRAIN = "sample.py -length 1", "train.py, 1 iteration"
+AGAINST = {SAMPLE: IMPORT, TRAIN: IMPORTED}
+FIRST_LOSS = "1/"  # how train.py's first line about an iteration begins
+
+
+def time_start(folder: str, size: tuple[int, int], device: torch.device, repeats: int) -> list[dict]:
+    """Seconds of a process each; train.py's is ended at its first iteration, and held against one ended likewise."""
+    print("\nstart, s (median); ratio: median (quartiles)")
+    checkpoint = str(Path(folder, "start.t7.pt"))
+    training = our_training(folder, "fused", "lstm", *size, 50, torch.float64, torch.device("cpu"))
+    save_checkpoint(training.checkpoint(), checkpoint)
+    where = ["-gpuid", "-1" if device.type == "cpu" else "0"]
+    sample = [str(ROOT / "sample.py"), checkpoint, "-length", "1", *where]
+    network = ["-rnn_size", str(size[0]), "-num_layers", str(size[1])]
+    folders = ["-data_dir", folder, "-checkpoint_dir", folder]
+    train = [str(ROOT / "train.py"), *folders, *network, "-print_every", "1", *where]
+    kinds = {
+        IMPORT: partial(run, ["-c", IMPORT]),
+        SAMPLE: partial(run, sample),
+        IMPORTED: partial(run, ["-c", f"{IMPORT}; print('{FIRST_LOSS}', flush=True)"], FIRST_LOSS),
+        TRAIN: partial(run, train, FIRST_LOSS),
+    }
+    seconds = in_turn(kinds, repeats, torch.device("cpu"), warm_up=1)
+    for name, values in seconds.items():
+        other = AGAINST.get(name)
+        against = f"  / {other} {ratio(values, seconds[other])}" if other else ""
+        print(f"{name:28}{statistics.median(values):8.2f}{against}", flush=True)
+    return [{"what": "start", "seconds": seconds}]
+
+
+def run(arguments: list[str], until: str | None = None) -> None:
+    """Python with these, to its end, or to the line of its stdout that begins so. Raises UserError where it fails."""
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Modules are kept as bytecode, as PyTorch's are: also where that is switched off.
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONDONTWRITEBYTECODE": ""},
+        text=True,
+        errors="replace",
+    ) as process:
+        if until and any(line.startswith(until) for line in process.stdout):
+            process.kill()
+            return
+        errors = process.communicate()[1]
+    if process.returncode or until:
+        raise UserError(f"{arguments[0]} does not start: {errors.strip()}")

@@ -1,0 +1,47 @@
+"""How calls are timed: in turn, and compared turn by turn."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from charrnn_port.device import DTYPES, synchronize
+
+Seconds = dict[str, list[float]]  # of each kind of call: one number a turn
+
+
+def in_turn(kinds: dict[str, Callable[[], Any]], repeats: int, device: torch.device, warm_up: int = 2) -> Seconds:
+    """Seconds of each call, the kinds taking turns; the first rounds are not counted."""
+    seconds: Seconds = {name: [] for name in kinds}
+    for turn in range(repeats + warm_up):
+        for name, call in kinds.items():
+            synchronize(device)
+            start = time.perf_counter()
+            call()
+            synchronize(device)
+            if turn >= warm_up:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def quotients(a: list[float], b: list[float]) -> list[float]:
+    """Of each turn."""
+    return [x / y for x, y in zip(a, b, strict=True)]
+
+
+def ratio(a: list[float], b: list[float]) -> str:
+    """The median of the ratios turn by turn, and their quartiles."""
+    low, median, high = statistics.quantiles(quotients(a, b), n=4)
+    return f"{median:.2f} ({low:.2f}-{high:.2f})"
+
+
+def share(amount: float, seconds: list[float], limit: float, limit_seconds: list[float]) -> str:
+    """How near to a limit: the median, turn by turn, of `amount` in so many seconds over `limit` in its own."""
+    return f"{statistics.median(quotients(limit_seconds, seconds)) * amount / limit:.0%}"
+
+
+def types(device: torch.device) -> dict[str, torch.dtype]:
+    """Those of numbers that a device has, by name."""
+    return {name: dtype for name, dtype in DTYPES.items() if (device.type, name) != ("mps", "float64")}

@@ -1,0 +1,59 @@
+"""Training: each way to run the cells, PyTorch's own layer, the products alone, and how near to the limit it is."""
+
+import statistics
+from collections.abc import Callable
+
+import torch
+
+from charrnn_port.device import record
+from charrnn_port.reports.benchmark import limits
+from charrnn_port.reports.benchmark.ours import SEQ_LENGTH, VOCAB, our_training
+from charrnn_port.reports.benchmark.theirs import LAYERS, matrix_products, torch_training
+from charrnn_port.reports.benchmark.timing import in_turn, ratio, share, types
+from charrnn_port.reports.benchmark.work import training_flops
+from model import NETWORKS, fastest
+
+THEIRS = "nn.*"
+NOT_ON = {"cuda": {"compiled"}, "cpu": {"persistent"}, "mps": {"compiled", "persistent"}}  # ways to run the cells
+
+
+def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
+    """One iteration of each way to run the cells, of PyTorch's own layer, and of the products alone."""
+    print("\none training iteration, ms (median); ratios: median (quartiles)")
+    columns = [*(way for way in reversed(NETWORKS) if way not in NOT_ON[device.type]), THEIRS, "floor"]
+    print(f"{'':35}" + "".join(f"{column:>11}" for column in columns), end="")
+    print(f"  {f'ours / {THEIRS}':18}  {'ours / floor':18}  share of peak")
+    runs = [("lstm", *size, 50) for size in sizes]
+    runs += [("lstm", *size, 100) for size in sizes if size[0] >= 512]
+    runs += [(model, *sizes[0], 50) for model in ("gru", "rnn")]
+    rows = []
+    for model, rnn_size, num_layers, batch_size in runs:
+        for name, dtype in types(device).items():
+            kinds: dict[str, Callable[[], object]] = {}
+            shape = (rnn_size, num_layers, batch_size, dtype, device)
+            ours = fastest(model, dtype, device)
+            for cell in NETWORKS:
+                if cell not in ("compiled", "persistent") or cell == ours:
+                    kinds[cell] = our_training(folder, cell, model, *shape).iteration
+            if model in LAYERS:
+                kinds[THEIRS] = torch_training(model, *shape)
+            floor = matrix_products(model, *shape)
+            if device.type == "cuda":  # as our iteration is; launching them one by one takes longer than doing them
+                floor()
+                floor = record(floor, device)
+            kinds["floor"] = floor
+            peak = limits.arithmetic(dtype, device)
+            if peak:
+                kinds["peak"] = peak.call
+            flops = training_flops(model, rnn_size, num_layers, batch_size, SEQ_LENGTH, len(VOCAB))
+            seconds = in_turn(kinds, repeats, device)
+            label = f"{model} {rnn_size}x{num_layers} batch {batch_size} {name}"
+            medians = {kind: statistics.median(values) * 1e3 for kind, values in seconds.items()}
+            cells = "".join(f"{medians[kind]:11.1f}" if kind in medians else f"{'':11}" for kind in columns)
+            against = ratio(seconds[ours], seconds[THEIRS]) if THEIRS in seconds else ""
+            of_peak = share(flops, seconds[ours], peak.amount, seconds["peak"]) if peak else ""
+            of_floor = ratio(seconds[ours], seconds["floor"])
+            print(f"{label:35}{cells}  {against:18}  {of_floor:18}  {of_peak}", flush=True)
+            row = {"what": label, "seconds": seconds, "flops": flops}
+            rows.append(row | {"peak_flops": peak.amount} if peak else row)
+    return rows

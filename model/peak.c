@@ -1,0 +1,63 @@
+/* What the processor can do at most, to hold the rest against: arithmetic in registers alone, and reading alone. */
+#include "product.h"
+#include "real.h"
+
+/* Fused multiply-adds on every thread, `rounds` times as many as a product's tile has sums. `operations` becomes the
+   number of all multiplications and additions. Returns a sum of what they come to, so that no compiler leaves any out. */
+real multiply_adds(long rounds, double *operations);
+
+/* The sum of numbers [count]; each thread reads a part of them. */
+double read_all(const real *numbers, long count);
+
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=fast")
+
+enum { SUMS = 2 * TILE_ROWS };
+
+static real multiply_adds_of_a_thread(long rounds) {
+    const vector factor = (vector){0} + (real)0.999, summand = (vector){0} + (real)0.001;
+    vector sum[SUMS];
+    for (long i = 0; i < SUMS; i++)
+        sum[i] = summand * (real)i;
+    for (long round = 0; round < rounds; round++) {
+#pragma GCC unroll 24
+        for (long i = 0; i < SUMS; i++)
+            sum[i] = sum[i] * factor + summand;
+    }
+    real total = 0;
+    for (long i = 0; i < SUMS; i++)
+        total += sum[i][0];
+    return total;
+}
+
+real multiply_adds(long rounds, double *operations) {
+    real total = 0;
+    long threads = 0;
+#pragma omp parallel reduction(+ : total, threads)
+    {
+        total += multiply_adds_of_a_thread(rounds);
+        threads++;
+    }
+    *operations = 2.0 * threads * rounds * SUMS * LANES;
+    return total;
+}
+#pragma GCC pop_options
+
+double read_all(const real *numbers, long count) {
+    enum { VECTORS = 8, STRIDE = VECTORS * LANES }; /* more sums than one, since an addition takes several clocks */
+    real total = 0;
+#pragma omp parallel reduction(+ : total)
+    {
+        vector sum[VECTORS] = {0};
+#pragma omp for
+        for (long from = 0; from <= count - STRIDE; from += STRIDE)
+#pragma GCC unroll 8
+            for (long i = 0; i < VECTORS; i++)
+                sum[i] += ((const vector *)(numbers + from))[i];
+        for (long i = 0; i < STRIDE; i++)
+            total += sum[i / LANES][i % LANES];
+    }
+    for (long i = count - count % STRIDE; i < count; i++)
+        total += numbers[i];
+    return total;
+}

@@ -38,6 +38,7 @@ __all__ = [
     "clamps_of",
     "interactive",
     "log_probs_of",
+    "only_draws",
     "sample_bytes",
     "streams",
     "texts_of",

@@ -1,7 +1,7 @@
 """What the README and docs/ say is so: their commands and their Python run, and what they name exists.
 
 Blocks fenced as ```bash and those in ```python on docs/python.md are run here, on a small text and with small networks.
-Those that need a network, several processes or many minutes are fenced as ```console; what nginx reads, as ```nginx.
+Those that need a network, several processes or many minutes are fenced as ```console; what others read, as ```nginx and the like.
 """
 
 import re
@@ -97,7 +97,7 @@ def test_the_python_page_runs(reader, capsys):
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_no_block_is_of_another_kind(page):
     """So that none is left out by a slip: ```shell would be."""
-    others = {"python.md": {"python"}, "house.md": RECIPES, "sharing.md": SHARED, "serving.md": {"nginx"}}
+    others = {"python.md": {"python"}, "house.md": RECIPES, "sharing.md": SHARED, "serving.md": {"nginx", "haproxy", "yaml"}}
     known = {"bash", "console"} | others.get(page.name, set())
     assert {block.info for block in blocks(page)} <= known
 
@@ -140,8 +140,8 @@ def test_files_that_are_named_exist(page):
 
 
 ALL_OPTIONS = {f"-{each.opts[0].strip('-')}" for verb in charrnn.verbs().values() for each in verb.params}
-# Of python, pip, pytest, git, torchrun, and what every program has.
-OTHERS = {"-m", "-c", "-e", "-help", "-version", "-nproc_per_node"}
+# Of python, pip, pytest, git, torchrun, lm_eval, and what every program has.
+OTHERS = {"-m", "-model", "-tasks", "-model_args", "-c", "-e", "-help", "-version", "-nproc_per_node"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

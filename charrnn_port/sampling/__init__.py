@@ -10,6 +10,7 @@ For other rooms and programs:
     sample_bytes(...)    the bytes that sample.py prints for a checkpoint (text.py)
     texts_of(...)        those of one or several seeds, for a model and sample.py's options (batch.py)
     choice_of(...)       how those options choose a character (text.py)
+    only_draws(...)      whether they only draw it (text.py)
     HeldBack             what of a text can be shown, which one of several stops may end (text.py)
     clamps_of(...)       which units -clamp holds, and where (clamp.py)
     streams              where prime texts come from and where texts go (streams.py)
@@ -24,7 +25,7 @@ from charrnn_port.sampling.inside import Inside, trace
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.prompt import interactive
 from charrnn_port.sampling.session import Session, log_probs_of
-from charrnn_port.sampling.text import HeldBack, choice_of, sample_bytes
+from charrnn_port.sampling.text import HeldBack, choice_of, only_draws, sample_bytes
 
 __all__ = [
     "HeldBack",
@@ -37,6 +38,7 @@ __all__ = [
     "clamps_of",
     "interactive",
     "log_probs_of",
+    "only_draws",
     "sample_bytes",
     "streams",
     "texts_of",

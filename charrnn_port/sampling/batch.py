@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from charrnn_port.options import SampleOptions
-from charrnn_port.sampling.choices import never
+from charrnn_port.sampling.choices import DrawnTogether, never
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.session import Session
-from charrnn_port.sampling.text import choice_of, text_of
+from charrnn_port.sampling.text import choice_of, only_draws, text_of
 from charrnn_port.torch7.random import Generator
 from model.texts import CompiledTexts
 
@@ -39,12 +39,19 @@ def texts_of(model: Model, options: SampleOptions, prime: list[int]) -> Iterator
 
 def ids_of(model: Model, options: SampleOptions, prime: list[int], seeds: Sequence[int]) -> Iterator[list[int]]:
     """The ids after `prime`, one for each text at a time."""
-    choices = [never(model.vocab.unknown, choice_of(options, Generator(seed), model)) for seed in seeds]
+    randoms = [Generator(seed) for seed in seeds]
+    temperatures = [options.temperature] * len(seeds)
+    draw = DrawnTogether(model.drawn_from, model.vocab.unknown) if only_draws(options) else None
+    choices = [never(model.vocab.unknown, choice_of(options, random, model)) for random in randoms]
     sessions = Sessions(model, len(seeds))
     for id_ in prime:
         sessions.feed([id_] * len(seeds))
     for _ in range(options.length):
-        ids = [choose(scores) for choose, scores in zip(choices, sessions.scores.T, strict=True)]
+        scores = sessions.scores.T
+        if draw:
+            ids = draw(randoms, temperatures, scores)
+        else:
+            ids = [choose(row) for choose, row in zip(choices, scores, strict=True)]
         yield ids
         sessions.feed(ids)
 

@@ -84,6 +84,11 @@ def choice_of(options: SampleOptions, random: Generator, model: Model) -> choice
     return choices.filtered(choose, filters, options.temperature) if filters else choose
 
 
+def only_draws(options: SampleOptions) -> bool:
+    """Whether a character is drawn from among all."""
+    return options.sample == 1 and options.top_p == 1 and not (options.top_k or options.min_p)
+
+
 def until(stop: bytes, text: Iterable[bytes]) -> Iterator[bytes]:
     """The text up to where `stop` comes. What may be its beginning is held back until it turns out to be none."""
     held = HeldBack([stop])

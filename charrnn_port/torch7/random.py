@@ -10,7 +10,7 @@ class Generator:
 
     def __init__(self, seed: int) -> None:
         # RandomState seeds as Torch7 does; the bare bit generator is many times quicker for single words.
-        self._words = np.random.MT19937()
+        self._words = np.random.MT19937(0)  # a number, since without one the system is asked for some
         np.random.RandomState(self._words).seed(seed & 0xFFFFFFFF)
 
     @property

@@ -23,6 +23,7 @@ import numpy as np
 import openai
 import pytest
 import torch
+from browser import MISSING, Browser
 from conftest import RECORDINGS, ROOT, assert_one_line_error
 from starlette.testclient import TestClient
 
@@ -418,6 +419,29 @@ def metrics_of(port):
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
         return everything(connection).decode()
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install chromium chromium-driver")
+def test_the_page(alone):
+    """It asks for a key where there is one, writes sample.py's text with the network chosen, and asks nobody else."""
+    with process(LSTM, GRU, "-api_key", "secret") as (_, port), Browser() as browser:
+        browser.get(f"http://127.0.0.1:{port}/")
+        browser.wait("document.getElementById('problem').textContent.includes('API key')")
+        browser.run(
+            "element('key').value = 'secret'; element('prompt').value = 'The '; element('temperature').value = 1;"
+            "element('max_tokens').value = 300; element('seed').value = 7; element('write').click()"
+        )
+        browser.wait("document.body.dataset.state === 'done'")
+        assert browser.run("return element('problem').textContent") == ""
+        text = "The " + alone(300, b"The ", seed=7).decode(errors="replace")
+        assert browser.run("return element('text').textContent") == text
+        assert browser.run("return element('loss').textContent").startswith("loss ")
+        assert browser.run("return [...element('model').options].map((each) => each.value)") == ["lstm", "gru"]
+        browser.run("element('model').value = 'gru'; element('another').click()")
+        browser.wait("document.body.dataset.state === 'done'")
+        gru = sample_bytes(charrnn_port.load_checkpoint(GRU), 300, primetext=b"The ", seed=8)
+        assert browser.run("return element('text').textContent") == b"".join(gru).decode(errors="replace")
+        assert all(url.startswith(f"http://127.0.0.1:{port}/") for url in browser.requests())
 
 
 @pytest.mark.long

@@ -4,6 +4,7 @@
     engine.py         steps all of those on one network together
     models.py         the networks that are served
     completions.py    OpenAI's forms of what is asked for, and of what is answered
+    answer.py         what one request gets, all at once or as it is written
     errors.py         why a request is not answered
     metrics.py        counts of what happened
     app.py            the routes

@@ -27,6 +27,7 @@ from charrnn_port.sharing.server.engine import BusyError
 from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.sharing.server.metrics import Metrics
 from charrnn_port.sharing.server.models import Models
+from charrnn_port.sharing.web import source
 
 PAGE = Path(__file__).with_name("page.html")
 # The page runs no script but its own, and asks nobody but its server.
@@ -42,6 +43,7 @@ class Server:
     def __init__(self, options: ServeOptions, models: Models) -> None:
         self.options, self.models, self.metrics = options, models, Metrics()
         self._limits = Limits(options.max_length, options.unknown)
+        self._page = PAGE.read_text(encoding="utf-8").replace("{{page.css}}", source("page.css"))
         self._key = (options.api_key or os.environ.get("CHARRNN_API_KEY", "")).encode()
 
     def app(self) -> Starlette:
@@ -78,7 +80,7 @@ class Server:
 
     async def page(self, request: Request) -> Response:
         """A page to try the models on."""
-        return HTMLResponse(PAGE.read_bytes(), headers={"Content-Security-Policy": PAGE_POLICY})
+        return HTMLResponse(self._page, headers={"Content-Security-Policy": PAGE_POLICY})
 
     async def health(self, request: Request) -> Response:
         """That it answers at all."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import SampleOptions
-from charrnn_port.sampling import Model, choice_of, choices
+from charrnn_port.sampling import Model, choice_of, choices, only_draws
 from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.sharing.server.stream import Stream, Token
 from charrnn_port.torch7.random import Generator
@@ -80,14 +80,12 @@ class Completion:
 
     def _stream(self, prompt: Sequence[int], seed: int, notify: Callable[[], None]) -> Stream:
         random = Generator(seed)
-        options = self.options
-        plain = options.sample == 1 and options.top_p == 1 and not (options.top_k or options.min_p)
         return Stream(
             prompt,
             self.length,
-            choices.never(self.vocab.unknown, choice_of(options, random, self.model)),
+            choices.never(self.vocab.unknown, choice_of(self.options, random, self.model)),
             notify,
-            plainly=(random, options.temperature) if plain else None,
+            plainly=(random, self.options.temperature) if only_draws(self.options) else None,
             top=self.top,
             echo=self.echo,
             stops=self.stops,

@@ -1,7 +1,8 @@
 """What the README and docs/ say is so: their commands and their Python run, and what they name exists.
 
 Blocks fenced as ```bash and those in ```python on docs/python.md are run here, on a small text and with small networks.
-Those that need a network, several processes or many minutes are fenced as ```console; what others read, as ```nginx and the like.
+Those that need a network, several processes or many minutes are fenced as ```console, what other programs read by
+their names.
 """
 
 import re
@@ -30,6 +31,7 @@ DOCS = [name for name in NAMES if name.startswith("docs/")]
 RECIPES = {f"python {name}" for name in "recorder optimizer schedule choice option verb cell".split()}
 # What tests/sharing/ runs.
 SHARED = {f"python {name}" for name in "onnx pt2 torchscript safetensors".split()} | {"javascript"}
+SERVED = {"nginx", "haproxy", "yaml"}
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_the_python_page_runs(reader, capsys):
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_no_block_is_of_another_kind(page):
     """So that none is left out by a slip: ```shell would be."""
-    others = {"python.md": {"python"}, "house.md": RECIPES, "sharing.md": SHARED, "serving.md": {"nginx", "haproxy", "yaml"}}
+    others = {"python.md": {"python"}, "house.md": RECIPES, "sharing.md": SHARED, "serving.md": SERVED}
     known = {"bash", "console"} | others.get(page.name, set())
     assert {block.info for block in blocks(page)} <= known
 

@@ -41,11 +41,8 @@ def compared(trained, name, cell, torch7="2017"):
 
 # The way that users get repeats every run; the others some of them, and all with `-m long`.
 CASES = [(name, "auto") for name in RUNS]
-for slow in ("plain", "script", "fused"):
-    CASES += [
-        pytest.param(name, slow, marks=[] if name in ("lstm", "gru", "rnn", "lstm_dropout") else pytest.mark.long)
-        for name in RUNS
-    ]
+for cell, quick in [("plain", {"lstm", "gru", "rnn"}), ("script", {"lstm"}), ("fused", {"lstm", "gru", "rnn"})]:
+    CASES += [pytest.param(name, cell, marks=[] if name in quick else pytest.mark.long) for name in RUNS]
 
 
 @pytest.mark.parametrize(("name", "cell"), CASES)

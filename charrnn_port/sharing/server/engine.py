@@ -48,10 +48,12 @@ class Engine:
 
     def step(self) -> None:
         """Begin what waits, where there is room, and go on by a character in each text. May be called in any thread."""
-        new = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._at_once - len(self._flight)))]
-        self._flight += new
+        old = len(self._flight)
+        with suppress(IndexError):  # nobody waits
+            while len(self._flight) < self._at_once:
+                self._flight.append(self._waiting.popleft())
         try:
-            self._step(len(new))
+            self._step(old)
         except Exception:  # an error of ours: those who wait for these texts are to know, and others to be served
             traceback.print_exc()
             for stream in self._flight:
@@ -63,10 +65,9 @@ class Engine:
         self._next: list[int] = []  # what each of them is to be fed
         self._sessions = Sessions(self.model, 0)
 
-    def _step(self, new: int) -> None:
-        """Feed all texts in progress but the `new` ones, the last, then choose the next character of each."""
+    def _step(self, old: int) -> None:
+        """Feed the `old` texts in progress, the first, then choose the next character of all."""
         count, flight = len(self._flight), self._flight
-        old = count - new
         if old:
             self._sessions.feed(self._next)
             scores = self._sessions.scores.T
@@ -83,7 +84,7 @@ class Engine:
                 ids[place] = flight[place].choose(scores[place] if place < old else self._start)
         going = [place for place in range(count) if flight[place].goes_on]
         self._next = [ids[place] for place in going]
-        if new or len(going) < count:
+        if old < count or len(going) < count:
             stay = [place for place in going if place < old]
             self._sessions.keep(stay, len(going) - len(stay))
             self._flight = [flight[place] for place in going]

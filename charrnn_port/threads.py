@@ -12,6 +12,10 @@ are slower alone, since waking up takes longer than most waits. An lstm of 128x2
     looks 1000 times                      24.0 |  51.6    58 | 115                   48 |  95
     asleep at once                        26.3 |  53.5    56 | 120                   45 |  90
 
+With all products in C, which wait less, on another day of the same machine:
+
+    looks 1500 times                      24.7 |  47.5    56 | 104                   46 |  90
+
 `charrnn benchmark -load 2` measures the like. There is one pool of threads, though PyTorch may bring a copy of GCC's
 library under a name of its own: PyTorch loads it for all to see, and so the cells' calls go there too.
 """
@@ -20,7 +24,7 @@ import os
 
 # What is set, unless the user has set any of the others beside it.
 SETTINGS = {
-    "GOMP_SPINCOUNT": ("1000", ["OMP_WAIT_POLICY"]),  # GCC's library: looks so often, then sleeps
+    "GOMP_SPINCOUNT": ("1500", ["OMP_WAIT_POLICY"]),  # GCC's library: looks so often, then sleeps
     "KMP_BLOCKTIME": ("1", ["OMP_WAIT_POLICY", "KMP_LIBRARY"]),  # LLVM's and Intel's: 1 ms, in place of 200
 }
 

@@ -1,7 +1,6 @@
 /* One time step of a network that stays the same: for texts in progress, any number of them. */
 #pragma once
 #include <omp.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "layer.h"
@@ -27,50 +26,63 @@ static inline void finish_scores(real *scores, const real *bias, long V) {
         scores[i] -= largest;
 }
 
-/* Some of the B texts. `width` states of each layer are at `before` and `after`, [count * width, B, H]. */
-static inline void advance_rows(const Network *network, Step *step, long width, const int64_t *ids, const real *before,
-                                real *after, real *scores, long B, Rows rows) {
-    const long texts = rows.to - rows.from, H = network->layers->H, n = network->layers->n, size = texts * H;
-    /* Both states now and then, pre-activations, their h2h part, tanh(c), the reset h. */
-    real *space = malloc((2 * 2 * size + 2 * texts * n + 2 * size) * sizeof(real));
-    real *pre_activations = space + 4 * size, *h2h_product = pre_activations + texts * n, *rest = h2h_product + texts * n;
-    real *output = NULL;
-    for (long i = 0; i < network->count; i++) {
-        Layer layer = network->layers[i];
-        layer.T = 1, layer.B = texts;
-        layer.ids = i ? NULL : ids + rows.from;
-        layer.pre_activations = pre_activations, layer.h2h_product = h2h_product;
-        layer.c = space, layer.h = space + 2 * size, layer.tanh_c = rest, layer.reset_h = rest + size;
-        real *states[] = {width == 2 ? layer.c : layer.h, layer.h};
-        if (i) /* at once: this layer's h will be where the output of the one below is */
-            set_product((Matrix){pre_activations, texts, n, n, 1}, (Matrix){output, texts, H, H, 1}, network->packed_i2h[i]);
-        for (long s = 0; s < width; s++)
-            memcpy(states[s], before + ((i * width + s) * B + rows.from) * H, size * sizeof(real));
-        step(&layer, 0, (Rows){0, texts});
-        for (long s = 0; s < width; s++)
-            memcpy(after + ((i * width + s) * B + rows.from) * H, states[s] + size, size * sizeof(real));
-        output = layer.h + size;
-    }
-    scores += rows.from * network->V;
-    set_product((Matrix){scores, texts, network->V, network->V, 1}, (Matrix){output, texts, H, H, 1},
-                network->packed_decoder);
-    for (long b = 0; b < texts; b++)
-        finish_scores(scores + b * network->V, network->decoder_bias, network->V);
-    free(space);
+/* What a step goes from and to, for B texts, each as it is alone. */
+typedef struct {
+    long B;
+    const int64_t *ids;       /* [B], their characters */
+    const real *before;       /* [states, B, H]: of each layer an lstm's c and h, or else h */
+    real *after, *scores;     /* the same later; [B, V], of what follows, the largest being 0 */
+    real *space;              /* [B, space_of_text] */
+} Texts;
+
+/* Numbers: c and h before and after, pre-activations and their h2h part, tanh(c), the reset h. */
+static inline long space_of_text(const Network *network) {
+    return 6 * network->layers->H + 2 * network->layers->n;
 }
 
-/* All of them. Threads share the texts where a step takes long: waking up takes them up to 0.1 ms. */
-static inline void advance(const Network *network, Step *step, long width, const int64_t *ids, const real *before,
-                           real *after, real *scores, long B) {
-    const long products = network->count * network->layers->n * network->layers->H;
-    long parts = omp_get_max_threads() < B ? omp_get_max_threads() : B;
-    if (B * products < 8000000)
-        parts = 1;
-    if (parts <= 1) {
-        advance_rows(network, step, width, ids, before, after, scores, B, (Rows){0, B});
-        return;
+/* Some of the texts; `width` is the number of a layer's states. */
+static inline void advance_rows(const Network *network, Step *step, long width, const Texts *texts, Rows rows) {
+    const long count = rows.to - rows.from, H = network->layers->H, n = network->layers->n, V = network->V;
+    const long size = count * H;
+    real *c = texts->space + rows.from * space_of_text(network), *h = c + 2 * size;
+    real *tanh_c = h + 2 * size, *reset_h = tanh_c + size, *pre_activations = reset_h + size;
+    real *h2h_product = pre_activations + count * n, *states[] = {width == 2 ? c : h, h};
+    const Matrix output = {h + size, count, H, H, 1};
+    for (long i = 0; i < network->count; i++) {
+        if (i) /* at once: this layer's h will be where the output of the one below is */
+            set_product((Matrix){pre_activations, count, n, n, 1}, output, network->packed_i2h[i]);
+        Layer layer = network->layers[i];
+        layer.T = 1, layer.B = count, layer.ids = i ? NULL : texts->ids + rows.from;
+        layer.pre_activations = pre_activations, layer.h2h_product = h2h_product;
+        layer.c = c, layer.h = h, layer.tanh_c = tanh_c, layer.reset_h = reset_h;
+        const long place = (i * width * texts->B + rows.from) * H, next = texts->B * H;
+        for (long s = 0; s < width; s++)
+            memcpy(states[s], texts->before + place + s * next, size * sizeof(real));
+        step(&layer, 0, (Rows){0, count});
+        for (long s = 0; s < width; s++)
+            memcpy(texts->after + place + s * next, states[s] + size, size * sizeof(real));
+    }
+    real *scores = texts->scores + rows.from * V;
+    set_product((Matrix){scores, count, V, V, 1}, output, network->packed_decoder);
+    for (long b = 0; b < count; b++)
+        finish_scores(scores + b * V, network->decoder_bias, V);
+}
+
+/* All of them. Threads share the texts where a step takes long: waking up takes them up to 0.1 ms. Returns 0, or else
+   has done nothing, since an id is of no character. */
+static inline int advance(const Network *network, Step *step, long width, const Texts *texts) {
+    for (long b = 0; b < texts->B; b++)
+        if (texts->ids[b] < 0 || texts->ids[b] >= network->V)
+            return 1;
+    const long B = texts->B, threads = omp_get_max_threads();
+    const int worth_it = B * network->count * network->layers->n * network->layers->H > 8000000;
+    const long parts = !worth_it ? 1 : threads < B ? threads : B;
+    if (parts == 1) {
+        advance_rows(network, step, width, texts, (Rows){0, B});
+        return 0;
     }
 #pragma omp parallel for num_threads(parts)
     for (long part = 0; part < parts; part++)
-        advance_rows(network, step, width, ids, before, after, scores, B, (Rows){B * part / parts, B * (part + 1) / parts});
+        advance_rows(network, step, width, texts, (Rows){B * part / parts, B * (part + 1) / parts});
+    return 0;
 }

@@ -3,7 +3,6 @@
  */
 #pragma once
 #include <math.h>
-#include <stdlib.h>
 
 #include "real.h"
 
@@ -11,7 +10,7 @@ static inline real true_exp(real x) {
     return sizeof(real) == 8 ? exp(x) : expf(x);
 }
 
-/* probabilities [V], up to a factor: exp((scores - subtracted) / temperature). Returns their sum, taken from the left. */
+/* probabilities [V], up to a factor: exp((scores - subtracted) / temperature). Returns their sum, from the left. */
 static inline real weigh(real *probabilities, const real *scores, real subtracted, real temperature, long V) {
     real total = 0;
     for (long i = 0; i < V; i++)
@@ -26,23 +25,25 @@ static inline real largest_of(const real *scores, long V) {
     return largest;
 }
 
-/* The place where `uniform` falls among the running sums of the probabilities. These are rounded to single precision first
-   where `single` says so, as sample.lua does. Where their sum is 0 or not finite, as at very low temperatures, the
-   largest score is subtracted first. */
-static inline long drawn(const real *scores, double temperature, double uniform, long V, long single) {
-    real *probabilities = malloc(V * sizeof(real));
-    double *sums = malloc(V * sizeof(double)), sum = 0;
+/* The place where `uniform` falls among the running sums of the probabilities, for which there is space [V]. Where
+   `single` says so they are rounded to single precision first, as in sample.lua. Where their sum is 0 or not finite, as
+   at very low temperatures, the largest score is subtracted first. */
+static inline long drawn(const real *scores, double temperature, double uniform, long V, long single,
+                         real *probabilities) {
     real total = weigh(probabilities, scores, 0, temperature, V);
     if (!(total > 0 && total < INFINITY))
         total = weigh(probabilities, scores, largest_of(scores, V), temperature, V);
+    double sum = 0, running = 0;
     for (long i = 0; i < V; i++) {
-        const real probability = probabilities[i] / total;
-        sums[i] = sum += single ? (float)probability : probability;
+        probabilities[i] /= total;
+        if (single)
+            probabilities[i] = (float)probabilities[i];
+        sum += probabilities[i];
     }
-    long place = 0;
-    while (place < V - 1 && sums[place] / sum < uniform)
-        place++;
-    free(probabilities);
-    free(sums);
-    return place;
+    for (long i = 0; i < V - 1; i++) {
+        running += probabilities[i];
+        if (!(running / sum < uniform))
+            return i;
+    }
+    return V - 1;
 }

@@ -1,9 +1,10 @@
 /* Products of any two matrices, as those over all time steps at once are.
  *
- * Each thread has rows of the left matrix, and goes its way alone: threads that meet often wait often. The inner index is
- * cut into blocks. A thread packs a block of the right matrix into panels (product.h), takes a few of its rows at a time,
- * copies them to where they stay in its innermost cache, and meets all panels with them. Each number of the result is a
- * sum of the blocks' sums, in order, each of them summed up from its first term on: the same for any number of threads.
+ * Each thread has rows of the left matrix, and goes its way alone: threads that meet often wait often. The inner index
+ * is cut into blocks. A thread packs a block of the right matrix into panels (product.h), takes a strip of its rows at
+ * a time, copies it to where it stays in the thread's own caches, and meets all panels with it. Each number of the
+ * result is a sum of the blocks' sums, in order, each of them summed up from its first term on: the same for any number
+ * of threads.
  */
 #pragma once
 #include <string.h>
@@ -11,9 +12,11 @@
 #include "product.h"
 #include "real.h"
 
-enum { BLOCK = 1024 / sizeof(real), PADDED = BLOCK + 64 / sizeof(real) }; /* so many columns of TILE_ROWS rows take 12 kB */
-
-enum { STRIP_ROWS = 8 * TILE_ROWS }; /* copied at a time */
+enum {
+    BLOCK = 1024 / sizeof(real),        /* so many columns of 12 rows take 12 kB */
+    PADDED = BLOCK + 64 / sizeof(real), /* from a row of a copied tile to the next */
+    STRIP_ROWS = 8 * TILE_ROWS,         /* copied at a time */
+};
 
 /* A few columns of a matrix whose rows are `step` apart, as the rows of a tile: [rows, TILE_ROWS]. */
 static inline void copy_across(const real *columns, long step, long rows, long width, real *copy) {
@@ -35,8 +38,9 @@ static inline void copy_strip(Matrix strip, real *copy) {
     }
     for (long k = 0; k < strip.columns; k += PACKED_ROWS)
         for (long r = 0; r < strip.rows; r += TILE_ROWS)
-            copy_across(strip.numbers + r + k * strip.column_step, strip.column_step, smaller(strip.columns - k, PACKED_ROWS),
-                        smaller(strip.rows - r, TILE_ROWS), copy + r * PADDED + k * TILE_ROWS);
+            copy_across(strip.numbers + r + k * strip.column_step, strip.column_step,
+                        smaller(strip.columns - k, PACKED_ROWS), smaller(strip.rows - r, TILE_ROWS),
+                        copy + r * PADDED + k * TILE_ROWS);
 }
 
 /* A tile's rows in that copy. */
@@ -66,7 +70,8 @@ static inline void prefetch(Matrix strip, long piece, long pieces) {
 
 /* result [strip.rows, columns] = a copied strip times packed panels, added to what is there with `add`. */
 static inline void strip_product(Matrix result, Matrix strip, real *copy, const real *packed, int add, Matrix next) {
-    const long tiles = (strip.rows + TILE_ROWS - 1) / TILE_ROWS, panels = (result.columns + PANEL_WIDTH - 1) / PANEL_WIDTH;
+    const long tiles = (strip.rows + TILE_ROWS - 1) / TILE_ROWS;
+    const long panels = (result.columns + PANEL_WIDTH - 1) / PANEL_WIDTH;
     for (long i = 0; i < tiles; i++)
         for (long j = 0; j < panels; j++) {
             const Matrix tile = copied_tile(strip, copy, i * TILE_ROWS);
@@ -90,8 +95,8 @@ static inline void large_product_rows(Matrix result, Matrix left, Matrix right, 
                                 : start + BLOCK < left.columns ? strip_of(left, top, bottom, start + BLOCK)
                                                                : (Matrix){0};
             copy_strip(strip, copy);
-            const Matrix below = {result.numbers + row * result.row_step, strip.rows, right.columns, result.row_step, 1};
-            strip_product(below, strip, copy, packed, start > 0, next);
+            const Matrix part = {result.numbers + row * result.row_step, strip.rows, right.columns, result.row_step, 1};
+            strip_product(part, strip, copy, packed, start > 0, next);
         }
     }
 }
@@ -106,11 +111,11 @@ static inline long large_product_space(long columns) {
 static inline void large_product(Matrix result, Matrix left, Matrix right, real *space, long most) {
     const long tiles = (left.rows + TILE_ROWS - 1) / TILE_ROWS, size = large_product_space(right.columns);
     const int worth_sharing = left.rows * left.columns * right.columns > 100000;
-    most = most < omp_get_max_threads() ? most : omp_get_max_threads();
+    most = smaller(most, omp_get_max_threads());
 #pragma omp parallel num_threads(worth_sharing ? most : 1)
     {
         const long thread = omp_get_thread_num(), threads = omp_get_num_threads();
         const long top = tiles * thread / threads * TILE_ROWS, bottom = tiles * (thread + 1) / threads * TILE_ROWS;
-        large_product_rows(result, left, right, top, bottom < left.rows ? bottom : left.rows, space + thread * size);
+        large_product_rows(result, left, right, top, smaller(bottom, left.rows), space + thread * size);
     }
 }

@@ -8,9 +8,10 @@ layers, the buffers of a pass (model/fused.py) are
     rnn   T*B * (L * 3*H + V)    pre_activations, h, grad_h
 
 and V * 4*H (gru 3*H, rnn H) for the gradient by the first layer's input, which counts with thousands of characters;
-2 * T*B*H a layer with dropout (masks, outputs), B*H here and there, and a weight's gradient before it is transposed. As
-long as all parameters are seven vectors: they, their gradients, RMSprop's mean square and its denominator, the weights
-in another layout, and train.py's copies of the first and the third, for when the loss explodes (two more while it makes
+2 * T*B*H a layer with dropout (masks, outputs), B*H here and there, and a weight's gradient before it is transposed, or
+in C, for each thread, the space that products are packed in (0.6 MB at the defaults, 2 MB at 512 units). As long as
+all parameters are seven vectors: they, their gradients, RMSprop's mean square and its denominator, the weights in
+another layout, and train.py's copies of the first and the third, for when the loss explodes (two more while it makes
 new ones; in the CPU's memory). At the defaults in double precision 42 MB and 13 MB. Adam has another mean, and so
 there is another copy.
 """

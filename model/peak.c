@@ -3,7 +3,7 @@
 #include "real.h"
 
 /* Fused multiply-adds on every thread, `rounds` times as many as a product's tile has sums. `operations` becomes the
-   number of all multiplications and additions. Returns a sum of what they come to, so that no compiler leaves any out. */
+   number of all multiplications and additions. Returns a sum of what they come to, so that no compiler leaves one out. */
 real multiply_adds(long rounds, double *operations);
 
 /* The sum of numbers [count]; each thread reads a part of them. */

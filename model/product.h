@@ -61,9 +61,10 @@ static inline long smaller(long a, long b) {
     return a < b ? a : b;
 }
 
-/* Some rows of a panel: of right [rows, columns], with zeros where there is no column. From one row of right to the next
-   it is row_step numbers, from one column to the next column_step. */
-static inline void pack_panel(const real *right, long row_step, long column_step, long rows, long columns, real *panel) {
+/* Some rows of a panel: of right [rows, columns], with zeros where there is no column. From one row of right to the
+   next it is row_step numbers, from one column to the next column_step. */
+static inline void pack_panel(const real *right, long row_step, long column_step, long rows, long columns,
+                              real *panel) {
     if (columns >= PANEL_WIDTH && column_step == 1) {
         for (long k = 0; k < rows; k++)
             memcpy(panel + k * PANEL_WIDTH, right + k * row_step, PANEL_WIDTH * sizeof(real));

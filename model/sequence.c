@@ -30,16 +30,18 @@ void lstm_pack(const Layer *layer);
 void gru_pack(const Layer *layer);
 void rnn_pack(const Layer *layer);
 
-/* One time step of a network that stays the same, for B texts, each as it is alone. From their characters ids [B] and
-   their states before [states, B, H] to the states after and to scores [B, V] of what follows, the largest being 0;
-   states are those of each layer, an lstm's c and h or else h. */
-void lstm_advance(const Network *network, const int64_t *ids, const real *before, real *after, real *scores, long B);
-void gru_advance(const Network *network, const int64_t *ids, const real *before, real *after, real *scores, long B);
-void rnn_advance(const Network *network, const int64_t *ids, const real *before, real *after, real *scores, long B);
+/* One time step of a network that stays the same (advance.h). Returns 0, or else has done nothing: an id is of no
+   character. */
+int lstm_advance(const Network *network, const Texts *texts);
+int gru_advance(const Network *network, const Texts *texts);
+int rnn_advance(const Network *network, const Texts *texts);
 
-/* ids [B]: drawn from scores [B, V] at temperatures [B] with uniforms [B], numbers in [0, 1). */
+/* How many numbers of space each text needs. */
+long text_space(const Network *network);
+
+/* ids [B]: drawn from scores [B, V] at temperatures [B] with uniforms [B], numbers in [0, 1). space: [V]. */
 void draw(int64_t *ids, const real *scores, const double *temperatures, const double *uniforms, long B, long V,
-          long single);
+          long single, real *space);
 
 /* packed: weight [rows, columns], to multiply by its transpose. */
 void pack_weight(real *packed, const real *weight, long rows, long columns);
@@ -55,7 +57,8 @@ void transpose(real *target, const real *source, long stride, long rows, long co
    whose numbers lie so many apart from row to row and from column to column.
    space: multiply_space(columns) numbers for each of at most `threads` threads. */
 void multiply(real *target, long target_step, real *left, long left_row_step, long left_column_step, real *right,
-              long right_row_step, long right_column_step, long rows, long inner, long columns, real *space, long threads);
+              long right_row_step, long right_column_step, long rows, long inner, long columns, real *space,
+              long threads);
 long multiply_space(long columns);
 
 /* ---- lstm ---- */
@@ -335,22 +338,26 @@ void rnn_backward(const Layer *layer) {
 
 /* ---- Texts. ---- */
 
-void lstm_advance(const Network *network, const int64_t *ids, const real *before, real *after, real *scores, long B) {
-    advance(network, lstm_forward_step, 2, ids, before, after, scores, B);
+int lstm_advance(const Network *network, const Texts *texts) {
+    return advance(network, lstm_forward_step, 2, texts);
 }
 
-void gru_advance(const Network *network, const int64_t *ids, const real *before, real *after, real *scores, long B) {
-    advance(network, gru_forward_step, 1, ids, before, after, scores, B);
+int gru_advance(const Network *network, const Texts *texts) {
+    return advance(network, gru_forward_step, 1, texts);
 }
 
-void rnn_advance(const Network *network, const int64_t *ids, const real *before, real *after, real *scores, long B) {
-    advance(network, rnn_forward_step, 1, ids, before, after, scores, B);
+int rnn_advance(const Network *network, const Texts *texts) {
+    return advance(network, rnn_forward_step, 1, texts);
+}
+
+long text_space(const Network *network) {
+    return space_of_text(network);
 }
 
 void draw(int64_t *ids, const real *scores, const double *temperatures, const double *uniforms, long B, long V,
-          long single) {
+          long single, real *space) {
     for (long b = 0; b < B; b++)
-        ids[b] = drawn(scores + b * V, temperatures[b], uniforms[b], V, single);
+        ids[b] = drawn(scores + b * V, temperatures[b], uniforms[b], V, single, space);
 }
 
 void pack_weight(real *packed, const real *weight, long rows, long columns) {
@@ -390,7 +397,8 @@ void transpose(real *target, const real *source, long stride, long rows, long co
 }
 
 void multiply(real *target, long target_step, real *left, long left_row_step, long left_column_step, real *right,
-              long right_row_step, long right_column_step, long rows, long inner, long columns, real *space, long threads) {
+              long right_row_step, long right_column_step, long rows, long inner, long columns, real *space,
+              long threads) {
     large_product((Matrix){target, rows, columns, target_step, 1},
                   (Matrix){left, rows, inner, left_row_step, left_column_step},
                   (Matrix){right, inner, columns, right_row_step, right_column_step}, space, threads);

@@ -17,33 +17,41 @@ class CompiledNetwork:
     """The weights of a network, as the steps in C read them. Threads may share it."""
 
     def __init__(self, cell: str, weights: list[LayerWeights], decoder: tuple[Tensor, Tensor]) -> None:
-        """cell: lstm, gru or rnn. decoder: its weight `[V, H]` and bias `[V]`. None of them may change later."""
+        """cell: lstm, gru or rnn. decoder: its weight `[V, H]` and bias `[V]`. All are copied."""
         weight, bias = decoder
         self.vocab_size, self.dtype = len(bias), bias.dtype
-        self._kept = [tensor for layer in weights for tensor in layer if tensor is not None] + [bias]
+        self._kept: list[Tensor] = []  # what addresses are of
         layers, packed_i2h = (Layer * len(weights))(), (ctypes.c_void_p * len(weights))()
         for index, (layer, each) in enumerate(zip(layers, weights, strict=True)):
             layer.n, layer.H = each.h2h.shape
-            layer.packed = address(self._room(each.h2h))
-            for name in Layer.PARAMETERS:
-                setattr(layer, name, address(getattr(each, name)))
+            for name in ("rows", "i2h_bias", "h2h_bias"):
+                setattr(layer, name, self._copied(getattr(each, name)))
+            layer.h2h, layer.packed = address(each.h2h), self._room(each.h2h)
             getattr(library(self.dtype), f"{cell}_pack")(ctypes.byref(layer))
             if index:
-                packed_i2h[index] = address(self._packed(each.i2h))
-        self.struct = Network(len(weights), len(bias), layers, packed_i2h, address(self._packed(weight)), address(bias))
+                packed_i2h[index] = self._packed(each.i2h)
+        self.struct = Network(len(weights), len(bias), layers, packed_i2h, self._packed(weight), self._copied(bias))
         self.advance = getattr(library(self.dtype), f"{cell}_advance")
+        self.text_space = library(self.dtype).text_space(ctypes.byref(self.struct))
 
-    def _room(self, weight: Tensor) -> Tensor:
-        """For a copy of a matrix as product.h reads it."""
+    def _copied(self, tensor: Tensor | None) -> int | None:
+        """Where a copy of it is."""
+        if tensor is None:
+            return None
+        self._kept.append(tensor.detach().clone())
+        return address(self._kept[-1])
+
+    def _room(self, weight: Tensor) -> int:
+        """Where there is space for a matrix as product.h reads it."""
         rows, columns = weight.shape
         self._kept.append(weight.new_empty(rows + 2 * PANEL, columns + PANEL))
-        return self._kept[-1]
+        return address(self._kept[-1])
 
-    def _packed(self, weight: Tensor) -> Tensor:
-        """Such a copy."""
-        packed = self._room(weight)
-        run("pack_weight", packed, weight, *weight.shape)
-        return packed
+    def _packed(self, weight: Tensor) -> int:
+        """Where a copy is that is laid out so."""
+        room = self._room(weight)
+        run("pack_weight", self._kept[-1], weight, *weight.shape)
+        return room
 
 
 class CompiledTexts:
@@ -57,22 +65,24 @@ class CompiledTexts:
     def __init__(self, network: CompiledNetwork, state: Tensor) -> None:
         """state: before the first step; it is copied."""
         self._network, count = network, state.shape[1]
-        self.state, self._other = (
-            state.to(network.dtype, copy=True).contiguous(),
-            torch.empty_like(state, dtype=network.dtype),
-        )
+        self.state = state.to(network.dtype, copy=True).contiguous()
         self.ids = torch.zeros(count, dtype=torch.int64)
         self.scores = torch.empty(count, network.vocab_size, dtype=network.dtype)
-        ids, scores, here, there = map(convert, (self.ids, self.scores, self.state, self._other))
+        self._space = torch.empty(count, network.text_space, dtype=network.dtype)
+        self._after = torch.empty_like(self.state)
         # The two states take turns.
-        self._arguments = (ctypes.byref(network.struct), ids, here, there, scores, ctypes.c_long(count))
-        self._next_arguments = (ctypes.byref(network.struct), ids, there, here, scores, ctypes.c_long(count))
+        self._struct = self._struct_of(self.state, self._after)
+        self._next_struct = self._struct_of(self._after, self.state)
 
     def step(self) -> None:
-        """Go on by a character in each."""
-        self._network.advance(*self._arguments)
-        self._arguments, self._next_arguments = self._next_arguments, self._arguments
-        self.state, self._other = self._other, self.state
+        """Go on by a character in each. Raises IndexError for an id that is of no character."""
+        if self._network.advance(ctypes.byref(self._network.struct), ctypes.byref(self._struct)):
+            raise IndexError(f"not all of {self.ids.tolist()} are in a vocabulary of {self._network.vocab_size}")
+        self._struct, self._next_struct = self._next_struct, self._struct
+        self.state, self._after = self._after, self.state
+
+    def _struct_of(self, before: Tensor, after: Tensor) -> "Texts":
+        return Texts(len(self.ids), *map(address, (self.ids, before, after, self.scores, self._space)))
 
 
 class CompiledDraw:
@@ -87,7 +97,8 @@ class CompiledDraw:
         self.scores = torch.empty(texts, n, dtype=dtype)
         self.temperatures, self.uniforms = torch.empty(2, texts, dtype=torch.float64)
         self.ids = torch.empty(texts, dtype=torch.int64)
-        arguments = (self.ids, self.scores, self.temperatures, self.uniforms, texts, n, int(single))
+        self._space = torch.empty(n, dtype=dtype)
+        arguments = (self.ids, self.scores, self.temperatures, self.uniforms, texts, n, int(single), self._space)
         self._arguments = tuple(map(convert, arguments))
         self._draw = library(dtype).draw
 
@@ -106,4 +117,17 @@ class Network(ctypes.Structure):
         ("packed_i2h", ctypes.POINTER(ctypes.c_void_p)),
         ("packed_decoder", ctypes.c_void_p),
         ("decoder_bias", ctypes.c_void_p),
+    )
+
+
+class Texts(ctypes.Structure):
+    """The struct of this name in model/advance.h."""
+
+    _fields_ = (
+        ("B", ctypes.c_long),
+        ("ids", ctypes.c_void_p),
+        ("before", ctypes.c_void_p),
+        ("after", ctypes.c_void_p),
+        ("scores", ctypes.c_void_p),
+        ("space", ctypes.c_void_p),
     )

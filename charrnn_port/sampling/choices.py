@@ -84,9 +84,8 @@ class DrawnTogether:
         if not library(torch.float64):
             each = zip(randoms, temperatures, scores, strict=True)
             return [self._alone(random, temperature)(row) for random, temperature, row in each]
-        draw = self._draw
-        if draw is None or scores.shape != draw.scores.shape:
-            dtype = torch.from_numpy(scores[:0]).dtype
+        draw, dtype = self._draw, torch.from_numpy(scores[:0]).dtype
+        if draw is None or scores.shape != draw.scores.shape or dtype != draw.scores.dtype:
             draw = self._draw = CompiledDraw(*scores.shape, dtype, self._rounded_to == "float32")
         draw.scores.numpy()[:] = scores
         if self._without is not None:

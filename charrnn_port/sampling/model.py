@@ -52,8 +52,7 @@ class Model:
         self._clamps: dict[int, list[tuple[int, float]]] = {}  # by the place of a layer's output in the state
         self.compiled: CompiledNetwork | None = None
         if in_numpy is None and self.in_numpy and library(network.params.dtype):
-            decoder = tuple(tensor.detach().clone() for tensor in network.decoder.values())
-            self.compiled = CompiledNetwork(network.model, layers, decoder)
+            self.compiled = CompiledNetwork(network.model, layers, tuple(network.decoder.values()))
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> "Model":

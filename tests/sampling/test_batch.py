@@ -36,11 +36,14 @@ def test_scores_are_those_of_single_sessions(cell, num_layers, rnn_size, dtype):
                 assert (scores == session.scores).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("choice", [{}, {"top_p": 0.95}])
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
-def test_texts_are_those_of_single_runs(name):
+def test_texts_are_those_of_single_runs(name, choice, dtype):
     """Whatever their number; also when they are read in another order."""
-    model = Model.of(charrnn_port.load_checkpoint(RECORDINGS / f"lua_checkpoints/{name}.t7"))
-    options = SampleOptions(model="", length=60, n=batch.SIDE_BY_SIDE * 2 + 1, seed=-3, temperature=0.8, top_p=0.95)
+    checkpoint = charrnn_port.load_checkpoint(RECORDINGS / f"lua_checkpoints/{name}.t7")
+    model = Model(checkpoint.build("fused", dtype), checkpoint.vocab)
+    options = SampleOptions(model="", length=60, n=batch.SIDE_BY_SIDE * 2 + 1, seed=-3, temperature=0.8, **choice)
     prime = model.vocab.encode(b"The ")
     texts = list(batch.texts_of(model, options, prime))
     for seed, text in reversed(texts):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import NEEDS_COMPILER
 
-from charrnn_port.sampling import Model, Session, choices
+from charrnn_port.sampling import Model, Session, Sessions, choices
 from charrnn_port.torch7.random import Generator
 from model import NETWORKS
 from model.char_rnn import CELLS
@@ -36,6 +36,39 @@ def test_steps(cell, num_layers, rnn_size, dtype):
         assert np.abs(ours.scores - theirs.scores).max() < 1000 * eps
         for a, b in zip(ours._step.state, theirs._step.state, strict=True):
             assert np.abs(a - b).max() < 100 * eps
+
+
+@pytest.mark.parametrize("id_", [-1, 5, 2**40])
+def test_what_is_no_character(id_):
+    """As a choice of somebody's own may give it: an error, and no memory that is not the network's is read."""
+    network = NETWORKS["fused"]("gru", 5, 3, 1, dtype=torch.float64)
+    session = Session(Model(network, Vocabulary(b"abcde")))
+    text = session.sample(2, lambda scores: id_)
+    assert next(text) == id_
+    with pytest.raises(IndexError, match=str(id_)):
+        next(text)
+
+
+def test_of_several_texts_one_that_has_no_character():
+    """Nothing is done in the others."""
+    network = NETWORKS["fused"]("gru", 5, 3, 1, dtype=torch.float64)
+    sessions = Sessions(Model(network, Vocabulary(b"abcde")), 3)
+    before = sessions.scores.copy()
+    with pytest.raises(IndexError, match="5"):
+        sessions.feed([0, 5, 1])
+    assert (sessions.scores == before).all()
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_draws_in_another_type(together):
+    """Scores of float64, such as there are before the first character, then of float32: each in its own."""
+    random = np.random.RandomState(3)
+    draw = choices.DrawnTogether("float64")
+    for dtype in ("float64", "float32", "float64"):
+        scores = (random.randn(together, 65) * 3).astype(dtype)
+        ids = draw([Generator(seed) for seed in range(together)], [0.7] * together, scores)
+        assert draw._draw.scores.numpy().dtype == dtype
+        assert ids == [choices.drawn(Generator(seed), 0.7, "float64")(row) for seed, row in enumerate(scores)]
 
 
 @pytest.mark.parametrize("rounded_to", ["float32", "float64"])

@@ -57,10 +57,12 @@ def test_before_the_first_character_all_are_equally_likely():
     assert np.abs(session.log_probs() + np.log(11)).max() < 1e-15
 
 
-def test_a_model_does_not_follow_its_network():
+@pytest.mark.parametrize("in_numpy", [None, True])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_model_does_not_follow_its_network(cell, in_numpy):
     """Its weights are copies, and nobody can write to them."""
-    network = networks("gru", 2)[1]
-    model = Model(network, Vocabulary(b"abcdefghijk"))
+    network = networks(cell, 2)[1]
+    model = Model(network, Vocabulary(b"abcdefghijk"), in_numpy)
     before, after = Session(model), Session(model)
     before.feed(IDS)
     network.params.zero_()

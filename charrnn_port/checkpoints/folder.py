@@ -30,9 +30,8 @@ def load_checkpoint(path: str | os.PathLike, say: Callable[[str], None] = lambda
     """
     if not os.path.isdir(path):
         return load_file(path)
-    paths = [each for pattern in ("*.t7.pt", "*.t7", "*.safetensors") for each in Path(path).glob(pattern)]
     wrong = ""
-    for each in sorted(paths, key=rank):
+    for each in sorted(files_in(path), key=rank):
         try:
             found = load_file(each)
         except UserError as error:  # damaged, or deleted by the run that writes there
@@ -41,6 +40,11 @@ def load_checkpoint(path: str | os.PathLike, say: Callable[[str], None] = lambda
         say(f"loading {each}, the best in {path}")
         return found
     raise UserError(f"{path} is a folder, not a checkpoint, and has none that can be loaded{wrong}")
+
+
+def files_in(path: str | os.PathLike) -> list[Path]:
+    """What in a folder is a checkpoint by its name."""
+    return [each for pattern in ("*.t7.pt", "*.t7", "*.safetensors") for each in Path(path).glob(pattern)]
 
 
 def rank(path: Path) -> tuple[float, float]:

@@ -1,18 +1,28 @@
 """`charrnn export CHECKPOINT page.html`: a page that samples, in one file."""
 
 import math
-import re
 from pathlib import Path
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import ExportOptions
-from charrnn_port.sharing.web import SAMPLING, network_json, scripts, source
+from charrnn_port.sharing.web import SAMPLING, network_json, page, scripts
 from charrnn_port.version import __version__
 from util.files import write_whole
 
+POLICY = """<!-- Nothing is fetched from anywhere, and nothing can be. -->
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; worker-src blob:">"""
+SCRIPTS = """<script id="network" type="application/json">{network}</script>
+<script id="worker" type="text/plain">
+{worker}
+</script>
+<script type="module">
+{page}
+</script>"""
+
 
 def write_page(checkpoint: Checkpoint, options: ExportOptions) -> None:
-    """Write web/page.html with what its {{...}} stand for in it."""
+    """Write the page with the network in it."""
     facts = {
         "name": Path(options.checkpoint).name,
         "parameters": checkpoint.params.numel(),
@@ -21,11 +31,20 @@ def write_page(checkpoint: Checkpoint, options: ExportOptions) -> None:
         "val_loss": checkpoint.val_loss if math.isfinite(checkpoint.val_loss) else None,
         "made_by": __version__,
     }
-    parts = {
-        "page.css": source("page.css"),
-        "worker": scripts(*SAMPLING, "worker.js"),
-        "page.js": scripts("vocabulary.js", "page.js"),
-        "network": network_json(checkpoint, options.weights, **facts),
-    }
-    page = re.sub(r"\{\{(.+?)\}\}", lambda found: parts[found[1]], source("page.html"))
-    write_whole(page.encode(), options.target)
+    content = page(
+        policy=POLICY,
+        title="A network that writes",
+        networks="",
+        coldest="0.05",
+        shortest="0",
+        filter="Top-k",
+        filtered='min="0" step="1" value="0"',
+        hint="Length 0 is without end. Top-k draws from so many likeliest characters only, 0 from all.",
+        pause="Pause",
+        scripts=SCRIPTS.format(
+            network=network_json(checkpoint, options.weights, **facts),
+            worker=scripts(*SAMPLING, "worker.js"),
+            page=scripts("vocabulary.js", "controls.js", "page.js"),
+        ),
+    )
+    write_whole(content.encode(), options.target)

@@ -1,4 +1,4 @@
-"""What a page and a module have in common: the JavaScript that samples, and the network as it reads it."""
+"""What pages and a module share: their sources, the JavaScript that samples, and the network as it reads it."""
 
 import base64
 import json
@@ -36,6 +36,12 @@ def source(name: str) -> str:
 def scripts(*names: str) -> str:
     """Modules of web/ as one script: in one scope they need no imports and exports."""
     return "\n".join(LINKS.sub("", source(name)).strip() + "\n" for name in names)
+
+
+def page(**parts: str) -> str:
+    """web/page.html with what each {{name}} stands for in it."""
+    parts["style"] = source("page.css")
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], source("page.html"))
 
 
 def network_json(checkpoint: Checkpoint, weights: str, **facts: str | int | float | None) -> str:

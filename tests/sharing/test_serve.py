@@ -421,6 +421,23 @@ def metrics_of(port):
         return everything(connection).decode()
 
 
+@pytest.mark.parametrize(
+    ("path", "id_"),
+    [("cv/lm_lstm_epoch1.00_2.0.t7.pt", "lm_lstm_epoch1.00_2.0"), ("a.t7", "a"), ("b.safetensors", "b"), ("cv/", "cv")],
+)
+def test_the_id_of_a_model_is_its_files_name(path, id_):
+    assert models.id_of(path) == id_
+
+
+def test_a_newer_checkpoint_of_any_kind_is_seen(tmp_path):
+    """In a folder, where other files do not count."""
+    seen = [models.stamp(str(tmp_path))]
+    for name in ("a.t7.pt", "b.t7", "c.safetensors", "log.csv"):
+        (tmp_path / name).write_bytes(b"1")
+        seen.append(models.stamp(str(tmp_path)))
+    assert [len(each) for each in seen] == [0, 1, 2, 3, 3]
+
+
 @pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install chromium chromium-driver")
 def test_the_page(alone):
     """It asks for a key where there is one, writes sample.py's text with the network chosen, and asks nobody else."""
@@ -428,8 +445,8 @@ def test_the_page(alone):
         browser.get(f"http://127.0.0.1:{port}/")
         browser.wait("document.getElementById('problem').textContent.includes('API key')")
         browser.run(
-            "element('key').value = 'secret'; element('prompt').value = 'The '; element('temperature').value = 1;"
-            "element('max_tokens').value = 300; element('seed').value = 7; element('write').click()"
+            "element('key').value = 'secret'; element('primetext').value = 'The '; element('temperature').value = 1;"
+            "element('length').value = 300; element('seed').value = 7; element('write').click()"
         )
         browser.wait("document.body.dataset.state === 'done'")
         assert browser.run("return element('problem').textContent") == ""

@@ -11,5 +11,5 @@
     protocol.py       connections, and an end to those on which no request comes
     run.py            all that, in one process
     workers.py        several processes
-    page.html         a page to try it on
+    page.py           a page to try it on
 """

@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -26,12 +25,9 @@ from charrnn_port.sharing.server.completions import Completion, Limits, ids_of
 from charrnn_port.sharing.server.engine import BusyError
 from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.sharing.server.metrics import Metrics
-from charrnn_port.sharing.server.models import Models
-from charrnn_port.sharing.web import source
+from charrnn_port.sharing.server.models import Models, Served
+from charrnn_port.sharing.server.page import POLICY, server_page
 
-PAGE = Path(__file__).with_name("page.html")
-# The page runs no script but its own, and asks nobody but its server.
-PAGE_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
 BODY_SECONDS = 15.0  # for a client to send what it asks
 OPEN = ("/", "/health")  # without a key
 GONE = 499  # as nginx has it: the client left, and gets no answer
@@ -43,7 +39,7 @@ class Server:
     def __init__(self, options: ServeOptions, models: Models) -> None:
         self.options, self.models, self.metrics = options, models, Metrics()
         self._limits = Limits(options.max_length, options.unknown)
-        self._page = PAGE.read_text(encoding="utf-8").replace("{{page.css}}", source("page.css"))
+        self._page = server_page()
         self._key = (options.api_key or os.environ.get("CHARRNN_API_KEY", "")).encode()
 
     def app(self) -> Starlette:
@@ -80,7 +76,7 @@ class Server:
 
     async def page(self, request: Request) -> Response:
         """A page to try the models on."""
-        return HTMLResponse(self._page, headers={"Content-Security-Policy": PAGE_POLICY})
+        return HTMLResponse(self._page, headers={"Content-Security-Policy": POLICY})
 
     async def health(self, request: Request) -> Response:
         """That it answers at all."""
@@ -100,8 +96,7 @@ class Server:
 
     async def tokenize(self, request: Request) -> Response:
         """The ids of a text's characters, as vLLM answers."""
-        body = await self._body(request)
-        model = self.models.get(body.get("model"))
+        body, model = await self._asked(request)
         if not isinstance(body.get("prompt"), str):
             raise RequestError("prompt must be a text", "prompt")
         ids = ids_of(body["prompt"], model.vocab, self.options.unknown)
@@ -109,8 +104,7 @@ class Server:
 
     async def detokenize(self, request: Request) -> Response:
         """The text of some ids; bytes that are no character are U+FFFD in it."""
-        body = await self._body(request)
-        model = self.models.get(body.get("model"))
+        body, model = await self._asked(request)
         if not isinstance(body.get("tokens"), list):
             raise RequestError("tokens must be a list of token ids", "tokens")
         ids = ids_of(body["tokens"], model.vocab, self.options.unknown)
@@ -134,8 +128,7 @@ class Server:
 
     async def complete(self, request: Request) -> Response:
         """Texts, as OpenAI's completions."""
-        body = await self._body(request)
-        model = self.models.get(body.get("model"))
+        body, model = await self._asked(request)
         asked = Completion(body, model.id, model.engine.model, self._limits)
         try:
             answer = Answer(asked, model, self.metrics, self.options.timeout)
@@ -147,6 +140,11 @@ class Server:
             return JSONResponse(await unless_gone(request, answer.whole()))
         finally:
             answer.leave()
+
+    async def _asked(self, request: Request) -> tuple[dict[str, Any], Served]:
+        """What is asked for, and of which model."""
+        body = await self._body(request)
+        return body, self.models.get(body.get("model"))
 
     async def _body(self, request: Request) -> dict[str, Any]:
         """The JSON object in a request. Raises RequestError where there is none, or it is too large or too slow."""

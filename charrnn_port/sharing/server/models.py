@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from charrnn_port.checkpoints import Checkpoint, load_checkpoint
+from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
 from charrnn_port.command_line import tell
 from charrnn_port.device import DTYPES
 from charrnn_port.options import ServeOptions
@@ -104,13 +104,13 @@ class Models:
 def id_of(path: str) -> str:
     """A file's name without its endings, a folder's as it is."""
     name = Path(os.path.abspath(path)).name
-    return name.removesuffix(".pt").removesuffix(".t7") or name
+    return name.removesuffix(".safetensors").removesuffix(".pt").removesuffix(".t7") or name
 
 
 def stamp(path: str) -> Sequence[tuple[str, int, int]]:
     """What changes when a checkpoint is written: names, times and sizes; nothing where there is none."""
     try:
-        files = sorted(Path(path).glob("*.t7*")) if os.path.isdir(path) else [Path(path)]
+        files = sorted(folder.files_in(path)) if os.path.isdir(path) else [Path(path)]
         return [(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
     except OSError:
         return []

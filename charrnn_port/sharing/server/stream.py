@@ -1,4 +1,4 @@
-"""One text that somebody has asked for, between the engine's thread, which writes it, and the one who reads it."""
+"""One text that somebody has asked for, between the engine, which writes it, and the one who reads it."""
 
 import time
 from collections import deque

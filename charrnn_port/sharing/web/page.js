@@ -1,10 +1,8 @@
 // What the page does: it asks the worker for one piece of text after the other, and shows it.
 
-const element = (id) => document.getElementById(id);
-const number = (value) => value.toLocaleString("en");
 const { weights, ...about } = JSON.parse(element("network").textContent);
 const vocab = new Vocabulary(about.vocab);
-const ALL = ["primetext", "temperature", "topK", "seed", "length"];
+const FIELDS = { primetext: "primetext", temperature: "temperature", topK: "filter", seed: "seed", length: "length" };
 
 const script = new Blob([element("worker").textContent], { type: "text/javascript" });
 const worker = new Worker(URL.createObjectURL(script)); // a page from disk may start no worker from a file
@@ -16,12 +14,12 @@ let written = 0;
 let held = null; // the piece that came while the text was paused
 
 function optionsNow() {
-  return Object.fromEntries(ALL.map((id) => [id, id === "primetext" ? element(id).value : Number(element(id).value)]));
+  const value = (id) => (id === "primetext" ? element(id).value : Number(element(id).value));
+  return Object.fromEntries(Object.entries(FIELDS).map(([name, id]) => [name, value(id)]));
 }
 
 /** Whether the options will do; says so where they do not. */
 function checkOptions() {
-  element("shown").textContent = Number(element("temperature").value).toFixed(2);
   element("problem").textContent = "";
   try {
     vocab.encode(element("primetext").value);
@@ -41,21 +39,10 @@ function write() {
   const options = optionsNow();
   run += 1;
   [paused, written, held] = [false, 0, null];
-  element("text").textContent = "";
-  element("count").textContent = "";
-  element("pause").disabled = element("copy").disabled = false;
   element("pause").textContent = "Pause";
-  element("status").textContent = "It writes.";
-  element("command").textContent = commandOf(options);
-  document.body.dataset.state = "writing";
+  begin(commandOf(options));
   worker.postMessage({ options, run });
   return true;
-}
-
-/** The same when somebody asks for it: a text that begins far down, as on a phone, comes into view. */
-function writeInView() {
-  const { top } = element("text").getBoundingClientRect();
-  if (write() && top > innerHeight / 2) element("text").parentElement.scrollIntoView();
 }
 
 worker.onmessage = ({ data }) => {
@@ -78,32 +65,6 @@ function show({ error, texts, bits, count, done, milliseconds }) {
   if (done) finish(`${number(written)} characters are written.`);
 }
 
-function finish(message) {
-  element("status").textContent = message;
-  element("pause").disabled = true;
-  document.body.dataset.state = "done";
-}
-
-/** Show characters: neighbours of the same shade are one element. */
-function append(texts, bits) {
-  const some = document.createDocumentFragment();
-  let last = null;
-  texts.forEach((text, i) => {
-    const shade = shadeOf(bits[i]);
-    if (last?.className !== shade) {
-      last = document.createElement("span");
-      last.className = shade;
-      some.append(last);
-    }
-    last.textContent += text;
-  });
-  element("text").append(some);
-}
-
-function shadeOf(bits) {
-  return bits === null ? "prime" : `s${[1, 2, 4, 7].filter((bound) => bits >= bound).length}`;
-}
-
 function pause() {
   paused = !paused;
   element("pause").textContent = paused ? "Go on" : "Pause";
@@ -116,23 +77,8 @@ function pause() {
   }
 }
 
-async function copy() {
-  const text = element("text");
-  try {
-    await navigator.clipboard.writeText(text.textContent);
-  } catch {
-    // Some browsers have no clipboard for pages from disk, but all can copy what is selected.
-    getSelection().selectAllChildren(text);
-    document.execCommand("copy");
-  }
-  element("status").textContent = "The text is copied.";
-  element("copy").textContent = "Copied";
-  setTimeout(() => (element("copy").textContent = "Copy"), 1500);
-}
-
 /** The command line that prints this text, an option a line. */
 function commandOf({ primetext, temperature, topK, seed, length }) {
-  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const lines = [`python sample.py ${quoted(about.facts.name)}`, `-seed ${seed}`, `-temperature ${temperature}`];
   lines.push(`-length ${length}`, "-verbose 0");
   if (topK) lines.push(`-top_k ${topK}`);
@@ -147,7 +93,7 @@ function tellAboutIt() {
   element("introduction").textContent =
     `${kinds[cell]} of ${number(facts.parameters)} numbers has read a text, character by character, and has learned to ` +
     "tell which one comes next. Now it writes, one character after the other, in your browser: nothing leaves it.";
-  const rows = {
+  tellFacts({
     Name: facts.name,
     Cell: `${cell}, ${layers} of ${number(rnn_size)} units`,
     Parameters: number(facts.parameters),
@@ -158,12 +104,7 @@ function tellAboutIt() {
       `${Math.exp(facts.val_loss).toFixed(1)} that are equally likely`,
     Weights: precision,
     "Made by": `charrnn_port ${facts.made_by}`,
-  };
-  for (const [name, value] of Object.entries(rows)) {
-    const [term, definition] = [document.createElement("dt"), document.createElement("dd")];
-    [term.textContent, definition.textContent] = [name, value];
-    element("facts").append(term, definition);
-  }
+  });
   const same = precision === "float64";
   element("promise").textContent = same ? "The same text, without a browser" : "Why sample.py writes another text";
   element("about-bytes").textContent = same
@@ -179,27 +120,8 @@ function symbolsShown() {
   return seen.slice(0, 200).join(" ") + (seen.length > 200 ? " …" : "");
 }
 
-element("form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  writeInView();
-});
+for (const [name, value] of new URLSearchParams(location.search)) if (FIELDS[name]) element(FIELDS[name]).value = value;
 element("form").addEventListener("input", checkOptions);
-element("another").addEventListener("click", () => {
-  element("seed").value = Number(element("seed").value) + 1;
-  writeInView();
-});
-element("pause").addEventListener("click", pause);
-element("copy").addEventListener("click", copy);
-element("shade").addEventListener("change", ({ target }) => {
-  element("text").parentElement.classList.toggle("shaded", target.checked);
-});
-element("primetext").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) writeInView();
-});
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !element("pause").disabled) pause();
-});
-
-for (const [name, value] of new URLSearchParams(location.search)) if (ALL.includes(name)) element(name).value = value;
 tellAboutIt();
+listen(write, pause);
 write();

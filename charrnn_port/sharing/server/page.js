@@ -1,0 +1,110 @@
+// What the page does: it asks the server for a text, and shows it as it comes.
+
+let models = [];
+let leave = null; // ends the text in progress
+
+async function ask(path, options = {}) {
+  const key = element("key").value;
+  const headers = { "Content-Type": "application/json", ...(key && { Authorization: `Bearer ${key}` }) };
+  const answer = await fetch(path, { ...options, headers });
+  if (answer.ok) return answer;
+  if (answer.status === 401) element("for-key").hidden = false;
+  const body = await answer.json().catch(() => null);
+  throw new Error(body?.error?.message ?? `the server answers with status ${answer.status}`);
+}
+
+function complain(error) {
+  if (error.name !== "AbortError") element("problem").textContent = `${error.message}.`;
+}
+
+async function list() {
+  models = (await (await ask("v1/models")).json()).data;
+  element("problem").textContent = "";
+  element("model").replaceChildren(...models.map(({ id }) => new Option(id)));
+  tellAboutIt();
+}
+
+function tellAboutIt() {
+  const model = models.find(({ id }) => id === element("model").value);
+  element("size").textContent = `${model.cell} ${model.rnn_size}x${model.num_layers}`;
+  element("loss").textContent = model.val_loss === null ? "" : `loss ${model.val_loss.toFixed(4)}`;
+  tellFacts({
+    Cell: `${model.cell}, ${model.num_layers} of ${number(model.rnn_size)} units`,
+    Parameters: number(model.parameters),
+    Vocabulary: `${number(model.vocabulary.length)} ${model.encoding === "bytes" ? "bytes" : "characters"}`,
+    Training: `${number(model.iteration)} iterations` + (model.epoch === null ? "" : `, ${model.epoch.toFixed(2)} epochs`),
+    "Validation loss": model.val_loss === null ? "not measured" : `${model.val_loss.toFixed(4)} nats a character`,
+    Precision: model.dtype.replace("torch.", ""),
+  });
+}
+
+function asked() {
+  const value = (id) => Number(element(id).value);
+  return {
+    model: element("model").value,
+    prompt: element("primetext").value,
+    temperature: value("temperature"),
+    max_tokens: value("length"),
+    top_p: value("filter"),
+    seed: value("seed"),
+  };
+}
+
+/** Begin a text; returns whether what is asked for will do. */
+function write() {
+  if (!element("form").reportValidity()) return false;
+  leave?.abort();
+  leave = new AbortController();
+  follow(leave).catch(complain);
+  return true;
+}
+
+async function follow(mine) {
+  let count = 0;
+  try {
+    if (!models.length) await list();
+    const request = asked();
+    begin(`curl ${location.origin}/v1/completions -d ${quoted(JSON.stringify(request))}`);
+    append([request.prompt], [null]);
+    const body = JSON.stringify({ ...request, stream: true, logprobs: 0 });
+    const answer = await ask("v1/completions", { method: "POST", body, signal: mine.signal });
+    let base = 0;
+    for await (const { choices, error } of events(answer)) {
+      if (mine !== leave) return;
+      if (error) throw new Error(error.message);
+      const [{ text, logprobs }] = choices;
+      base += show([...text], logprobs, base);
+      count += logprobs.tokens.length;
+      element("count").textContent = `${number(count)} characters`;
+    }
+  } finally {
+    if (mine === leave) finish(`${number(count)} characters are written.`);
+  }
+}
+
+async function* events(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) if (line.startsWith("data: {")) yield JSON.parse(line.slice(6));
+  }
+}
+
+/** Show a piece, which begins `base` characters after the text's beginning. Tells how many it has. */
+function show(characters, { token_logprobs, text_offset }, base) {
+  const places = [...text_offset.map((offset) => offset - base), characters.length];
+  const texts = token_logprobs.map((_, i) => characters.slice(places[i], places[i + 1]).join(""));
+  append(texts, token_logprobs.map((logProb) => -logProb / Math.LN2));
+  return characters.length;
+}
+
+element("introduction").textContent =
+  "They have read a text, character by character, and have learned to tell which one comes next.";
+element("model").addEventListener("change", tellAboutIt);
+element("key").addEventListener("change", () => list().catch(complain));
+listen(write, () => leave.abort());
+list().catch(complain);

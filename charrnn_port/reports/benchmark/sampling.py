@@ -39,9 +39,10 @@ def time_sampling(sizes: list[tuple[int, int]], device: torch.device, repeats: i
                 exhaust(Session(model).sample(length, choices.drawn(Generator(1))))
 
             def many(model=model) -> None:
-                sessions, draws = Sessions(model, TEXTS), [choices.drawn(Generator(seed)) for seed in range(TEXTS)]
+                sessions, draw = Sessions(model, TEXTS), choices.DrawnTogether("float32")
+                randoms = [Generator(seed) for seed in range(TEXTS)]
                 for _ in range(LENGTH_OF_MANY):
-                    sessions.feed([draw(scores) for draw, scores in zip(draws, sessions.scores.T, strict=True)])
+                    sessions.feed(draw(randoms, [1.0] * TEXTS, sessions.scores.T))
 
             def floor(h=h, products=products, length=length) -> None:
                 for _ in range(length):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 FOLDER = Path(__file__).parent
+MAX_DYNAMIC_SHARED_SIZE_BYTES = 8  # CU_FUNC_ATTRIBUTE_…
 MAJOR, MINOR = 9, 0  # the least compute capability: Hopper's clusters of thread blocks
 
 
@@ -70,15 +71,33 @@ class Kernels:
             _call("cuModuleGetFunction", ctypes.byref(self._functions[name]), self._module, name.encode())
         return self._functions[name]
 
-    def launch(self, name: str, blocks: int, threads: int, *arguments: Tensor | int) -> None:
-        """Start a kernel on PyTorch's stream. Tensors are passed by address, numbers as int."""
+    def launch(
+        self,
+        name: str,
+        blocks: int,
+        threads: int,
+        *arguments: Tensor | int,
+        shared_memory: int = 0,
+        at_once: bool = False,
+    ) -> None:
+        """Start a kernel on PyTorch's stream. Tensors are passed by address, numbers as int.
+
+        shared_memory: bytes of a block, beside what the kernel declares. at_once: blocks wait for each other, so all of
+        them must run at the same time, or none. Raises RuntimeError where they can't.
+        """
         values = [
             ctypes.c_int(each) if isinstance(each, int) else ctypes.c_void_p(each.data_ptr()) for each in arguments
         ]
         addresses = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
         stream = ctypes.c_void_p(torch.cuda.current_stream(self.device).cuda_stream)
+        function, sizes = self._function(name), (blocks, 1, 1, threads, 1, 1, shared_memory, stream, addresses)
         with torch.cuda.device(self.device):
-            _call("cuLaunchKernel", self._function(name), blocks, 1, 1, threads, 1, 1, 0, stream, addresses, None)
+            if shared_memory > 48 * 1024:  # more than kernels get without asking
+                _call("cuFuncSetAttribute", function, MAX_DYNAMIC_SHARED_SIZE_BYTES, shared_memory)
+            if at_once:
+                _call("cuLaunchCooperativeKernel", function, *sizes)
+            else:
+                _call("cuLaunchKernel", function, *sizes, None)
 
 
 def capability(device: torch.device) -> str:

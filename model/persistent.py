@@ -1,8 +1,9 @@
 """The passes of an lstm on a CUDA device in kernels of our own: where the weights fit, one for all time steps.
 
 Launching a kernel takes longer than a small step's arithmetic, in a CUDA graph too. So as much as possible is one
-kernel: with up to 256 units in float32 or 160 in float64 a whole pass (lstm_persistent.cu, which keeps the weights in
-registers), with more of them what a time step does beside its matrix product (lstm_step.cu).
+kernel, a whole pass where the weights fit into registers: those of a few multiprocessors with up to 256 units in
+float32 or 160 in float64 (lstm_persistent.cu), those of many with up to 512 or 256 (lstm_grid.cu). With more units it
+is what a time step does beside its matrix product (lstm_step.cu).
 
 It needs NVRTC, which comes with PyTorch, and a GPU with clusters of thread blocks: compute capability 9.0, Hopper.
 """
@@ -20,6 +21,7 @@ from util.errors import UserError
 
 REALS = {torch.float32: "float", torch.float64: "double"}
 THREADS = 128  # of a block that does a time step's units one by one
+SHARED_MEMORY = 227 * 1024  # bytes that a block can have from compute capability 9.0 on
 
 
 class Plan(NamedTuple):
@@ -71,6 +73,46 @@ def granularity(dtype: torch.dtype, blocks: int, lanes: int) -> int:
     return max(4 * lanes * vector, blocks * 8 // lanes, blocks * 4)
 
 
+class GridPlan(NamedTuple):
+    """How all blocks of a GPU share the work of a pass: what lstm_grid.cu gets as macros of these names."""
+
+    BLOCKS: int  # of a group, which shares the units
+    ROWS: int  # of the batch, that a group does
+    CHUNK: int  # of them, that it does at a time
+    LANES: int  # a quarter of the threads that share four rows of weights
+
+    def counters(self, batch_size: int) -> tuple[int, int]:
+        """Groups, and chunks of each."""
+        return -(-batch_size // self.ROWS), -(-self.ROWS // self.CHUNK)
+
+    def threads(self, rnn_size: int) -> int:
+        """Of a block."""
+        return rnn_size // self.BLOCKS * 4 * self.LANES
+
+    def shared_memory(self, dtype: torch.dtype, rnn_size: int, gates: int) -> int:
+        """Bytes of a block in a pass that multiplies by the gradient by so many gates, or by h, which is as one."""
+        return self.CHUNK * (2 * gates * rnn_size + 4 * rnn_size // self.BLOCKS) * dtype.itemsize
+
+
+@lru_cache
+def grid_plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: int) -> GridPlan | None:
+    """As many groups as run at once, of blocks with 256 threads or a little less; None where they can't hold it all."""
+    for lanes in (4, 8):
+        team = 4 * lanes
+        registers = rnn_size // lanes * dtype.itemsize // 4  # for a thread's weights
+        if rnn_size % (team * 16 // dtype.itemsize) or registers > 128:
+            continue
+        for own in range(256 // team, 0, -4):  # units of a block
+            if rnn_size % own or own // 4 * team % 32 or rnn_size // own > multiprocessors:
+                continue
+            blocks = rnn_size // own
+            rows = -(-batch_size // (multiprocessors // blocks))
+            chunks = max(min(rows, 2), -(-rows // 7))  # two at least, so that one is computed while the other is sent
+            made = GridPlan(blocks, rows, -(-rows // chunks), lanes)
+            return made if made.shared_memory(dtype, rnn_size, 4) <= SHARED_MEMORY else None
+    return None
+
+
 def require_kernels(cell: ModuleType, device: torch.device) -> None:
     """Raises UserError where a cell's passes can't be done by kernels."""
     if not available(device):
@@ -88,8 +130,12 @@ class PersistentPasses(Sequence):
         super().__init__(*args, **options)
         _, B, H = self.grad_h.shape
         multiprocessors = torch.cuda.get_device_properties(self.h.device).multi_processor_count
-        made = plan(self.h.dtype, H, B, multiprocessors)
-        self._passes = WholePasses(self, made) if made else SteppedPasses(self)
+        sizes = self.h.dtype, H, B, multiprocessors
+        whole, grid = plan(*sizes), grid_plan(*sizes)
+        if whole and (grid is None or whole.BLOCKS * whole.clusters(B) <= multiprocessors):
+            self._passes = WholePasses(self, whole)
+        else:  # a grid is quicker than clusters of which some wait for others to end
+            self._passes = GridPasses(self, grid) if grid else SteppedPasses(self)
 
     def forward(self, weights: LayerWeights) -> None:
         """As Sequence's."""
@@ -122,6 +168,35 @@ class WholePasses:
 
     def _launch(self, name: str, *tensors: Tensor) -> None:
         self._kernels.launch(name, self._blocks, self._threads, *tensors, *self._sizes)
+
+
+class GridPasses:
+    """A pass is one kernel: lstm_forward and lstm_backward of lstm_grid.cu."""
+
+    def __init__(self, layer: PersistentPasses, plan: GridPlan) -> None:
+        T, B, H = layer.grad_h.shape
+        dtype = layer.h.dtype
+        self._sizes = T, B
+        self._counters = torch.zeros(plan.counters(B), dtype=torch.int32, device=layer.h.device)
+        self._blocks, self._threads = plan.BLOCKS * len(self._counters), plan.threads(H)
+        self._shared_memory = {gates: plan.shared_memory(dtype, H, gates) for gates in (1, 4)}
+        self._kernels = kernels("lstm_grid.cu", layer.h.device, REAL=REALS[dtype], H=H, **plan._asdict())
+
+    def forward(self, layer: PersistentPasses, h2h: Tensor) -> None:
+        """As WholePasses'."""
+        self._launch("lstm_forward", 1, h2h, layer.pre_activations, layer.c, layer.h, layer.tanh_c)
+
+    def backward(self, layer: PersistentPasses, h2h: Tensor) -> None:
+        """As WholePasses'."""
+        tensors = layer.pre_activations, layer.c, layer.tanh_c, layer.grad_h, layer.grad_c
+        self._launch("lstm_backward", 4, h2h, *tensors)
+
+    def _launch(self, name: str, gates: int, *tensors: Tensor) -> None:
+        self._counters.zero_()
+        self._kernels.launch(
+            name, self._blocks, self._threads, *tensors, self._counters, *self._sizes,
+            shared_memory=self._shared_memory[gates], at_once=True,
+        )  # fmt: skip
 
 
 class SteppedPasses:

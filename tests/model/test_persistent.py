@@ -14,7 +14,17 @@ from charrnn_port.training import graphed
 from model import NETWORKS, fastest, kernels
 from model.char_rnn import CharRNN
 from model.lstm import EagerSequence, PersistentSequence
-from model.persistent import REALS, Plan, SteppedPasses, WholePasses, plan
+from model.persistent import (
+    REALS,
+    SHARED_MEMORY,
+    GridPasses,
+    GridPlan,
+    Plan,
+    SteppedPasses,
+    WholePasses,
+    grid_plan,
+    plan,
+)
 from model.sequence import LayerWeights, Sequence
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -60,6 +70,38 @@ def test_plans_for_an_h200():
     assert plan(torch.float64, 128, 50, 132) == Plan(BLOCKS=4, ROWS=2, LANES=2, PADDED=128)
     assert plan(torch.float32, 256, 240, 132) == Plan(BLOCKS=8, ROWS=4, LANES=2, PADDED=256)
     assert plan(torch.float32, 256, 241, 132) is None
+
+
+@pytest.mark.parametrize("multiprocessors", [132, 78])
+@pytest.mark.parametrize("batch_size", [1, 7, 50, 100, 500])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_grid_plans(dtype, batch_size, multiprocessors):
+    """They are such as lstm_grid.cu can be compiled and launched with."""
+    for rnn_size in range(1, 1100):
+        made = grid_plan(dtype, rnn_size, batch_size, multiprocessors)
+        if made is None:
+            continue
+        blocks, rows, chunk, lanes = made
+        groups, chunks = made.counters(batch_size)
+        team, own, vector = 4 * lanes, rnn_size // blocks, 16 // dtype.itemsize
+        assert rnn_size % (team * vector) == 0  # whole vectors for every thread
+        assert rnn_size % blocks == 0
+        assert own % 4 == 0  # units done together in the backward pass
+        assert own // 4 * team % 32 == 0  # a warp has one gate's
+        assert made.threads(rnn_size) == own * team <= 256
+        assert rnn_size // lanes * dtype.itemsize // 4 <= 128  # registers for weights
+        assert blocks * groups <= multiprocessors  # all at once
+        assert groups * rows >= batch_size
+        assert chunks * chunk >= rows > (chunks - 1) * chunk
+        assert own * chunk <= made.threads(rnn_size)
+        assert made.shared_memory(dtype, rnn_size, 4) <= SHARED_MEMORY
+
+
+def test_grid_plans_for_an_h100():
+    assert grid_plan(torch.float32, 512, 50, 132) == GridPlan(BLOCKS=32, ROWS=13, CHUNK=7, LANES=4)
+    assert grid_plan(torch.float32, 512, 1, 132) == GridPlan(BLOCKS=32, ROWS=1, CHUNK=1, LANES=4)
+    assert grid_plan(torch.float64, 256, 50, 132) == GridPlan(BLOCKS=16, ROWS=7, CHUNK=4, LANES=4)
+    assert grid_plan(torch.float32, 300, 50, 132) is None
 
 
 def test_elsewhere(monkeypatch, play, tmp_path):
@@ -121,11 +163,15 @@ class Layer:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("T", [1, 2, 50])
 @pytest.mark.parametrize("B", [1, 7, 50, 100])
-@pytest.mark.parametrize("H", [1, 33, 64, 100, 128, 200, 256, 300])
+@pytest.mark.parametrize("H", [1, 33, 64, 100, 128, 200, 256, 300, 512])
 def test_any_size(H, B, T, dtype):
     """States, gates and gradients of a first layer and of one above it."""
+    if H == 512 or (H == 256 and (dtype == torch.float64 or B == 100)):
+        passes = GridPasses
+    else:
+        passes = SteppedPasses if LARGEST[dtype] < H else WholePasses
     for V in (None, 11):
-        compare(Layer(dtype, T, B, H, V), SteppedPasses if LARGEST[dtype] < H else WholePasses)
+        compare(Layer(dtype, T, B, H, V), passes)
 
 
 @NEEDS_HOPPER
@@ -149,7 +195,7 @@ def compare(layer: Layer, passes: type) -> None:
 
 @NEEDS_HOPPER
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("H", [33, 128, 256, 300])
+@pytest.mark.parametrize("H", [33, 128, 256, 300, 512])
 def test_the_same_bits_each_time(H, dtype):
     """A hundred times, in a graph too: nobody reads a number before it is there, or after another took its place."""
     layer = Layer(dtype, 50, 50, H, 11)
@@ -178,7 +224,7 @@ def network(cell: str, H: int, dtype: torch.dtype) -> CharRNN:
 @pytest.mark.parametrize("dropout", [False, True])
 @pytest.mark.parametrize("alias", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("H", [6, 40, 128, 300])
+@pytest.mark.parametrize("H", [6, 40, 128, 300, 512])
 def test_equals_the_plain_cells(H, dtype, alias, dropout):
     """Losses, gradients and states over three batches, each of which starts from the state before it.
 
@@ -245,4 +291,9 @@ def test_what_the_compiler_says():
 
 def test_all_types_have_a_name():
     assert set(REALS) == set(DTYPES)
-    assert {path.name for path in Path(kernels.__file__).parent.glob("*.cu")} == {"lstm_persistent.cu", "lstm_step.cu"}
+    found = {path.name for path in Path(kernels.__file__).parent.glob("*.cu")}
+    assert found == {"lstm_grid.cu", "lstm_persistent.cu", "lstm_step.cu"}
+        "lstm_grid.cu",
+        "lstm_persistent.cu",
+        "lstm_step.cu",
+    }

@@ -45,5 +45,3 @@ def test_what_the_user_has_set_stays(name):
 @pytest.mark.parametrize("policy", ["active", "passive", "ACTIVE"])
 def test_nor_is_the_users_policy_changed(policy):
     assert settings(OMP_WAIT_POLICY=policy)[:2] == ["None", "None"]
-
-

@@ -110,7 +110,7 @@ def printed(run, line=None, by=None, replaced=None):
     """A run's lines with one of them changed: its loss, or all of it."""
     if line is None:
         return run.stdout
-    (old,) = [each for each in run.stdout.split("\n") if each.startswith(f"{line}/")and "train_loss" in each]
+    (old,) = [each for each in run.stdout.split("\n") if each.startswith(f"{line}/") and "train_loss" in each]
     if replaced is None:
         loss = float(re.search(r"train_loss = ([\d.]+)", old)[1])
         replaced = old.replace(f"{loss:.8f}", f"{loss + by:.8f}")

@@ -13,16 +13,17 @@ from charrnn_port.reports.benchmark.timing import in_turn, ratio, share, types
 from charrnn_port.reports.benchmark.work import training_flops
 from model import NETWORKS, fastest
 
-THEIRS = "nn.*"
+THEIRS, IN_GRAPH = "nn.*", "in a graph"  # the latter on a GPU: as one CUDA graph, which few users make of it
 NOT_ON = {"cuda": {"compiled"}, "cpu": {"persistent"}, "mps": {"compiled", "persistent"}}  # ways to run the cells
 
 
 def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
     """One iteration of each way to run the cells, of PyTorch's own layer, and of the products alone."""
     print("\none training iteration, ms (median); ratios: median (quartiles)")
-    columns = [*(way for way in reversed(NETWORKS) if way not in NOT_ON[device.type]), THEIRS, "floor"]
+    against = [THEIRS, IN_GRAPH] if device.type == "cuda" else [THEIRS]
+    columns = [*(way for way in reversed(NETWORKS) if way not in NOT_ON[device.type]), *against, "floor"]
     print(f"{'':35}" + "".join(f"{column:>11}" for column in columns), end="")
-    print(f"  {f'ours / {THEIRS}':18}  {'ours / floor':18}  share of peak")
+    print("".join(f"  {f'ours / {name}':18}" for name in [*against, "floor"]) + "  share of peak")
     runs = [("lstm", *size, 50) for size in sizes]
     runs += [("lstm", *size, 100) for size in sizes if size[0] >= 512]
     runs += [(model, *sizes[0], 50) for model in ("gru", "rnn")]
@@ -36,7 +37,7 @@ def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.devic
                 if cell not in ("compiled", "persistent") or cell == ours:
                     kinds[cell] = our_training(folder, cell, model, *shape).iteration
             if model in LAYERS:
-                kinds[THEIRS] = torch_training(model, *shape)
+                kinds |= {each: torch_training(model, *shape, graph=each == IN_GRAPH) for each in against}
             floor = matrix_products(model, *shape)
             if device.type == "cuda":  # as our iteration is; launching them one by one takes longer than doing them
                 floor()
@@ -49,11 +50,10 @@ def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.devic
             seconds = in_turn(kinds, repeats, device)
             label = f"{model} {rnn_size}x{num_layers} batch {batch_size} {name}"
             medians = {kind: statistics.median(values) * 1e3 for kind, values in seconds.items()}
-            cells = "".join(f"{medians[kind]:11.1f}" if kind in medians else f"{'':11}" for kind in columns)
-            against = ratio(seconds[ours], seconds[THEIRS]) if THEIRS in seconds else ""
+            cells = "".join(f"{medians[kind]:11.2f}" if kind in medians else f"{'':11}" for kind in columns)
+            ratios = [ratio(seconds[ours], seconds[kind]) if kind in seconds else "" for kind in [*against, "floor"]]
             of_peak = share(flops, seconds[ours], peak.amount, seconds["peak"]) if peak else ""
-            of_floor = ratio(seconds[ours], seconds["floor"])
-            print(f"{label:35}{cells}  {against:18}  {of_floor:18}  {of_peak}", flush=True)
+            print(f"{label:35}{cells}" + "".join(f"  {each:18}" for each in ratios) + f"  {of_peak}", flush=True)
             row = {"what": label, "seconds": seconds, "flops": flops}
             rows.append(row | {"peak_flops": peak.amount} if peak else row)
     return rows

@@ -21,6 +21,7 @@ from util.errors import UserError
 
 REALS = {torch.float32: "float", torch.float64: "double"}
 THREADS = 128  # of a block that does a time step's units one by one
+MESSENGER, COUNTERS_APART = 32, 32  # of lstm_grid.cu: threads beside those that compute; numbers for each counter
 SHARED_MEMORY = 227 * 1024  # bytes that a block can have from compute capability 9.0 on
 
 
@@ -86,7 +87,7 @@ class GridPlan(NamedTuple):
         return -(-batch_size // self.ROWS), -(-self.ROWS // self.CHUNK)
 
     def threads(self, rnn_size: int) -> int:
-        """Of a block."""
+        """Of a block, that compute."""
         return rnn_size // self.BLOCKS * 4 * self.LANES
 
     def shared_memory(self, dtype: torch.dtype, rnn_size: int, gates: int) -> int:
@@ -96,7 +97,10 @@ class GridPlan(NamedTuple):
 
 @lru_cache
 def grid_plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: int) -> GridPlan | None:
-    """As many groups as run at once, of blocks with 256 threads or a little less; None where they can't hold it all."""
+    """As many groups as run at once, of blocks in which 256 threads compute, or a few less; None where that can't be.
+
+    The chunks are as large as memory allows, but two at least, so that one is computed while another is sent.
+    """
     for lanes in (4, 8):
         team = 4 * lanes
         registers = rnn_size // lanes * dtype.itemsize // 4  # for a thread's weights
@@ -107,9 +111,10 @@ def grid_plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessor
                 continue
             blocks = rnn_size // own
             rows = -(-batch_size // (multiprocessors // blocks))
-            chunks = max(min(rows, 2), -(-rows // 7))  # two at least, so that one is computed while the other is sent
-            made = GridPlan(blocks, rows, -(-rows // chunks), lanes)
-            return made if made.shared_memory(dtype, rnn_size, 4) <= SHARED_MEMORY else None
+            for chunks in range(min(2, rows), rows + 1):
+                made = GridPlan(blocks, rows, -(-rows // chunks), lanes)
+                if team >= made.CHUNK and made.shared_memory(dtype, rnn_size, 4) <= SHARED_MEMORY:
+                    return made
     return None
 
 
@@ -177,8 +182,8 @@ class GridPasses:
         T, B, H = layer.grad_h.shape
         dtype = layer.h.dtype
         self._sizes = T, B
-        self._counters = torch.zeros(plan.counters(B), dtype=torch.int32, device=layer.h.device)
-        self._blocks, self._threads = plan.BLOCKS * len(self._counters), plan.threads(H)
+        self._counters = torch.zeros(*plan.counters(B), COUNTERS_APART, dtype=torch.int32, device=layer.h.device)
+        self._blocks, self._threads = plan.BLOCKS * len(self._counters), plan.threads(H) + MESSENGER
         self._shared_memory = {gates: plan.shared_memory(dtype, H, gates) for gates in (1, 4)}
         self._kernels = kernels("lstm_grid.cu", layer.h.device, REAL=REALS[dtype], H=H, **plan._asdict())
 

@@ -99,6 +99,7 @@ def test_grid_plans(dtype, batch_size, multiprocessors):
 
 def test_grid_plans_for_an_h100():
     assert grid_plan(torch.float32, 512, 50, 132) == GridPlan(BLOCKS=32, ROWS=13, CHUNK=7, LANES=4)
+    assert grid_plan(torch.float32, 512, 100, 132) == GridPlan(BLOCKS=32, ROWS=25, CHUNK=13, LANES=4)
     assert grid_plan(torch.float32, 512, 1, 132) == GridPlan(BLOCKS=32, ROWS=1, CHUNK=1, LANES=4)
     assert grid_plan(torch.float64, 256, 50, 132) == GridPlan(BLOCKS=16, ROWS=7, CHUNK=4, LANES=4)
     assert grid_plan(torch.float32, 300, 50, 132) is None
@@ -293,7 +294,3 @@ def test_all_types_have_a_name():
     assert set(REALS) == set(DTYPES)
     found = {path.name for path in Path(kernels.__file__).parent.glob("*.cu")}
     assert found == {"lstm_grid.cu", "lstm_persistent.cu", "lstm_step.cu"}
-        "lstm_grid.cu",
-        "lstm_persistent.cu",
-        "lstm_step.cu",
-    }

@@ -2,308 +2,285 @@
 // (lstm_persistent.cu): model/persistent.py compiles this for one size and launches it.
 //
 // Weights stay in registers for the whole sequence here too. A group of BLOCKS blocks, up to all of the GPU, shares the
-// units (numbers of h), and does the same rows of the batch: each block computes its units' part of a time step, writes
-// it to memory and counts up a counter; when all have, each reads what all have written. That takes as long as a time
-// step's products, so the rows are done in chunks of CHUNK: while the numbers of one are under way, the next one is
-// computed; and a warp of its own, the messenger, does the counting and the waiting. Groups know nothing of each other.
-// All blocks must run at once, since they wait for each other: hence a cooperative launch.
+// units (numbers of h), and does ROWS rows of the batch: each block computes its units' part of a time step, writes it
+// to memory, and counts up its group's counter. When all have, each reads what all have written. Groups know nothing of
+// each other. All blocks must run at once, since they wait for each other: hence a cooperative launch.
 //
-// Threads work in teams of 4 * LANES: a team has the weights of four rows of a matrix, each thread those for every so
-// many vectors of a row. Forward these are the four gates of a unit, times h; backward four units, times the gradient by
-// one of their gates. The sums meet in shared memory, where a thread finds those of its own unit and row of the batch.
+// Threads work in groups of 4 * LANES: such a group has the weights of four rows of a matrix, each thread those for
+// every so many vectors of a row. Forward these are the four gates of a unit, times h; backward four units, times the
+// gradient by one of their gates. Their sums meet in shared memory, where each is one (unit, row of the batch) of some
+// thread.
 //
-// From the command line: REAL (float or double), H (rnn_size; see model/persistent.py for what it may be), BLOCKS, ROWS
-// of the batch for a group, CHUNK and LANES, a power of two.
+// From the command line: REAL (float or double), H (rnn_size, a multiple of BLOCKS * 4 and of whole vectors for all
+// threads), BLOCKS, ROWS, of which CHUNK are done at a time, and LANES, a power of two.
 //
 // Shapes as in model/lstm.py: T time steps, B rows of the batch; gates in the order in, forget, out, transform.
 typedef REAL real;
 
-constexpr int VECTOR = 16 / sizeof(real);  // numbers that are loaded at once
-constexpr int OWN = H / BLOCKS;            // units of a block
-constexpr int TEAM = 4 * LANES;            // threads of a team
-constexpr int THREADS = OWN * TEAM;        // of a block, that compute
-constexpr int MESSENGERS = 32;             // beside them: a warp, of which one thread works
-constexpr int WEIGHTS = H / TEAM;          // of a thread for each of its four rows
-constexpr int CHUNKS = (ROWS + CHUNK - 1) / CHUNK;
-constexpr int APART = 32;                  // counters, in their own lines of the cache
+constexpr int VECTOR = 16 / sizeof(real);    // numbers that are loaded at once
+constexpr int OWN = H / BLOCKS;              // units of a block
+constexpr int GROUP = 4 * LANES;             // threads of a group
+constexpr int THREADS = OWN * GROUP;         // of a block
+constexpr int WEIGHTS = H / GROUP;           // of a thread for each of its four rows
+constexpr int VECTORS = WEIGHTS / VECTOR;    // that they come in; so many can be split in stages:
+constexpr int TWO = VECTORS % 2 ? 1 : 2, FOUR = VECTORS % 4 ? TWO : 4;
+constexpr int ITEMS = (OWN * ROWS + THREADS - 1) / THREADS;  // (unit, row of the batch) of a thread, at most
 
-static_assert(OWN * CHUNK <= THREADS, "a thread finishes one unit of one row");
+__device__ constexpr int power_of_two(int n) { return n <= 1 ? 1 : 2 * power_of_two((n + 1) / 2); }
+constexpr int SUMS = power_of_two(CHUNK > LANES ? CHUNK : LANES);  // CHUNK rounded up, for add_up
 
 struct __align__(16) Vector {
   real x[VECTOR];
 };
 
-// Copy a Vector into shared memory, in the background.
+#ifndef ON_CPU  // where tests have these in C++
+// Copy a Vector into shared memory, in the background; `commit` ends a stage of such copies.
 __device__ __forceinline__ void copy(Vector *shared, const Vector *global) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((unsigned)__cvta_generic_to_shared(shared)),
                "l"(__cvta_generic_to_global(global))
                : "memory");
 }
 
-// Until the thread's copies are there.
-__device__ __forceinline__ void arrive() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+__device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-// A barrier for the threads that compute.
-__device__ __forceinline__ void meet() { asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory"); }
+// Until only so many stages, the last ones, are under way.
+template <int STAGES_LEFT>
+__device__ __forceinline__ void arrive() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(STAGES_LEFT) : "memory");
+}
 
-// They tell the messenger that all is written, and do not wait for it; it tells them that they may read, and does not
-// wait either.
-__device__ __forceinline__ void tell() { asm volatile("bar.arrive 2, %0;" ::"n"(THREADS + 32) : "memory"); }
-__device__ __forceinline__ void hear() { asm volatile("bar.sync 2, %0;" ::"n"(THREADS + 32) : "memory"); }
-__device__ __forceinline__ void allow() { asm volatile("bar.arrive 3, %0;" ::"n"(THREADS + 32) : "memory"); }
-__device__ __forceinline__ void be_allowed() { asm volatile("bar.sync 3, %0;" ::"n"(THREADS + 32) : "memory"); }
-
-// What the threads of the block wrote before a barrier, anyone may read who has seen the counter.
+// What the threads of the block wrote before __syncthreads, anyone may read who has seen the counter.
 __device__ __forceinline__ void count_up(unsigned *counter) {
-  asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(__cvta_generic_to_global(counter)) : "memory");
+  asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
 }
 
 __device__ __forceinline__ unsigned read(const unsigned *counter) {
   unsigned value;
-  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];"
-               : "=r"(value)
-               : "l"(__cvta_generic_to_global(counter))
-               : "memory");
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(counter) : "memory");
   return value;
+}
+
+__device__ __forceinline__ void pause() {}
+#endif
+
+// Wait for a counter; each warp does on its own.
+__device__ __forceinline__ void await(const unsigned *counter, unsigned value) {
+  if (threadIdx.x % 32 == 0)
+    while (read(counter) < value) pause();
+  __syncwarp();
 }
 
 __device__ __forceinline__ real sigmoid(real x) { return real(1) / (real(1) + exp(-x)); }
 
-// The sums of four rows of weights with a row of `given`, over the threads of a team: of which each gets one, the first
-// quarter of them the first.
-__device__ __forceinline__ real multiply(const real (&weights)[4][WEIGHTS], const Vector *given) {
-  real sums[4] = {}, others[4] = {};  // two of each, since an addition waits for the one before
+// Threads whose numbers differ in the bits up to DISTANCE, inclusive, add up their COUNT values: each keeps half of
+// them, the upper half if the bit is set, until COUNT / (2 * DISTANCE) sums are left to each.
+template <int COUNT, int DISTANCE, int N>
+__device__ __forceinline__ void add_up(real (&values)[N]) {
+  if constexpr (DISTANCE > 0) {
+    bool upper = threadIdx.x & DISTANCE;
 #pragma unroll
-  for (int i = 0; i < WEIGHTS; i += VECTOR) {
-    Vector x = given[i / VECTOR * TEAM];
-#pragma unroll
-    for (int v = 0; v < VECTOR; v++)
-#pragma unroll
-      for (int n = 0; n < 4; n++) (i / VECTOR % 2 ? others : sums)[n] += weights[n][i + v] * x.x[v];
-  }
-#pragma unroll
-  for (int n = 0; n < 4; n++) sums[n] += others[n];
-  // A thread keeps half of its sums, the upper half if it is in the upper half of its team, and gets the other one's.
-  const bool upper = threadIdx.x & 2 * LANES, odd = threadIdx.x & LANES;
-  real first = upper ? sums[2] : sums[0], second = upper ? sums[3] : sums[1];
-  first += __shfl_xor_sync(~0u, upper ? sums[0] : sums[2], 2 * LANES);
-  second += __shfl_xor_sync(~0u, upper ? sums[1] : sums[3], 2 * LANES);
-  real sum = odd ? second : first;
-  sum += __shfl_xor_sync(~0u, odd ? first : second, LANES);
-#pragma unroll
-  for (int distance = LANES / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
-  return sum;
-}
-
-// What becomes of a unit of a row in a time step, forward: from sums [T, B, 4 * H], which is i2h(x) with both biases,
-// and c[0], h[0] to all of c, h [T + 1, B, H] and tanh_c [T, B, H], the tanh of c[1:]; the gates go where the sums were.
-struct Forward {
-  static constexpr int GATES = 1;  // that are multiplied by; none: h
-  real *sums, *c, *h, *tanh_c;
-  int T, B;
-
-  real x[4], state, tanh_state;
-
-  // What step `step` multiplies by, for all rows of the batch.
-  __device__ const real *input(int step) const { return h + (size_t)step * B * H; }
-
-  __device__ void fetch(int step, int row, int unit) {
-    size_t at = (size_t)step * B + row;
-#pragma unroll
-    for (int g = 0; g < 4; g++) x[g] = sums[(at * 4 + g) * H + unit];
-    state = c[at * H + unit];
-  }
-
-  // Compute, and write what others wait for. `products` are of h2h with h, for the gates.
-  __device__ void publish(int step, int row, int unit, const real (&products)[4]) {
-#pragma unroll
-    for (int g = 0; g < 4; g++) x[g] = g == 3 ? tanh(x[g] + products[g]) : sigmoid(x[g] + products[g]);
-    state = x[1] * state + x[0] * x[3];
-    tanh_state = tanh(state);
-    h[((size_t)(step + 1) * B + row) * H + unit] = x[2] * tanh_state;
-  }
-
-  // Write the rest.
-  __device__ void keep(int step, int row, int unit) const {
-    size_t at = (size_t)step * B + row;
-#pragma unroll
-    for (int g = 0; g < 4; g++) sums[(at * 4 + g) * H + unit] = x[g];
-    c[(at + B) * H + unit] = state;
-    tanh_c[at * H + unit] = tanh_state;
-  }
-};
-
-// The same backward, from what forward left, c[0] as it is now, and grad_h [T, B, H] (from above alone) to the gradient
-// by the sums, which goes where the gates were. grad_c [B, H] is of the step after.
-struct Backward {
-  static constexpr int GATES = 4;
-  real *gates;
-  const real *c, *tanh_c, *grad_h;
-  real *grad_c;
-  int T, B;
-
-  real x[4], c_before, tanh_state, by_h, by_c;
-
-  __device__ const real *input(int step) const {
-    return step == 0 ? nullptr : gates + (size_t)(T - step) * B * 4 * H;
-  }
-
-  __device__ void fetch(int step, int row, int unit) {
-    size_t at = (size_t)(T - 1 - step) * B + row;
-#pragma unroll
-    for (int g = 0; g < 4; g++) x[g] = gates[(at * 4 + g) * H + unit];
-    c_before = c[at * H + unit];
-    tanh_state = tanh_c[at * H + unit];
-    by_h = grad_h[at * H + unit];
-    by_c = step == 0 ? real(0) : grad_c[row * H + unit];
-  }
-
-  // `products` are by h, through each of the gates.
-  __device__ void publish(int step, int row, int unit, const real (&products)[4]) {
-    auto [in, forget, out, transform] = x;
-    by_h += products[0] + products[1] + (products[2] + products[3]);
-    by_c += by_h * out * (1 - tanh_state * tanh_state);
-    real *gradient = gates + ((size_t)(T - 1 - step) * B + row) * 4 * H + unit;
-    gradient[0] = by_c * transform * (1 - in) * in;
-    gradient[H] = by_c * c_before * (1 - forget) * forget;
-    gradient[2 * H] = by_h * tanh_state * (1 - out) * out;
-    gradient[3 * H] = by_c * in * (1 - transform * transform);
-    by_c *= forget;
-  }
-
-  __device__ void keep(int step, int row, int unit) const { grad_c[row * H + unit] = by_c; }
-};
-
-// The part of the batch that a block's group does.
-struct Part {
-  int first_row, rows, chunks;
-  unsigned *counters;
-
-  __device__ Part(unsigned *counters, int B) {
-    int group = blockIdx.x / BLOCKS;
-    first_row = group * ROWS;
-    rows = ROWS < B - first_row ? ROWS : B - first_row;
-    chunks = (rows + CHUNK - 1) / CHUNK;
-    this->counters = counters + group * CHUNKS * APART;
-  }
-};
-
-// The messenger, for each step of each chunk but the last.
-__device__ void deliver(Part part, int T) {
-  for (int step = 0; step < T; step++)
-    for (int chunk = 0; chunk < part.chunks; chunk++) {
-      if (step + 1 == T && chunk + 1 == part.chunks) return;
-      unsigned *counter = part.counters + chunk * APART;
-      hear();
-      if (threadIdx.x == THREADS) {
-        count_up(counter);
-        if (step + 1 < T)
-          while (read(counter) < (step + 1) * BLOCKS)
-            ;
-      }
-      __syncwarp();
-      allow();
+    for (int i = 0; i < COUNT / 2; i++) {
+      real kept = upper ? values[i + COUNT / 2] : values[i], given = upper ? values[i] : values[i + COUNT / 2];
+      values[i] = kept + __shfl_xor_sync(~0u, given, DISTANCE);
     }
+    add_up<COUNT / 2, DISTANCE / 2>(values);
+  }
 }
 
-// All steps. A team's four sums go to `place`, `next` from each other, of the next row OWN further on; what it
-// multiplies by begins at `gate` of a row.
-template <class Pass>
-__device__ __forceinline__ void compute(Pass pass, Part part, const real (&weights)[4][WEIGHTS], int place, int next,
-                                        int gate) {
-  constexpr int WIDTH = Pass::GATES * H / VECTOR;    // of a row
-  extern __shared__ Vector given[];                  // two buffers, [CHUNK][GATES][H]
-  real *sums = (real *)(given + 2 * CHUNK * WIDTH);  // [4][CHUNK][OWN]
-
-  const int lane = threadIdx.x % TEAM, own = threadIdx.x % OWN, unit = blockIdx.x % BLOCKS * OWN + own;
-
-  // Ask for what a step of a chunk multiplies by.
-  auto ask = [&](int step, int chunk, Vector *buffer) {
-    if (step == pass.T || pass.input(step) == nullptr) return;
-    const Vector *from = (const Vector *)pass.input(step) + (size_t)(part.first_row + chunk * CHUNK) * WIDTH;
-    int count = (CHUNK < part.rows - chunk * CHUNK ? CHUNK : part.rows - chunk * CHUNK) * WIDTH;
-    for (int i = threadIdx.x; i < count; i += THREADS) copy(buffer + i, from + i);
-  };
-
-  for (int i = threadIdx.x; i < 2 * CHUNK * WIDTH; i += THREADS) given[i] = {};  // no input is zero
-  meet();
-  ask(0, 0, given);
-  Vector *buffer = given, *other = given + CHUNK * WIDTH;
-  for (int step = 0; step < pass.T; step++)
-    for (int chunk = 0; chunk < part.chunks; chunk++) {
-      const bool last = chunk + 1 == part.chunks;
-      const int row_of_chunk = threadIdx.x / OWN, row = part.first_row + chunk * CHUNK + row_of_chunk;
-      const bool mine = row_of_chunk < CHUNK && chunk * CHUNK + row_of_chunk < part.rows;
-      arrive();
-      meet();
-
-      if (mine) pass.fetch(step, row, unit);  // long before it is needed
-      const Vector *given_row = buffer + gate * H / VECTOR + lane;
-      real *sum = sums + place + lane / LANES * next;
-#pragma unroll 2
-      for (int r = 0; r < CHUNK; r++, given_row += WIDTH, sum += OWN) {
-        real product = multiply(weights, given_row);
-        if (lane % LANES == 0) *sum = product;
-      }
-      if (part.chunks > 1 && step + chunk > 0)
-        be_allowed();  // what the chunk before this one waits for; so what the next one needs is there too
-      else
-        meet();
-      if (part.chunks > 1) ask(step + last, last ? 0 : chunk + 1, other);
-
-      if (mine) {
-        real of_mine[4];
+// Start copying rows of PARTS * H numbers to shared memory, in stages: each a part of the columns of all H.
+template <int PARTS, int STAGES>
+__device__ __forceinline__ void load(Vector *given, const real *from, int rows) {
+  constexpr int WIDTH = H / VECTOR / STAGES;  // in Vectors
 #pragma unroll
-        for (int n = 0; n < 4; n++) of_mine[n] = sums[(n * CHUNK + row_of_chunk) * OWN + own];
-        pass.publish(step, row, unit, of_mine);
-      }
-      if (step + 1 < pass.T || !last) tell();
-      if (mine) pass.keep(step, row, unit);
-      if (part.chunks == 1 && step + 1 < pass.T) {
-        be_allowed();
-        ask(step + 1, 0, other);
-      }
-      Vector *swapped = buffer;
-      buffer = other;
-      other = swapped;
+  for (int stage = 0; stage < STAGES; stage++) {
+    for (int i = threadIdx.x; i < rows * PARTS * WIDTH; i += THREADS) {
+      int at = i / WIDTH * (H / VECTOR) + stage * WIDTH + i % WIDTH;
+      copy(given + at, (const Vector *)from + at);
     }
+    commit();
+  }
 }
 
-// h2h: [4 * H, H]; counters: a zero for each chunk of each group, APART.
-extern "C" __global__ void __launch_bounds__(THREADS + MESSENGERS, 1)
+// Wait for stages from STAGE on, and do the products with each.
+template <int STRIDE, int STAGES, int STAGE = 0>
+__device__ __forceinline__ void multiply(real (&products)[4 * SUMS], const real (&weights)[4][WEIGHTS],
+                                         const Vector *given, bool wait) {
+  if constexpr (STAGE < STAGES) {
+    if (wait) {
+      arrive<STAGES - 1 - STAGE>();
+      __syncthreads();
+    }
+#pragma unroll
+    for (int i = STAGE * WEIGHTS / STAGES; i < (STAGE + 1) * WEIGHTS / STAGES; i += VECTOR)
+#pragma unroll
+      for (int r = 0; r < CHUNK; r++) {
+        Vector x = given[r * STRIDE + i / VECTOR * GROUP];
+#pragma unroll
+        for (int v = 0; v < VECTOR; v++)
+#pragma unroll
+          for (int n = 0; n < 4; n++) products[n * SUMS + r] += weights[n][i + v] * x.x[v];
+      }
+    multiply<STRIDE, STAGES, STAGE + 1>(products, weights, given, wait);
+  }
+}
+
+// All sums of a time step: those of a thread's group with the rows that have been asked for by `load`, which lie in
+// `given` from where the group's H begin. The first of a group's four sums goes to `sums`, others `next` from each other,
+// of the next row OWN further on.
+template <int PARTS, int STAGES>
+__device__ __forceinline__ void add_products(real *sums, int next, const real (&weights)[4][WEIGHTS],
+                                             const Vector *given) {
+  const int lane = threadIdx.x % GROUP;
+#pragma unroll 1
+  for (int first = 0; first < ROWS; first += CHUNK) {
+    real products[4 * SUMS] = {};
+    multiply<PARTS * H / VECTOR, STAGES>(products, weights, given + first * PARTS * H / VECTOR + lane, first == 0);
+    add_up<4 * SUMS, GROUP / 2>(products);
+#pragma unroll
+    for (int i = 0; i < SUMS / LANES; i++) {
+      int r = lane % LANES * (SUMS / LANES) + i;
+      if (r < CHUNK) sums[lane / LANES * next + (first + r) * OWN] = products[i];
+    }
+  }
+  __syncthreads();
+}
+
+// From sums [T, B, 4 * H], which is i2h(x) with both biases, and c[0], h[0] to all of c, h [T + 1, B, H] and tanh_c
+// [T, B, H], the tanh of c[1:]; the gates go where the sums were. h2h: [4 * H, H]; counters: a zero for each group.
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
 lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, unsigned *counters, int T, int B) {
-  const Part part(counters, B);
-  if (threadIdx.x >= THREADS) {
-    deliver(part, T);
-  } else {
-    const int lane = threadIdx.x % TEAM, own = threadIdx.x / TEAM, unit = blockIdx.x % BLOCKS * OWN + own;
-    real weights[4][WEIGHTS];
+  constexpr int STAGES = TWO;
+  extern __shared__ Vector given[];  // h before the step: [ROWS][H]
+  real(*products)[ROWS][OWN] = (real(*)[ROWS][OWN])(given + ROWS * H / VECTOR);  // h2h(h): [4][ROWS][OWN]
+
+  const int lane = threadIdx.x % GROUP, group = threadIdx.x / GROUP;
+  const int first_unit = blockIdx.x % BLOCKS * OWN, row0 = blockIdx.x / BLOCKS * ROWS;
+  const int rows = ROWS < B - row0 ? ROWS : B - row0;
+  unsigned *counter = counters + blockIdx.x / BLOCKS;
+
+  real weights[4][WEIGHTS];
 #pragma unroll
-    for (int n = 0; n < 4; n++)
+  for (int n = 0; n < 4; n++)
 #pragma unroll
-      for (int i = 0; i < WEIGHTS; i++)
-        weights[n][i] = h2h[(size_t)(n * H + unit) * H + (i / VECTOR * TEAM + lane) * VECTOR + i % VECTOR];
-    compute(Forward{sums, c, h, tanh_c, T, B}, part, weights, own, CHUNK * OWN, 0);
+    for (int i = 0; i < WEIGHTS; i++)
+      weights[n][i] = h2h[(size_t)(n * H + first_unit + group) * H + (i / VECTOR * GROUP + lane) * VECTOR + i % VECTOR];
+  for (int i = threadIdx.x; i < ROWS * H / VECTOR; i += THREADS) given[i] = {};  // rows that do not exist stay so
+  real state[ITEMS];
+#pragma unroll
+  for (int n = 0; n < ITEMS; n++) {
+    int row = (threadIdx.x + n * THREADS) / OWN, unit = first_unit + threadIdx.x % OWN;
+    if (row < rows) state[n] = c[(size_t)(row0 + row) * H + unit];
+  }
+  __syncthreads();
+
+  for (int t = 0; t < T; t++) {
+    real x[ITEMS][4];
+#pragma unroll
+    for (int n = 0; n < ITEMS; n++) {
+      int row = (threadIdx.x + n * THREADS) / OWN, unit = first_unit + threadIdx.x % OWN;
+#pragma unroll
+      for (int g = 0; g < 4; g++)
+        if (row < rows) x[n][g] = sums[(((size_t)t * B + row0 + row) * 4 + g) * H + unit];
+    }
+    if (t > 0) await(counter, t * BLOCKS);
+    load<1, STAGES>(given, h + ((size_t)t * B + row0) * H, rows);
+    add_products<1, STAGES>(&products[0][0][group], ROWS * OWN, weights, given);
+
+    real tanh_state[ITEMS];
+#pragma unroll
+    for (int n = 0; n < ITEMS; n++) {
+      int row = (threadIdx.x + n * THREADS) / OWN, own = threadIdx.x % OWN;
+      if (row < rows) {
+#pragma unroll
+        for (int g = 0; g < 4; g++) {
+          x[n][g] += products[g][row][own];
+          x[n][g] = g == 3 ? tanh(x[n][g]) : sigmoid(x[n][g]);
+        }
+        state[n] = x[n][1] * state[n] + x[n][0] * x[n][3];
+        tanh_state[n] = tanh(state[n]);
+        h[((size_t)(t + 1) * B + row0 + row) * H + first_unit + own] = x[n][2] * tanh_state[n];
+      }
+    }
+    __syncthreads();
+    if (t + 1 < T && threadIdx.x == 0) count_up(counter);
+#pragma unroll
+    for (int n = 0; n < ITEMS; n++) {
+      int row = (threadIdx.x + n * THREADS) / OWN, unit = first_unit + threadIdx.x % OWN;
+      if (row < rows) {
+        size_t at = (size_t)t * B + row0 + row;
+#pragma unroll
+        for (int g = 0; g < 4; g++) sums[(at * 4 + g) * H + unit] = x[n][g];
+        c[(at + B) * H + unit] = state[n];
+        tanh_c[at * H + unit] = tanh_state[n];
+      }
+    }
   }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS + MESSENGERS, 1)
-lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, const real *grad_h, real *grad_c,
-              unsigned *counters, int T, int B) {
-  const Part part(counters, B);
-  if (threadIdx.x >= THREADS) {
-    deliver(part, T);
-  } else {
-    const int lane = threadIdx.x % TEAM, gate = threadIdx.x / TEAM / (OWN / 4);
-    const int own = threadIdx.x / TEAM % (OWN / 4) * 4, unit = blockIdx.x % BLOCKS * OWN + own;  // the first of four
-    real weights[4][WEIGHTS];
+// What forward left, c[0] as it is now, and grad_h [T, B, H] (from above alone), to the gradient by the sums, which
+// goes where the gates were.
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, const real *grad_h, unsigned *counters,
+              int T, int B) {
+  constexpr int STAGES = FOUR;
+  extern __shared__ Vector given[];  // gradient by the sums of the step after: [ROWS][4][H]
+  real(*products)[ROWS][OWN] = (real(*)[ROWS][OWN])(given + ROWS * 4 * H / VECTOR);  // by h, through each gate
+
+  const int lane = threadIdx.x % GROUP, group = threadIdx.x / GROUP;
+  const int gate = group / (OWN / 4), four = group % (OWN / 4) * 4;  // the first of the group's four units
+  const int first_unit = blockIdx.x % BLOCKS * OWN, row0 = blockIdx.x / BLOCKS * ROWS;
+  const int rows = ROWS < B - row0 ? ROWS : B - row0;
+  unsigned *counter = counters + blockIdx.x / BLOCKS;
+
+  real weights[4][WEIGHTS];
 #pragma unroll
-    for (int n = 0; n < 4; n++)
+  for (int n = 0; n < 4; n++)
 #pragma unroll
-      for (int i = 0; i < WEIGHTS; i++) {
-        int k = (i / VECTOR * TEAM + lane) * VECTOR + i % VECTOR;
-        weights[n][i] = h2h[(size_t)(gate * H + k) * H + unit + n];
+    for (int i = 0; i < WEIGHTS; i++) {
+      int k = (i / VECTOR * GROUP + lane) * VECTOR + i % VECTOR;
+      weights[n][i] = h2h[(size_t)(gate * H + k) * H + first_unit + four + n];
+    }
+  for (int i = threadIdx.x; i < ROWS * 4 * H / VECTOR; i += THREADS) given[i] = {};
+  real grad_c[ITEMS] = {};
+  __syncthreads();
+
+  for (int t = T - 1; t >= 0; t--) {
+    real x[ITEMS][4], tanh_state[ITEMS], c_before[ITEMS], by_h[ITEMS];
+#pragma unroll
+    for (int n = 0; n < ITEMS; n++) {
+      int row = (threadIdx.x + n * THREADS) / OWN, unit = first_unit + threadIdx.x % OWN;
+      if (row < rows) {
+        size_t at = (size_t)t * B + row0 + row;
+#pragma unroll
+        for (int g = 0; g < 4; g++) x[n][g] = gates[(at * 4 + g) * H + unit];
+        tanh_state[n] = tanh_c[at * H + unit];
+        c_before[n] = c[at * H + unit];
+        by_h[n] = grad_h[at * H + unit];
       }
-    compute(Backward{gates, c, tanh_c, grad_h, grad_c, T, B}, part, weights, gate * CHUNK * OWN + own, 1, gate);
+    }
+    if (t < T - 1) {
+      await(counter, (T - 1 - t) * BLOCKS);
+      load<4, STAGES>(given, gates + ((size_t)(t + 1) * B + row0) * 4 * H, rows);
+      add_products<4, STAGES>(&products[gate][0][four], 1, weights, given + gate * H / VECTOR);
+    }
+#pragma unroll
+    for (int n = 0; n < ITEMS; n++) {
+      int row = (threadIdx.x + n * THREADS) / OWN, own = threadIdx.x % OWN;
+      if (row < rows) {
+        if (t < T - 1)
+#pragma unroll
+          for (int g = 0; g < 4; g++) by_h[n] += products[g][row][own];
+        auto [in, forget, out, transform] = x[n];
+        real by_c = grad_c[n] + by_h[n] * out * (1 - tanh_state[n] * tanh_state[n]);
+        real *gradient = gates + ((size_t)t * B + row0 + row) * 4 * H + first_unit + own;
+        gradient[0] = by_c * transform * (1 - in) * in;
+        gradient[H] = by_c * c_before[n] * (1 - forget) * forget;
+        gradient[2 * H] = by_h[n] * tanh_state[n] * (1 - out) * out;
+        gradient[3 * H] = by_c * in * (1 - transform * transform);
+        grad_c[n] = by_c * forget;
+      }
+    }
+    __syncthreads();
+    if (t > 0 && threadIdx.x == 0) count_up(counter);
   }
 }

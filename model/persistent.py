@@ -21,7 +21,6 @@ from util.errors import UserError
 
 REALS = {torch.float32: "float", torch.float64: "double"}
 THREADS = 128  # of a block that does a time step's units one by one
-MESSENGER, COUNTERS_APART = 32, 32  # of lstm_grid.cu: threads beside those that compute; numbers for each counter
 SHARED_MEMORY = 227 * 1024  # bytes that a block can have from compute capability 9.0 on
 
 
@@ -82,39 +81,33 @@ class GridPlan(NamedTuple):
     CHUNK: int  # of them, that it does at a time
     LANES: int  # a quarter of the threads that share four rows of weights
 
-    def counters(self, batch_size: int) -> tuple[int, int]:
-        """Groups, and chunks of each."""
-        return -(-batch_size // self.ROWS), -(-self.ROWS // self.CHUNK)
+    def groups(self, batch_size: int) -> int:
+        """So many it takes."""
+        return -(-batch_size // self.ROWS)
 
     def threads(self, rnn_size: int) -> int:
-        """Of a block, that compute."""
+        """Of a block."""
         return rnn_size // self.BLOCKS * 4 * self.LANES
 
     def shared_memory(self, dtype: torch.dtype, rnn_size: int, gates: int) -> int:
         """Bytes of a block in a pass that multiplies by the gradient by so many gates, or by h, which is as one."""
-        return self.CHUNK * (2 * gates * rnn_size + 4 * rnn_size // self.BLOCKS) * dtype.itemsize
+        return self.ROWS * (gates * rnn_size + 4 * rnn_size // self.BLOCKS) * dtype.itemsize
 
 
 @lru_cache
 def grid_plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: int) -> GridPlan | None:
-    """As many groups as run at once, of blocks in which 256 threads compute, or a few less; None where that can't be.
-
-    The chunks are as large as memory allows, but two at least, so that one is computed while another is sent.
-    """
-    for lanes in (4, 8):
-        team = 4 * lanes
-        registers = rnn_size // lanes * dtype.itemsize // 4  # for a thread's weights
-        if rnn_size % (team * 16 // dtype.itemsize) or registers > 128:
+    """As many groups as run at once, of blocks with 256 threads or a few less; None where they can't hold it all."""
+    lanes, team, words = 4, 16, dtype.itemsize // 4
+    if rnn_size % (team * 16 // dtype.itemsize) or rnn_size // lanes * words > 128:  # registers for a thread's weights
+        return None
+    for own in (16, 12, 8):  # units of a block
+        blocks, rest = divmod(rnn_size, own)
+        if rest or own // 4 * team % 32 or blocks > multiprocessors:
             continue
-        for own in range(256 // team, 0, -4):  # units of a block
-            if rnn_size % own or own // 4 * team % 32 or rnn_size // own > multiprocessors:
-                continue
-            blocks = rnn_size // own
-            rows = -(-batch_size // (multiprocessors // blocks))
-            for chunks in range(min(2, rows), rows + 1):
-                made = GridPlan(blocks, rows, -(-rows // chunks), lanes)
-                if team >= made.CHUNK and made.shared_memory(dtype, rnn_size, 4) <= SHARED_MEMORY:
-                    return made
+        rows = -(-batch_size // (multiprocessors // blocks))
+        chunk = -(-rows // -(-rows // (14 // words)))  # what there are registers for
+        made = GridPlan(blocks, -(-rows // chunk) * chunk, chunk, lanes)
+        return made if made.shared_memory(dtype, rnn_size, 4) <= SHARED_MEMORY else None
     return None
 
 
@@ -137,9 +130,10 @@ class PersistentPasses(Sequence):
         multiprocessors = torch.cuda.get_device_properties(self.h.device).multi_processor_count
         sizes = self.h.dtype, H, B, multiprocessors
         whole, grid = plan(*sizes), grid_plan(*sizes)
-        if whole and (grid is None or whole.BLOCKS * whole.clusters(B) <= multiprocessors):
+        # Of large clusters few run at once. Where others would wait for them to end, a grid is quicker.
+        if whole and (grid is None or whole.BLOCKS < 8 or 8 * whole.clusters(B) <= multiprocessors):
             self._passes = WholePasses(self, whole)
-        else:  # a grid is quicker than clusters of which some wait for others to end
+        else:
             self._passes = GridPasses(self, grid) if grid else SteppedPasses(self)
 
     def forward(self, weights: LayerWeights) -> None:
@@ -182,8 +176,8 @@ class GridPasses:
         T, B, H = layer.grad_h.shape
         dtype = layer.h.dtype
         self._sizes = T, B
-        self._counters = torch.zeros(*plan.counters(B), COUNTERS_APART, dtype=torch.int32, device=layer.h.device)
-        self._blocks, self._threads = plan.BLOCKS * len(self._counters), plan.threads(H) + MESSENGER
+        self._counters = torch.zeros(plan.groups(B), dtype=torch.int32, device=layer.h.device)
+        self._blocks, self._threads = plan.BLOCKS * len(self._counters), plan.threads(H)
         self._shared_memory = {gates: plan.shared_memory(dtype, H, gates) for gates in (1, 4)}
         self._kernels = kernels("lstm_grid.cu", layer.h.device, REAL=REALS[dtype], H=H, **plan._asdict())
 
@@ -193,8 +187,7 @@ class GridPasses:
 
     def backward(self, layer: PersistentPasses, h2h: Tensor) -> None:
         """As WholePasses'."""
-        tensors = layer.pre_activations, layer.c, layer.tanh_c, layer.grad_h, layer.grad_c
-        self._launch("lstm_backward", 4, h2h, *tensors)
+        self._launch("lstm_backward", 4, h2h, layer.pre_activations, layer.c, layer.tanh_c, layer.grad_h)
 
     def _launch(self, name: str, gates: int, *tensors: Tensor) -> None:
         self._counters.zero_()

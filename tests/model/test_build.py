@@ -37,6 +37,7 @@ def cache(tmp_path, monkeypatch):
     (tmp_path / "sources" / "sequence.c").write_text(SOURCE)
     monkeypatch.setattr(build, "FOLDER", tmp_path / "sources")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("CC", raising=False)
     built.cache_clear()
     yield tmp_path / "cache" / "charrnn_port"
     monkeypatch.undo()

@@ -82,7 +82,6 @@ def test_grid_plans(dtype, batch_size, multiprocessors):
         if made is None:
             continue
         blocks, rows, chunk, lanes = made
-        groups, chunks = made.counters(batch_size)
         team, own, vector = 4 * lanes, rnn_size // blocks, 16 // dtype.itemsize
         assert rnn_size % (team * vector) == 0  # whole vectors for every thread
         assert rnn_size % blocks == 0
@@ -90,18 +89,20 @@ def test_grid_plans(dtype, batch_size, multiprocessors):
         assert own // 4 * team % 32 == 0  # a warp has one gate's
         assert made.threads(rnn_size) == own * team <= 256
         assert rnn_size // lanes * dtype.itemsize // 4 <= 128  # registers for weights
-        assert blocks * groups <= multiprocessors  # all at once
-        assert groups * rows >= batch_size
-        assert chunks * chunk >= rows > (chunks - 1) * chunk
-        assert own * chunk <= made.threads(rnn_size)
+        assert 4 * chunk * dtype.itemsize // 4 <= 56  # and for sums
+        assert blocks * made.groups(batch_size) <= multiprocessors  # all at once
+        assert made.groups(batch_size) * rows >= batch_size
+        assert rows % chunk == 0
         assert made.shared_memory(dtype, rnn_size, 4) <= SHARED_MEMORY
 
 
 def test_grid_plans_for_an_h100():
-    assert grid_plan(torch.float32, 512, 50, 132) == GridPlan(BLOCKS=32, ROWS=13, CHUNK=7, LANES=4)
-    assert grid_plan(torch.float32, 512, 100, 132) == GridPlan(BLOCKS=32, ROWS=25, CHUNK=13, LANES=4)
     assert grid_plan(torch.float32, 512, 1, 132) == GridPlan(BLOCKS=32, ROWS=1, CHUNK=1, LANES=4)
-    assert grid_plan(torch.float64, 256, 50, 132) == GridPlan(BLOCKS=16, ROWS=7, CHUNK=4, LANES=4)
+    assert grid_plan(torch.float32, 512, 50, 132) == GridPlan(BLOCKS=32, ROWS=13, CHUNK=13, LANES=4)
+    assert grid_plan(torch.float32, 512, 100, 132) == GridPlan(BLOCKS=32, ROWS=26, CHUNK=13, LANES=4)
+    assert grid_plan(torch.float64, 256, 50, 132) == GridPlan(BLOCKS=16, ROWS=7, CHUNK=7, LANES=4)
+    assert grid_plan(torch.float32, 512, 200, 132) is None
+    assert grid_plan(torch.float32, 576, 50, 132) is None
     assert grid_plan(torch.float32, 300, 50, 132) is None
 
 

@@ -141,6 +141,7 @@ def take_terminal() -> None:
 
 def test_a_person_at_a_terminal():
     """Ctrl-C stops a text and not the program, a typo is told, /more goes on, the up key brings lines back."""
+    pytest.importorskip("prompt_toolkit")
     terminal = Terminal(sys.executable, ROOT / "sample.py", LSTM, *QUIET, "-interactive", 1, "-length", 0)
     assert b"Type how a text begins." in terminal.read_until(b"seed 123>")
     terminal.type(b"The \r")

@@ -25,7 +25,8 @@ PLAY = (RECORDINGS / "play/input.txt").read_bytes()
 
 
 def run(*arguments: object, stdin: bytes | None = None) -> Result:
-    return CliRunner().invoke(charrnn.score, [str(word) for word in arguments], input=stdin)
+    """On the CPU: in double precision, whatever there is beside it."""
+    return CliRunner().invoke(charrnn.score, [*map(str, arguments), "-gpuid", "-1"], input=stdin)
 
 
 def log_probs(checkpoint: Checkpoint, text: bytes) -> np.ndarray:

@@ -1,0 +1,119 @@
+// As much of CUDA as model/lstm_grid.cu needs, on a CPU: every thread is a fiber, and goes on until it has to wait for
+// others. So the arithmetic of a kernel and who waits for whom can be tried where there is no GPU. It says nothing of
+// speed, nor of when a number that one block wrote is seen by another: here, at once.
+#include <ucontext.h>
+
+#include <cmath>
+#include <functional>
+#include <vector>
+
+#define __device__
+#define __global__
+#define __forceinline__ inline
+#define __align__(bytes) alignas(bytes)
+#define __launch_bounds__(threads, blocks)
+#define __shared__
+
+struct Index {
+  int x;
+};
+static Index threadIdx, blockIdx;
+
+struct Barrier {
+  int here = 0, passed = 0;
+};
+
+struct Fiber {
+  ucontext_t context;
+  std::vector<char> stack;
+  Index thread, block;
+  bool done = false;
+};
+
+static ucontext_t scheduler;
+static std::vector<Fiber> fibers;
+static Fiber *current;
+static int threads_of_block;
+static std::vector<std::vector<char>> memory;  // of each block
+static std::vector<Barrier> of_blocks, of_warps;
+static std::vector<double> given;  // by each thread to its warp
+
+static void pause() {
+  Fiber *self = current;
+  swapcontext(&self->context, &scheduler);
+  threadIdx = self->thread;
+  blockIdx = self->block;
+}
+
+static void meet(Barrier &barrier, int count) {
+  int passed = barrier.passed;
+  if (++barrier.here == count) {
+    barrier.here = 0;
+    barrier.passed++;
+  }
+  while (barrier.passed == passed) pause();
+}
+
+static void __syncthreads() { meet(of_blocks[blockIdx.x], threads_of_block); }
+
+static int thread() { return blockIdx.x * threads_of_block + threadIdx.x; }
+
+static void __syncwarp() { meet(of_warps[thread() / 32], 32); }
+
+template <class Number>
+static Number __shfl_xor_sync(unsigned, Number value, int distance) {
+  given[thread()] = value;
+  __syncwarp();
+  Number other = given[thread() ^ distance];
+  __syncwarp();
+  return other;
+}
+
+template <class Vector>
+static void copy(Vector *shared, const Vector *global) {
+  *shared = *global;
+}
+static void commit() {}
+template <int STAGES_LEFT>
+static void arrive() {}
+static void count_up(unsigned *counter) { ++*counter; }
+static unsigned read(const unsigned *counter) { return *counter; }
+
+static std::function<void()> kernel;
+
+static void run() {
+  kernel();
+  current->done = true;
+}
+
+static void launch(int blocks, int threads, int shared_memory, std::function<void()> function) {
+  kernel = function;
+  threads_of_block = threads;
+  memory.assign(blocks, std::vector<char>(shared_memory, 0x7f));
+  of_blocks.assign(blocks, {});
+  of_warps.assign(blocks * threads / 32, {});
+  given.assign(blocks * threads, 0);
+  fibers = std::vector<Fiber>(blocks * threads);
+  for (int i = 0; i < blocks * threads; i++) {
+    Fiber &fiber = fibers[i];
+    fiber.thread = {i % threads};
+    fiber.block = {i / threads};
+    fiber.stack.resize(32 * 1024);
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.data();
+    fiber.context.uc_stack.ss_size = fiber.stack.size();
+    fiber.context.uc_link = &scheduler;
+    makecontext(&fiber.context, run, 0);
+  }
+  for (bool waiting = true; waiting;) {
+    waiting = false;
+    for (Fiber &fiber : fibers)
+      if (!fiber.done) {
+        waiting = true;
+        current = &fiber;
+        threadIdx = fiber.thread;
+        blockIdx = fiber.block;
+        swapcontext(&scheduler, &fiber.context);
+      }
+  }
+}

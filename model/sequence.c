@@ -73,16 +73,6 @@ typedef struct {
     real c, tanh_c, h;
 } LstmState;
 
-/* Of unit j. */
-static inline LstmGates lstm_gates(Summands sum, long H, long j) {
-    LstmGates gate;
-    gate.in = sigmoid(pre_activation(sum, j));
-    gate.forget = sigmoid(pre_activation(sum, H + j));
-    gate.out = sigmoid(pre_activation(sum, 2 * H + j));
-    gate.transform = hyperbolic_tangent(pre_activation(sum, 3 * H + j));
-    return gate;
-}
-
 static inline LstmState lstm_next_state(LstmGates gate, real c) {
     const real next_c = gate.forget * c + gate.in * gate.transform;
     const real tanh_c = hyperbolic_tangent(next_c);
@@ -116,11 +106,16 @@ static inline void lstm_forward_row(const Layer *layer, long t, long b) {
     const real *c = row_of(layer, layer->c, t, b);
     real *gates = gates_of(layer, t, b), *tanh_c = row_of(layer, layer->tanh_c, t, b);
     real *next_c = row_of(layer, layer->c, t + 1, b), *next_h = row_of(layer, layer->h, t + 1, b);
+    /* A loop for each function: all of them in one need more registers than there are. */
+#pragma GCC ivdep
+    for (long j = 0; j < 3 * H; j++)
+        gates[j] = sigmoid(pre_activation(sum, j));
+#pragma GCC ivdep
+    for (long j = 3 * H; j < 4 * H; j++)
+        gates[j] = hyperbolic_tangent(pre_activation(sum, j));
 #pragma GCC ivdep
     for (long j = 0; j < H; j++) {
-        const LstmGates gate = lstm_gates(sum, H, j);
-        const LstmState next = lstm_next_state(gate, c[j]);
-        lstm_store(gate, gates, H, j);
+        const LstmState next = lstm_next_state(lstm_load(gates, H, j), c[j]);
         next_c[j] = next.c, tanh_c[j] = next.tanh_c, next_h[j] = next.h;
     }
 }
@@ -186,11 +181,11 @@ static inline void gru_forward_gates_row(const Layer *layer, long t, long b) {
     const real *h = row_of(layer, layer->h, t, b);
     real *gates = gates_of(layer, t, b), *reset_h = row_of(layer, layer->reset_h, t, b);
 #pragma GCC ivdep
-    for (long j = 0; j < H; j++) {
-        const real update = sigmoid(pre_activation(sum, j)), reset = sigmoid(pre_activation(sum, H + j));
-        gates[j] = update, gates[H + j] = reset;
-        reset_h[j] = reset * h[j];
-    }
+    for (long j = 0; j < 2 * H; j++)
+        gates[j] = sigmoid(pre_activation(sum, j));
+#pragma GCC ivdep
+    for (long j = 0; j < H; j++)
+        reset_h[j] = gates[H + j] * h[j];
 }
 
 static inline void gru_forward_candidate_row(const Layer *layer, long t, long b) {

@@ -75,7 +75,7 @@ static inline int advance(const Network *network, Step *step, long width, const 
         if (texts->ids[b] < 0 || texts->ids[b] >= network->V)
             return 1;
     const long B = texts->B, threads = omp_get_max_threads();
-    const int worth_it = B * network->count * network->layers->n * network->layers->H > 8000000;
+    const int worth_it = B * network->count * network->layers->n * network->layers->H > 1000000;
     const long parts = !worth_it ? 1 : threads < B ? threads : B;
     if (parts == 1) {
         advance_rows(network, step, width, texts, (Rows){0, B});

@@ -13,7 +13,7 @@ from charrnn_port.sampling import Session, Sessions, choices
 from charrnn_port.torch7.random import Generator
 
 TEXTS = 32
-LENGTH, LENGTH_OF_MANY = 500, 25  # characters at small sizes
+LENGTH = 500  # characters of a text, at small sizes
 
 
 def time_sampling(sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
@@ -38,10 +38,10 @@ def time_sampling(sizes: list[tuple[int, int]], device: torch.device, repeats: i
             def one(model=model, length=length) -> None:
                 exhaust(Session(model).sample(length, choices.drawn(Generator(1))))
 
-            def many(model=model) -> None:
+            def many(model=model, length=length) -> None:
                 sessions, draw = Sessions(model, TEXTS), choices.DrawnTogether("float32")
                 randoms = [Generator(seed) for seed in range(TEXTS)]
-                for _ in range(LENGTH_OF_MANY):
+                for _ in range(length):
                     sessions.feed(draw(randoms, [1.0] * TEXTS, sessions.scores.T))
 
             def floor(h=h, products=products, length=length) -> None:
@@ -53,7 +53,7 @@ def time_sampling(sizes: list[tuple[int, int]], device: torch.device, repeats: i
             if memory:
                 kinds["memory"] = memory.call
             seconds = in_turn(kinds, repeats, device)
-            a_character = {"ours": length, "floor": length, "many": TEXTS * LENGTH_OF_MANY}
+            a_character = {"ours": length, "floor": length, "many": TEXTS * length}
             medians = {kind: statistics.median(seconds[kind]) / count for kind, count in a_character.items()}
             size = weights * dtype.itemsize
             bandwidth = ""

@@ -6,10 +6,9 @@
 // to memory, and counts up its group's counter. When all have, each reads what all have written. Groups know nothing of
 // each other. All blocks must run at once, since they wait for each other: hence a cooperative launch.
 //
-// Threads work in groups of 4 * LANES: such a group has the weights of four rows of a matrix, each thread those for
-// every so many vectors of a row. Forward these are the four gates of a unit, times h; backward four units, times the
-// gradient by one of their gates. Their sums meet in shared memory, where each is one (unit, row of the batch) of some
-// thread.
+// Threads work in teams of 4 * LANES: a team has the weights of four rows of a matrix, each thread those for every so
+// many vectors of a row. Forward these are the four gates of a unit, times h; backward four units, times the gradient
+// by one of their gates. Their sums meet in shared memory, where each is one (unit, row of the batch) of some thread.
 //
 // From the command line: REAL (float or double), H (rnn_size, a multiple of BLOCKS * 4 and of whole vectors for all
 // threads), BLOCKS, ROWS, of which CHUNK are done at a time, and LANES, a power of two.
@@ -19,9 +18,9 @@ typedef REAL real;
 
 constexpr int VECTOR = 16 / sizeof(real);    // numbers that are loaded at once
 constexpr int OWN = H / BLOCKS;              // units of a block
-constexpr int GROUP = 4 * LANES;             // threads of a group
-constexpr int THREADS = OWN * GROUP;         // of a block
-constexpr int WEIGHTS = H / GROUP;           // of a thread for each of its four rows
+constexpr int TEAM = 4 * LANES;              // threads of a team
+constexpr int THREADS = OWN * TEAM;          // of a block
+constexpr int WEIGHTS = H / TEAM;            // of a thread for each of its four rows
 constexpr int VECTORS = WEIGHTS / VECTOR;    // that they come in; so many can be split in stages:
 constexpr int TWO = VECTORS % 2 ? 1 : 2, FOUR = VECTORS % 4 ? TWO : 4;
 constexpr int ITEMS = (OWN * ROWS + THREADS - 1) / THREADS;  // (unit, row of the batch) of a thread, at most
@@ -114,7 +113,7 @@ __device__ __forceinline__ void multiply(real (&products)[4 * SUMS], const real 
     for (int i = STAGE * WEIGHTS / STAGES; i < (STAGE + 1) * WEIGHTS / STAGES; i += VECTOR)
 #pragma unroll
       for (int r = 0; r < CHUNK; r++) {
-        Vector x = given[r * STRIDE + i / VECTOR * GROUP];
+        Vector x = given[r * STRIDE + i / VECTOR * TEAM];
 #pragma unroll
         for (int v = 0; v < VECTOR; v++)
 #pragma unroll
@@ -124,18 +123,18 @@ __device__ __forceinline__ void multiply(real (&products)[4 * SUMS], const real 
   }
 }
 
-// All sums of a time step: those of a thread's group with the rows that have been asked for by `load`, which lie in
-// `given` from where the group's H begin. The first of a group's four sums goes to `sums`, others `next` from each other,
+// All sums of a time step: those of a thread's team with the rows that have been asked for by `load`, which lie in
+// `given` from where the team's H begin. The first of a team's four sums goes to `sums`, others `next` from each other,
 // of the next row OWN further on.
 template <int PARTS, int STAGES>
 __device__ __forceinline__ void add_products(real *sums, int next, const real (&weights)[4][WEIGHTS],
                                              const Vector *given) {
-  const int lane = threadIdx.x % GROUP;
+  const int lane = threadIdx.x % TEAM;
 #pragma unroll 1
   for (int first = 0; first < ROWS; first += CHUNK) {
     real products[4 * SUMS] = {};
     multiply<PARTS * H / VECTOR, STAGES>(products, weights, given + first * PARTS * H / VECTOR + lane, first == 0);
-    add_up<4 * SUMS, GROUP / 2>(products);
+    add_up<4 * SUMS, TEAM / 2>(products);
 #pragma unroll
     for (int i = 0; i < SUMS / LANES; i++) {
       int r = lane % LANES * (SUMS / LANES) + i;
@@ -153,7 +152,7 @@ lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, unsign
   extern __shared__ Vector given[];  // h before the step: [ROWS][H]
   real(*products)[ROWS][OWN] = (real(*)[ROWS][OWN])(given + ROWS * H / VECTOR);  // h2h(h): [4][ROWS][OWN]
 
-  const int lane = threadIdx.x % GROUP, group = threadIdx.x / GROUP;
+  const int lane = threadIdx.x % TEAM, team = threadIdx.x / TEAM;
   const int first_unit = blockIdx.x % BLOCKS * OWN, row0 = blockIdx.x / BLOCKS * ROWS;
   const int rows = ROWS < B - row0 ? ROWS : B - row0;
   unsigned *counter = counters + blockIdx.x / BLOCKS;
@@ -163,7 +162,7 @@ lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, unsign
   for (int n = 0; n < 4; n++)
 #pragma unroll
     for (int i = 0; i < WEIGHTS; i++)
-      weights[n][i] = h2h[(size_t)(n * H + first_unit + group) * H + (i / VECTOR * GROUP + lane) * VECTOR + i % VECTOR];
+      weights[n][i] = h2h[(size_t)(n * H + first_unit + team) * H + (i / VECTOR * TEAM + lane) * VECTOR + i % VECTOR];
   for (int i = threadIdx.x; i < ROWS * H / VECTOR; i += THREADS) given[i] = {};  // rows that do not exist stay so
   real state[ITEMS];
 #pragma unroll
@@ -184,7 +183,7 @@ lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, unsign
     }
     if (t > 0) await(counter, t * BLOCKS);
     load<1, STAGES>(given, h + ((size_t)t * B + row0) * H, rows);
-    add_products<1, STAGES>(&products[0][0][group], ROWS * OWN, weights, given);
+    add_products<1, STAGES>(&products[0][0][team], ROWS * OWN, weights, given);
 
     real tanh_state[ITEMS];
 #pragma unroll
@@ -226,8 +225,8 @@ lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, c
   extern __shared__ Vector given[];  // gradient by the sums of the step after: [ROWS][4][H]
   real(*products)[ROWS][OWN] = (real(*)[ROWS][OWN])(given + ROWS * 4 * H / VECTOR);  // by h, through each gate
 
-  const int lane = threadIdx.x % GROUP, group = threadIdx.x / GROUP;
-  const int gate = group / (OWN / 4), four = group % (OWN / 4) * 4;  // the first of the group's four units
+  const int lane = threadIdx.x % TEAM, team = threadIdx.x / TEAM;
+  const int gate = team / (OWN / 4), four = team % (OWN / 4) * 4;  // the first of the team's four units
   const int first_unit = blockIdx.x % BLOCKS * OWN, row0 = blockIdx.x / BLOCKS * ROWS;
   const int rows = ROWS < B - row0 ? ROWS : B - row0;
   unsigned *counter = counters + blockIdx.x / BLOCKS;
@@ -237,7 +236,7 @@ lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, c
   for (int n = 0; n < 4; n++)
 #pragma unroll
     for (int i = 0; i < WEIGHTS; i++) {
-      int k = (i / VECTOR * GROUP + lane) * VECTOR + i % VECTOR;
+      int k = (i / VECTOR * TEAM + lane) * VECTOR + i % VECTOR;
       weights[n][i] = h2h[(size_t)(gate * H + k) * H + first_unit + four + n];
     }
   for (int i = threadIdx.x; i < ROWS * 4 * H / VECTOR; i += THREADS) given[i] = {};

@@ -96,19 +96,18 @@ class GridPlan(NamedTuple):
 
 @lru_cache
 def grid_plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: int) -> GridPlan | None:
-    """As many groups as run at once, of blocks with 256 threads or a few less; None where they can't hold it all."""
-    lanes, team, words = 4, 16, dtype.itemsize // 4
-    if rnn_size % (team * 16 // dtype.itemsize) or rnn_size // lanes * words > 128:  # registers for a thread's weights
+    """As many groups as run at once; None where they can't hold the weights, or what they work on."""
+    own, lanes = 16, 4  # units of a block, each with four times as many threads: 256
+    words = dtype.itemsize // 4  # registers of a number
+    if rnn_size % (4 * lanes * 16 // dtype.itemsize) or rnn_size // lanes * words > 128:
+        return None  # a thread has whole vectors of weights, and registers for so many
+    blocks = rnn_size // own
+    if blocks > multiprocessors:
         return None
-    for own in (16, 12, 8):  # units of a block
-        blocks, rest = divmod(rnn_size, own)
-        if rest or own // 4 * team % 32 or blocks > multiprocessors:
-            continue
-        rows = -(-batch_size // (multiprocessors // blocks))
-        chunk = -(-rows // -(-rows // (14 // words)))  # what there are registers for
-        made = GridPlan(blocks, -(-rows // chunk) * chunk, chunk, lanes)
-        return made if made.shared_memory(dtype, rnn_size, 4) <= SHARED_MEMORY else None
-    return None
+    rows = -(-batch_size // (multiprocessors // blocks))
+    chunk = -(-rows // -(-rows // (14 // words)))  # for whose sums there are registers
+    made = GridPlan(blocks, -(-rows // chunk) * chunk, chunk, lanes)
+    return made if made.shared_memory(dtype, rnn_size, 4) <= SHARED_MEMORY else None
 
 
 def require_kernels(cell: ModuleType, device: torch.device) -> None:

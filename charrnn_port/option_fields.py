@@ -1,11 +1,11 @@
 """What an option is: a field of a dataclass that carries its help, its bounds and what it does; values are checked.
 
-@dataclass(frozen=True)
-class SampleOptions(Options):
-    model: str = argument("MODEL", "a checkpoint")
-    length: int = option(2000, "number of characters to sample", "sampling", "More takes longer.", minimum=0)
+    @dataclass(frozen=True)
+    class SampleOptions(Options):
+        model: str = argument("MODEL", "a checkpoint")
+        length: int = option(2000, "number of characters to sample", "sampling", "More takes longer.", minimum=0)
 
-SampleOptions("cv/best.t7.pt", length="1e3").length == 1000     # OptionError for a value that won't do
+    SampleOptions("cv/best.t7.pt", length="1e3").length == 1000     # OptionError for a value that won't do
 """
 
 import math

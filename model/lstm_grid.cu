@@ -59,13 +59,13 @@ __device__ __forceinline__ unsigned read(const unsigned *counter) {
   return value;
 }
 
-__device__ __forceinline__ void pause() {}
+__device__ __forceinline__ void idle() {}
 #endif
 
 // Wait for a counter; each warp does on its own.
 __device__ __forceinline__ void await(const unsigned *counter, unsigned value) {
   if (threadIdx.x % 32 == 0)
-    while (read(counter) < value) pause();
+    while (read(counter) < value) idle();
   __syncwarp();
 }
 

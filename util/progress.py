@@ -1,10 +1,10 @@
 """How far a piece of work is: a bar on stderr, under the lines, where a program has asked for bars; else nothing.
 
-with progress.bars():                                        # a program, once
-    with progress.bar("preprocessing", size, "B") as bar:    # whoever works
-        bar.reach(1000)
-    with progress.aside():                                   # whoever prints meanwhile
-        print("a line")
+    with progress.bars():                                        # a program, once
+        with progress.bar("preprocessing", size, "B") as bar:    # whoever works
+            bar.reach(1000)
+        with progress.aside():                                   # whoever prints meanwhile
+            print("a line")
 """
 
 import os

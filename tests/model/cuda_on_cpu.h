@@ -38,7 +38,7 @@ static std::vector<std::vector<char>> memory;  // of each block
 static std::vector<Barrier> of_blocks, of_warps;
 static std::vector<double> given;  // by each thread to its warp
 
-static void pause() {
+static void idle() {
   Fiber *self = current;
   swapcontext(&self->context, &scheduler);
   threadIdx = self->thread;
@@ -51,7 +51,7 @@ static void meet(Barrier &barrier, int count) {
     barrier.here = 0;
     barrier.passed++;
   }
-  while (barrier.passed == passed) pause();
+  while (barrier.passed == passed) idle();
 }
 
 static void __syncthreads() { meet(of_blocks[blockIdx.x], threads_of_block); }

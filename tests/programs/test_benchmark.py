@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from charrnn_port import __main__ as charrnn
 from charrnn_port.reports import load
-from charrnn_port.reports.benchmark import limits, parts, start, work
+from charrnn_port.reports.benchmark import limits, parts, start, theirs, work
 from model import CharRNN, library
 from model.peak import multiply_adds, read_all
 from util.errors import UserError
@@ -44,6 +44,18 @@ def test_the_table_of_training(tmp_path):
         assert ("nn.*" in row["seconds"]) == (not line.startswith("gru"))
         assert {"fused", "plain", "floor"} <= set(row["seconds"])
         assert line.endswith("%") == ("peak" in row["seconds"]) == (library(torch.float32) is not None)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+@pytest.mark.parametrize("model", theirs.LAYERS)
+def test_pytorch_in_a_graph(model):
+    """It trains as it does without: after its two iterations before recording, the same losses."""
+    losses = []
+    for graph in (False, True):
+        torch.manual_seed(1)
+        iteration = theirs.torch_training(model, 8, 1, 4, torch.float64, torch.device("cuda"), graph)
+        losses.append([iteration() for _ in range(3 if graph else 5)])
+    assert losses[1] == pytest.approx(losses[0][2:], abs=1e-9)
 
 
 @NEEDS_COMPILER

@@ -1,15 +1,15 @@
 """`charrnn look`: a page to look at a network's units with, on a text; or a picture of one unit.
 
-look             reads the text, and writes the page or the picture
-recording        what a network computes at each character
-properties       what a text tells at each character
-units            how well each unit tells that, and what is chance
-errors, ngrams   where the loss lies, and what shorter memories would have got
-gates            how much of the time they are open and shut
-switches         what the network writes while a unit is held
-packing          values as compressed bytes
-page             from all of it to one file, by page.html, page.css and the scripts
-figure           one unit on one passage
+    look             reads the text, and writes the page or the picture
+    recording        what a network computes at each character
+    properties       what a text tells at each character
+    units            how well each unit tells that, and what is chance
+    errors, ngrams   where the loss lies, and what shorter memories would have got
+    gates            how much of the time they are open and shut
+    switches         what the network writes while a unit is held
+    packing          values as compressed bytes
+    page             from all of it to one file, by page.html, page.css and the scripts
+    figure           one unit on one passage
 """
 
 import sys

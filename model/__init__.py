@@ -10,6 +10,7 @@ import torch
 
 from model.build import built, library
 from model.char_rnn import CELLS, CharRNN
+from model.compiled_char_rnn import CompiledCharRNN
 from model.fused import FusedCharRNN
 from model.kernels import available
 
@@ -19,7 +20,7 @@ NETWORKS = {
     "plain": CharRNN,
     "script": partial(CharRNN, scripted=True),
     "fused": FusedCharRNN,
-    "compiled": partial(FusedCharRNN, compiled=True),
+    "compiled": CompiledCharRNN,
     "persistent": partial(FusedCharRNN, persistent=True),
 }
 

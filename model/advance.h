@@ -50,7 +50,7 @@ static inline void advance_rows(const Network *network, Step *step, long width, 
     const Matrix output = {h + size, count, H, H, 1};
     for (long i = 0; i < network->count; i++) {
         if (i) /* at once: this layer's h will be where the output of the one below is */
-            set_product((Matrix){pre_activations, count, n, n, 1}, output, network->packed_i2h[i]);
+            set_product((Matrix){pre_activations, count, n, n, 1}, output, network->packed_i2h[i], 0);
         Layer layer = network->layers[i];
         layer.T = 1, layer.B = count, layer.ids = i ? NULL : texts->ids + rows.from;
         layer.pre_activations = pre_activations, layer.h2h_product = h2h_product;
@@ -63,7 +63,7 @@ static inline void advance_rows(const Network *network, Step *step, long width, 
             memcpy(texts->after + place + s * next, states[s] + size, size * sizeof(real));
     }
     real *scores = texts->scores + rows.from * V;
-    set_product((Matrix){scores, count, V, V, 1}, output, network->packed_decoder);
+    set_product((Matrix){scores, count, V, V, 1}, output, network->packed_decoder, 0);
     for (long b = 0; b < count; b++)
         finish_scores(scores + b * V, network->decoder_bias, V);
 }

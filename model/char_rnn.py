@@ -109,11 +109,18 @@ class CharRNN:
             output = computed[-1]
         return layers, self.log_softmax(linear(output, **self.decoder))
 
-    def training_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
-        """One forward and backward pass: fills `grad_params`, advances `state` in place, returns the loss.
+    def step_losses(self, log_probs: Tensor, y: Tensor) -> Tensor:
+        """Return the loss of each time step `[T]`, the mean over the batch in nats per character.
 
-        The loss is in nats per character. The gradient is of the *sum* over time of the batch means, as in
-        train.lua: seq_length times that of the loss.
+        log_probs `[T, B, V]`, targets y `[T, B]` int64.
+        """
+        return nll_loss(log_probs.flatten(0, 1), y.flatten(), reduction="none").view_as(y).mean(1)
+
+    def training_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
+        """Do a forward and a backward pass: fill `grad_params`, advance `state` in place, return the losses `[T]`.
+
+        They are the time steps' batch means, in nats per character. The gradient is of their *sum*, as in train.lua:
+        seq_length times that of the loss, which is their mean.
 
         With `alias` the final state is written over `state` before the backward pass, which then reads it as
         the state before t = 1. The original does so from its second batch on, because the state it carries
@@ -123,24 +130,34 @@ class CharRNN:
         """
         require_ids(y, self.vocab_size)
         log_probs, final = self.log_probs(x, state, masks)
-        loss = nll_loss(log_probs.flatten(0, 1), y.flatten())
+        losses = self.step_losses(log_probs, y)
         if alias:
             carry(final, state)
         self.grad_params.zero_()
-        (loss * len(x) * self.loss_scale).backward()
+        (losses.sum() * self.loss_scale).backward()
         if self.loss_scale != 1:
             self.grad_params.div_(self.loss_scale)
         if not alias:
             carry(final, state)
-        return loss.detach()
+        return losses.detach()
 
     @torch.no_grad()
     def evaluation_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor]) -> Tensor:
-        """The loss (nats per character) without dropout and without gradients; advances `state` in place."""
+        """Return the loss of each time step `[T]`, without dropout and gradients; advance `state` in place."""
         require_ids(y, self.vocab_size)
         log_probs, final = self.log_probs(x, state)
         carry(final, state)
-        return nll_loss(log_probs.flatten(0, 1), y.flatten())
+        return self.step_losses(log_probs, y)
+
+
+def add_up(losses: Tensor, total: float = 0.0) -> float:
+    """Add the losses of time steps `[T]` to a total, one after the other: Torch7's last digit depends on that order.
+
+    (Python's own `sum` compensates for rounding, from 3.12 on.)
+    """
+    for loss in losses.tolist():
+        total += loss
+    return total
 
 
 def require_ids(ids: Tensor, vocab_size: int) -> None:

@@ -19,30 +19,48 @@ class CompiledPasses(Sequence):
     """A Sequence whose passes are the functions CELL_forward and CELL_backward of sequence.c.
 
     A cell derives its CompiledSequence from this and from its Buffers, whose attributes are the arrays of Layer.
+    `grad_rows` and `grad_bias` are filled by `backward`: in the first layer `[V, n]`, the gradient by LayerWeights'
+    `rows`, and `[n]`, that by either bias.
     """
 
     CELL: str
+    GRADIENT_ORDER: tuple[int, ...] = (0,)  # in which the gradients by the inputs of the nn.Linears are added
 
-    def __init__(self, *args, **options) -> None:
-        super().__init__(*args, **options)
-        T, B, n = self.pre_activations.shape
-        H = self.h.shape[2]
-        self.h2h_product = self.h.new_empty(B, n)
-        # h2h in another layout, in one or two parts, the columns of each rounded up to whole panels.
-        self.packed = self.h.new_empty(n + 2 * PANEL, H + PANEL)
-        self._layer = Layer(T, B, H, n)
+    def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int, V: int = 0) -> None:
+        """new, ids: see `Sequence`. V: vocab_size, needed in the first layer."""
+        super().__init__(new, ids, T, B, H)
+        n = self.pre_activations.shape[2]
+        self.h2h_product, self.grad_next, self.grad_bias = new(B, n), new(B, H), new(n)
+        # h2h in another layout, in one part or one for each gate, the columns of each rounded up to whole panels.
+        self.packed = new(n + 3 * PANEL, H + PANEL)
+        self.grad_rows = new(V, n) if ids is not None else None
+        self.same_ids = torch.empty(2 * T * B + 2 * V, dtype=torch.int64) if ids is not None else None
+        self._layer = Layer(T, B, H, n, V)
         for name in Layer.BUFFERS:
             setattr(self._layer, name, address(getattr(self, name, None)))
 
+    @property
+    def linear_width(self) -> int:
+        """The output size of each of Torch7's nn.Linears that lie side by side in the pre-activations."""
+        return self.pre_activations.shape[2] // len(self.I2H)
+
+    def multiply_input(self, inputs: Tensor, i2h: Tensor, workspace: "Workspace") -> None:
+        """Write i2h(x), without bias, into `pre_activations`: inputs `[T, B, I]`, contiguous, i2h `[n, I]`."""
+        call(inputs.dtype, "input_products", self._layer, inputs, i2h, i2h.shape[1], self.linear_width, workspace)
+
     def forward(self, weights: LayerWeights) -> None:
-        """As Sequence's."""
+        """See `Sequence.forward`."""
         self._call("forward", weights)
 
-    def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
-        """As Sequence's."""
+    def backward(self, weights: LayerWeights, grad_output: Tensor | None = None) -> None:
+        """Fill `pre_activations` with the gradient by them, `grad_rows` and `grad_bias`.
+
+        grad_output `[sources, T, B, H]`: the gradients by the output from above, `grad_h` alone where it is None.
+        """
+        above = self.grad_h[None] if grad_output is None else grad_output
+        self._layer.grad_output, self._layer.sources = address(above), len(above)
         self._call("backward", weights)
-        gradient = self.pre_activations.flatten(0, 1)
-        run("sum_rows", grad_rows.zero_(), self.ids, gradient, *gradient.shape)
+        call(self.h.dtype, "sum_rows", self._layer, self.linear_width)
 
     def _call(self, direction: str, weights: LayerWeights) -> None:
         for name in Layer.PARAMETERS:
@@ -50,38 +68,28 @@ class CompiledPasses(Sequence):
         getattr(library(self.h.dtype), f"{self.CELL}_{direction}")(ctypes.byref(self._layer))
 
 
-class CompiledDense:
-    """What model/fused.py's Dense does, in C. Sums have an order that does not depend on the number of threads."""
+class Workspace(ctypes.Structure):
+    """The struct of this name in model/linear.h: space for products over all time steps at once."""
 
-    def __init__(self, new: Callable[..., Tensor], rnn_size: int, width: int) -> None:
+    _fields_ = (("space", ctypes.c_void_p), ("threads", ctypes.c_long))
+
+    def __init__(self, new: Callable[..., Tensor], columns: int) -> None:
+        """new: makes a tensor of a given shape. columns: of the largest right factor."""
         self._threads = torch.get_num_threads()
-        self._space = new(self._threads * library(new(0).dtype).multiply_space(ctypes.c_long(width)))
-
-    def product(self, target: Tensor, left: Tensor, right: Tensor) -> None:
-        """As Dense's."""
-        matrices = (target, target.stride(0), left, *left.stride(), right, *right.stride())
-        run("multiply", *matrices, *left.shape, right.shape[1], self._space, self._threads)
-
-    def weight_gradients(self, grads: list[Tensor], gradient: Tensor, inputs: Tensor) -> None:
-        """As Dense's."""
-        for grad, part in zip(grads, gradient.chunk(len(grads), 1), strict=True):
-            self.product(grad, part.T, inputs)
-
-    @staticmethod
-    def copy_transposed(target: Tensor, source: Tensor) -> None:
-        """As Dense's."""
-        run("transpose", target, source, source.stride(0), *source.shape)
+        self._space = new(self._threads * library(new(0).dtype).product_space(ctypes.c_long(columns)))
+        super().__init__(address(self._space), self._threads)
 
 
 class Layer(ctypes.Structure):
     """The struct of this name in model/layer.h, where shapes are given: addresses of arrays, NULL unless set."""
 
-    SIZES = ("T", "B", "H", "n")
+    SIZES = ("T", "B", "H", "n", "V", "sources")
     PARAMETERS = ("rows", "i2h_bias", "h2h", "h2h_bias")
     BUFFERS = (
-        *("ids", "packed", "h2h_product", "pre_activations", "h", "grad_h"),
+        *("ids", "packed", "h2h_product", "pre_activations", "h"),
+        *("grad_output", "grad_next", "grad_bias", "grad_rows", "same_ids"),
         *("c", "tanh_c", "grad_c"),
-        *("reset_h", "grad_reset_h", "grad_h_before"),
+        *("reset_h", "grad_reset_h", "grad_update", "grad_reset"),
     )
     _fields_ = (
         *((name, ctypes.c_long) for name in SIZES),
@@ -89,20 +97,30 @@ class Layer(ctypes.Structure):
     )
 
 
-def run(name: str, *arguments: Tensor | int | None) -> None:
-    """Call a function of sequence.c that takes arrays and numbers. None becomes NULL.
+def run(name: str, *arguments: Tensor | int | ctypes.Structure | None) -> None:
+    """Call a function of this folder's C that takes arrays, numbers and structs. None becomes NULL.
 
-    Tensors must be of one floating-point type, ids aside, and contiguous unless the function is told their strides.
+    Tensors must be contiguous unless the function is told their strides, and those of floating-point numbers but for
+    losses of one type: that of the first.
     """
     dtype = next(each.dtype for each in arguments if isinstance(each, Tensor) and each.dtype.is_floating_point)
-    getattr(library(dtype), name)(*map(convert, arguments))
+    call(dtype, name, *arguments)
 
 
-def convert(argument: Tensor | int | None) -> ctypes.c_void_p | ctypes.c_long:
-    """What a C function gets for an argument."""
-    return ctypes.c_long(argument) if isinstance(argument, int) else ctypes.c_void_p(address(argument))
+def call(dtype: torch.dtype, name: str, *arguments: Tensor | int | float | ctypes.Structure | None) -> object:
+    """Call a function of the library for that type of numbers."""
+    return getattr(library(dtype), name)(*map(convert, arguments))
+
+
+def convert(argument: Tensor | float | ctypes.Structure | None) -> object:
+    """Return what a C function takes for an argument."""
+    if isinstance(argument, ctypes.Structure):
+        return ctypes.byref(argument)
+    if isinstance(argument, int):
+        return ctypes.c_long(argument)
+    return ctypes.c_double(argument) if isinstance(argument, float) else ctypes.c_void_p(address(argument))
 
 
 def address(tensor: Tensor | None) -> int | None:
-    """Where a tensor's numbers are; None, which is NULL, for None."""
+    """Return where a tensor's numbers are; None, which is NULL, for None."""
     return None if tensor is None else tensor.data_ptr()

@@ -4,17 +4,14 @@
 #pragma once
 #include <math.h>
 
+#include "libm.h"
 #include "real.h"
-
-static inline real true_exp(real x) {
-    return sizeof(real) == 8 ? exp(x) : expf(x);
-}
 
 /* probabilities [V], up to a factor: exp((scores - subtracted) / temperature). Returns their sum, from the left. */
 static inline real weigh(real *probabilities, const real *scores, real subtracted, real temperature, long V) {
     real total = 0;
     for (long i = 0; i < V; i++)
-        total += probabilities[i] = true_exp((scores[i] - subtracted) / temperature);
+        total += probabilities[i] = exact_exp((scores[i] - subtracted) / temperature);
     return total;
 }
 

@@ -10,36 +10,24 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import nll_loss
 
-from model.build import built
 from model.char_rnn import CharRNN, carry, require_ids
-from model.compiled import CompiledDense
 from model.persistent import require_kernels
 from model.sequence import LayerWeights
-from util.errors import UserError
+from model.sequence import Sequence as LayerSequence
 
 
 class FusedCharRNN(CharRNN):
     """CharRNN without autograd. `log_probs` and the state it returns are buffers: valid until the next call.
 
-    With `compiled`, time steps are done in C (model/sequence.c); with `persistent`, on a CUDA device, in kernels of our
-    own (model/persistent.py). Raises UserError where that cannot be had.
+    With `persistent`, on a CUDA device, time steps are done in kernels of our own (model/persistent.py). Raises UserError
+    where that is not possible.
     """
 
-    def __init__(self, *args, compiled: bool = False, persistent: bool = False, **options) -> None:
+    def __init__(self, *args, persistent: bool = False, **options) -> None:
         super().__init__(*args, **options)
-        self.sequence, self.dense = self.cell.EagerSequence, Dense
-        if compiled:
-            if self.params.device.type != "cpu":
-                raise UserError("-cell compiled: this is for a CPU; take fused")
-            if not built(self.params.dtype).functions:
-                raise UserError(
-                    f"-cell compiled: {built(self.params.dtype).how}; install a C compiler with OpenMP as cc, name one "
-                    "with CC, or take fused"
-                )
-            self.sequence, self.dense = self.cell.CompiledSequence, CompiledDense
-        elif persistent:
+        self.pass_class, self.sequence = Pass, self.cell.EagerSequence
+        if persistent:
             require_kernels(self.cell, self.params.device)
             self.sequence = self.cell.PersistentSequence
         self._passes: dict[tuple[int, int], Pass] = {}
@@ -68,14 +56,19 @@ class FusedCharRNN(CharRNN):
         rows = None
         if index == 0:
             rows = i2h.new_empty(i2h.shape[::-1])
-            self.dense.copy_transposed(rows, i2h)
+            self.copy_transposed(rows, i2h)
         return LayerWeights(rows, i2h, i2h_bias, h2h, h2h_bias)
+
+    @staticmethod
+    def copy_transposed(target: Tensor, source: Tensor) -> None:
+        """Set target `[c, r]`, contiguous, to source.T, source `[r, c]` being columns of a matrix."""
+        target.copy_(source.T)
 
     def _pass(self, x: Tensor) -> "Pass":
         """The buffers for batches of this shape, `[T, B]`."""
         shape = tuple(x.shape)
         if shape not in self._passes:
-            self._passes[shape] = Pass(self, *shape)
+            self._passes[shape] = self.pass_class(self, *shape)
         return self._passes[shape]
 
     @torch.no_grad()
@@ -95,12 +88,12 @@ class FusedCharRNN(CharRNN):
         run = self._pass(x)
         run.set_state(state)
         run.forward(x, masks)
-        loss = run.loss(y)
+        losses = self.step_losses(run.log_probs, y)
         if alias:
             run.set_state(run.final_state())
         run.backward(y, masks)
         carry(run.final_state(), state)
-        return loss
+        return losses
 
     @torch.no_grad()
     def evaluation_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor]) -> Tensor:
@@ -111,24 +104,30 @@ class FusedCharRNN(CharRNN):
         run.set_state(state)
         run.forward(x, None)
         carry(run.final_state(), state)
-        return run.loss(y)
+        return self.step_losses(run.log_probs, y)
 
 
 class Pass:
     """The buffers for one shape of batch, `[T, B]`, and what happens on them."""
 
     def __init__(self, network: FusedCharRNN, seq_length: int, batch_size: int) -> None:
-        T, B, H, V = seq_length, batch_size, network.rnn_size, network.vocab_size
+        T, B, V = seq_length, batch_size, network.vocab_size
         new = network.params.new_empty
         self.network = network
         self.x = torch.empty(T, B, dtype=torch.int64, device=network.params.device)
-        ids = [self.x] + [None] * (network.num_layers - 1)
-        self.layers = [network.sequence(new, each, T, B, H) for each in ids]
-        n = self.layers[0].pre_activations.shape[2]
-        self.grad_rows = [new(1 if each is None else V, n) for each in ids]  # as model/sequence.py's Sequence fills it
+        self.layers = [self._new_layer(new, self.x if index == 0 else None) for index in range(network.num_layers)]
         self.dropped = [new(0)] * len(self.layers)  # outputs after dropout, [T, B, H], once there is some
         self.log_probs = new(T, B, V)  # later the gradient by the decoder's outputs, which log-softmax gets
-        self.dense = network.dense(new, H, max(V, n))
+        self._make_space(new)
+
+    def _new_layer(self, new: Callable[..., Tensor], ids: Tensor | None) -> LayerSequence:
+        return self.network.sequence(new, ids, *self.x.shape, self.network.rnn_size)
+
+    def _make_space(self, new: Callable[..., Tensor]) -> None:
+        """Make the buffers of the products and sums over all time steps. new: makes a tensor of a given shape."""
+        H, V, n = self.network.rnn_size, self.network.vocab_size, self.layers[0].pre_activations.shape[2]
+        self.grad_rows = [new(V if index == 0 else 1, n) for index in range(len(self.layers))]  # see `Sequence`
+        self._transposed = new(H * max(V, n))
 
     def set_state(self, state: Sequence[Tensor]) -> None:
         """Write the state before the sequence."""
@@ -137,43 +136,51 @@ class Pass:
             buffer[0].copy_(value)
 
     def final_state(self) -> list[Tensor]:
-        """The state after the sequence: views."""
+        """Return the state after the sequence, as views."""
         return [buffer[-1] for layer in self.layers for buffer in layer.state]
 
     def forward(self, x: Tensor, masks: Tensor | None) -> None:
-        """From the ids `[T, B]` to `log_probs`."""
+        """Compute `log_probs` from the ids `[T, B]`."""
         self.x.copy_(x)
         output = None
         for index, (layer, weights) in enumerate(zip(self.layers, self.network.weights(), strict=True)):
             if index > 0:
-                self.dense.product(layer.pre_activations.flatten(0, 1), output.flatten(0, 1), weights.i2h.T)
+                self._multiply_input(layer, output, weights.i2h)
             # The biases come after the product, as Torch7's nn.Linear adds them: nearest to its rounding.
             layer.forward(weights)
-            output = layer.h[1:]
-            if masks is not None:
-                if not self.dropped[index].numel():
-                    self.dropped[index] = torch.empty_like(output)
-                output = torch.mul(output, masks[:, index], out=self.dropped[index])
-        log_probs = self.log_probs.flatten(0, 1)
-        decoder = self.network.decoder
-        self.dense.product(log_probs, output.flatten(0, 1), decoder["weight"].T)
+            output = self._drop(index, masks)
+        self._decode(output)
+
+    def _drop(self, index: int, masks: Tensor | None) -> Tensor:
+        """Return what a layer gives to the one above, `[T, B, H]`: its output, multiplied by its mask."""
+        output = self.layers[index].h[1:]
+        if masks is None:
+            return output
+        if not self.dropped[index].numel():
+            self.dropped[index] = torch.empty_like(output)
+        return torch.mul(output, masks[:, index], out=self.dropped[index])
+
+    def _multiply_input(self, layer: LayerSequence, inputs: Tensor, i2h: Tensor) -> None:
+        """Write i2h(x), without bias, into a layer's `pre_activations`."""
+        torch.mm(inputs.flatten(0, 1), i2h.T, out=layer.pre_activations.flatten(0, 1))
+
+    def _decode(self, output: Tensor) -> None:
+        """Compute `log_probs` from the uppermost layer's output."""
+        log_probs, decoder = self.log_probs.flatten(0, 1), self.network.decoder
+        torch.mm(output.flatten(0, 1), decoder["weight"].T, out=log_probs)
         log_probs.add_(decoder["bias"])
         self.network.log_softmax_(log_probs)
-
-    def loss(self, y: Tensor) -> Tensor:
-        """Nats per character, for the targets `[T, B]`."""
-        return nll_loss(self.log_probs.flatten(0, 1), y.flatten())
 
     def backward(self, y: Tensor, masks: Tensor | None) -> None:
         """Fill all gradients. `forward` must have run; it is undone, since most buffers are used again."""
         gradient, weight = self._decoder_backward(y, masks), self.network.decoder["weight"]
         for index in reversed(range(len(self.layers))):
             layer, weights = self.layers[index], self.network.weights()[index]
-            self.dense.product(layer.grad_h.flatten(0, 1), gradient, weight)
+            torch.mm(gradient, weight, out=layer.grad_h.flatten(0, 1))
             if masks is not None:
                 layer.grad_h.mul_(masks[:, index])
             layer.backward(weights, self.grad_rows[index])
-            self._fill_layer_gradients(index, masks)
+            self._fill_gradients(index, masks, self.grad_rows[index], self.grad_rows[index].sum(0))
             gradient, weight = layer.pre_activations.flatten(0, 1), weights.i2h
 
     def _decoder_backward(self, y: Tensor, masks: Tensor | None) -> Tensor:
@@ -186,61 +193,45 @@ class Pass:
         gradient.mul_(share)
         gradient.scatter_add_(1, y.reshape(-1, 1), gradient.new_full((1, 1), -share).expand(len(gradient), 1))
         decoder = self.network.decoder
-        self.dense.weight_gradients([decoder["weight"].grad], gradient, self._output(-1, masks).flatten(0, 1))
+        self._fill_weights([decoder["weight"].grad], self.log_probs, self._output(-1, masks))
         torch.sum(gradient, 0, out=decoder["bias"].grad)
         return gradient
 
-    def _fill_layer_gradients(self, index: int, masks: Tensor | None) -> None:
-        """Fill the gradients of a layer's parameters, once its backward pass has run."""
-        layer, parameters, grad_rows = self.layers[index], self.network.layers[index], self.grad_rows[index]
+    def _fill_gradients(self, index: int, masks: Tensor | None, grad_rows: Tensor, grad_bias: Tensor) -> None:
+        """Fill the gradients of a layer's parameters, once its backward pass has run.
+
+        grad_rows `[V, n]`: that by the first layer's `rows`. grad_bias `[n]`: that by either bias.
+        """
+        layer, parameters = self.layers[index], self.network.layers[index]
         grad_i2h = [parameters[f"{name}_weight"].grad for name in layer.I2H]
         if index == 0:
             for grad, part in zip(grad_i2h, grad_rows.chunk(len(grad_i2h), 1), strict=True):
-                self.dense.copy_transposed(grad, part)
+                self.network.copy_transposed(grad, part)
         else:
-            inputs = self._output(index - 1, masks).flatten(0, 1)
-            self.dense.weight_gradients(grad_i2h, layer.pre_activations.flatten(0, 1), inputs)
+            self._fill_weights(grad_i2h, layer.pre_activations, self._output(index - 1, masks))
         for names, inputs, gradient in layer.h2h_gradients():
-            grad_h2h = [parameters[f"{name}_weight"].grad for name in names]
-            self.dense.weight_gradients(grad_h2h, gradient.flatten(0, 1), inputs.flatten(0, 1))
-        grad_bias = grad_rows.sum(0)
+            self._fill_weights([parameters[f"{name}_weight"].grad for name in names], gradient, inputs)
         for names in (layer.I2H, layer.H2H):
             for name, part in zip(names, grad_bias.chunk(len(names)), strict=True):
                 parameters[f"{name}_bias"].grad.copy_(part)
 
-    def _output(self, index: int, masks: Tensor | None) -> Tensor:
-        """What a layer gave to the one above, `[T, B, H]`."""
-        return self.layers[index].h[1:] if masks is None else self.dropped[index]
-
-
-class Dense:
-    """The products over all time steps at once, in PyTorch. model/compiled.py has them in C."""
-
-    def __init__(self, new: Callable[..., Tensor], rnn_size: int, width: int) -> None:
-        """For matrices of up to `width` columns. new: makes a tensor of a given shape."""
-        self._transposed = new(rnn_size * width)
-
-    def product(self, target: Tensor, left: Tensor, right: Tensor) -> None:
-        """target `[r, c]`, contiguous, = left `[r, k]` times right `[k, c]`, each of them in any layout."""
-        torch.mm(left, right, out=target)
-
-    def weight_gradients(self, grads: list[Tensor], gradient: Tensor, inputs: Tensor) -> None:
-        """Fill the gradients of stacked weights: gradient `[N, n]` transposed times inputs `[N, H]`.
+    def _fill_weights(self, grads: list[Tensor], gradient: Tensor, inputs: Tensor) -> None:
+        """Fill the gradients of stacked weights: gradient `[T, B, n]` transposed times inputs `[T, B, H]`.
 
         The transpose of that is computed instead: in float64 MKL takes half again as long for the product as it is
         written.
         """
+        gradient, inputs = gradient.flatten(0, 1), inputs.flatten(0, 1)
         product = self._transposed[: inputs.shape[1] * gradient.shape[1]].view(inputs.shape[1], -1)
         torch.mm(inputs.T, gradient, out=product)
         for grad, part in zip(grads, product.chunk(len(grads), 1), strict=True):
-            self.copy_transposed(grad, part)
+            self.network.copy_transposed(grad, part)
 
-    @staticmethod
-    def copy_transposed(target: Tensor, source: Tensor) -> None:
-        """target `[c, r]`, contiguous, = source.T, source `[r, c]` being columns of a matrix."""
-        target.copy_(source.T)
+    def _output(self, index: int, masks: Tensor | None) -> Tensor:
+        """Return what a layer gave to the one above, `[T, B, H]`."""
+        return self.layers[index].h[1:] if masks is None else self.dropped[index]
 
 
 def stack(tensors: list[Tensor]) -> Tensor:
-    """Rows under rows; a single tensor as it is."""
+    """Return the tensors one below the other; a single tensor as it is."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors)

@@ -138,7 +138,6 @@ class Buffers(Sequence):
         super().__init__(new, ids, T, B, H)
         self.reset_h = new(T, B, H)  # reset gate times the h before
         self.grad_reset_h = new(B, H)  # gradient by it, of one time step
-        self.grad_h_before = new(B, H)  # gradient by the state before the sequence: nobody wants it
 
     def h2h_gradients(self) -> list[tuple[tuple[str, ...], Tensor, Tensor]]:
         """As Sequence's: the gates have h for their input, the candidate has reset_h."""
@@ -152,6 +151,7 @@ class EagerSequence(Buffers):
 
     def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int) -> None:
         super().__init__(new, ids, T, B, H)
+        self.grad_h_before = new(B, H)  # gradient by the state before the sequence, which has no use
         self.reset, self.keep = new(T, B, H), new(T, B, H)  # for the backward pass: reset gate, 1 - update gate
         gates = self.pre_activations[..., : 2 * H]
         update, reset, candidate = self.gates = self.pre_activations.split(H, dim=2)
@@ -208,3 +208,8 @@ class CompiledSequence(CompiledPasses, Buffers):
     """The passes in C: gru_forward and gru_backward of model/sequence.c."""
 
     CELL = "gru"
+    GRADIENT_ORDER = (0, 2, 1)  # in which those by the input of update, candidate and reset gate are added
+
+    def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int, V: int = 0) -> None:
+        self.grad_update, self.grad_reset = new(B, H), new(B, H)  # by the h before, by way of a gate's h2h
+        super().__init__(new, ids, T, B, H, V)

@@ -1,10 +1,13 @@
 /* Products of any two matrices, as those over all time steps at once are.
  *
  * Each thread has rows of the left matrix, and goes its way alone: threads that meet often wait often. The inner index
- * is cut into blocks. A thread packs a block of the right matrix into panels (product.h), takes a strip of its rows at
- * a time, copies it to where it stays in the thread's own caches, and meets all panels with it. Each number of the
- * result is a sum of the blocks' sums, in order, each of them summed up from its first term on: the same for any number
- * of threads.
+ * is cut into the blocks of product.h, and a few of them make a group. A thread packs a group of rows of the right
+ * matrix into panels, takes a strip of its rows at a time, copies it to where it stays in the thread's own caches, and
+ * multiplies it by all panels. Each number of the result is a sum of the blocks' sums, in order, whatever the number of
+ * threads.
+ *
+ * Torch7 adds to a weight's gradient once for each time step, from the last one to the first. So the inner index of
+ * such a product is [steps, length], and it goes through the steps backward; else there is one step.
  */
 #pragma once
 #include <string.h>
@@ -13,10 +16,51 @@
 #include "real.h"
 
 enum {
-    BLOCK = 1024 / sizeof(real),        /* so many columns of 12 rows take 12 kB */
-    PADDED = BLOCK + 64 / sizeof(real), /* from a row of a copied tile to the next */
-    STRIP_ROWS = 8 * TILE_ROWS,         /* copied at a time */
+    GROUP = 1024 / sizeof(real),                /* rows of right in a group, unless one block is longer */
+    PADDING = 64 / sizeof(real),                /* between the rows of a copied tile */
+    STRIP_ROWS = 8 * TILE_ROWS,                 /* copied at a time */
 };
+_Static_assert(GROUP <= LONGEST_BLOCK, "a group must fit where the longest block does");
+
+/* A block of the inner index. */
+typedef struct {
+    long start, length;
+} Block;
+
+/* Some blocks, one after the other in the order in which they are summed. */
+typedef struct {
+    Block blocks[LONGEST_BLOCK];
+    long count, length; /* number of blocks; sum of their lengths */
+} Group;
+
+/* From a row of a copied tile to the next: whole lines of the cache, an odd number of them, so that rows do not push each
+   other out. */
+static inline long padded(const Group *group) {
+    return (group->length + 2 * PADDING - 1) / (2 * PADDING) * (2 * PADDING) + PADDING;
+}
+
+/* The block after one of an inner index [steps, length]: in the same step, or the first one of the step before; of
+   length 0 where there is none. */
+static inline Block next_block(Block before, long length) {
+    const long end = before.start + before.length, start = end % length ? end : end - 2 * length;
+    return start < 0 ? (Block){0, 0} : (Block){start, block_length(length - start % length)};
+}
+
+/* The first block: of the last step. */
+static inline Block first_block(long inner, long length) {
+    return next_block((Block){inner + length, 0}, length);
+}
+
+/* The group that begins with a block. */
+static inline Group group_from(Block block, long length) {
+    Group group = {.count = 0};
+    while (block.length && (!group.count || group.length + block.length <= GROUP)) {
+        group.blocks[group.count++] = block;
+        group.length += block.length;
+        block = next_block(block, length);
+    }
+    return group;
+}
 
 /* A few columns of a matrix whose rows are `step` apart, as the rows of a tile: [rows, TILE_ROWS]. */
 static inline void copy_across(const real *columns, long step, long rows, long width, real *copy) {
@@ -28,34 +72,34 @@ static inline void copy_across(const real *columns, long step, long rows, long w
             memcpy(copy + k * TILE_ROWS, columns + k * step, width * sizeof(real));
 }
 
-/* Up to STRIP_ROWS rows and BLOCK columns of a matrix, tile by tile, for the inner caches to hold. Tiles are PADDED *
-   TILE_ROWS numbers apart: rows a power of two apart would push each other out. */
-static inline void copy_strip(Matrix strip, real *copy) {
+/* Up to STRIP_ROWS rows of a matrix, the columns of a block, to column `place` of a copy that is laid out tile by tile,
+   for the inner caches to hold. `step`: padded(group). */
+static inline void copy_strip(Matrix strip, long place, real *copy, long step) {
     if (strip.column_step == 1) {
         for (long r = 0; r < strip.rows; r++)
-            memcpy(copy + r * PADDED, strip.numbers + r * strip.row_step, strip.columns * sizeof(real));
+            memcpy(copy + r * step + place, strip.numbers + r * strip.row_step, strip.columns * sizeof(real));
         return;
     }
     for (long k = 0; k < strip.columns; k += PACKED_ROWS)
         for (long r = 0; r < strip.rows; r += TILE_ROWS)
             copy_across(strip.numbers + r + k * strip.column_step, strip.column_step,
-                        smaller(strip.columns - k, PACKED_ROWS), smaller(strip.rows - r, TILE_ROWS),
-                        copy + r * PADDED + k * TILE_ROWS);
+                        min_long(strip.columns - k, PACKED_ROWS), min_long(strip.rows - r, TILE_ROWS),
+                        copy + r * step + (place + k) * TILE_ROWS);
 }
 
-/* A tile's rows in that copy. */
-static inline Matrix copied_tile(Matrix strip, real *copy, long row) {
-    const long rows = smaller(strip.rows - row, TILE_ROWS);
+/* A tile's rows in that copy, in the columns of a block. */
+static inline Matrix copied_tile(Matrix strip, real *copy, long step, long row, long place, long length) {
+    const long rows = min_long(strip.rows - row, TILE_ROWS);
     if (strip.column_step == 1)
-        return (Matrix){copy + row * PADDED, rows, strip.columns, PADDED, 1};
-    return (Matrix){copy + row * PADDED, rows, strip.columns, 1, TILE_ROWS};
+        return (Matrix){copy + row * step + place, rows, length, step, 1};
+    return (Matrix){copy + row * step + place * TILE_ROWS, rows, length, 1, TILE_ROWS};
 }
 
-/* The rows of left from `top`, up to `bottom` and no more than a strip, in the block of columns that begins at `start`;
-   none if there are none. */
-static inline Matrix strip_of(Matrix left, long top, long bottom, long start) {
-    return (Matrix){left.numbers + top * left.row_step + start * left.column_step, smaller(bottom - top, STRIP_ROWS),
-                    smaller(left.columns - start, BLOCK), left.row_step, left.column_step};
+/* The rows of left from `top`, up to `bottom` and no more than a strip, in the columns of a block; none if there are
+   none. */
+static inline Matrix strip_of(Matrix left, long top, long bottom, Block block) {
+    return (Matrix){left.numbers + top * left.row_step + block.start * left.column_step,
+                    min_long(bottom - top, STRIP_ROWS), block.length, left.row_step, left.column_step};
 }
 
 /* Ask for one of `pieces` of a strip, so that memory brings it while something else is computed. */
@@ -68,54 +112,80 @@ static inline void prefetch(Matrix strip, long piece, long pieces) {
             __builtin_prefetch(strip.numbers + i * step + j, 0, 2);
 }
 
-/* result [strip.rows, columns] = a copied strip times packed panels, added to what is there with `add`. */
-static inline void strip_product(Matrix result, Matrix strip, real *copy, const real *packed, int add, Matrix next) {
+/* result [strip.rows, columns] = a copied strip times packed panels, added to what is there with `add`. `four_sums` as
+   in set_product, but for all rows. */
+static inline void strip_product(Matrix result, Matrix strip, real *copy, const real *packed, const Group *group,
+                                 int add, long four_sums, Matrix next) {
     const long tiles = (strip.rows + TILE_ROWS - 1) / TILE_ROWS;
     const long panels = (result.columns + PANEL_WIDTH - 1) / PANEL_WIDTH;
     for (long i = 0; i < tiles; i++)
         for (long j = 0; j < panels; j++) {
-            const Matrix tile = copied_tile(strip, copy, i * TILE_ROWS);
-            const Matrix part = {result.numbers + i * TILE_ROWS * result.row_step + j * PANEL_WIDTH, tile.rows,
-                                 smaller(result.columns - j * PANEL_WIDTH, PANEL_WIDTH), result.row_step, 1};
+            const long rows = min_long(strip.rows - i * TILE_ROWS, TILE_ROWS);
+            const Matrix part = {result.numbers + i * TILE_ROWS * result.row_step + j * PANEL_WIDTH, rows,
+                                 min_long(result.columns - j * PANEL_WIDTH, PANEL_WIDTH), result.row_step, 1};
             prefetch(next, i * panels + j, tiles * panels);
-            tile_of_any_height(part, tile, packed + j * PANEL_WIDTH * strip.columns, add);
+            for (long b = 0, place = 0; b < group->count; place += group->blocks[b++].length) {
+                const Matrix left = copied_tile(strip, copy, padded(group), i * TILE_ROWS, place, group->blocks[b].length);
+                const real *panel = packed + (j * group->length + place) * PANEL_WIDTH;
+                if (!four_sums) {
+                    tile_of_any_height(part, left, panel, add || b);
+                    continue;
+                }
+                for (long r = 0; r < rows; r++) {
+                    const Matrix row = {part.numbers + r * part.row_step, 1, part.columns, part.row_step, 1};
+                    const Matrix left_row = {left.numbers + r * left.row_step, 1, left.columns, 1, left.column_step};
+                    four_sums_tile(row, left_row, panel, j * PANEL_WIDTH, four_sums, add || b);
+                }
+            }
         }
 }
 
+/* A product of matrices left [rows, inner] and right [inner, columns]. */
+typedef struct {
+    Matrix result, left, right;
+    long length;    /* of a step: inner is steps * length */
+    long four_sums; /* as in set_product, but for all rows */
+} Product;
+
 /* Rows of result from `top` to `bottom`. */
-static inline void large_product_rows(Matrix result, Matrix left, Matrix right, long top, long bottom, real *space) {
-    real *packed = space, *copy = space + packed_size(right.columns, BLOCK);
-    for (long start = 0; start < left.columns; start += BLOCK) {
-        const long depth = smaller(left.columns - start, BLOCK);
-        pack_panels(right.numbers + start * right.row_step, right.row_step, right.column_step, depth, right.columns,
-                    packed);
+static inline void large_product_rows(const Product *product, long top, long bottom, real *space) {
+    const Matrix left = product->left, right = product->right, result = product->result;
+    real *packed = space, *copy = space + packed_size(right.columns, LONGEST_BLOCK);
+    Group group = group_from(first_block(left.columns, product->length), product->length);
+    for (int add = 0; group.count; add = 1) {
+        for (long b = 0, place = 0; b < group.count; place += group.blocks[b++].length)
+            pack_panels(right.numbers + group.blocks[b].start * right.row_step, right.row_step, right.column_step,
+                        group.blocks[b].length, right.columns, packed + place * PANEL_WIDTH, group.length);
+        const Group next_group = group_from(next_block(group.blocks[group.count - 1], product->length), product->length);
         for (long row = top; row < bottom; row += STRIP_ROWS) {
-            const Matrix strip = strip_of(left, row, bottom, start);
-            const Matrix next = row + STRIP_ROWS < bottom     ? strip_of(left, row + STRIP_ROWS, bottom, start)
-                                : start + BLOCK < left.columns ? strip_of(left, top, bottom, start + BLOCK)
-                                                               : (Matrix){0};
-            copy_strip(strip, copy);
+            const Matrix strip = strip_of(left, row, bottom, group.blocks[0]);
+            for (long b = 0, place = 0; b < group.count; place += group.blocks[b++].length)
+                copy_strip(strip_of(left, row, bottom, group.blocks[b]), place, copy, padded(&group));
+            const Matrix next = row + STRIP_ROWS < bottom ? strip_of(left, row + STRIP_ROWS, bottom, group.blocks[0])
+                                : next_group.count        ? strip_of(left, top, bottom, next_group.blocks[0])
+                                                          : (Matrix){0};
             const Matrix part = {result.numbers + row * result.row_step, strip.rows, right.columns, result.row_step, 1};
-            strip_product(part, strip, copy, packed, start > 0, next);
+            strip_product(part, strip, copy, packed, &group, add, product->four_sums, next);
         }
+        group = next_group;
     }
 }
 
 /* How many numbers of space a thread needs. */
 static inline long large_product_space(long columns) {
-    return packed_size(columns, BLOCK) + STRIP_ROWS * PADDED;
+    return packed_size(columns, LONGEST_BLOCK) + STRIP_ROWS * (LONGEST_BLOCK + 2 * PADDING);
 }
 
-/* result [rows, columns] = left [rows, inner] times right [inner, columns].
-   space: large_product_space(columns) numbers for each of at most `most` threads. */
-static inline void large_product(Matrix result, Matrix left, Matrix right, real *space, long most) {
-    const long tiles = (left.rows + TILE_ROWS - 1) / TILE_ROWS, size = large_product_space(right.columns);
-    const int worth_sharing = left.rows * left.columns * right.columns > 100000;
-    most = smaller(most, omp_get_max_threads());
+/* space: large_product_space(columns) numbers for each of at most `most` threads. */
+static inline void large_product(Product product, real *space, long most) {
+    const long rows = product.left.rows, columns = product.right.columns;
+    const long tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, size = large_product_space(columns);
+    const int worth_sharing = rows * product.left.columns * columns > 100000;
+    most = min_long(most, omp_get_max_threads());
 #pragma omp parallel num_threads(worth_sharing ? most : 1)
     {
         const long thread = omp_get_thread_num(), threads = omp_get_num_threads();
         const long top = tiles * thread / threads * TILE_ROWS, bottom = tiles * (thread + 1) / threads * TILE_ROWS;
-        large_product_rows(result, left, right, top, smaller(bottom, left.rows), space + thread * size);
+        large_product_rows(&product, top, min_long(bottom, rows), space + thread * size);
     }
 }

@@ -11,6 +11,8 @@
 typedef struct {
     long T, B, H; /* seq_length, batch_size, rnn_size */
     long n;       /* width of the pre-activations: 4 * H in an lstm, 3 * H in a gru, H in an rnn */
+    long V;       /* vocab_size in the first layer */
+    long sources; /* of the gradient by the outputs: 3 below a gru's layer without dropout, else 1 */
 
     /* Parameters. */
     const real *rows;     /* [V, n], first layer: i2h of each character, without bias; NULL above it */
@@ -22,13 +24,17 @@ typedef struct {
     const int64_t *ids; /* [T, B], the characters */
 
     /* Space for intermediate results. */
-    real *packed;      /* [n + 64, H + 32], h2h as product.h reads it */
+    real *packed;      /* [n + 96, H + 32], h2h as product.h reads it */
     real *h2h_product; /* [B, n], h2h(h) of one time step, without bias */
 
     /* All cells. */
     real *pre_activations; /* [T, B, n]; forward leaves gates here, backward the gradient by the pre-activations */
     real *h;               /* [T + 1, B, H], outputs, the state before the sequence in place 0 */
-    real *grad_h;          /* [T, B, H], gradient by the outputs: backward adds to it what comes from later steps */
+    real *grad_output;     /* [sources, T, B, H], gradients by the outputs, from above: their sum counts */
+    real *grad_next;       /* [B, H], gradient by the output of one time step, from the next one */
+    real *grad_bias;       /* [n], by either bias */
+    real *grad_rows;       /* [V, n], first layer: gradient by `rows` */
+    int64_t *same_ids;     /* [2 * T * B + 2 * V], first layer: space */
 
     /* lstm. */
     real *c;      /* [T + 1, B, H], the state before the sequence in place 0 */
@@ -36,9 +42,10 @@ typedef struct {
     real *grad_c; /* [B, H], gradient by the c of one time step */
 
     /* gru. */
-    real *reset_h;       /* [T, B, H], reset gate times the h before */
-    real *grad_reset_h;  /* [B, H], gradient by it, of one time step */
-    real *grad_h_before; /* [B, H], gradient by the state before the sequence */
+    real *reset_h;      /* [T, B, H], reset gate times the h before */
+    real *grad_reset_h; /* [B, H], gradient by it, of one time step */
+    real *grad_update;  /* [B, H], gradient by the h before, by way of the update gate's h2h */
+    real *grad_reset;   /* [B, H], and by way of the reset gate's */
 } Layer;
 
 /* Some rows of the batch. */
@@ -64,6 +71,22 @@ static inline real *gates_of(const Layer *layer, long t, long b) {
 /* Those rows at time t of an array [T, B, width]. */
 static inline Matrix matrix_of(const Layer *layer, real *array, long width, long t, Rows rows) {
     return (Matrix){array + (t * layer->B + rows.from) * width, rows.to - rows.from, width, width, 1};
+}
+
+/* The gradient by the output of one unit at time t: first that from the next time step, then those from above. */
+static inline real grad_h_of(const Layer *layer, long t, long b, long j) {
+    const long N = layer->T * layer->B * layer->H;
+    const real *above = row_of(layer, layer->grad_output, t, b);
+    real gradient = layer->grad_next[b * layer->H + j] + above[j];
+    if (layer->sources == 3)
+        gradient = gradient + above[N + j] + above[2 * N + j];
+    return gradient;
+}
+
+/* What set_product's `four_sums` is to be for some rows of the batch and Linears of that width: OpenBLAS sums the last
+   sequence of an odd batch otherwise. */
+static inline long four_sums_of(const Layer *layer, Rows rows, long width) {
+    return layer->B % 2 && rows.to == layer->B ? width : 0;
 }
 
 /* `count` columns of a matrix. */

@@ -1,29 +1,21 @@
 """How much memory training takes, before any is taken.
 
-In numbers (of 8 bytes in float64, 4 in float32), for T = seq_length, B = batch_size, H = rnn_size, V = vocab_size and L
-layers, the buffers of a pass (model/fused.py) are
-
-    lstm  T*B * (L * 8*H + V)    gates 4, c, h, tanh_c, grad_h; in PyTorch dh_by_dc too: L * 9*H
-    gru   T*B * (L * 6*H + V)    gates 3, h, reset_h, grad_h; in PyTorch reset and keep too: L * 8*H
-    rnn   T*B * (L * 3*H + V)    pre_activations, h, grad_h
-
-and V * 4*H (gru 3*H, rnn H) for the gradient by the first layer's input, which counts with thousands of characters;
-2 * T*B*H a layer with dropout (masks, outputs), B*H here and there, and a weight's gradient before it is transposed, or
-in C, for each thread, the space that products are packed in (0.6 MB at the defaults, 2 MB at 512 units). As long as
-all parameters are seven vectors: they, their gradients, RMSprop's mean square and its denominator, the weights in
-another layout, and train.py's copies of the first and the third, for when the loss explodes (two more while it makes
-new ones; in the CPU's memory). At the defaults in double precision 42 MB and 13 MB. Adam has another mean, and so
-there is another copy.
+The buffers are counted as they are, on PyTorch's meta device, where tensors have shapes and no numbers. As long as all
+parameters are, beside them, ON_DEVICE vectors: they themselves, their gradients and RMSprop's mean square; and COPIES,
+in the CPU's memory: train.py's copies of the first and the third, for when the loss explodes, twice while it makes new
+ones. Adam has another mean, and so another copy.
 """
 
 import math
 
-from model.char_rnn import CELLS
+import torch
 
-ON_DEVICE, COPIES = 5, 2  # of the vectors as long as the parameters
+from model.char_rnn import CELLS
+from model.compiled_char_rnn import CompiledPass
+from model.fused import FusedCharRNN
+
+ON_DEVICE, COPIES = 3, 2  # of the vectors as long as the parameters
 MORE = {"rmsprop": 0, "adam": 1, "adamw": 1}  # of them with an optimiser that keeps two running means
-WIDTH = {"lstm": 8, "gru": 6, "rnn": 3}  # of the buffers, in rnn_size
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}  # the width of pre-activations, in rnn_size
 
 
 def parameter_count(model: str, vocab_size: int, rnn_size: int, num_layers: int) -> int:
@@ -35,10 +27,66 @@ def parameter_count(model: str, vocab_size: int, rnn_size: int, num_layers: int)
     return layer(vocab_size) + (num_layers - 1) * layer(rnn_size) + vocab_size * (rnn_size + 1)
 
 
-def buffer_count(
-    model: str, vocab_size: int, rnn_size: int, num_layers: int, seq_length: int, batch_size: int, dropout: bool
+def buffer_bytes(
+    cell: str,
+    model: str,
+    vocab_size: int,
+    rnn_size: int,
+    num_layers: int,
+    seq_length: int,
+    batch_size: int,
+    dropout: bool,
+    dtype: torch.dtype,
 ) -> int:
-    """How many numbers the buffers of a pass hold, at least."""
-    width = WIDTH[model] + (2 if dropout else 0)
-    passes = seq_length * batch_size * (num_layers * width * rnn_size + vocab_size)
-    return passes + vocab_size * GATES[model] * rnn_size
+    """Return how many bytes the buffers of a pass hold, and the weights in another layout beside them.
+
+    `cell` is how the cell runs; those of `plain` and `script`, which autograd keeps, are taken to be those of `fused`.
+    """
+    sizes = model, vocab_size, rnn_size
+    shape = seq_length, batch_size, dropout, dtype
+    if num_layers < 3:
+        return counted(cell, *sizes, num_layers, *shape)
+    two, three = (counted(cell, *sizes, layers, *shape) for layers in (2, 3))
+    return two + (num_layers - 2) * (three - two)
+
+
+def counted(
+    cell: str,
+    model: str,
+    vocab_size: int,
+    rnn_size: int,
+    num_layers: int,
+    seq_length: int,
+    batch_size: int,
+    dropout: bool,
+    dtype: torch.dtype,
+) -> int:
+    """Count the bytes of such a network's buffers. Of sizes beyond what PyTorch can count there are 10**30."""
+    try:
+        network = FusedCharRNN(model, vocab_size, rnn_size, num_layers, dtype=dtype, device="meta")
+        if cell == "compiled":
+            network.pass_class, network.sequence = CompiledPass, network.cell.CompiledSequence
+        buffers = network.pass_class(network, seq_length, batch_size)
+    except (OverflowError, RuntimeError, TypeError):
+        return 10**30
+    masks = 2 * num_layers * seq_length * batch_size * rnn_size * dtype.itemsize if dropout else 0  # and what they mask
+    return masks + bytes_in([vars(buffers), network.weights(), network.params]) - 2 * network.params.nbytes
+
+
+def bytes_in(thing: object) -> int:
+    """Count the bytes of all tensors in an object of ours and in what it holds; memory that they share counts once."""
+    storages, seen, todo = {}, set(), [thing]
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, torch.Tensor):
+            storages[thing.untyped_storage()._cdata] = thing.untyped_storage().nbytes()
+        elif isinstance(thing, dict):
+            todo += thing.values()
+        elif isinstance(thing, list | tuple):
+            todo += thing
+        elif type(thing).__module__.split(".")[0] in ("charrnn_port", "model") and hasattr(thing, "__dict__"):
+            todo += vars(thing).values()
+    return sum(storages.values())

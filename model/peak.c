@@ -9,20 +9,17 @@ real multiply_adds(long rounds, double *operations);
 /* The sum of numbers [count]; each thread reads a part of them. */
 double read_all(const real *numbers, long count);
 
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=fast")
-
 enum { SUMS = 2 * TILE_ROWS };
 
 static real multiply_adds_of_a_thread(long rounds) {
-    const vector factor = (vector){0} + (real)0.999, summand = (vector){0} + (real)0.001;
+    const vector factor = (vector){0} + (real)0.001;
     vector sum[SUMS];
     for (long i = 0; i < SUMS; i++)
-        sum[i] = summand * (real)i;
+        sum[i] = factor * (real)i;
     for (long round = 0; round < rounds; round++) {
-#pragma GCC unroll 24
+UNROLL
         for (long i = 0; i < SUMS; i++)
-            sum[i] = sum[i] * factor + summand;
+            sum[i] = add_multiple(sum[i], (real)0.999, factor);
     }
     real total = 0;
     for (long i = 0; i < SUMS; i++)
@@ -41,7 +38,6 @@ real multiply_adds(long rounds, double *operations) {
     *operations = 2.0 * threads * rounds * SUMS * LANES;
     return total;
 }
-#pragma GCC pop_options
 
 double read_all(const real *numbers, long count) {
     enum { VECTORS = 8, STRIDE = VECTORS * LANES }; /* more sums than one, since an addition takes several clocks */
@@ -51,9 +47,9 @@ double read_all(const real *numbers, long count) {
         vector sum[VECTORS] = {0};
 #pragma omp for
         for (long from = 0; from <= count - STRIDE; from += STRIDE)
-#pragma GCC unroll 8
+UNROLL
             for (long i = 0; i < VECTORS; i++)
-                sum[i] += ((const vector *)(numbers + from))[i];
+                sum[i] += ((const stored_vector *)(numbers + from))[i];
         for (long i = 0; i < STRIDE; i++)
             total += sum[i / LANES][i % LANES];
     }

@@ -5,14 +5,19 @@
  * MKL 110 to 160).
  *
  * The matrix is packed first: cut into panels as wide as two vectors, so that it is read from one end to the other.
- * A panel times a few rows is a tile of the result, summed up in registers. Each number of the result is one sum over
- * the inner index from 0 on, with a rounding for each term: the same for any number of threads.
+ * A panel times a few rows is a tile of the result, summed up in registers.
+ *
+ * Each number of the result is summed in the order of OpenBLAS's dgemm, as Torch7 called it (its kernels for Haswell,
+ * version 0.3.21), whatever the number of threads. The inner index is cut into blocks (block_length). The terms of a
+ * block are added to 0 one after the other, by fused multiply-adds, and their sum to the result. What OpenBLAS sums
+ * otherwise, one row or sequence where their number is odd, is in four_sums_tile.
  */
 #pragma once
 #include <omp.h>
 #include <string.h>
 
 #include "real.h"
+#include "vectors.h"
 
 /* A matrix, or part of a wider one. */
 typedef struct {
@@ -27,38 +32,29 @@ static void pack(const real *matrix, long rows, long columns, real *packed);
 /* matrix [rows, columns], contiguous → packed, to multiply by its transpose: packed_size(rows, columns) numbers. */
 static void pack_transposed(const real *matrix, long rows, long columns, real *packed);
 
-/* How many numbers a packed matrix takes to multiply by: [inner, columns]. */
+/* The number of values that a packed matrix takes to multiply by: [inner, columns]. */
 static inline long packed_size(long columns, long inner);
 
 /* result [rows, columns] = left [rows, inner] times a packed matrix [inner, columns].
-   Threads share the columns, unless they share the work already. */
-static void set_product(Matrix result, Matrix left, const real *packed);
+   Where `four_sums` is not 0, the last row is summed as four_sums_tile says, the columns being those of nn.Linears of
+   that width side by side. Threads share the columns, unless they share the work already. */
+static void set_product(Matrix result, Matrix left, const real *packed, long four_sums);
 
-/* The same, added to what is in result. */
-static void add_product(Matrix result, Matrix left, const real *packed);
-
-/* ---- Vectors, panels and tiles. ---- */
-
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#define TILE_ROWS 12 /* of 2 vectors each: 24 of the 32 registers */
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
-#define TILE_ROWS 6 /* 12 of the 16 registers */
-#else
-#define VECTOR_BYTES 16
-#define TILE_ROWS 6
-#endif
-typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-enum { LANES = VECTOR_BYTES / sizeof(real), PANEL_WIDTH = 2 * LANES };
+enum { PANEL_WIDTH = 2 * LANES };
 enum { PACKED_ROWS = 64 / sizeof(real) }; /* at a time: whole lines of the cache, whichever way the matrix lies */
+enum { LONGEST_BLOCK = 256 };
 
 static inline long packed_size(long columns, long inner) {
     return (columns + PANEL_WIDTH - 1) / PANEL_WIDTH * PANEL_WIDTH * inner;
 }
 
-static inline long smaller(long a, long b) {
+static inline long min_long(long a, long b) {
     return a < b ? a : b;
+}
+
+/* The length of the next block of the inner index, where so many terms are left. */
+static inline long block_length(long left) {
+    return left >= 2 * LONGEST_BLOCK ? LONGEST_BLOCK : left > LONGEST_BLOCK ? (left / 2 + 3) / 4 * 4 : left;
 }
 
 /* Some rows of a panel: of right [rows, columns], with zeros where there is no column. From one row of right to the
@@ -75,64 +71,69 @@ static inline void pack_panel(const real *right, long row_step, long column_step
             panel[k * PANEL_WIDTH + j] = j < columns ? right[k * row_step + j * column_step] : 0;
 }
 
-/* right [inner, columns] → packed [panels, inner, PANEL_WIDTH]. */
+/* right [inner, columns] → part of packed [panels, height, PANEL_WIDTH], which begins at a row of its panels. */
 static inline void pack_panels(const real *right, long row_step, long column_step, long inner, long columns,
-                               real *packed) {
+                               real *packed, long height) {
 #pragma omp parallel for if (!omp_in_parallel() && inner * columns > 10000)
     for (long k = 0; k < inner; k += PACKED_ROWS)
         for (long from = 0; from < columns; from += PANEL_WIDTH)
             pack_panel(right + k * row_step + from * column_step, row_step, column_step,
-                       smaller(inner - k, PACKED_ROWS), columns - from,
-                       packed + from * inner + k * PANEL_WIDTH);
+                       min_long(inner - k, PACKED_ROWS), columns - from, packed + from * height + k * PANEL_WIDTH);
 }
 
 static void pack(const real *matrix, long rows, long columns, real *packed) {
-    pack_panels(matrix, columns, 1, rows, columns, packed);
+    pack_panels(matrix, columns, 1, rows, columns, packed, rows);
 }
 
 static void pack_transposed(const real *matrix, long rows, long columns, real *packed) {
-    pack_panels(matrix, 1, columns, columns, rows, packed);
+    pack_panels(matrix, 1, columns, columns, rows, packed, columns);
 }
 
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=fast") /* a multiplication and an addition are one instruction */
+/* The first `columns` numbers of a row of a tile. A function of its own, since an index into the sums would take them
+   out of the registers in the loop of `tile`. */
+static __attribute__((noinline)) void store_some(real *numbers, vector first, vector second, long columns, int add) {
+    const vector both[2] = {first, second};
+    for (long j = 0; j < columns; j++)
+        numbers[j] = (add ? numbers[j] : 0) + ((const real *)both)[j];
+}
 
-/* result [rows, columns ≤ PANEL_WIDTH] = left [rows, inner] times a panel, added to what is there with `add`.
-   It is inlined once for each constant number of rows, so that the sums are registers; result.rows is not looked at. */
+/* result [rows, columns ≤ PANEL_WIDTH] = left [rows, inner] times rows of a panel, added to what is there with `add`.
+   inner is a block at most. It is inlined once for each constant number of rows, so that the sums are registers;
+   result.rows is not looked at. */
 static inline __attribute__((always_inline)) void tile(const long rows, Matrix result, Matrix left, const real *panel,
                                                        int add) {
     vector sum[TILE_ROWS][2] = {0};
-#pragma GCC unroll 12
+    UNROLL
     for (long r = 0; r < rows; r++) /* memory brings what is written to while the sums are taken */
         for (long j = 0; j < PANEL_WIDTH; j += 64 / sizeof(real))
             __builtin_prefetch(result.numbers + r * result.row_step + j, 1, 3);
     for (long k = 0; k < left.columns; k++) {
-        const vector *both = (const vector *)(panel + k * PANEL_WIDTH);
+        const stored_vector *both = (const stored_vector *)(panel + k * PANEL_WIDTH);
         const vector first = both[0], second = both[1];
-#pragma GCC unroll 12
+        UNROLL
         for (long r = 0; r < rows; r++) {
-            sum[r][0] += left.numbers[r * left.row_step + k * left.column_step] * first;
-            sum[r][1] += left.numbers[r * left.row_step + k * left.column_step] * second;
+            const real factor = left.numbers[r * left.row_step + k * left.column_step];
+            sum[r][0] = add_multiple(sum[r][0], factor, first);
+            sum[r][1] = add_multiple(sum[r][1], factor, second);
         }
     }
     if (result.columns < PANEL_WIDTH) {
+        UNROLL
         for (long r = 0; r < rows; r++)
-            for (long j = 0; j < result.columns; j++) {
-                real *number = result.numbers + r * result.row_step + j;
-                *number = (add ? *number : 0) + sum[r][j / LANES][j % LANES];
-            }
+            store_some(result.numbers + r * result.row_step, sum[r][0], sum[r][1], result.columns, add);
         return;
     }
-#pragma GCC unroll 12
+    UNROLL
     for (long r = 0; r < rows; r++) {
-        vector *both = (vector *)(result.numbers + r * result.row_step);
+        stored_vector *both = (stored_vector *)(result.numbers + r * result.row_step);
         if (add)
             sum[r][0] += both[0], sum[r][1] += both[1];
         both[0] = sum[r][0], both[1] = sum[r][1];
     }
 }
 
-static inline void tile_of_any_height(Matrix result, Matrix left, const real *panel, int add) {
+/* Not inlined: the sums need all registers. */
+static __attribute__((noinline)) void tile_of_any_height(Matrix result, Matrix left, const real *panel, int add) {
     switch (result.rows) {
         case 1: return tile(1, result, left, panel, add);
         case 2: return tile(2, result, left, panel, add);
@@ -151,51 +152,95 @@ static inline void tile_of_any_height(Matrix result, Matrix left, const real *pa
     }
 }
 
+/* The rows of a tile where OpenBLAS has an odd number of columns (which are rows here, since it counts by columns): the
+   last one. Term k of a block is added to sum k mod 4, those behind the last multiple of 8 to sum 0; then (sum 0 + sum
+   1) + (sum 2 + sum 3). This holds for the columns below the last multiple of 4 of those of an nn.Linear, which are
+   `width`; the others have one sum, as everywhere. `from` is the number of the panel's first column. */
+static inline void four_sums_tile(Matrix result, Matrix left, const real *panel, long from, long width, int add) {
+    vector sums[4][2] = {0}, one_sum[2] = {0};
+    for (long k = 0; k < left.columns; k++) {
+        const stored_vector *both = (const stored_vector *)(panel + k * PANEL_WIDTH);
+        const real factor = left.numbers[k * left.column_step];
+        vector *part = sums[k < left.columns / 8 * 8 ? k % 4 : 0];
+        for (int i = 0; i < 2; i++) {
+            part[i] = add_multiple(part[i], factor, both[i]);
+            one_sum[i] = add_multiple(one_sum[i], factor, both[i]);
+        }
+    }
+    for (int i = 0; i < 2; i++)
+        sums[0][i] = (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
+    for (long j = 0; j < min_long(result.columns, PANEL_WIDTH); j++) {
+        const real *sum = (const real *)((from + j) % width < width / 4 * 4 ? sums[0] : one_sum);
+        result.numbers[j] = (add ? result.numbers[j] : 0) + sum[j];
+    }
+}
+
 enum { ROW_PANELS = 4 }; /* so that a sum need not wait for the one before it */
 
-/* ROW_PANELS whole panels times a single row: the same sums as those of a tile. */
-static inline void row_product(real *result, const real *left, long inner, const real *panels, int add) {
+/* ROW_PANELS whole panels of `height` rows times a block of a single row: the same sums as those of a tile. */
+static inline void row_product(real *result, const real *left, long inner, const real *panels, long height, int add) {
     vector sum[ROW_PANELS][2] = {0};
-    for (long k = 0; k < inner; k++)
-#pragma GCC unroll 4
+    for (long k = 0; k < inner; k++) {
+        UNROLL
         for (long i = 0; i < ROW_PANELS; i++) {
-            const vector *both = (const vector *)(panels + (i * inner + k) * PANEL_WIDTH);
-            sum[i][0] += left[k] * both[0];
-            sum[i][1] += left[k] * both[1];
+            const stored_vector *both = (const stored_vector *)(panels + (i * height + k) * PANEL_WIDTH);
+            sum[i][0] = add_multiple(sum[i][0], left[k], both[0]);
+            sum[i][1] = add_multiple(sum[i][1], left[k], both[1]);
         }
-#pragma GCC unroll 4
+    }
+    UNROLL
     for (long i = 0; i < ROW_PANELS; i++) {
-        vector *both = (vector *)(result + i * PANEL_WIDTH);
+        stored_vector *both = (stored_vector *)(result + i * PANEL_WIDTH);
         if (add)
             sum[i][0] += both[0], sum[i][1] += both[1];
         both[0] = sum[i][0], both[1] = sum[i][1];
     }
 }
 
-static inline void product(Matrix result, Matrix left, const real *packed, int add) {
-    const long rows = result.rows, columns = result.columns, inner = left.columns;
+/* Tiles of all rows, with one panel. */
+static inline void panel_product(Matrix result, Matrix left, const real *panel) {
+    const long rows = result.rows, inner = left.columns;
     const long tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; /* in a column of them; as alike in height as can be */
-    const int share = !omp_in_parallel() && rows * columns * inner > 100000;
+    for (long i = 0; i < tiles; i++) {
+        const long top = rows * i / tiles, height = rows * (i + 1) / tiles - top;
+        const Matrix part = {result.numbers + top * result.row_step, height, result.columns, result.row_step, 1};
+        for (long k = 0, length; k < inner; k += length) {
+            length = block_length(inner - k);
+            const Matrix left_part = {left.numbers + top * left.row_step + k, height, length, left.row_step, 1};
+            tile_of_any_height(part, left_part, panel + k * PANEL_WIDTH, k > 0);
+        }
+    }
+}
+
+/* A row whose terms have four sums, with one panel. */
+static inline void four_sums_product(Matrix result, Matrix left, const real *panel, long from, long width) {
+    for (long k = 0, length; k < left.columns; k += length) {
+        length = block_length(left.columns - k);
+        const Matrix left_part = {left.numbers + k, 1, length, left.row_step, 1};
+        four_sums_tile(result, left_part, panel + k * PANEL_WIDTH, from, width, k > 0);
+    }
+}
+
+static void set_product(Matrix result, Matrix left, const real *packed, long four_sums) {
+    const long columns = result.columns, inner = left.columns, rows = result.rows - (four_sums > 0);
+    const int share = !omp_in_parallel() && result.rows * columns * inner > 100000;
     const long in_rows = rows == 1 ? columns / (ROW_PANELS * PANEL_WIDTH) * ROW_PANELS * PANEL_WIDTH : 0;
 #pragma omp parallel for if (share)
     for (long from = 0; from < in_rows; from += ROW_PANELS * PANEL_WIDTH)
-        row_product(result.numbers + from, left.numbers, inner, packed + from * inner, add);
-#pragma omp parallel for if (share)
-    for (long from = in_rows; from < columns; from += PANEL_WIDTH)
-        for (long i = 0; i < tiles; i++) {
-            const long top = rows * i / tiles, height = rows * (i + 1) / tiles - top;
-            const long width = smaller(columns - from, PANEL_WIDTH);
-            const Matrix part = {result.numbers + top * result.row_step + from, height, width, result.row_step, 1};
-            const Matrix left_part = {left.numbers + top * left.row_step, height, inner, left.row_step, 1};
-            tile_of_any_height(part, left_part, packed + from * inner, add);
+        for (long k = 0, length; k < inner; k += length) {
+            length = block_length(inner - k);
+            row_product(result.numbers + from, left.numbers + k, length, packed + from * inner + k * PANEL_WIDTH,
+                        inner, k > 0);
         }
-}
-#pragma GCC pop_options
-
-static void set_product(Matrix result, Matrix left, const real *packed) {
-    product(result, left, packed, 0);
-}
-
-static void add_product(Matrix result, Matrix left, const real *packed) {
-    product(result, left, packed, 1);
+#pragma omp parallel for if (share)
+    for (long from = 0; from < columns; from += PANEL_WIDTH) {
+        const long width = min_long(columns - from, PANEL_WIDTH);
+        const Matrix part = {result.numbers + from, rows, width, result.row_step, 1};
+        const Matrix last = {part.numbers + rows * result.row_step, 1, width, result.row_step, 1};
+        const Matrix last_left = {left.numbers + rows * left.row_step, 1, inner, left.row_step, 1};
+        if (from >= in_rows)
+            panel_product(part, left, packed + from * inner);
+        if (four_sums)
+            four_sums_product(last, last_left, packed + from * inner, from, four_sums);
+    }
 }

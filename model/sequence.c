@@ -1,18 +1,22 @@
 /* Whole sequences forward and backward in C, for float or, with -DDOUBLE, for double.
  *
- * model/compiled.py compiles this file when it is first needed and calls the functions below. A time step is a matrix
- * product (product.h) and one pass over memory for all that is done unit by unit (activations.h). Sums are rounded in
- * the order of the original's modules, hence -ffp-contract=off.
+ * model/build.py compiles this file when it is first needed, and model/compiled.py calls the functions below. A time
+ * step is a matrix product (product.h) and one pass over memory for all that is done unit by unit (activations.h).
+ *
+ * In double precision all numbers are Torch7's to the last bit: each sum and product is rounded where its modules round
+ * it, and where several gradients reach one value, they are added in the order in which nngraph adds them.
  */
 #include <string.h>
 
 #include "activations.h"
 #include "advance.h"
+#include "decoder.h"
 #include "draw.h"
-#include "large_product.h"
 #include "layer.h"
+#include "linear.h"
 #include "product.h"
 #include "real.h"
+#include "row_sums.h"
 
 /* From the state before the sequence and the input to all states; pre_activations become gates (in an rnn they stay as
    they are: its only gate is h). */
@@ -20,10 +24,13 @@ void lstm_forward(const Layer *layer);
 void gru_forward(const Layer *layer);
 void rnn_forward(const Layer *layer);
 
-/* From grad_h and what forward left to the gradient of the loss by the pre-activations, in their place. */
+/* From grad_output and what forward left to the gradient of the loss by the pre-activations, in their place. */
 void lstm_backward(const Layer *layer);
 void gru_backward(const Layer *layer);
 void rnn_backward(const Layer *layer);
+
+/* After that: grad_bias and, in the first layer, grad_rows. width: of the Linears side by side in the pre-activations. */
+void sum_rows(const Layer *layer, long width);
 
 /* Fills `packed` as the steps forward need it. */
 void lstm_pack(const Layer *layer);
@@ -46,20 +53,26 @@ void draw(int64_t *ids, const real *scores, const double *temperatures, const do
 /* packed: weight [rows, columns], to multiply by its transpose. */
 void pack_weight(real *packed, const real *weight, long rows, long columns);
 
-/* Adds each row of gradient [N, n] to the row of grad_rows [V, n] that its id [N] names; without ids (NULL), all of
-   them to grad_rows [1, n]. */
-void sum_rows(real *grad_rows, const int64_t *ids, const real *gradient, long N, long n);
-
 /* target [columns, rows]: the transpose of source [rows, columns], whose rows are `stride` numbers apart. */
 void transpose(real *target, const real *source, long stride, long rows, long columns);
 
-/* target [rows, columns], whose rows lie target_step numbers apart, = left [rows, inner] times right [inner, columns],
-   whose numbers lie so many apart from row to row and from column to column.
-   space: multiply_space(columns) numbers for each of at most `threads` threads. */
-void multiply(real *target, long target_step, real *left, long left_row_step, long left_column_step, real *right,
-              long right_row_step, long right_column_step, long rows, long inner, long columns, real *space,
-              long threads);
-long multiply_space(long columns);
+/* Those of linear.h. space: product_space(largest number of columns) for each of so many threads. */
+void input_products(const Layer *layer, real *input, real *i2h, long I, long width, Workspace *workspace);
+void linear_outputs(real *y, real *x, real *weight, long T, long B, long I, long O, Workspace *workspace);
+void grad_inputs(real *grad_x, real *grad_y, long step, real *weight, long T, long B, long I, long width,
+                 Workspace *workspace);
+void grad_weights(real *grad_weight, real *grad_y, long step, real *x, long T, long B, long I, long width,
+                  Workspace *workspace);
+long product_space(long columns);
+
+/* outputs [N, V] of the decoder, without bias → log-probabilities. terms: space [V] for each of so many threads. */
+void log_softmax(real *outputs, const real *bias, long N, long V, long of_2015, real *terms, long threads);
+
+/* losses [T]: of each time step, in nats per character, from log-probabilities [T, B, V] and targets [T, B]. */
+void step_losses(double *losses, const real *log_probs, const int64_t *targets, long T, long B, long V);
+
+/* Log-probabilities [T, B, V] → the gradient by the decoder's outputs, and grad_bias [V]. */
+void log_softmax_backward(real *log_probs, const int64_t *targets, real *grad_bias, long T, long B, long V);
 
 /* ---- lstm ---- */
 
@@ -75,7 +88,7 @@ typedef struct {
 
 static inline LstmState lstm_next_state(LstmGates gate, real c) {
     const real next_c = gate.forget * c + gate.in * gate.transform;
-    const real tanh_c = hyperbolic_tangent(next_c);
+    const real tanh_c = fast_tanh(next_c);
     return (LstmState){next_c, tanh_c, gate.out * tanh_c};
 }
 
@@ -107,13 +120,13 @@ static inline void lstm_forward_row(const Layer *layer, long t, long b) {
     real *gates = gates_of(layer, t, b), *tanh_c = row_of(layer, layer->tanh_c, t, b);
     real *next_c = row_of(layer, layer->c, t + 1, b), *next_h = row_of(layer, layer->h, t + 1, b);
     /* A loop for each function: all of them in one need more registers than there are. */
-#pragma GCC ivdep
+    VECTORIZE
     for (long j = 0; j < 3 * H; j++)
         gates[j] = sigmoid(pre_activation(sum, j));
-#pragma GCC ivdep
+    VECTORIZE
     for (long j = 3 * H; j < 4 * H; j++)
-        gates[j] = hyperbolic_tangent(pre_activation(sum, j));
-#pragma GCC ivdep
+        gates[j] = fast_tanh(pre_activation(sum, j));
+    VECTORIZE
     for (long j = 0; j < H; j++) {
         const LstmState next = lstm_next_state(lstm_load(gates, H, j), c[j]);
         next_c[j] = next.c, tanh_c[j] = next.tanh_c, next_h[j] = next.h;
@@ -122,7 +135,8 @@ static inline void lstm_forward_row(const Layer *layer, long t, long b) {
 
 static void lstm_forward_step(const Layer *layer, long t, Rows rows) {
     const Matrix h = matrix_of(layer, layer->h, layer->H, t, rows);
-    set_product(matrix_of(layer, layer->h2h_product, layer->n, 0, rows), h, layer->packed);
+    set_product(matrix_of(layer, layer->h2h_product, layer->n, 0, rows), h, layer->packed,
+                four_sums_of(layer, rows, layer->n));
 #pragma omp parallel for if (worth_sharing(layer))
     for (long b = rows.from; b < rows.to; b++)
         lstm_forward_row(layer, t, b);
@@ -140,17 +154,19 @@ void lstm_forward(const Layer *layer) {
 static inline void lstm_backward_row(const Layer *layer, long t, long b) {
     const long H = layer->H;
     const real *c = row_of(layer, layer->c, t, b), *tanh_c = row_of(layer, layer->tanh_c, t, b);
-    const real *grad_h = row_of(layer, layer->grad_h, t, b);
     real *gates = gates_of(layer, t, b), *grad_c = row_of(layer, layer->grad_c, 0, b);
-#pragma GCC ivdep
-    for (long j = 0; j < H; j++)
-        lstm_store(lstm_gradient(lstm_load(gates, H, j), c[j], tanh_c[j], grad_h[j], &grad_c[j]), gates, H, j);
+    VECTORIZE
+    for (long j = 0; j < H; j++) {
+        const real grad_h = grad_h_of(layer, t, b, j);
+        lstm_store(lstm_gradient(lstm_load(gates, H, j), c[j], tanh_c[j], grad_h, &grad_c[j]), gates, H, j);
+    }
 }
 
 static void lstm_backward_step(const Layer *layer, long t, Rows rows) {
     if (t < layer->T - 1) {
         const Matrix later = matrix_of(layer, layer->pre_activations, layer->n, t + 1, rows);
-        add_product(matrix_of(layer, layer->grad_h, layer->H, t, rows), later, layer->packed);
+        set_product(matrix_of(layer, layer->grad_next, layer->H, 0, rows), later, layer->packed,
+                    four_sums_of(layer, rows, layer->H));
     }
 #pragma omp parallel for if (worth_sharing(layer))
     for (long b = rows.from; b < rows.to; b++)
@@ -160,6 +176,7 @@ static void lstm_backward_step(const Layer *layer, long t, Rows rows) {
 void lstm_backward(const Layer *layer) {
     pack(layer->h2h, layer->n, layer->H, layer->packed);
     memset(layer->grad_c, 0, layer->B * layer->H * sizeof(real));
+    memset(layer->grad_next, 0, layer->B * layer->H * sizeof(real));
     walk(layer, BACKWARD, lstm_backward_step);
 }
 
@@ -169,10 +186,9 @@ static inline real gru_next_h(real update, real candidate, real h) {
     return update * candidate + (1 - update) * h;
 }
 
-/* h2h is packed in two parts, one after the other: the rows of both gates, then those of the candidate. */
-static inline real *gru_packed_candidate(const Layer *layer, Direction direction) {
-    const long H = layer->H;
-    return layer->packed + (direction == FORWARD ? packed_size(2 * H, H) : packed_size(H, 2 * H));
+/* h2h is packed in three parts, one after the other, for forward or for backward: a gate each. */
+static inline real *gru_packed(const Layer *layer, long gate) {
+    return layer->packed + gate * packed_size(layer->H, layer->H);
 }
 
 static inline void gru_forward_gates_row(const Layer *layer, long t, long b) {
@@ -180,10 +196,10 @@ static inline void gru_forward_gates_row(const Layer *layer, long t, long b) {
     const Summands sum = summands_of(layer, t, b);
     const real *h = row_of(layer, layer->h, t, b);
     real *gates = gates_of(layer, t, b), *reset_h = row_of(layer, layer->reset_h, t, b);
-#pragma GCC ivdep
+    VECTORIZE
     for (long j = 0; j < 2 * H; j++)
         gates[j] = sigmoid(pre_activation(sum, j));
-#pragma GCC ivdep
+    VECTORIZE
     for (long j = 0; j < H; j++)
         reset_h[j] = gates[H + j] * h[j];
 }
@@ -193,23 +209,24 @@ static inline void gru_forward_candidate_row(const Layer *layer, long t, long b)
     const Summands sum = summands_of(layer, t, b);
     const real *h = row_of(layer, layer->h, t, b);
     real *gates = gates_of(layer, t, b), *next_h = row_of(layer, layer->h, t + 1, b);
-#pragma GCC ivdep
+    VECTORIZE
     for (long j = 0; j < H; j++) {
-        const real update = gates[j], candidate = hyperbolic_tangent(pre_activation(sum, 2 * H + j));
+        const real update = gates[j], candidate = fast_tanh(pre_activation(sum, 2 * H + j));
         gates[2 * H + j] = candidate;
         next_h[j] = gru_next_h(update, candidate, h[j]);
     }
 }
 
 static void gru_forward_step(const Layer *layer, long t, Rows rows) {
-    const long H = layer->H;
+    const long H = layer->H, four_sums = four_sums_of(layer, rows, H);
     const Matrix h = matrix_of(layer, layer->h, H, t, rows), reset_h = matrix_of(layer, layer->reset_h, H, t, rows);
     const Matrix h2h_product = matrix_of(layer, layer->h2h_product, layer->n, 0, rows);
-    set_product(columns_of(h2h_product, 0, 2 * H), h, layer->packed);
+    for (long gate = 0; gate < 2; gate++)
+        set_product(columns_of(h2h_product, gate * H, H), h, gru_packed(layer, gate), four_sums);
 #pragma omp parallel for if (worth_sharing(layer))
     for (long b = rows.from; b < rows.to; b++)
         gru_forward_gates_row(layer, t, b);
-    set_product(columns_of(h2h_product, 2 * H, H), reset_h, gru_packed_candidate(layer, FORWARD));
+    set_product(columns_of(h2h_product, 2 * H, H), reset_h, gru_packed(layer, 2), four_sums);
 #pragma omp parallel for if (worth_sharing(layer))
     for (long b = rows.from; b < rows.to; b++)
         gru_forward_candidate_row(layer, t, b);
@@ -217,8 +234,8 @@ static void gru_forward_step(const Layer *layer, long t, Rows rows) {
 
 void gru_pack(const Layer *layer) {
     const long H = layer->H;
-    pack_transposed(layer->h2h, 2 * H, H, layer->packed);
-    pack_transposed(layer->h2h + 2 * H * H, H, H, gru_packed_candidate(layer, FORWARD));
+    for (long gate = 0; gate < 3; gate++)
+        pack_transposed(layer->h2h + gate * H * H, H, H, gru_packed(layer, gate));
 }
 
 void gru_forward(const Layer *layer) {
@@ -226,58 +243,62 @@ void gru_forward(const Layer *layer) {
     walk(layer, FORWARD, gru_forward_step);
 }
 
-/* [B, H], gradient by the h of one step before t. */
-static inline real *gru_grad_h_before(const Layer *layer, long t) {
-    return t ? row_of(layer, layer->grad_h, t - 1, 0) : layer->grad_h_before;
-}
-
-/* Gradients by the pre-activations of the candidate and the update gate, and by h where it is kept. */
+/* Gradients by the pre-activations of the candidate and the update gate; grad_next becomes the gradient by the h before
+   where the update gate keeps it. */
 static inline void gru_backward_candidate_row(const Layer *layer, long t, long b) {
     const long H = layer->H;
-    const real *h = row_of(layer, layer->h, t, b), *grad_h = row_of(layer, layer->grad_h, t, b);
-    real *gates = gates_of(layer, t, b), *grad_h_before = gru_grad_h_before(layer, t) + b * H;
-#pragma GCC ivdep
+    const real *h = row_of(layer, layer->h, t, b), *grad_reset = row_of(layer, layer->grad_reset, 0, b);
+    real *gates = gates_of(layer, t, b), *grad_next = row_of(layer, layer->grad_next, 0, b);
+    VECTORIZE
     for (long j = 0; j < H; j++) {
         const real update = gates[j], candidate = gates[2 * H + j];
-        gates[j] = sigmoid_backward(grad_h[j] * (candidate - h[j]), update);
-        gates[2 * H + j] = tanh_backward(grad_h[j] * update, candidate);
-        grad_h_before[j] += grad_h[j] * (1 - update);
+        grad_next[j] += grad_reset[j]; /* the last summand, of the step before */
+        const real grad_h = grad_h_of(layer, t, b, j);
+        gates[j] = sigmoid_backward(grad_h * candidate - grad_h * h[j], update);
+        gates[2 * H + j] = tanh_backward(grad_h * update, candidate);
+        grad_next[j] = grad_h * (1 - update);
     }
 }
 
-/* Gradients by the pre-activation of the reset gate, and by h where it is reset. */
+/* Gradient by the pre-activation of the reset gate, and what reaches the h before by it and by the update gate. Torch7
+   adds them in another order in the first layer. */
 static inline void gru_backward_reset_row(const Layer *layer, long t, long b) {
     const long H = layer->H;
     const real *h = row_of(layer, layer->h, t, b), *grad_reset_h = row_of(layer, layer->grad_reset_h, 0, b);
-    real *gates = gates_of(layer, t, b), *grad_h_before = gru_grad_h_before(layer, t) + b * H;
-#pragma GCC ivdep
+    const real *grad_update = row_of(layer, layer->grad_update, 0, b);
+    real *gates = gates_of(layer, t, b), *grad_next = row_of(layer, layer->grad_next, 0, b);
+    const int first_layer = layer->ids != NULL;
+    VECTORIZE
     for (long j = 0; j < H; j++) {
-        const real reset = gates[H + j];
+        const real reset = gates[H + j], by_reset_h = grad_reset_h[j] * reset, by_update = grad_update[j];
         gates[H + j] = sigmoid_backward(grad_reset_h[j] * h[j], reset);
-        grad_h_before[j] += grad_reset_h[j] * reset;
+        grad_next[j] = grad_next[j] + (first_layer ? by_update : by_reset_h) + (first_layer ? by_reset_h : by_update);
     }
 }
 
 static void gru_backward_step(const Layer *layer, long t, Rows rows) {
-    const long H = layer->H;
+    const long H = layer->H, four_sums = four_sums_of(layer, rows, H);
     const Matrix gates = matrix_of(layer, layer->pre_activations, layer->n, t, rows);
-    const Matrix grad_reset_h = matrix_of(layer, layer->grad_reset_h, H, 0, rows);
-    const Matrix grad_h_before = matrix_of(layer, gru_grad_h_before(layer, t), H, 0, rows);
 #pragma omp parallel for if (worth_sharing(layer))
     for (long b = rows.from; b < rows.to; b++)
         gru_backward_candidate_row(layer, t, b);
-    set_product(grad_reset_h, columns_of(gates, 2 * H, H), gru_packed_candidate(layer, BACKWARD));
+    set_product(matrix_of(layer, layer->grad_reset_h, H, 0, rows), columns_of(gates, 2 * H, H), gru_packed(layer, 2),
+                four_sums);
+    set_product(matrix_of(layer, layer->grad_update, H, 0, rows), columns_of(gates, 0, H), gru_packed(layer, 0),
+                four_sums);
 #pragma omp parallel for if (worth_sharing(layer))
     for (long b = rows.from; b < rows.to; b++)
         gru_backward_reset_row(layer, t, b);
-    add_product(grad_h_before, columns_of(gates, 0, 2 * H), layer->packed);
+    set_product(matrix_of(layer, layer->grad_reset, H, 0, rows), columns_of(gates, H, H), gru_packed(layer, 1),
+                four_sums);
 }
 
 void gru_backward(const Layer *layer) {
     const long H = layer->H;
-    pack(layer->h2h, 2 * H, H, layer->packed);
-    pack(layer->h2h + 2 * H * H, H, H, gru_packed_candidate(layer, BACKWARD));
-    memset(layer->grad_h_before, 0, layer->B * H * sizeof(real));
+    for (long gate = 0; gate < 3; gate++)
+        pack(layer->h2h + gate * H * H, H, H, gru_packed(layer, gate));
+    memset(layer->grad_next, 0, layer->B * H * sizeof(real));
+    memset(layer->grad_reset, 0, layer->B * H * sizeof(real));
     walk(layer, BACKWARD, gru_backward_step);
 }
 
@@ -286,14 +307,15 @@ void gru_backward(const Layer *layer) {
 static inline void rnn_forward_row(const Layer *layer, long t, long b) {
     const Summands sum = summands_of(layer, t, b);
     real *next_h = row_of(layer, layer->h, t + 1, b);
-#pragma GCC ivdep
+    VECTORIZE
     for (long j = 0; j < layer->H; j++)
-        next_h[j] = hyperbolic_tangent(pre_activation(sum, j));
+        next_h[j] = fast_tanh(pre_activation(sum, j));
 }
 
 static void rnn_forward_step(const Layer *layer, long t, Rows rows) {
     const Matrix h = matrix_of(layer, layer->h, layer->H, t, rows);
-    set_product(matrix_of(layer, layer->h2h_product, layer->n, 0, rows), h, layer->packed);
+    set_product(matrix_of(layer, layer->h2h_product, layer->n, 0, rows), h, layer->packed,
+                four_sums_of(layer, rows, layer->n));
 #pragma omp parallel for if (worth_sharing(layer))
     for (long b = rows.from; b < rows.to; b++)
         rnn_forward_row(layer, t, b);
@@ -309,17 +331,18 @@ void rnn_forward(const Layer *layer) {
 }
 
 static inline void rnn_backward_row(const Layer *layer, long t, long b) {
-    const real *next_h = row_of(layer, layer->h, t + 1, b), *grad_h = row_of(layer, layer->grad_h, t, b);
+    const real *next_h = row_of(layer, layer->h, t + 1, b);
     real *gradient = gates_of(layer, t, b);
-#pragma GCC ivdep
+    VECTORIZE
     for (long j = 0; j < layer->H; j++)
-        gradient[j] = tanh_backward(grad_h[j], next_h[j]);
+        gradient[j] = tanh_backward(grad_h_of(layer, t, b, j), next_h[j]);
 }
 
 static void rnn_backward_step(const Layer *layer, long t, Rows rows) {
     if (t < layer->T - 1) {
         const Matrix later = matrix_of(layer, layer->pre_activations, layer->n, t + 1, rows);
-        add_product(matrix_of(layer, layer->grad_h, layer->H, t, rows), later, layer->packed);
+        set_product(matrix_of(layer, layer->grad_next, layer->H, 0, rows), later, layer->packed,
+                    four_sums_of(layer, rows, layer->H));
     }
 #pragma omp parallel for if (worth_sharing(layer))
     for (long b = rows.from; b < rows.to; b++)
@@ -328,6 +351,7 @@ static void rnn_backward_step(const Layer *layer, long t, Rows rows) {
 
 void rnn_backward(const Layer *layer) {
     pack(layer->h2h, layer->n, layer->H, layer->packed);
+    memset(layer->grad_next, 0, layer->B * layer->H * sizeof(real));
     walk(layer, BACKWARD, rnn_backward_step);
 }
 
@@ -361,20 +385,9 @@ void pack_weight(real *packed, const real *weight, long rows, long columns) {
 
 /* ---- Around the time steps. ---- */
 
-void sum_rows(real *grad_rows, const int64_t *ids, const real *gradient, long N, long n) {
-    const long strip = 64;
-    /* Threads take strips of columns, so that no two of them add to the same number. */
-#pragma omp parallel for
-    for (long from = 0; from < n; from += strip) {
-        const long width = n - from < strip ? n - from : strip;
-        for (long i = 0; i < N; i++) {
-            const real *source = gradient + i * n + from;
-            real *target = grad_rows + (ids ? ids[i] * n : 0) + from;
-#pragma GCC ivdep
-            for (long j = 0; j < width; j++)
-                target[j] += source[j];
-        }
-    }
+void sum_rows(const Layer *layer, long width) {
+    sum_rows_of(layer->grad_bias, layer->grad_rows, layer->ids, layer->pre_activations, layer->T, layer->B, layer->V,
+                layer->n, width, layer->same_ids);
 }
 
 void transpose(real *target, const real *source, long stride, long rows, long columns) {
@@ -391,14 +404,44 @@ void transpose(real *target, const real *source, long stride, long rows, long co
     }
 }
 
-void multiply(real *target, long target_step, real *left, long left_row_step, long left_column_step, real *right,
-              long right_row_step, long right_column_step, long rows, long inner, long columns, real *space,
-              long threads) {
-    large_product((Matrix){target, rows, columns, target_step, 1},
-                  (Matrix){left, rows, inner, left_row_step, left_column_step},
-                  (Matrix){right, inner, columns, right_row_step, right_column_step}, space, threads);
+/* ---- Over all time steps at once. ---- */
+
+void input_products(const Layer *layer, real *input, real *i2h, long I, long width, Workspace *workspace) {
+    linear_forward(layer->pre_activations, input, i2h, layer->T, layer->B, I, layer->n, width, *workspace);
 }
 
-long multiply_space(long columns) {
+void linear_outputs(real *y, real *x, real *weight, long T, long B, long I, long O, Workspace *workspace) {
+    linear_forward(y, x, weight, T, B, I, O, O, *workspace);
+}
+
+void grad_inputs(real *grad_x, real *grad_y, long step, real *weight, long T, long B, long I, long width,
+                 Workspace *workspace) {
+    linear_grad_input(grad_x, grad_y, step, weight, T, B, I, width, *workspace);
+}
+
+void grad_weights(real *grad_weight, real *grad_y, long step, real *x, long T, long B, long I, long width,
+                  Workspace *workspace) {
+    linear_grad_weight(grad_weight, grad_y, step, x, T, B, I, width, *workspace);
+}
+
+long product_space(long columns) {
     return large_product_space(columns);
+}
+
+void log_softmax(real *outputs, const real *bias, long N, long V, long of_2015, real *terms, long threads) {
+#pragma omp parallel for num_threads(min_long(threads, omp_get_max_threads()))
+    for (long i = 0; i < N; i++)
+        log_softmax_row(outputs + i * V, bias, V, of_2015, terms + omp_get_thread_num() * V);
+}
+
+void step_losses(double *losses, const real *log_probs, const int64_t *targets, long T, long B, long V) {
+    for (long t = 0; t < T; t++)
+        losses[t] = loss_of_step(log_probs + t * B * V, targets + t * B, B, V);
+}
+
+void log_softmax_backward(real *log_probs, const int64_t *targets, real *grad_bias, long T, long B, long V) {
+#pragma omp parallel for
+    for (long i = 0; i < T * B; i++)
+        log_softmax_backward_row(log_probs + i * V, targets[i], B, V);
+    sum_rows_of(grad_bias, NULL, NULL, log_probs, T, B, V, V, V, NULL);
 }

@@ -107,6 +107,15 @@ class CompiledDraw:
         self._draw(*self._arguments)
 
 
+def exp(x: Tensor) -> Tensor:
+    """Return exp(x), x `[n]` float64, contiguous, on a CPU: in C with the same bits on every machine, else PyTorch's."""
+    if not library(x.dtype):
+        return x.exp()
+    result = torch.empty_like(x)
+    run("exp_all", result, x, len(x))
+    return result
+
+
 class Network(ctypes.Structure):
     """The struct of this name in model/advance.h."""
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import click
 import torch
 from torch import Tensor
-from torch.nn.functional import nll_loss
 
 from charrnn_port import texts
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint
@@ -17,7 +16,7 @@ from charrnn_port.device import choose_device, choose_dtype, require_torch7
 from charrnn_port.options import EvaluateOptions, TrainOptions
 from charrnn_port.reports.inspect import jsonable, print_table
 from model import fastest
-from model.char_rnn import CharRNN, carry
+from model.char_rnn import CharRNN, add_up, carry
 from util.errors import UserError
 from util.minibatch_loader import MinibatchLoader
 from util.vocabulary import Vocabulary, readable
@@ -47,13 +46,13 @@ def evaluate(options: EvaluateOptions) -> None:
     batches = scores(network, loader, SPLITS[options.split], known)
     hidden = not sys.stderr.isatty()
     with click.progressbar(batches, count, label="evaluating", file=sys.stderr, hidden=hidden) as bar:
-        for its_loss, its_right in bar:  # added up one by one, as in training: the same last digit
-            loss += its_loss
+        for losses, its_right in bar:
+            loss = add_up(losses, loss)  # as in training: the same last digit
             right += its_right
     characters = count * run.batch_size * run.seq_length
     result = {
-        "nats_per_character": loss / count,
-        "bits_per_character": loss / count / math.log(2),
+        "nats_per_character": loss / run.seq_length / count,
+        "bits_per_character": loss / run.seq_length / count / math.log(2),
         "accuracy": right / characters,
         "characters": characters,
         "split": options.split,
@@ -112,8 +111,8 @@ def known_ids(network: Vocabulary, text: Vocabulary, data_dir: str) -> Tensor:
 
 
 @torch.no_grad()
-def scores(network: CharRNN, loader: MinibatchLoader, split: int, known: Tensor) -> Iterator[tuple[float, int]]:
-    """Of each batch the loss in nats per character, and how often the likeliest character was the right one.
+def scores(network: CharRNN, loader: MinibatchLoader, split: int, known: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """Of each batch the losses of its time steps in nats per character, and how often the likeliest character was the right one.
 
     As in training a split begins with a zero state, which goes on from batch to batch, and there is no dropout.
     """
@@ -123,4 +122,4 @@ def scores(network: CharRNN, loader: MinibatchLoader, split: int, known: Tensor)
         x, y = (known[torch.from_numpy(ids)].to(device) for ids in loader.next_batch(split))
         log_probs, final = network.log_probs(x, state)
         carry(final, state)
-        yield nll_loss(log_probs.flatten(0, 1), y.flatten()).item(), (log_probs.argmax(2) == y).sum().item()
+        yield network.step_losses(log_probs, y), (log_probs.argmax(2) == y).sum().item()

@@ -14,7 +14,7 @@ import torch
 
 from charrnn_port.torch7.random import Generator
 from model.build import library
-from model.texts import CompiledDraw
+from model.texts import CompiledDraw, exp
 
 Choice = Callable[[np.ndarray], int]
 Filter = Callable[[np.ndarray], np.ndarray]
@@ -57,10 +57,10 @@ class DrawnInC:
 def drawn_in_numpy(random: Generator, temperature: float, rounded_to: str) -> Choice:
     """`drawn`, which may differ in the last place of a probability before it is rounded."""
     # Only at very low temperatures can scores of ours, which are at most 1, become infinite.
-    exp = np.errstate(over="ignore")(np.exp) if temperature < 0.01 else np.exp
+    exponential = np.errstate(over="ignore")(np.exp) if temperature < 0.01 else np.exp
 
     def draw_one(scores: np.ndarray) -> int:
-        probabilities = exp(scores / temperature)
+        probabilities = exponential(scores / temperature)
         total = probabilities.cumsum()[-1]  # Torch7 sums from the left
         if not 0 < total < np.inf:
             probabilities = np.exp((scores - scores.max()) / temperature)
@@ -134,6 +134,11 @@ def filtered(choose: Choice, filters: Sequence[Filter], temperature: float = 1.0
     return choose_filtered
 
 
+def exp_of(x: np.ndarray) -> np.ndarray:
+    """Return exp(x), `[n]` float64, with the same bits on every machine that has a C compiler: see `model.texts.exp`."""
+    return exp(torch.from_numpy(x.astype(np.float64))).numpy()
+
+
 def top_k(k: int) -> Filter:
     """The `k` likeliest stay (Fan et al. 2018, arXiv:1805.04833)."""
     return lambda log_probs: ~(log_probs < np.sort(log_probs)[-min(k, len(log_probs))])
@@ -144,7 +149,7 @@ def top_p(p: float) -> Filter:
 
     def stays(log_probs: np.ndarray) -> np.ndarray:
         falling = np.sort(log_probs)[::-1]
-        reached = np.exp(falling - falling[0]).cumsum()
+        reached = exp_of(falling - falling[0]).cumsum()
         last = int(reached.searchsorted(p * reached[-1]))
         return ~(log_probs < falling[last])
 
@@ -153,4 +158,4 @@ def top_p(p: float) -> Filter:
 
 def min_p(p: float) -> Filter:
     """Those stay that are at least `p` times as likely as the likeliest (Nguyen et al. 2024, arXiv:2407.01082)."""
-    return lambda log_probs: ~(np.exp(log_probs - log_probs.max()) < p)
+    return lambda log_probs: ~(exp_of(log_probs - log_probs.max()) < p)

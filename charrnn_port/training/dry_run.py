@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from statistics import median
 
 import numpy as np
-import torch
 
 from charrnn_port.device import synchronize
 from charrnn_port.training.iteration import Training
+from model.memory import bytes_in
 from util.minibatch_loader import CHUNK, MinibatchLoader
 from util.vocabulary import readable
 
@@ -69,25 +69,6 @@ def bill(training: Training) -> Iterator[tuple[str, str]]:
     yield "memory", f"{sum(parts.values()) / 1e6:,.1f} MB"
     for name, size in parts.items():
         yield "", f"{size / 1e6:9,.1f}  {name}"
-
-
-def bytes_in(thing: object) -> int:
-    """Of all tensors in an object of ours, in what it holds and so on; memory that they share counts once."""
-    storages, seen, todo = {}, set(), [thing]
-    while todo:
-        thing = todo.pop()
-        if id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, torch.Tensor):
-            storages[thing.untyped_storage().data_ptr()] = thing.untyped_storage().nbytes()
-        elif isinstance(thing, dict):
-            todo += thing.values()
-        elif isinstance(thing, list | tuple):
-            todo += thing
-        elif type(thing).__module__.split(".")[0] in ("charrnn_port", "model"):
-            todo += vars(thing).values()
-    return sum(storages.values())
 
 
 def timed(training: Training) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import torch
 from charrnn_port.device import record
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
-from charrnn_port.training.iteration import Training
+from charrnn_port.training.iteration import Training, mean_loss
 from charrnn_port.training.parallel import Alone, Together
 from model.char_rnn import CharRNN
 from model.fused import FusedCharRNN
@@ -65,10 +65,10 @@ class GraphedTraining(Training):
             self._replay = record(self._recorded_pass, self.network.params.device)
         self._replay()
         self.optimizer.step(self.network.grad_params)
-        return self._loss.item()
+        return mean_loss(self._losses)
 
     def _recorded_pass(self) -> None:
         ids = self._text[(self._places + self._batch_start) % len(self._text)].long()
         self.network.params_changed()  # so that what is made from them is made anew in each replay
-        self._loss = self._pass(ids[:-1], ids[1:], self._given_masks, self.alias_state)
+        self._losses = self._pass(ids[:-1], ids[1:], self._given_masks, self.alias_state)
         self._clip()

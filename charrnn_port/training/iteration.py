@@ -15,7 +15,8 @@ from charrnn_port.training import optimizers, schedules
 from charrnn_port.training.events import Evaluating, Iteration
 from charrnn_port.training.loss_scale import LossScale
 from charrnn_port.training.parallel import Alone
-from model.char_rnn import CharRNN, carry
+from model.char_rnn import CharRNN, add_up, carry
+from model.update import clip_, norms, scale_
 from util.minibatch_loader import MinibatchLoader
 
 FORGET_BIAS = 1.0
@@ -69,29 +70,30 @@ class Training:
         x, y = self._batch(1)
         # The very first state is a buffer of its own; every later one is what the last step wrote into.
         alias = self.alias_state and not self._first
-        loss = self._pass(x, y, self._masks(), alias)
+        losses = self._pass(x, y, self._masks(), alias)
         self._first = False
         fits = self.loss_scale is None or self.loss_scale.fits(self.network.grad_params)
         self._clip()
         if fits:
             self.optimizer.step(self.network.grad_params)
-        return loss.item()
+        return mean_loss(losses)
 
     def _pass(self, x: Tensor, y: Tensor, masks: Tensor | None, alias: bool) -> Tensor:
-        """Fill the gradients; the loss."""
-        loss = self.network.training_pass(x, y, self.state, masks, alias)
-        self.processes.average(self.network.grad_params, loss)
-        return loss
+        """Fill the gradients and return the loss of each time step, `[seq_length]`."""
+        losses = self.network.training_pass(x, y, self.state, masks, alias)
+        self.processes.average(self.network.grad_params, losses)
+        return losses
 
     def _clip(self) -> None:
         gradients = self.network.grad_params
-        gradients.clamp_(-self.options.grad_clip, self.options.grad_clip)
+        clip_(gradients, self.options.grad_clip)
         if self.options.clip_norm:
             clip_norm(gradients, self.options.clip_norm)
 
     def grad_param_norm(self) -> float:
         """Norm of the clipped gradient over norm of the updated parameters, as the log line prints it."""
-        return (self.network.grad_params.norm() / self.network.params.norm()).item()
+        gradients, params = norms(self.network.grad_params, self.network.params)
+        return gradients / params if params else math.nan
 
     def evaluate(
         self, split_index: int, interrupted: Callable[[], bool] = lambda: False
@@ -108,17 +110,18 @@ class Training:
             return math.nan
         self.loader.reset_batch_pointer(split_index)
         state = self._zero_state()
-        loss = torch.zeros((), dtype=torch.float64)
+        loss = 0.0
         for number in range(1, count + 1):
             if interrupted():
                 return None
             x, y = self._batch(split_index)
-            loss += self.network.evaluation_pass(x, y, state).item()
+            loss = add_up(self.network.evaluation_pass(x, y, state), loss)
             yield Evaluating(split_index, number, count)
         if self.alias_state:
             carry(state, self.state)
-        self.processes.average(loss)
-        return loss.item() / count
+        total = torch.tensor(loss, dtype=torch.float64)
+        self.processes.average(total)
+        return total.item() / self.loader.seq_length / count
 
     def checkpoint(self) -> Checkpoint:
         """Copies of all there is after the last iteration, to save or to go on from.
@@ -181,9 +184,15 @@ class Training:
         return torch.from_numpy(drawn).to(self.network.params) / keep
 
 
+def mean_loss(losses: Tensor) -> float:
+    """Return the mean of the losses of time steps `[T]`, as train.lua rounds it."""
+    return add_up(losses) / len(losses)
+
+
 def clip_norm(gradients: Tensor, maximum: float) -> None:
     """Shrink the gradients `[n]` in place to this Euclidean norm where it is larger: torch.nn.utils.clip_grad_norm_."""
-    gradients.mul_((maximum / (gradients.norm() + 1e-6)).clamp(max=1))
+    norm, _ = norms(gradients, gradients)
+    scale_(gradients, min(1.0, maximum / (norm + 1e-6)))
 
 
 def initialize(network: CharRNN, random: Generator) -> None:

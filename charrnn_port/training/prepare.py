@@ -16,7 +16,7 @@ from charrnn_port.training.iteration import Training, initialize, open_forget_ga
 from charrnn_port.training.merge import merge
 from charrnn_port.training.parallel import Alone
 from model import NETWORKS, fastest, how_it_runs, why_slower
-from model.memory import COPIES, MORE, ON_DEVICE, buffer_count, parameter_count
+from model.memory import COPIES, MORE, ON_DEVICE, buffer_bytes, parameter_count
 from util.errors import UserError
 from util.minibatch_loader import MinibatchLoader, sizes_for
 
@@ -118,7 +118,7 @@ def prepare(
         echo(f"creating an {options.model} with {options.num_layers} layers")
     cell = way(options, dtype, device, products)
     sizes = loader.vocab_size, options.rnn_size, options.num_layers
-    require_memory(options, sizes, rows.stop - rows.start, len(loader.ids), dtype, device)
+    require_memory(options, cell, sizes, rows.stop - rows.start, len(loader.ids), dtype, device)
     merges = options.vocab == "merge" and not saved
     if begin and not merges:
         network = begin.build(cell, dtype, device, options.torch7)
@@ -181,6 +181,7 @@ def require_batches(loader: MinibatchLoader, options: TrainOptions, say: Echo) -
 
 def require_memory(
     options: TrainOptions,
+    cell: str,
     sizes: tuple[int, int, int],
     rows: int,
     text: int,
@@ -189,22 +190,23 @@ def require_memory(
 ) -> None:
     """Raises UserError where a run cannot fit into memory: later the system might end it without a word.
 
-    `sizes` are those of the vocabulary, the cells' state and the layers; of each batch there are so many `rows`, of the
+    `cell` is how the cells run, a key of NETWORKS; `sizes` are those of the vocabulary, the cells' state and the layers; of each batch there are so many `rows`, of the
     `text` so many characters.
     """
     cpu = torch.device("cpu")
     parameters = dtype.itemsize * parameter_count(options.model, *sizes)
-    no_rows, one_row = (
-        dtype.itemsize * buffer_count(options.model, *sizes, options.seq_length, count, options.dropout > 0)
-        for count in (0, 1)
+    with_one_row, with_two = (
+        buffer_bytes(cell, options.model, *sizes, options.seq_length, count, options.dropout > 0, dtype)
+        for count in (1, 2)
     )
+    row = with_two - with_one_row
     more = MORE[options.optimizer]
-    fixed = {device: (ON_DEVICE + more) * parameters + no_rows}
+    fixed = {device: (ON_DEVICE + more) * parameters + with_one_row - row}
     if device.type == "cuda":
         fixed[device] += text * (1 if sizes[0] <= 256 else 4)  # bytes of an id there
     fixed[cpu] = fixed.get(cpu, 0) + (COPIES + more) * parameters
     for place, size in fixed.items():
-        buffers = one_row - no_rows if place == device else 0
+        buffers = row if place == device else 0
         size, free = size + rows * buffers, free_memory(place)
         if free is not None and size > free:
             where = "" if len(fixed) == 1 else f" on {'the CPU' if place == cpu else 'the GPU'}"

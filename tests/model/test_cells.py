@@ -133,7 +133,7 @@ def test_aliased_state_is_read_as_the_final_one_in_the_backward_pass(model, cell
         net = network(model, cell=cell)
         state = random_state(net)
         before = [tensor.clone() for tensor in state]
-        losses.append(net.training_pass(*batch(), state, None, alias))
+        losses.append(net.training_pass(*batch(), state, None, alias).mean())
         gradients.append(net.grad_params.clone())
         assert all(torch.equal(a, b) for a, b in zip(state, net.log_probs(batch()[0], before)[1], strict=True))
     assert losses[0] == losses[1]
@@ -153,7 +153,7 @@ def test_gradient_is_of_the_sum_over_time(model, cell):
     losses = []
     for sign in (1, -1):
         net.params.add_(direction, alpha=sign * 1e-6)
-        losses.append(net.evaluation_pass(x, y, [tensor.clone() for tensor in start]))
+        losses.append(net.evaluation_pass(x, y, [tensor.clone() for tensor in start]).mean())
         net.params.sub_(direction, alpha=sign * 1e-6)
     assert torch.isclose((losses[0] - losses[1]) / 2e-6 * T, slope, rtol=1e-6)
 

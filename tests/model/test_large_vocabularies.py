@@ -27,12 +27,12 @@ def test_the_same_loss_and_gradients_as_plain(model, cell):
         network.params.uniform_(-0.5, 0.5, generator=torch.Generator().manual_seed(2))
         x, y = ids()
         state = network.zero_state(B)
-        loss = network.training_pass(x, y, state, None, alias=False)
+        loss = network.training_pass(x, y, state, None, alias=False).mean()
         columns = next(iter(network.layers[0].values())).grad.abs().sum(0).nonzero().flatten()
         assert columns.tolist() == sorted(
             set(x.flatten().tolist())
         )  # a character's column learns where it is the input
-        after = network.evaluation_pass(x, y, state)
+        after = network.evaluation_pass(x, y, state).mean()
         results.append([loss, after, network.grad_params, *state])
     for ours, plain in zip(*results, strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-11, atol=1e-13)

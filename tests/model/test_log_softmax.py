@@ -59,8 +59,8 @@ def test_every_way_to_run_a_cell_has_it(way, model):
     for cell, torch7 in ((way, "2015"), ("plain", "2015"), ("plain", "2017")):
         network = NETWORKS[cell](model, 11, 6, 2, torch7=torch7)
         network.params.copy_(torch.linspace(-3, 3, network.params.numel()).sin())
-        loss = network.training_pass(x, y, network.zero_state(3), None, False)
-        evaluated = network.evaluation_pass(x, y, network.zero_state(3))
+        loss = network.training_pass(x, y, network.zero_state(3), None, False).mean()
+        evaluated = network.evaluation_pass(x, y, network.zero_state(3)).mean()
         assert abs(evaluated - loss) < 1e-14
         results.append((loss.clone(), network.grad_params.clone()))
     (loss, gradient), (plain, plain_gradient), (of_2017, _) = results

@@ -35,4 +35,4 @@ def evaluate(training: Training) -> None:
     """The next batch, as Training.evaluate does it."""
     network = training.network
     x, y = (torch.from_numpy(ids).to(network.params.device) for ids in training.loader.next_batch(1))
-    network.evaluation_pass(x, y, training.state).item()
+    network.evaluation_pass(x, y, training.state).tolist()

@@ -92,15 +92,15 @@ def against_plain(
     their_masks = None if masks is None else masks.to(other.params)
     off: dict[str, list[float]] = {"loss": [], "gradient": [], "state": []}
     for _ in range(4):  # TorchScript rewrites what it runs after it has seen a few calls
-        loss = plain.training_pass(x, y, plain_state, masks, alias)
-        off["loss"].append(apart(other.training_pass(*there, other_state, their_masks, alias), loss))
+        losses = plain.training_pass(x, y, plain_state, masks, alias)
+        off["loss"].append(apart(other.training_pass(*there, other_state, their_masks, alias), losses))
         gradients = other.grad_params.cpu().double()
         off["gradient"].append(((gradients - plain.grad_params).norm() / plain.grad_params.norm()).item())
         off["state"] += map(apart, other_state, plain_state)
         for each in (plain, other):
             each.params.sub_(each.grad_params, alpha=0.01)  # what is made from the parameters must be made again
-    loss = plain.evaluation_pass(x, y, plain_state)
-    off["loss"].append(apart(other.evaluation_pass(*there, other_state), loss))
+    losses = plain.evaluation_pass(x, y, plain_state)
+    off["loss"].append(apart(other.evaluation_pass(*there, other_state), losses))
     off["state"] += map(apart, other_state, plain_state)
     return [Difference(PART, f"{model} {cell}", what, float(np.max(each)), LIMITS[dtype]) for what, each in off.items()]
 

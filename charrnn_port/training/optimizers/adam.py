@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from model.update import adam_
+
 
 class Adam:
     """Divides a running mean of each gradient by the running root mean square of it, both corrected for their start.
@@ -22,22 +24,18 @@ class Adam:
         self.steps = 0
         self.mean = torch.zeros_like(params)
         self.mean_square = torch.zeros_like(params)
-        self._denominator = torch.empty_like(params)
 
     @torch.no_grad()
     def step(self, gradients: Tensor) -> None:
         """Update the parameters in place from `gradients` `[n]`."""
-        if self.weight_decay:
-            gradients = gradients.add(self.params, alpha=self.weight_decay)
-        self._update(gradients)
+        self._update(gradients, self.weight_decay)
 
-    def _update(self, gradients: Tensor) -> None:
+    def _update(self, gradients: Tensor, weight_decay: float) -> None:
         self.steps += 1
-        self.mean.lerp_(gradients, 1 - self.BETA1)
-        self.mean_square.mul_(self.beta2).addcmul_(gradients, gradients, value=1 - self.beta2)
-        correction1, correction2 = 1 - self.BETA1**self.steps, 1 - self.beta2**self.steps
-        torch.sqrt(self.mean_square, out=self._denominator).div_(correction2**0.5).add_(self.EPSILON)
-        self.params.addcdiv_(self.mean, self._denominator, value=-self.learning_rate / correction1)
+        adam_(
+            self.params, self.mean, self.mean_square, gradients, self.steps,
+            self.learning_rate, (self.BETA1, self.beta2), self.EPSILON, weight_decay,
+        )  # fmt: skip
 
     def state(self) -> dict[str, float | Tensor]:
         """Copies of what the next step depends on."""

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from charrnn_port.training.optimizers.adam import Adam
+from model.update import scale_
 
 
 class AdamW(Adam):
@@ -15,5 +16,5 @@ class AdamW(Adam):
     @torch.no_grad()
     def step(self, gradients: Tensor) -> None:
         """Update the parameters in place from `gradients` `[n]`."""
-        self.params.mul_(1 - self.learning_rate * self.weight_decay)
-        self._update(gradients)
+        scale_(self.params, 1 - self.learning_rate * self.weight_decay)
+        self._update(gradients, 0)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from model.update import rmsprop_
+
 
 class RMSprop:
     """Divides each gradient by a running root mean square of itself.
@@ -19,16 +21,14 @@ class RMSprop:
         self.decay_rate = decay_rate
         self.weight_decay = weight_decay
         self.mean_square = torch.zeros_like(params)
-        self._denominator = torch.empty_like(params)
 
     @torch.no_grad()
     def step(self, gradients: Tensor) -> None:
         """Update the parameters in place from `gradients` `[n]`."""
-        if self.weight_decay:
-            gradients = gradients.add(self.params, alpha=self.weight_decay)
-        self.mean_square.mul_(self.decay_rate).addcmul_(gradients, gradients, value=1 - self.decay_rate)
-        torch.sqrt(self.mean_square, out=self._denominator).add_(self.EPSILON)
-        self.params.addcdiv_(gradients, self._denominator, value=-self.learning_rate)
+        rmsprop_(
+            self.params, self.mean_square, gradients,
+            self.learning_rate, self.decay_rate, self.EPSILON, self.weight_decay,
+        )  # fmt: skip
 
     def state(self) -> dict[str, float | Tensor]:
         """Copies of what the next step depends on."""

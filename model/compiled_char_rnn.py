@@ -1,0 +1,117 @@
+"""The network over a whole sequence in C: in double precision Torch7's numbers to the last bit.
+
+What makes them so is in the C files of this folder: the order of each sum, and where it is rounded. Here is the order of
+the layers.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from model.build import built
+from model.compiled import CompiledPasses, Workspace, call, run
+from model.fused import FusedCharRNN, Pass
+from util.errors import UserError
+
+
+class CompiledCharRNN(FusedCharRNN):
+    """CharRNN with its passes in C, on a CPU. Raises UserError where that is not possible."""
+
+    def __init__(self, *args, **options) -> None:
+        super().__init__(*args, **options)
+        if self.params.device.type != "cpu":
+            raise UserError("-cell compiled: this is for a CPU; take fused")
+        if not built(self.params.dtype).functions:
+            raise UserError(
+                f"-cell compiled: {built(self.params.dtype).how}; install a C compiler with OpenMP as cc, name one "
+                "with CC, or take fused"
+            )
+        self.pass_class, self.sequence = CompiledPass, self.cell.CompiledSequence
+
+    def step_losses(self, log_probs: Tensor, y: Tensor) -> Tensor:
+        """See `CharRNN.step_losses`; the losses are float64."""
+        losses = torch.empty(len(y), dtype=torch.float64)
+        call(log_probs.dtype, "step_losses", losses, log_probs, y.contiguous(), *log_probs.shape)
+        return losses
+
+    @staticmethod
+    def copy_transposed(target: Tensor, source: Tensor) -> None:
+        """Set target `[c, r]`, contiguous, to source.T, source `[r, c]` being columns of a matrix."""
+        run("transpose", target, source, source.stride(0), *source.shape)
+
+
+class CompiledPass(Pass):
+    """The buffers for one shape of batch, `[T, B]`, and what is computed on them in C."""
+
+    layers: list[CompiledPasses]
+
+    def _new_layer(self, new: Callable[..., Tensor], ids: Tensor | None) -> CompiledPasses:
+        return self.network.sequence(new, ids, *self.x.shape, self.network.rnn_size, self.network.vocab_size)
+
+    def _make_space(self, new: Callable[..., Tensor]) -> None:
+        H, V, n = self.network.rnn_size, self.network.vocab_size, self.layers[0].pre_activations.shape[2]
+        self.workspace = Workspace(new, max(H, V, n))
+        self.terms = new(torch.get_num_threads(), V)  # of the softmax's sums, for each thread
+        self.grad_inputs: Tensor | None = None  # [gates, T, B, H], where several nn.Linears have one input
+
+    def _multiply_input(self, layer: CompiledPasses, inputs: Tensor, i2h: Tensor) -> None:
+        layer.multiply_input(inputs, i2h, self.workspace)
+
+    def _decode(self, output: Tensor) -> None:
+        (T, B, H), V, decoder = output.shape, self.network.vocab_size, self.network.decoder
+        run("linear_outputs", self.log_probs, output, decoder["weight"], T, B, H, V, self.workspace)
+        of_2015 = int(self.network.torch7 == "2015")
+        run("log_softmax", self.log_probs, decoder["bias"], T * B, V, of_2015, self.terms, len(self.terms))
+
+    def backward(self, y: Tensor, masks: Tensor | None) -> None:
+        """See `Pass.backward`."""
+        gradient, decoder, top = self.log_probs, self.network.decoder, self.layers[-1]
+        run("log_softmax_backward", gradient, y.contiguous(), decoder["bias"].grad, *gradient.shape)
+        self._fill_weights([decoder["weight"].grad], gradient, self._output(-1, masks))
+        grad_outputs = top.grad_h[None]
+        self._fill_inputs(grad_outputs, gradient, decoder["weight"], (0,))
+        for index in reversed(range(len(self.layers))):
+            layer, weights = self.layers[index], self.network.weights()[index]
+            if masks is not None:
+                grad_outputs = drop_backward(grad_outputs, masks[:, index], layer.grad_h)
+            layer.backward(weights, grad_outputs)
+            self._fill_gradients(index, masks, layer.grad_rows, layer.grad_bias)
+            if index > 0:
+                grad_outputs = self._grad_inputs_of(layer, self.layers[index - 1])
+                self._fill_inputs(grad_outputs, layer.pre_activations, weights.i2h, layer.GRADIENT_ORDER)
+
+    def _grad_inputs_of(self, layer: CompiledPasses, below: CompiledPasses) -> Tensor:
+        """Return where the gradients by a layer's input go, `[gates, T, B, H]`: one for each of its nn.Linears."""
+        if len(layer.I2H) == 1:
+            return below.grad_h[None]
+        if self.grad_inputs is None:
+            self.grad_inputs = below.grad_h.new_empty(len(layer.I2H), *below.grad_h.shape)
+        return self.grad_inputs
+
+    def _fill_inputs(self, grad_inputs: Tensor, gradient: Tensor, weight: Tensor, order: tuple[int, ...]) -> None:
+        """Fill grad_inputs `[linears, T, B, I]`, those of stacked nn.Linears in that order.
+
+        gradient `[T, B, O]`: by all their outputs, side by side. weight `[O, I]`.
+        """
+        T, B, O = gradient.shape
+        width = O // len(order)
+        for target, linear in zip(grad_inputs, order, strict=True):
+            part = gradient[..., linear * width :], O, weight[linear * width :]
+            run("grad_inputs", target, *part, T, B, weight.shape[1], width, self.workspace)
+
+    def _fill_weights(self, grads: list[Tensor], gradient: Tensor, inputs: Tensor) -> None:
+        T, B, I = inputs.shape
+        for grad, part in zip(grads, gradient.chunk(len(grads), 2), strict=True):
+            run("grad_weights", grad, part, part.stride(1), inputs, T, B, I, part.shape[2], self.workspace)
+
+
+def drop_backward(grad_outputs: Tensor, mask: Tensor, target: Tensor) -> Tensor:
+    """Fill target `[T, B, H]` with the sum of grad_outputs `[sources, T, B, H]`, from the first on, times a mask.
+
+    Returns target as the only source.
+    """
+    first, *others = grad_outputs
+    for other in others:
+        first = first + other
+    return torch.mul(first, mask, out=target)[None]

@@ -1,0 +1,52 @@
+/* After the decoder's product: log-softmax, loss and their gradient, as Torch7's nn.LogSoftMax and ClassNLLCriterion. */
+#pragma once
+#include <stdint.h>
+
+#include "activations.h"
+#include "real.h"
+
+/* About exp(-x), for x of at least 0: THExpMinusApprox of torch7/lib/TH, which nn.LogSoftMax used until April 2016. */
+static inline real approximate_exp_minus(real x) {
+    const real p = (real)1.0 + x * ((real)0.125 + x * ((real)0.0078125 + x * ((real)0.00032552083 + x * (real)1.0172526e-5)));
+    const real square = p * p, fourth = square * square;
+    return x < 13 ? 1 / (fourth * fourth) : 0;
+}
+
+/* row [V], the product → log-probabilities. terms: space [V]. */
+static inline void log_softmax_row(real *row, const real *bias, long V, int of_2015, real *terms) {
+    real largest = row[0] + bias[0], sum = 0;
+    for (long i = 0; i < V; i++) {
+        row[i] += bias[i];
+        largest = row[i] > largest ? row[i] : largest;
+    }
+    if (of_2015) {
+        VECTORIZE
+        for (long i = 0; i < V; i++)
+            terms[i] = approximate_exp_minus(largest - row[i]);
+    } else
+        exponentials(terms, row, largest, V);
+    for (long i = 0; i < V; i++)
+        sum += terms[i];
+    const real log_sum = largest + logarithm(sum);
+    VECTORIZE
+    for (long i = 0; i < V; i++)
+        row[i] -= log_sum;
+}
+
+/* Log-probabilities [V] → the gradient of the loss by the decoder's outputs, for the character `id` of a batch of B. */
+static inline void log_softmax_backward_row(real *row, int64_t id, long B, long V) {
+    const real share = (real)-1 / B; /* the only gradient by a log-probability that is not 0 */
+    exponentials(row, row, 0, V);
+    VECTORIZE
+    for (long i = 0; i < V; i++)
+        row[i] = 0 - row[i] * share;
+    row[id] = share + row[id]; /* = share - exp(y) * share, rounded as there */
+}
+
+/* The mean over a batch [B] of the negative log-probabilities [B, V] of its characters. */
+static inline double loss_of_step(const real *log_probs, const int64_t *ids, long B, long V) {
+    real loss = 0;
+    for (long b = 0; b < B; b++)
+        loss -= log_probs[b * V + ids[b]];
+    return loss / B;
+}

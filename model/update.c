@@ -1,0 +1,83 @@
+/* What an iteration does to the flat vectors of parameters and gradients: clipping, norms and updates.
+ *
+ * In double precision the norm and RMSprop are those of Torch7 (torch7's normall, optim's rmsprop.lua) to the last bit.
+ * Here, unlike in PyTorch, no processor fuses operations, and square roots are correctly rounded.
+ */
+#include <math.h>
+
+#include "real.h"
+
+/* Puts x [n] into [-limit, limit]. */
+void clip(real *x, double limit, long n);
+
+/* x [n] times a factor. */
+void scale(real *x, double factor, long n);
+
+/* Euclidean norms of two vectors [n]: sums of squares from the first number to the last. */
+void norms(double *result, const real *x, const real *y, long n);
+
+/* One step of RMSprop: mean_square [n] is updated, then params [n]. */
+void rmsprop(real *params, real *mean_square, const real *gradient, double learning_rate, double decay_rate,
+             double epsilon, double weight_decay, long n);
+
+/* One step of Adam with bias-corrected means; correction1 and correction2 are 1 - beta^steps. */
+void adam(real *params, real *mean, real *mean_square, const real *gradient, double step_size, double beta1,
+          double beta2, double root_correction2, double epsilon, double weight_decay, long n);
+
+static inline real square_root(real x) {
+    return sizeof(real) == 8 ? __builtin_sqrt(x) : __builtin_sqrtf(x);
+}
+
+void clip(real *x, double limit, long n) {
+    const real low = -limit, high = limit;
+#pragma omp parallel for simd if (n > 10000)
+    for (long i = 0; i < n; i++) {
+        const real above = x[i] < low ? low : x[i];
+        x[i] = above > high ? high : above;
+    }
+}
+
+void scale(real *x, double factor, long n) {
+    const real by = factor;
+#pragma omp parallel for simd if (n > 10000)
+    for (long i = 0; i < n; i++)
+        x[i] *= by;
+}
+
+static double norm(const real *x, long n) {
+    double sum = 0;
+    for (long i = 0; i < n; i++)
+        sum += (double)x[i] * x[i];
+    return __builtin_sqrt(sum);
+}
+
+void norms(double *result, const real *x, const real *y, long n) {
+    const real *vectors[] = {x, y};
+#pragma omp parallel for if (n > 10000)
+    for (int i = 0; i < 2; i++)
+        result[i] = norm(vectors[i], n);
+}
+
+void rmsprop(real *params, real *mean_square, const real *gradient, double learning_rate, double decay_rate,
+             double epsilon, double weight_decay, long n) {
+    const real decay = decay_rate, share = 1 - decay_rate, rate = -learning_rate, small = epsilon, penalty = weight_decay;
+#pragma omp parallel for simd if (n > 10000)
+    for (long i = 0; i < n; i++) {
+        const real g = penalty ? gradient[i] + penalty * params[i] : gradient[i];
+        mean_square[i] = mean_square[i] * decay + share * g * g;
+        params[i] += rate * g / (square_root(mean_square[i]) + small);
+    }
+}
+
+void adam(real *params, real *mean, real *mean_square, const real *gradient, double step_size, double beta1,
+          double beta2, double root_correction2, double epsilon, double weight_decay, long n) {
+    const real decay1 = beta1, share1 = 1 - beta1, decay2 = beta2, share2 = 1 - beta2, rate = -step_size;
+    const real root = root_correction2, small = epsilon, penalty = weight_decay;
+#pragma omp parallel for simd if (n > 10000)
+    for (long i = 0; i < n; i++) {
+        const real g = penalty ? gradient[i] + penalty * params[i] : gradient[i];
+        mean[i] = mean[i] * decay1 + share1 * g;
+        mean_square[i] = mean_square[i] * decay2 + share2 * g * g;
+        params[i] += rate * mean[i] / (square_root(mean_square[i]) / root + small);
+    }
+}

@@ -21,8 +21,8 @@ import click
 
 from charrnn_port import threads
 from charrnn_port.option_fields import OptionError, Options, described
-from util import progress
-from util.errors import UserError
+from charrnn_port.util import progress
+from charrnn_port.util.errors import UserError
 
 SIGPIPE = 13
 OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # in what PyTorch says, by device

@@ -14,7 +14,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from functools import partial
 from typing import Any, TypeVar
 
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 AnyOptions = TypeVar("AnyOptions", bound="Options")
 

@@ -8,10 +8,13 @@ from functools import partial
 
 import torch
 
-from model.build import built, library
-from model.char_rnn import CELLS, CharRNN
-from model.fused import FusedCharRNN
-from model.kernels import available
+from charrnn_port.model.build import built, library
+from charrnn_port.model.char_rnn import CELLS, CharRNN
+from charrnn_port.model.fused import FusedCharRNN
+from charrnn_port.model.kernels import available
+
+if __name__ != "charrnn_port.model":  # a second copy beside charrnn_port's would have classes of its own
+    raise ImportError(f"import charrnn_port.model, not {__name__}")
 
 # The ways to run the cells: the same numbers, for reading, for TorchScript, for speed on any device, on a CPU and on an
 # NVIDIA GPU.

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from model.build import built
-from model.char_rnn import CharRNN, carry, require_ids
-from model.compiled import CompiledDense
-from model.persistent import require_kernels
-from model.sequence import LayerWeights
-from util.errors import UserError
+from charrnn_port.model.build import built
+from charrnn_port.model.char_rnn import CharRNN, carry, require_ids
+from charrnn_port.model.compiled import CompiledDense
+from charrnn_port.model.persistent import require_kernels
+from charrnn_port.model.sequence import LayerWeights
+from charrnn_port.util.errors import UserError
 
 
 class FusedCharRNN(CharRNN):

@@ -18,7 +18,7 @@ there is another copy.
 
 import math
 
-from model.char_rnn import CELLS
+from charrnn_port.model.char_rnn import CELLS
 
 ON_DEVICE, COPIES = 5, 2  # of the vectors as long as the parameters
 MORE = {"rmsprop": 0, "adam": 1, "adamw": 1}  # of them with an optimiser that keeps two running means

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model import NETWORKS
-from model.char_rnn import CELLS, CharRNN
-from model.log_softmax import LOG_SOFTMAX
-from model.memory import parameter_count
-from util.vocabulary import Vocabulary
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS, CharRNN
+from charrnn_port.model.log_softmax import LOG_SOFTMAX
+from charrnn_port.model.memory import parameter_count
+from charrnn_port.util.vocabulary import Vocabulary
 
 
 @dataclass

@@ -14,13 +14,13 @@ from charrnn_port import texts
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint
 from charrnn_port.command_line import tell
 from charrnn_port.device import choose_device, choose_dtype, require_torch7
+from charrnn_port.model import fastest
+from charrnn_port.model.char_rnn import CharRNN, carry
 from charrnn_port.options import EvaluateOptions, TrainOptions
 from charrnn_port.reports.inspect import jsonable, print_table
-from model import fastest
-from model.char_rnn import CharRNN, carry
-from util.errors import UserError
-from util.minibatch_loader import MinibatchLoader
-from util.vocabulary import Vocabulary, readable
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.minibatch_loader import MinibatchLoader
+from charrnn_port.util.vocabulary import Vocabulary, readable
 
 SPLITS = {"train": 1, "val": 2, "test": 3, "all": 1}
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from charrnn_port.model.build import library
+from charrnn_port.model.texts import CompiledDraw
 from charrnn_port.torch7.random import Generator
-from model.build import library
-from model.texts import CompiledDraw
 
 Choice = Callable[[np.ndarray], int]
 Filter = Callable[[np.ndarray], np.ndarray]

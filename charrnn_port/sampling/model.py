@@ -10,11 +10,11 @@ import torch
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.device import choose_dtype
-from model.build import library
-from model.char_rnn import CharRNN
-from model.fused import FusedCharRNN
-from model.texts import CompiledNetwork
-from util.vocabulary import Vocabulary
+from charrnn_port.model.build import library
+from charrnn_port.model.char_rnn import CharRNN
+from charrnn_port.model.fused import FusedCharRNN
+from charrnn_port.model.texts import CompiledNetwork
+from charrnn_port.util.vocabulary import Vocabulary
 
 Array = Any  # of NumPy on a CPU, where vectors this short take half as long as in PyTorch; else a tensor
 State = tuple[Array, ...]  # a vector [H] for each layer and name in the cell's STATE, in that order

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from charrnn_port.device import record
+from charrnn_port.model.texts import CompiledTexts
 from charrnn_port.sampling.choices import Choice, never
 from charrnn_port.sampling.inside import Inside, trace
 from charrnn_port.sampling.model import Model
-from model.texts import CompiledTexts
 
 
 class Session:

@@ -9,8 +9,8 @@ import torch
 
 from charrnn_port.device import synchronize
 from charrnn_port.training.iteration import Training
-from util.minibatch_loader import CHUNK, MinibatchLoader
-from util.vocabulary import readable
+from charrnn_port.util.minibatch_loader import CHUNK, MinibatchLoader
+from charrnn_port.util.vocabulary import readable
 
 TIMED = 5  # iterations, and batches of an evaluation
 RAREST = 5  # characters shown
@@ -85,7 +85,7 @@ def bytes_in(thing: object) -> int:
             todo += thing.values()
         elif isinstance(thing, list | tuple):
             todo += thing
-        elif type(thing).__module__.split(".")[0] in ("charrnn_port", "model"):
+        elif type(thing).__module__.split(".")[0] == "charrnn_port":
             todo += vars(thing).values()
     return sum(storages.values())
 

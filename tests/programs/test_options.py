@@ -8,11 +8,11 @@ from conftest import ROOT
 
 from charrnn_port import options
 from charrnn_port.device import DTYPES, MIXED
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.option_fields import OptionError, described, lua_number
 from charrnn_port.options import TrainOptions
-from model import NETWORKS
-from model.char_rnn import CELLS
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 
 def test_the_docs_are_what_the_options_say(capsys):

@@ -13,12 +13,12 @@ import torch
 from conftest import RECORDINGS, ROOT, run_sample
 
 import charrnn_port
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.sampling import Model, Session, choices
 from charrnn_port.torch7.random import Generator
-from model import NETWORKS
-from model.char_rnn import CELLS
-from util.errors import UserError
-from util.vocabulary import Vocabulary
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary
 
 LUA = RECORDINGS / "lua_checkpoints"
 IDS = [4, 5, 4, 0, 10, 3, 2]

@@ -27,7 +27,7 @@ from charrnn_port.training.events import (
     Snapshot,
     Started,
 )
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 run_module = sys.modules[run.__module__]
 

@@ -1,8 +1,8 @@
 """Builds a package from a repository that is laid out as the original is. All other settings are in setup.cfg.
 
 In the repository model/, util/, train.py and sample.py stand at the top. In a wheel they are in charrnn_port/, because
-users have modules of these names. `pip install -e .` leaves all files where they are: there charrnn_port/__init__.py and
-charrnn_port/programs/__init__.py find them.
+users have modules of these names. `pip install -e .` leaves all files where they are, and charrnn_port/__init__.py and
+charrnn_port/programs/__init__.py find them there.
 """
 
 from setuptools import setup

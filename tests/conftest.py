@@ -57,7 +57,7 @@ def ended_pid():
 
 
 def traps(folder: Path) -> Path:
-    """Fill a folder with modules that are named as files of this repository are, and end a program that imports them."""
+    """Fill a folder with modules that have the names of this repository's and end a program that imports them."""
     for name in ("train.py", "sample.py", "options.py", "model/__init__.py", "util/__init__.py", "tests/__init__.py"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("raise SystemExit('the wrong module')")

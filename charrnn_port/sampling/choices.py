@@ -27,7 +27,7 @@ def drawn(random: Generator, temperature: float = 1.0, rounded_to: str = "float3
     Where that comes to 0 / 0 or the like, as at very low temperatures, the largest score is subtracted first. Computed
     in C where there is a compiler.
     """
-    return (DrawnInC if library(torch.float64) else drawn_in_numpy)(random, temperature, rounded_to)
+    return (DrawnInC if library(torch.float64) else drawn_in_numpy)(random, float(temperature), rounded_to)
 
 
 class DrawnInC:

@@ -70,6 +70,13 @@ def start_and_end_swiftly() -> None:
     atexit.register(gc.freeze)
 
 
+def command_of(program: str) -> str:
+    """Return what starts train or sample: `charrnn train` where that is how it was started, else `python train.py`."""
+    context = click.get_current_context(silent=True)
+    path = context.command_path if context else ""
+    return path if path.endswith(f" {program}") else f"python {program}.py"
+
+
 def fail(message: str, status: int) -> None:
     """End the program with one line on stderr."""
     click.echo(f"Error: {' '.join(message.split())}", err=True)
@@ -132,6 +139,13 @@ class Program(click.Command):
         for group, records in groups.items():
             with formatter.section(group):
                 formatter.write_dl(records)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the example: where the program is installed there is no train.py, and the command is another."""
+        name = ctx.command_path.rpartition(" ")[2]
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text((self.epilog or "").replace(f"python {name}.py", command_of(name)))
 
     def main(self, *args: Any, **kwargs: Any) -> None:
         """Run; any error a user can cause ends in one line on stderr."""

@@ -13,9 +13,6 @@ from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.model.fused import FusedCharRNN
 from charrnn_port.model.kernels import available
 
-if __name__ != "charrnn_port.model":  # a second copy beside charrnn_port's would have classes of its own
-    raise ImportError(f"import charrnn_port.model, not {__name__}")
-
 # The ways to run the cells: the same numbers, for reading, for TorchScript, for speed on any device, on a CPU and on an
 # NVIDIA GPU.
 NETWORKS = {
@@ -25,6 +22,9 @@ NETWORKS = {
     "compiled": partial(FusedCharRNN, compiled=True),
     "persistent": partial(FusedCharRNN, persistent=True),
 }
+
+if __name__ != "charrnn_port.model":  # a second copy beside charrnn_port's would have classes of its own
+    raise ImportError(f"import charrnn_port.model, not {__name__}")
 
 
 def fastest(model: str, dtype: torch.dtype, device: torch.device) -> str:

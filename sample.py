@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from charrnn_port.command_line import print_line, program, tell
 from charrnn_port.options import SampleOptions
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 
 @program(SampleOptions, example='python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -temperature 0.8 -primetext "A "')

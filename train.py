@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from charrnn_port.command_line import fail, print_line, program, tell
 from charrnn_port.config import as_text, with_config
 from charrnn_port.options import TrainOptions
-from util import progress
+from charrnn_port.util import progress
 
 if TYPE_CHECKING:
     from charrnn_port.training import Training

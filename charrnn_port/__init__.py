@@ -5,47 +5,67 @@
     checkpoint = charrnn_port.load_checkpoint("cv/lm_lstm_epoch26.00_1.3861.t7.pt")   # or one of the Lua original
     text = b"".join(charrnn_port.sample_bytes(checkpoint, length=500, temperature=0.8))
 
-docs/python.md tells more. The names below are imported when first used, so that a program's -help does not wait for
+docs/python.md says more. The names below are imported when first used, so that a program's -help does not wait for
 torch.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from charrnn_port.version import __version__
 
-if TYPE_CHECKING:  # for editors, which follow no __getattr__
-    from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-    from charrnn_port.options import SampleOptions, TrainOptions
-    from charrnn_port.sampling import Model, Session, sample_bytes
-    from charrnn_port.training import train
+# In a checkout model/ and util/ stand beside this folder, as in the original. Installed, they are inside of it.
+if not os.path.exists(os.path.join(__path__[0], "model")):
+    __path__.append(os.path.dirname(__path__[0]))
 
 PLACES = {
     "Checkpoint": "charrnn_port.checkpoints",
-    "load_checkpoint": "charrnn_port.checkpoints",
-    "save_checkpoint": "charrnn_port.checkpoints",
-    "SampleOptions": "charrnn_port.options",
-    "TrainOptions": "charrnn_port.options",
+    "Generator": "charrnn_port.torch7.random",
     "Model": "charrnn_port.sampling",
+    "SampleOptions": "charrnn_port.options",
     "Session": "charrnn_port.sampling",
+    "TrainOptions": "charrnn_port.options",
+    "UserError": "charrnn_port.util.errors",
+    "choices": "charrnn_port.sampling",
+    "events": "charrnn_port.training",
+    "load_checkpoint": "charrnn_port.checkpoints",
+    "recorders": "charrnn_port.training",
     "sample_bytes": "charrnn_port.sampling",
+    "save_checkpoint": "charrnn_port.checkpoints",
     "train": "charrnn_port.training",
 }
 __all__ = [
     "Checkpoint",
+    "Generator",
     "Model",
     "SampleOptions",
     "Session",
     "TrainOptions",
+    "UserError",
     "__version__",
+    "choices",
+    "events",
     "load_checkpoint",
+    "recorders",
     "sample_bytes",
     "save_checkpoint",
     "train",
 ]
 
+if TYPE_CHECKING:  # for type checkers and editors; with the functions below they would take any name for known
+    from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+    from charrnn_port.options import SampleOptions, TrainOptions
+    from charrnn_port.sampling import Model, Session, choices, sample_bytes
+    from charrnn_port.torch7.random import Generator
+    from charrnn_port.training import events, recorders, train
+    from charrnn_port.util.errors import UserError
+else:
 
-def __getattr__(name: str) -> object:
-    if name not in PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(PLACES[name]), name)
+    def __getattr__(name: str) -> object:
+        if name not in PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(PLACES[name]), name)
+
+    def __dir__() -> list[str]:
+        return __all__

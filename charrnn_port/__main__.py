@@ -6,15 +6,9 @@ Each verb imports what does the work when it is called: torch takes seconds, and
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent.parent
-# `python -m` looks for modules in the current folder first, where there may be a util/, model/ or train.py of another
-# kind. With Python's own option for that (-P, "safe path") the current folder is not there.
-if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False) and Path(sys.path[0]).resolve() != HERE:
-    del sys.path[0]
-
-import charrnn_port  # noqa: E402
-from charrnn_port.command_line import Program, fail, program  # noqa: E402
-from charrnn_port.options import (  # noqa: E402
+import charrnn_port
+from charrnn_port.command_line import Program, fail, program
+from charrnn_port.options import (
     BenchmarkOptions,
     CompareOptions,
     ConvertOptions,
@@ -138,8 +132,7 @@ def look(options: LookOptions, given: frozenset[str]) -> None:
 
 def verbs() -> dict[str, Program]:
     """All of them by name; the first two are the programs train.py and sample.py."""
-    import sample
-    import train
+    from charrnn_port.programs import sample, train
 
     return {
         "train": train.main,

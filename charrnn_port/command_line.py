@@ -21,8 +21,8 @@ import click
 
 from charrnn_port import threads
 from charrnn_port.option_fields import OptionError, Options, described
-from util import progress
-from util.errors import UserError
+from charrnn_port.util import progress
+from charrnn_port.util.errors import UserError
 
 SIGPIPE = 13
 OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # in what PyTorch says, by device
@@ -68,6 +68,13 @@ def start_and_end_swiftly() -> None:
     """
     gc.set_threshold(50_000)  # new objects: after so many it looks
     atexit.register(gc.freeze)
+
+
+def command_of(program: str) -> str:
+    """Return what starts train or sample: `charrnn train` where that is how it was started, else `python train.py`."""
+    context = click.get_current_context(silent=True)
+    path = context.command_path if context else ""
+    return path if path.endswith(f" {program}") else f"python {program}.py"
 
 
 def fail(message: str, status: int) -> None:
@@ -132,6 +139,13 @@ class Program(click.Command):
         for group, records in groups.items():
             with formatter.section(group):
                 formatter.write_dl(records)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the example: where the program is installed there is no train.py, and the command is another."""
+        name = ctx.command_path.rpartition(" ")[2]
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text((self.epilog or "").replace(f"python {name}.py", command_of(name)))
 
     def main(self, *args: Any, **kwargs: Any) -> None:
         """Run; any error a user can cause ends in one line on stderr."""

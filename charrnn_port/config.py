@@ -14,7 +14,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from charrnn_port.option_fields import AnyOptions, OptionError, described
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 NOT_IN_FILES = ("config", "print_config")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 MIXED = {"bfloat16": torch.bfloat16, "float16": torch.float16}

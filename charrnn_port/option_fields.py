@@ -8,19 +8,30 @@
     SampleOptions("cv/best.t7.pt", length="1e3").length == 1000     # OptionError for a value that won't do
 """
 
+import difflib
+import inspect
 import math
+import operator
 import os
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
-from functools import partial
-from typing import Any, TypeVar
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 AnyOptions = TypeVar("AnyOptions", bound="Options")
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 class OptionError(UserError):
     """An option has a value that it cannot have; the message names both."""
+
+
+class UnknownOptionError(OptionError, TypeError):
+    """A keyword argument names no option. Python raises TypeError for other functions' keywords, so it is one too."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,13 @@ def described(options_class: "type[Options]") -> list[tuple[Field, Description]]
 class Options:
     """What all programs' options have in common: each value is checked when an object is made."""
 
+    if not TYPE_CHECKING:  # a type checker knows the fields, and would take any name for one of them
+
+        def __new__(cls, *positional: Any, **values: Any) -> "Options":
+            """Refuse names that no option has, before the dataclass does without a hint."""
+            require_known(values, [each.name for each in fields(cls)])
+            return super().__new__(cls)
+
     def __post_init__(self) -> None:
         for each, description in described(type(self)):
             kind = str if each.default is MISSING else type(each.default)
@@ -119,10 +137,37 @@ class Options:
         return {name: value for name, value in self.values().items() if name not in usual or value != usual[name]}
 
 
+def require_known(given: Iterable[str], known: Collection[str]) -> None:
+    """Raise UnknownOptionError for a name that is not known, with the known name that is most like it."""
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f": did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+            raise UnknownOptionError(f"unknown option {name}{hint}")
+
+
+def with_known_names(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Decorate a function so that a wrong keyword argument raises UnknownOptionError, which names the nearest one."""
+    known = inspect.signature(function).parameters
+
+    @wraps(function)
+    def call(*positional: Parameters.args, **values: Parameters.kwargs) -> Result:
+        require_known(values, known)
+        return function(*positional, **values)
+
+    return call
+
+
 def lua_number(value: Any) -> float:
-    """A number, or the text of one as Lua reads it: 1000, 1e3, 1000.0 and 0x3e8 are the same; 1_000 is none."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
+    """Return a number, or read the text of one as Lua does: 1000, 1e3, 1000.0 and 0x3e8 are the same; 1_000 is none.
+
+    Other libraries' numbers, such as NumPy's, are those that Python can convert, by `__index__` or `__float__`.
+    Raises ValueError for all else.
+    """
+    if not isinstance(value, str | bytes):
+        for convert in (operator.index, float):
+            with suppress(TypeError, ValueError, RuntimeError):  # RuntimeError is PyTorch's for a tensor of several
+                return convert(value)
     text = value.strip() if isinstance(value, str) else ""
     try:
         if "_" in text:

@@ -6,9 +6,9 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from util import progress
-from util.errors import UserError
-from util.files import written_whole
+from charrnn_port.util import progress
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import written_whole
 
 TINYSHAKESPEARE = "data/tinyshakespeare"
 PYDOC = "data/pydoc"

@@ -24,6 +24,9 @@ NETWORKS = {
     "persistent": partial(FusedCharRNN, persistent=True),
 }
 
+if __name__ != "charrnn_port.model":  # a second copy beside charrnn_port's would have classes of its own
+    raise ImportError(f"import charrnn_port.model, not {__name__}")
+
 
 def fastest(model: str, dtype: torch.dtype, device: torch.device) -> str:
     """The name of the fastest of them that can be had here for a cell."""

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import torch
 
-from util.files import user_cache, written_whole
+from charrnn_port.util.files import user_cache, written_whole
 
 FOLDER = Path(__file__).parent
 # Products and sums are rounded one by one. Loops are vectorised only where nobody reads errno or the traps of numbers.

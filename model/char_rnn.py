@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, nll_loss
 
-from model import gru, lstm, rnn
-from model.log_softmax import LOG_SOFTMAX
-from util.errors import UserError
-from util.model_utils import flat_parameters
-from util.one_hot import one_hot
+from charrnn_port.model import gru, lstm, rnn
+from charrnn_port.model.log_softmax import LOG_SOFTMAX
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.model_utils import flat_parameters
+from charrnn_port.util.one_hot import one_hot
 
 CELLS = {"lstm": lstm, "gru": gru, "rnn": rnn}
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from model.build import library
-from model.sequence import LayerWeights, Sequence
+from charrnn_port.model.build import library
+from charrnn_port.model.sequence import LayerWeights, Sequence
 
 PANEL = 32  # an upper bound of PANEL_WIDTH in model/product.h
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from model.compiled import CompiledPasses
-from model.sequence import (
+from charrnn_port.model.compiled import CompiledPasses
+from charrnn_port.model.sequence import (
     Array,
     LayerWeights,
     Sequence,

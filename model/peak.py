@@ -8,7 +8,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from model.build import library
+from charrnn_port.model.build import library
 
 
 def multiply_adds(dtype: torch.dtype, rounds: int) -> float:

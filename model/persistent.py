@@ -15,9 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.kernels import available, kernels
-from model.sequence import LayerWeights, Sequence, add_biases, steps, sum_rows, transposed
-from util.errors import UserError
+from charrnn_port.model.kernels import available, kernels
+from charrnn_port.model.sequence import LayerWeights, Sequence, add_biases, steps, sum_rows, transposed
+from charrnn_port.util.errors import UserError
 
 REALS = {torch.float32: "float", torch.float64: "double"}
 THREADS = 128  # of a block that does a time step's units one by one

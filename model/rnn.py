@@ -9,8 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from model.compiled import CompiledPasses
-from model.sequence import Array, LayerWeights, Sequence, add_biases, steps, sum_rows, tanh_backward, transposed
+from charrnn_port.model.compiled import CompiledPasses
+from charrnn_port.model.sequence import (
+    Array,
+    LayerWeights,
+    Sequence,
+    add_biases,
+    steps,
+    sum_rows,
+    tanh_backward,
+    transposed,
+)
 
 # The state a layer carries; the last one is also its output.
 STATE = ("h",)

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from util.one_hot import one_hot
+from charrnn_port.util.one_hot import one_hot
 
 # What a cell's `advance` computes with: NumPy arrays or tensors, all arguments of one call of one kind.
 Array = TypeVar("Array")

@@ -8,9 +8,9 @@ import ctypes
 import torch
 from torch import Tensor
 
-from model.build import library
-from model.compiled import PANEL, Layer, address, convert, run
-from model.sequence import LayerWeights
+from charrnn_port.model.build import library
+from charrnn_port.model.compiled import PANEL, Layer, address, convert, run
+from charrnn_port.model.sequence import LayerWeights
 
 
 class CompiledNetwork:

@@ -14,15 +14,14 @@ from click.testing import CliRunner, Result
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = Path(__file__).parent / "reference"
-sys.path.insert(0, str(ROOT))  # train.py and sample.py, whether installed or not
+sys.path.insert(0, str(ROOT))  # what is tested is this folder's package, whichever one is installed
 
-import sample  # noqa: E402
-import train  # noqa: E402
+from charrnn_port.model import NETWORKS, library  # noqa: E402
 from charrnn_port.options import TrainOptions  # noqa: E402
+from charrnn_port.programs import sample, train  # noqa: E402
 from charrnn_port.reports.verify.recordings import FILES  # noqa: E402
 from charrnn_port.reports.verify.recordings import FOLDER as RECORDINGS  # noqa: E402
 from charrnn_port.reports.verify.vectors import loss_of as loss_of  # noqa: E402
-from model import NETWORKS, library  # noqa: E402
 
 # One thread here and in programs that tests start, unless a test asks for more: threads of several programs that share
 # a core spend it waiting for each other.
@@ -55,6 +54,14 @@ def ended_pid():
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return str(process.pid)
+
+
+def traps(folder: Path) -> Path:
+    """Fill a folder with modules that have the names of this repository's and end a program that imports them."""
+    for name in ("train.py", "sample.py", "options.py", "model/__init__.py", "util/__init__.py", "tests/__init__.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("raise SystemExit('the wrong module')")
+    return folder
 
 
 def run_train(*arguments: object) -> Result:

@@ -15,13 +15,13 @@ import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port import reports, sharing
 from charrnn_port.command_line import program
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.option_fields import OptionError, Options, option
 from charrnn_port.sampling import Model, Session, choices
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import optimizers, prepare, recorders, run, schedules
 from charrnn_port.training.events import Evaluated, Iteration, RateDecayed
-from model import NETWORKS
-from model.char_rnn import CELLS
 
 HOUSE = "docs/house.md"
 

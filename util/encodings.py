@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from util.errors import UserError
-from util.vocabulary import Vocabulary, not_utf_8
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary, not_utf_8
 
 CODE_POINTS = 0x110000  # so many there may be in Unicode
 SYMBOL_TYPES = {"bytes": np.uint8, "utf-8": np.uint32}

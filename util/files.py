@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TextIO
 
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 try:
     import fcntl

@@ -25,12 +25,12 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from util import progress
-from util.encodings import CODE_POINTS, SYMBOL_TYPES, as_numbers, as_symbols, id_type, ids_in, survey
-from util.errors import UserError
-from util.files import user_cache, written_whole
-from util.foreign import LFS_POINTER, kind_of
-from util.vocabulary import Vocabulary
+from charrnn_port.util import progress
+from charrnn_port.util.encodings import CODE_POINTS, SYMBOL_TYPES, as_numbers, as_symbols, id_type, ids_in, survey
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import user_cache, written_whole
+from charrnn_port.util.foreign import LFS_POINTER, kind_of
+from charrnn_port.util.vocabulary import Vocabulary
 
 CHUNK = 1 << 20  # bytes of text held in memory at once
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 Facts = Callable[[], list[str]]
 
@@ -68,7 +68,7 @@ def bar(label: str, total: int, unit: str = "", done: int = 0, delay: float = 0.
     if not _asked:
         yield Unseen()
         return
-    from util.bar import Bar
+    from charrnn_port.util.bar import Bar
 
     before, new = Bar.on_screen, Bar(label, total, unit, done, delay)
     _shown.append(new)

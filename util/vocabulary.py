@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 REPLACEMENT = "\ufffd".encode()  # Unicode's own sign for what cannot be shown
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from util.foreign import CHOOSE, UNPACK, ForeignError
+from charrnn_port.util.foreign import CHOOSE, UNPACK, ForeignError
 
 FOLDER = 0x10  # the mark of a folder in a zip file
 STORAGES = {

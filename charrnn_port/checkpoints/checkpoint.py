@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model import NETWORKS
-from model.char_rnn import CELLS, CharRNN
-from model.log_softmax import LOG_SOFTMAX
-from model.memory import parameter_count
-from util.vocabulary import Vocabulary
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS, CharRNN
+from charrnn_port.model.log_softmax import LOG_SOFTMAX
+from charrnn_port.model.memory import parameter_count
+from charrnn_port.util.vocabulary import Vocabulary
 
 
-@dataclass
+@dataclass(repr=False)
 class Checkpoint:
     """The values; their names are the original's (there `params` is `protos`)."""
 
@@ -32,6 +32,13 @@ class Checkpoint:
     # checkpoints have none.
     progress: dict | None = None
     version: str = ""  # of the charrnn_port that wrote it; "" for the original and before 0.2
+
+    def __repr__(self) -> str:
+        model, rnn_size, num_layers = (self.opt.get(name, "?") for name in ("model", "rnn_size", "num_layers"))
+        return (
+            f"Checkpoint({model} {rnn_size}x{num_layers}, {len(self.vocab)} characters, iteration {self.i}, "
+            f"epoch {self.epoch:.2f}, val_loss {self.val_loss:.4f})"
+        )
 
     def build(
         self, cell: str, dtype: torch.dtype, device: torch.device | str = "cpu", torch7: str | None = None

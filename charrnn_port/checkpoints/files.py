@@ -15,11 +15,11 @@ import torch
 from charrnn_port.checkpoints import archive, lua, named, torch_rnn
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.torch7 import t7
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import written_whole
+from charrnn_port.util.foreign import CHOOSE, SAFETENSORS, ForeignError, first_bytes, is_text, kind_of
+from charrnn_port.util.vocabulary import Vocabulary
 from charrnn_port.version import __version__
-from util.errors import UserError
-from util.files import written_whole
-from util.foreign import CHOOSE, SAFETENSORS, ForeignError, first_bytes, is_text, kind_of
-from util.vocabulary import Vocabulary
 
 FORMAT, OLDER_FORMAT = "charrnn_port checkpoint 2", "charrnn_port checkpoint 1"
 WITH_UNKNOWN = "charrnn_port checkpoint 3"  # `unknown` is in it, which older versions do not know

@@ -15,8 +15,8 @@ from charrnn_port.checkpoints.files import load_file
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.strfmt import lua_format
-from util.errors import UserError
-from util.files import aside_of, lock, open_lock, remove_leftovers
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import aside_of, lock, open_lock, remove_leftovers
 
 MANY_EPOCHS, LARGE_LOSS = 1e6, 99999.0  # few names of checkpoints have more digits
 EVALUATED = re.compile(r"_epoch(\d+\.\d\d)_(\d+\.\d{4})(\.\d+)?\.t7(\.pt)?$")  # epoch and loss in a name

@@ -32,10 +32,10 @@ from charrnn_port.checkpoints.fields import (
     require_parameters,
     whole,
 )
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.torch7.nngraph import apply, empty, g_module, record, split
 from charrnn_port.torch7.t7 import Storage, Table, TorchObject
-from model.char_rnn import CELLS
-from util.foreign import CHOOSE, ForeignError
+from charrnn_port.util.foreign import CHOOSE, ForeignError
 
 
 @reading("char-rnn")

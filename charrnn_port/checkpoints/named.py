@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from charrnn_port.checkpoints.checkpoint import Checkpoint
+from charrnn_port.model.char_rnn import CELLS
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.foreign import CHOOSE, ForeignError
 from charrnn_port.version import __version__
-from model.char_rnn import CELLS
-from util.errors import UserError
-from util.foreign import CHOOSE, ForeignError
 
 FORMAT = "charrnn_port network 1"
 VALUES = ("opt", "i", "epoch", "train_losses", "val_losses", "val_loss", "version")

@@ -26,7 +26,7 @@ from charrnn_port.checkpoints.fields import (
     whole,
 )
 from charrnn_port.torch7.t7 import Table, TorchObject
-from util.foreign import ForeignError
+from charrnn_port.util.foreign import ForeignError
 
 LAYERS = {"lstm": ("nn.LSTM", 4), "rnn": ("nn.VanillaRNN", 1)}  # class, and how many blocks its columns are
 BYTE = re.compile(rb"\[(\d{1,3})\]")  # a byte that is not ASCII, as preprocess.py --encoding bytes writes it

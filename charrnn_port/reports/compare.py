@@ -18,7 +18,7 @@ from charrnn_port.options import CompareOptions, TrainOptions
 from charrnn_port.reports.history import History, read_history
 from charrnn_port.reports.inspect import jsonable, print_safely
 from charrnn_port.torch7.strfmt import lua_format
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 JUDGED = {"train_loss": "loss", "grad_param_norm": "norm"}
 UP_TO = (10, 100, 1000)  # iterations

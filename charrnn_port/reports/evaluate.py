@@ -13,6 +13,8 @@ from charrnn_port import texts
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint
 from charrnn_port.command_line import tell
 from charrnn_port.device import choose_device, choose_dtype, require_torch7
+from charrnn_port.model import fastest
+from charrnn_port.model.char_rnn import CharRNN, carry
 from charrnn_port.options import EvaluateOptions, TrainOptions
 from charrnn_port.reports.inspect import jsonable, print_table
 from model import fastest

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from charrnn_port.checkpoints import Checkpoint
-from model.fused import FusedCharRNN
+from charrnn_port.model.fused import FusedCharRNN
 
 SIZES = (256, 64, 16, 4, 1)  # time steps of a pass: few sizes, since each has its buffers
 SEGMENT = 20  # characters after which a network learns, in dynamic evaluation

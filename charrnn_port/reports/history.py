@@ -16,8 +16,8 @@ from typing import TextIO
 import numpy as np
 
 from charrnn_port.options import TrainOptions
-from util.errors import UserError
-from util.foreign import ForeignError, first_bytes, kind_of
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.foreign import ForeignError, first_bytes, kind_of
 
 COLUMNS = ("epoch", "train_loss", "grad_param_norm", "learning_rate", "seconds")
 LARGEST = 1 << 30  # bytes of a file of text; a line of a log has about a hundred

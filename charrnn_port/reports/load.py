@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 
 from charrnn_port.device import DTYPES
+from charrnn_port.model import fastest
 from charrnn_port.options import BenchmarkOptions
 from charrnn_port.reports.benchmark import our_training, parse_size, random_text, write_json
 from charrnn_port.reports.machine import describe_machine
 from charrnn_port.training import Training
-from model import fastest
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 ROUNDS = 7
 CPU = torch.device("cpu")

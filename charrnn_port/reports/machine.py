@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy
 import torch
 
+from charrnn_port.model import built, how_it_runs
 from charrnn_port.version import __version__
-from model import built, how_it_runs
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ import numpy as np
 from charrnn_port.option_fields import OptionError, described
 from charrnn_port.options import PlotOptions, TrainOptions
 from charrnn_port.reports.history import History, read_history
-from util.errors import UserError
-from util.files import written_whole
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from util.errors import UserError
-from util.vocabulary import Vocabulary, readable
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary, readable
 
 BLOCK = 1280  # characters: whole segments and whole passes (figures.py)
 BYTES = 1 << 16  # read at once

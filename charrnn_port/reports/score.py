@@ -12,15 +12,15 @@ import click
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
 from charrnn_port.command_line import print_line, tell
 from charrnn_port.device import choose_device, choose_dtype
+from charrnn_port.model import fastest
+from charrnn_port.model.fused import FusedCharRNN
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import ScoreOptions
 from charrnn_port.reports.figures import Figures, Learning, Reader, mean_square
 from charrnn_port.reports.heat import Heat
 from charrnn_port.reports.inspect import jsonable
 from charrnn_port.reports.reading import Block, Text, characters_of, printable
-from model import fastest
-from model.fused import FusedCharRNN
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 Listener = Callable[[Block, Figures], None]  # what is done with each block of a text, and a network's figures of it
 

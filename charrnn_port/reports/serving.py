@@ -21,13 +21,13 @@ import torch
 
 from charrnn_port.checkpoints import Checkpoint, save_checkpoint
 from charrnn_port.device import DTYPES
+from charrnn_port.model.memory import parameter_count
 from charrnn_port.options import BenchmarkOptions
 from charrnn_port.reports.benchmark import parse_size, write_json
 from charrnn_port.reports.machine import describe_machine
 from charrnn_port.sampling import Model, sample_bytes
-from model.memory import parameter_count
-from util.errors import UserError
-from util.vocabulary import Vocabulary
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary
 
 VOCAB = Vocabulary(bytes(range(32, 97)))
 REQUESTS, LENGTH = 200, 200  # texts, and characters of each

@@ -23,15 +23,15 @@ import numpy as np
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
 from charrnn_port.command_line import tell
 from charrnn_port.device import DTYPES
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import TraceOptions
 from charrnn_port.reports.reading import Text
 from charrnn_port.sampling import Inside
 from charrnn_port.sampling import trace as inside
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import written_whole
 from charrnn_port.version import __version__
-from model.char_rnn import CELLS
-from util.errors import UserError
-from util.files import written_whole
 
 ROWS = 128  # characters written at once
 

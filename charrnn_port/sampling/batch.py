@@ -7,13 +7,13 @@ from operator import itemgetter
 import numpy as np
 import torch
 
+from charrnn_port.model.texts import CompiledTexts
 from charrnn_port.options import SampleOptions
 from charrnn_port.sampling.choices import DrawnTogether, never
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.session import Session
 from charrnn_port.sampling.text import choice_of, only_draws, text_of
 from charrnn_port.torch7.random import Generator
-from model.texts import CompiledTexts
 
 SIDE_BY_SIDE = 16  # texts; calls are a small part of the time then
 LONGEST = 100_000  # characters: what is drawn is kept until its text is read

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from charrnn_port.model.build import library
+from charrnn_port.model.texts import CompiledDraw
 from charrnn_port.torch7.random import Generator
 from model.build import library
 from model.texts import CompiledDraw, exp
@@ -27,7 +29,7 @@ def drawn(random: Generator, temperature: float = 1.0, rounded_to: str = "float3
     Where that comes to 0 / 0 or the like, as at very low temperatures, the largest score is subtracted first. Computed
     in C where there is a compiler.
     """
-    return (DrawnInC if library(torch.float64) else drawn_in_numpy)(random, temperature, rounded_to)
+    return (DrawnInC if library(torch.float64) else drawn_in_numpy)(random, float(temperature), rounded_to)
 
 
 class DrawnInC:

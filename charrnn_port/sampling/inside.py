@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.char_rnn import CharRNN
+from charrnn_port.model.char_rnn import CharRNN
 
 
 class Inside(NamedTuple):

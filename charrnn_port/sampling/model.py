@@ -1,7 +1,6 @@
 """A trained network that never changes, one time step at a time."""
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,11 +9,11 @@ import torch
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.device import choose_dtype
-from model.build import library
-from model.char_rnn import CharRNN
-from model.fused import FusedCharRNN
-from model.texts import CompiledNetwork
-from util.vocabulary import Vocabulary
+from charrnn_port.model.build import library
+from charrnn_port.model.char_rnn import CharRNN
+from charrnn_port.model.fused import FusedCharRNN
+from charrnn_port.model.texts import CompiledNetwork
+from charrnn_port.util.vocabulary import Vocabulary
 
 Array = Any  # of NumPy on a CPU, where vectors this short take half as long as in PyTorch; else a tensor
 State = tuple[Array, ...]  # a vector [H] for each layer and name in the cell's STATE, in that order
@@ -33,6 +32,7 @@ class Model:
         """
         self.vocab = vocab
         self.drawn_from = drawn_from
+        self._in_numpy_wanted = in_numpy
         self._sizes = network.model, network.vocab_size, network.rnn_size, network.num_layers
         self._torch7 = network.torch7
         self._params = network.params.detach().clone()
@@ -49,7 +49,8 @@ class Model:
         ]
         self._decoder = [self._array(network.decoder[name]) for name in ("weight", "bias")]
         self._zero = tuple(self._array(tensor[0]) for tensor in network.zero_state(1))
-        self._clamps: dict[int, list[tuple[int, float]]] = {}  # by the place of a layer's output in the state
+        self._clamped: Mapping[tuple[int, int], float] = {}
+        self._clamps: dict[int, list[tuple[int, float]]] = {}  # the same by the place of a layer's output in the state
         self.compiled: CompiledNetwork | None = None
         if in_numpy is None and self.in_numpy and library(network.params.dtype):
             self.compiled = CompiledNetwork(network.model, layers, tuple(network.decoder.values()))
@@ -68,6 +69,30 @@ class Model:
         copy = FusedCharRNN(network.model, *sizes, dtype=torch.float64)
         copy.params.copy_(network.params)
         return cls(copy, vocab)
+
+    def __repr__(self) -> str:
+        cell, _, rnn_size, num_layers = self._sizes
+        how = "C" if self.compiled else "NumPy" if self.in_numpy else f"PyTorch on {self.device}"
+        held = ", clamped" if self._clamped else ""
+        dtype = str(self._params.dtype).removeprefix("torch.")
+        return f"Model({cell} {rnn_size}x{num_layers}, {len(self.vocab)} characters, {dtype} in {how}{held})"
+
+    def __copy__(self) -> "Model":
+        return self  # it never changes
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the parameters. What is made of them, such as pointers for C, is made anew where they are read."""
+        values = self._params, self.vocab, self._in_numpy_wanted, self.drawn_from, dict(self._clamped)
+        return model_of, (self._sizes, self._torch7, *values)
+
+    def _shallow_copy(self) -> "Model":
+        """Return another model of the same arrays, to be changed before it is given to anyone."""
+        other = object.__new__(Model)
+        vars(other).update(vars(self))
+        return other
 
     def _array(self, tensor: torch.Tensor) -> Array:
         copy = tensor.detach().clone()
@@ -90,9 +115,9 @@ class Model:
         """
         if not clamps:
             return self
-        other = copy.copy(self)
+        other = self._shallow_copy()
         other.compiled = None
-        other._clamps = {}
+        other._clamped, other._clamps = clamps, {}
         for (layer, unit), value in clamps.items():
             other._clamps.setdefault(layer * self._width - 1, []).append((unit, value))
         return other
@@ -100,6 +125,10 @@ class Model:
     def zero_state(self) -> State:
         """The state before a text."""
         return self._zero
+
+    def state_of(self, tensors: Iterable[torch.Tensor]) -> State:
+        """Return a state whose vectors are copies of these."""
+        return tuple(self._array(tensor.to(self.device)) for tensor in tensors)
 
     def step(self, first: Array, state: State) -> tuple[Array, State]:
         """One character: scores `[V]` of what follows it, and the state after it; `state` is left as it is.
@@ -128,11 +157,26 @@ class Model:
 
         Each column is what it would be alone, to the bit.
         """
-        other = copy.copy(self)
+        other = self._shallow_copy()
         other._layers = [[ForColumns(i2h), bias[:, None], ForColumns(h2h)] for i2h, bias, h2h in self._layers]
         weight, bias = self._decoder
         other._decoder = [ForColumns(weight), bias[:, None]]
         return other
+
+
+def model_of(
+    sizes: tuple[str, int, int, int],
+    torch7: str,
+    params: torch.Tensor,
+    vocab: Vocabulary,
+    in_numpy: bool | None,
+    drawn_from: str,
+    clamps: Mapping[tuple[int, int], float],
+) -> Model:
+    """Make a model from what Model.__reduce__ pickles."""
+    network = FusedCharRNN(*sizes, torch7=torch7, dtype=params.dtype, device=params.device)
+    network.params.copy_(params)
+    return Model(network, vocab, in_numpy, drawn_from).clamped(clamps)
 
 
 class ForColumns:

@@ -16,7 +16,7 @@ from charrnn_port.sampling.session import Session
 from charrnn_port.sampling.streams import stdin, writer
 from charrnn_port.sampling.text import choice_of, until
 from charrnn_port.torch7.random import Generator
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 SETTINGS = ("temperature", "top_k", "top_p", "min_p", "sample", "seed", "length", "stop", "unknown")
 COMMANDS = ("more", "help", "quit")

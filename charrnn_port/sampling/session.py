@@ -2,28 +2,46 @@
 
 import copy
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from charrnn_port.device import record
+from charrnn_port.model.texts import CompiledTexts
 from charrnn_port.sampling.choices import Choice, never
 from charrnn_port.sampling.inside import Inside, trace
 from charrnn_port.sampling.model import Model
-from model.texts import CompiledTexts
 
 
 class Session:
     """A model with the state of one text. Sessions on one model do not disturb each other, whatever their threads."""
 
     def __init__(self, model: Model) -> None:
+        self.model = model
         self.unknown = model.vocab.unknown
         self._step = step_of(model)
         # Before the first character all are equally likely. Torch7 fills in probabilities here where log-probabilities
         # belong; all equal, they come to the same.
         self.scores = np.full(len(model.vocab), 1 / len(model.vocab))
+
+    def __repr__(self) -> str:
+        best = int(self.scores.argmax())
+        probability = np.exp(self.log_probs()[best])
+        return f"Session({self.model!r}, next: {self.model.vocab.decode([best])!r} with {probability:.1%})"
+
+    def __copy__(self) -> "Session":
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Session":
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the model, the state of the text and the scores of what follows."""
+        state = [torch.asarray(array, copy=True, device="cpu") for array in self._step.state]
+        return session_of, (self.model, state, self.scores)
 
     def feed(self, ids: Iterable[int]) -> None:
         """Go on by these characters. `scores` `[V]` are then of what follows: log-probabilities up to a constant.
@@ -45,14 +63,15 @@ class Session:
         Computed by the plain cells. A `str` counts as UTF-8. Raises UserError for a character that the training text
         never has.
         """
-        ids = self._step.model.vocab.encode(text.encode() if isinstance(text, str) else text)
-        network = self._step.model.plain()
+        ids = self.model.vocab.encode(text.encode() if isinstance(text, str) else text)
+        network = self.model.plain()
         state = [torch.asarray(array, copy=True)[None] for array in self._step.state]
         return trace(network, ids, state)
 
     def copy(self) -> "Session":
         """Another session, which goes on from here by itself."""
-        other = copy.copy(self)
+        other = Session.__new__(Session)
+        other.model, other.unknown, other.scores = self.model, self.unknown, self.scores
         other._step = self._step.copy()
         return other
 
@@ -72,17 +91,27 @@ class Session:
             self.scores = self._step(id_)
 
 
+def session_of(model: Model, state: Sequence[Tensor], scores: np.ndarray) -> Session:
+    """Make a session from what Session.__reduce__ pickles."""
+    session = Session(model)
+    session.scores, session._step = scores, step_of(model, state)
+    return session
+
+
 def log_probs_of(scores: np.ndarray) -> np.ndarray:
     """Log-probabilities `[V]` from scores, which are such up to a constant."""
     shifted = scores - scores.max()
     return shifted - np.log(np.exp(shifted).sum())
 
 
-def step_of(model: Model) -> "Step | CompiledStep | GraphedStep":
-    """What feeds a text to this model."""
+def step_of(model: Model, state: Sequence[Tensor] | None = None) -> "Step | CompiledStep | GraphedStep":
+    """Return what feeds a text to this model, from a state `[rnn_size]` each on, or else from the start of a text."""
     if model.compiled:
-        return CompiledStep(model)
-    return GraphedStep(model) if model.device.type == "cuda" else Step(model)
+        return CompiledStep(model, None if state is None else torch.stack(list(state))[:, None])
+    step = GraphedStep(model) if model.device.type == "cuda" else Step(model)
+    if state is not None:
+        step.state = model.state_of(state)
+    return step
 
 
 class Step:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from charrnn_port.options import SampleOptions
-from util.errors import UserError
-from util.files import written_whole
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import written_whole
 
 Write = Callable[[bytes], None]
 

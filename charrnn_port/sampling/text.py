@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 
 from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.option_fields import with_known_names
 from charrnn_port.options import SampleOptions
 from charrnn_port.sampling import choices
 from charrnn_port.sampling.beam import likeliest_text
@@ -15,6 +16,7 @@ from charrnn_port.sampling.session import Session
 from charrnn_port.torch7.random import Generator
 
 
+@with_known_names
 def sample_bytes(
     checkpoint: Checkpoint | Model,
     length: int = 2000,
@@ -22,6 +24,7 @@ def sample_bytes(
     primetext: bytes | str = b"",
     temperature: float = 1.0,
     argmax: bool = False,
+    sample: int = 1,
     seed: int = 123,
     device: torch.device | str = "cpu",
     top_k: int = 0,
@@ -33,13 +36,13 @@ def sample_bytes(
 ) -> Iterator[bytes]:
     """The bytes that sample.py prints for a checkpoint, character by character: `primetext`, then `length` more.
 
-    The options are sample.py's. Computed in double precision on a CPU and in single on a GPU; a Model, which is on its
-    device already, saves the conversion where there are several texts. A `str` counts as UTF-8. With `stop`, characters
-    come once they surely do not begin it. Raises UserError for a value that sample.py would refuse, and for a character
-    in `primetext` or `stop` that the training text never has.
+    The options are sample.py's; `argmax=True` is `sample=0`. Computed in double precision on a CPU and in single on a
+    GPU; a Model, which is on its device already, saves the conversion where there are several texts. A `str` counts as
+    UTF-8. With `stop`, characters come once they surely do not begin it. Raises UserError for a value that sample.py
+    would refuse, and for a character in `primetext` or `stop` that the training text never has.
     """
     options = SampleOptions(
-        model="", length=length, temperature=temperature, seed=seed, sample=0 if argmax else 1,
+        model="", length=length, temperature=temperature, seed=seed, sample=0 if argmax else sample,
         top_k=top_k, top_p=top_p, min_p=min_p, beam=beam, stop=os.fsdecode(stop), unknown=unknown,
     )  # fmt: skip
     if isinstance(primetext, str):
@@ -47,7 +50,7 @@ def sample_bytes(
     prime = checkpoint.vocab.encode(primetext, "-primetext", unknown)
     checkpoint.vocab.encode(os.fsencode(stop), "-stop")
     model = checkpoint if isinstance(checkpoint, Model) else Model.of(checkpoint, device)
-    return text_of(model, options, prime, seed)
+    return text_of(model, options, prime, options.seed)
 
 
 def text_of(model: Model, options: SampleOptions, prime: list[int], seed: int) -> Iterator[bytes]:

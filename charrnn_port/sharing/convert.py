@@ -5,7 +5,7 @@ import click
 from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
 from charrnn_port.command_line import tell
 from charrnn_port.options import ConvertOptions
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 
 def convert(options: ConvertOptions) -> None:

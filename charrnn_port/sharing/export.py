@@ -11,7 +11,7 @@ from charrnn_port.sharing.module import write_module
 from charrnn_port.sharing.onnx_graph import write_onnx
 from charrnn_port.sharing.page import write_page
 from charrnn_port.sharing.program import write_program, write_script
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 
 def write_safetensors(checkpoint: Checkpoint, options: ExportOptions) -> None:

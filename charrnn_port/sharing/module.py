@@ -3,7 +3,7 @@
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import ExportOptions
 from charrnn_port.sharing.web import SAMPLING, network_json, scripts, source
-from util.files import write_whole
+from charrnn_port.util.files import write_whole
 
 
 def write_module(checkpoint: Checkpoint, options: ExportOptions) -> None:

@@ -11,8 +11,8 @@ from torch import Tensor
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import ExportOptions
 from charrnn_port.sharing.step import INPUTS, OUTPUTS, described, precision
-from util.errors import UserError
-from util.files import write_whole
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import write_whole
 
 OPSET, IR_VERSION = 17, 8  # of 2022: programs from then on read it
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import ExportOptions
 from charrnn_port.sharing.web import SAMPLING, network_json, page, scripts
+from charrnn_port.util.files import write_whole
 from charrnn_port.version import __version__
-from util.files import write_whole
 
 POLICY = """<!-- Nothing is fetched from anywhere, and nothing can be. -->
 <meta http-equiv="Content-Security-Policy"

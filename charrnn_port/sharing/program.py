@@ -14,11 +14,11 @@ from torch.nn.functional import linear
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.command_line import tell
+from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.options import ExportOptions
 from charrnn_port.sharing.step import described, precision
-from model.char_rnn import CharRNN
-from util.errors import UserError
-from util.files import write_whole
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import write_whole
 
 EXTRA = "charrnn_port.json"  # beside the program: what is told of the network
 

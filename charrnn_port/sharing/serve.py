@@ -4,7 +4,7 @@ import socket
 
 from charrnn_port.command_line import tell
 from charrnn_port.options import ServeOptions
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 LAST_SECONDS = 10  # that texts in progress have once the server is to end
 BACKLOG = 2048  # connections that wait to be accepted

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from charrnn_port.checkpoints import Checkpoint, metadata
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.options import ExportOptions
-from model.char_rnn import CELLS
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 INPUTS, OUTPUTS = ("ids", "state"), ("log_probs", "next_state")
 NOT_TOLD = ("train_losses", "val_losses")  # as many as there were iterations

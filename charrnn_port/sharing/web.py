@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from charrnn_port.checkpoints import Checkpoint, metadata
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 FOLDER = Path(__file__).with_name("web")
 # What samples, each after those that it imports from.

@@ -1,6 +1,7 @@
 """Torch7's random numbers (torch7/lib/TH/THRandom.c): one MT19937 stream, one 32-bit word a number."""
 
 import math
+import operator
 
 import numpy as np
 
@@ -11,7 +12,7 @@ class Generator:
     def __init__(self, seed: int) -> None:
         # RandomState seeds as Torch7 does; the bare bit generator is many times quicker for single words.
         self._words = np.random.MT19937(0)  # a number, since without one the system is asked for some
-        np.random.RandomState(self._words).seed(seed & 0xFFFFFFFF)
+        np.random.RandomState(self._words).seed(operator.index(seed) & 0xFFFFFFFF)
 
     @property
     def state(self) -> dict[str, list[int] | int]:

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from charrnn_port.device import record
+from charrnn_port.model.char_rnn import CharRNN
+from charrnn_port.model.fused import FusedCharRNN
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training.iteration import Training, mean_loss
 from charrnn_port.training.parallel import Alone, Together
-from model.char_rnn import CharRNN
-from model.fused import FusedCharRNN
-from util.minibatch_loader import CHUNK, MinibatchLoader
+from charrnn_port.util.minibatch_loader import CHUNK, MinibatchLoader
 
 
 def training_for(

@@ -8,7 +8,7 @@ from types import FrameType
 
 import click
 
-from util import progress
+from charrnn_port.util import progress
 
 # What ends a run: Ctrl-C; kill, and Slurm; a closed terminal; and what other schedulers send before they kill.
 ENDING = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR2") if hasattr(signal, name)]

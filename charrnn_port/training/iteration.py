@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.model.char_rnn import CharRNN, carry
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import optimizers, schedules

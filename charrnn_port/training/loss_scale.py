@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from model.char_rnn import CharRNN
+from charrnn_port.model.char_rnn import CharRNN
 
 
 class LossScale:

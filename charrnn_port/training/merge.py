@@ -3,8 +3,8 @@
 import torch
 
 from charrnn_port.checkpoints import Checkpoint
-from model.char_rnn import CharRNN
-from util.vocabulary import Vocabulary
+from charrnn_port.model.char_rnn import CharRNN
+from charrnn_port.util.vocabulary import Vocabulary
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, distributed
 
 from charrnn_port.training.interrupts import Interrupts
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 TIMEOUT = timedelta(minutes=10)  # longer than it takes to save a checkpoint
 

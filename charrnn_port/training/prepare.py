@@ -8,6 +8,8 @@ import torch
 from charrnn_port import texts
 from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
 from charrnn_port.device import choose_device, choose_dtype, choose_products, free_memory, require_torch7
+from charrnn_port.model import NETWORKS, fastest, how_it_runs, why_slower
+from charrnn_port.model.memory import COPIES, MORE, ON_DEVICE, buffer_count, parameter_count
 from charrnn_port.option_fields import described
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator

@@ -40,13 +40,19 @@ def train(options: TrainOptions | None = None, **values: Any) -> Iterator[Event]
     Give a TrainOptions or its fields by name. To stop, leave the loop. For checkpoints, pass the events through
     `recorders.save_checkpoints`, or save those that the events Evaluated bring.
 
-    Raises UserError for what train.py would refuse.
+    Raises UserError for what train.py would refuse: for options here, for the text and all else when the loop begins.
     """
     options = TrainOptions(**(options.values() if options else {}) | values)
     given = frozenset(name for name, value in options.values().items() if value != getattr(TrainOptions(), name))
-    given, saved = given | set(values), None
+    given |= set(values)
     if options.config:
         options, given = with_config(options, given)
+    return begun(options, given)
+
+
+def begun(options: TrainOptions, given: frozenset[str]) -> Iterator[Event]:
+    """Prepare a run once its first event is asked for, then go on until its end."""
+    saved = None
     if options.resume:
         options, saved = resumed(options, given)
     yield from run(prepare(options, given, saved))

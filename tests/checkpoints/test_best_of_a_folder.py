@@ -12,7 +12,7 @@ from runs import EVERY, SMALL, TEXT, assert_same, log_lines, saved
 import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 ANY = load_checkpoint(RECORDINGS / "lua_checkpoints/rnn.t7")
 

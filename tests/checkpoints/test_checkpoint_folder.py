@@ -20,9 +20,9 @@ import charrnn_port
 from charrnn_port.checkpoints import folder, save_checkpoint
 from charrnn_port.options import TrainOptions
 from charrnn_port.training import Training
-from util import files
-from util.errors import UserError
-from util.files import aside_of
+from charrnn_port.util import files
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import aside_of
 
 
 @pytest.fixture

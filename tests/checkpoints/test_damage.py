@@ -8,7 +8,7 @@ from conftest import assert_one_line_error, run_sample, run_train
 from runs import SMALL, TEXT, assert_same, saved
 
 import charrnn_port
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 FLIPS = 500
 

@@ -18,7 +18,7 @@ from charrnn_port.checkpoints.files import reason
 from charrnn_port.checkpoints.lua import to_lua
 from charrnn_port.torch7 import t7
 from charrnn_port.torch7.t7 import Table, TorchObject
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0\nsize 12345\n"
 

@@ -24,11 +24,11 @@ from t7_helpers import header, integers, longs, storage, string, table_of, tenso
 import charrnn_port
 from charrnn_port.checkpoints import archive
 from charrnn_port.checkpoints.checkpoint import Checkpoint
+from charrnn_port.model.char_rnn import CELLS, CharRNN
+from charrnn_port.model.memory import parameter_count
 from charrnn_port.torch7 import t7
-from model.char_rnn import CELLS, CharRNN
-from model.memory import parameter_count
-from util.errors import UserError
-from util.vocabulary import Vocabulary
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary
 
 TERA = 10**12
 VERSION = {"archive/version": b"3\n"}  # torch.load wants it
@@ -211,7 +211,7 @@ import re, resource, sys
 from pathlib import Path
 import charrnn_port
 from charrnn_port.checkpoints import load_checkpoint
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 kilobytes = int(re.search(r"VmData:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 resource.setrlimit(resource.RLIMIT_DATA, [(kilobytes << 10) + (48 << 20)] * 2)
 for path in sys.argv[1:]:

@@ -22,8 +22,8 @@ from t7_helpers import assert_same_graph, mutate
 from torch import Tensor
 
 from charrnn_port.checkpoints.lua import from_lua, to_lua
+from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.torch7.t7 import T7Error, Table, TorchObject, load, save
-from model.char_rnn import CELLS, CharRNN
 
 RECORDED = sorted(path.stem for path in (RECORDINGS / "lua_checkpoints").glob("*.t7"))
 MUTATIONS = int(os.environ.get("T7_MUTATIONS", "200"))

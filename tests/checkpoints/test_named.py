@@ -16,9 +16,9 @@ from t7_helpers import mutate
 
 import charrnn_port
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint
-from model.char_rnn import CELLS, CharRNN
-from util.errors import UserError
-from util.vocabulary import Vocabulary
+from charrnn_port.model.char_rnn import CELLS, CharRNN
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary
 
 LUA = RECORDINGS / "lua_checkpoints"
 CHECKPOINTS = [*sorted(LUA.glob("*.t7")), *sorted((REFERENCE / "torch_rnn").glob("*.t7"))]

@@ -26,8 +26,8 @@ from charrnn_port.__main__ import convert, inspect
 from charrnn_port.reports.verify import samples, vectors
 from charrnn_port.reports.verify.runs import Way
 from charrnn_port.torch7 import t7
-from util.errors import UserError
-from util.vocabulary import Vocabulary
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary
 
 FILES = RECORDINGS / "lua_checkpoints"
 VARIANTS = ["seed123", "seed7_t05", "t2", "argmax", "prime", "prime_argmax"]

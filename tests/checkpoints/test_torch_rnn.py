@@ -24,14 +24,14 @@ from conftest import REFERENCE, assert_one_line_error, run_sample, run_train
 from t7_helpers import mutate
 
 import charrnn_port
-import sample
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints.torch_rnn import from_torch_rnn
+from charrnn_port.programs import sample
 from charrnn_port.sampling import Model, Session, choices, trace
 from charrnn_port.torch7 import t7
 from charrnn_port.torch7.random import Generator
 from charrnn_port.torch7.t7 import Table, TorchObject
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 FOLDER = REFERENCE / "torch_rnn"
 NAMES = ["b_100", "c_100", "f_100"]

@@ -15,8 +15,8 @@ import pytest
 import torch
 from conftest import NEEDS_COMPILER, ROOT
 
-from model import build
-from model.build import built
+from charrnn_port.model import build
+from charrnn_port.model.build import built
 
 DTYPE = torch.float64
 # In place of the cells, for speed: a program of one function.
@@ -203,7 +203,7 @@ def test_no_folder_for_temporary_files(cache, monkeypatch):
 
 def test_a_disk_that_is_full_while_compiling(cache):
     """Nothing is left of it."""
-    command = "from model.build import built; import torch; print(built(torch.float64))"
+    command = "from charrnn_port.model.build import built; import torch; print(built(torch.float64))"
     result = subprocess.run(
         [sys.executable, "-c", command],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -221,7 +221,8 @@ def test_a_disk_that_is_full_while_compiling(cache):
 @NEEDS_COMPILER
 def test_two_starts_at_once(cache):
     """Both compile, and leave one library."""
-    command = [sys.executable, "-c", "from model.build import built; import torch; print(built(torch.float64).how)"]
+    program = "from charrnn_port.model.build import built; import torch; print(built(torch.float64).how)"
+    command = [sys.executable, "-c", program]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     starts = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert all(start.communicate()[0].startswith("cc ") and start.returncode == 0 for start in starts)

@@ -5,6 +5,8 @@ import torch
 from conftest import NEEDS_COMPILER, WAYS
 from torch import Tensor, nn
 
+from charrnn_port.model import NETWORKS, gru, lstm, rnn
+from charrnn_port.model.char_rnn import CELLS, CharRNN, script
 from charrnn_port.reports.verify.cells import (
     B,
     H,
@@ -17,9 +19,7 @@ from charrnn_port.reports.verify.cells import (
     network,
     random_state,
 )
-from model import NETWORKS, gru, lstm, rnn
-from model.char_rnn import CELLS, CharRNN, script
-from util.one_hot import one_hot
+from charrnn_port.util.one_hot import one_hot
 
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-13}
 

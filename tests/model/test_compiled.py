@@ -10,11 +10,11 @@ import pytest
 import torch
 from conftest import NEEDS_COMPILER, WAYS, assert_one_line_error, run_train
 
-from model import build, fastest
-from model.build import built
-from model.char_rnn import CELLS
-from model.compiled import CompiledDense
-from model.sequence import LayerWeights, Sequence
+from charrnn_port.model import build, fastest
+from charrnn_port.model.build import built
+from charrnn_port.model.char_rnn import CELLS
+from charrnn_port.model.compiled import CompiledDense
+from charrnn_port.model.sequence import LayerWeights, Sequence
 
 CPU = torch.device("cpu")
 DTYPES = [torch.float64, torch.float32]

@@ -4,9 +4,9 @@ import pytest
 import torch
 from conftest import WAYS
 
+from charrnn_port.model import NETWORKS
 from charrnn_port.sampling import Model, Session
-from model import NETWORKS
-from util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary
 
 T, B, V, H = 3, 2, 5, 4
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from model import kernels
-from model.lstm import EagerSequence
-from model.persistent import REALS, GridPlan, grid_plan
-from model.sequence import LayerWeights
+from charrnn_port.model import kernels
+from charrnn_port.model.lstm import EagerSequence
+from charrnn_port.model.persistent import REALS, GridPlan, grid_plan
+from charrnn_port.model.sequence import LayerWeights
 
 COMPILER = shutil.which("g++") if sys.platform == "linux" else None  # elsewhere fibers are others
 PASSES = """

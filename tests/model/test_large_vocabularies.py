@@ -4,8 +4,8 @@ import pytest
 import torch
 from conftest import WAYS
 
-from model import NETWORKS
-from util.one_hot import one_hot
+from charrnn_port.model import NETWORKS
+from charrnn_port.util.one_hot import one_hot
 
 T, B, V, H = 5, 3, 5000, 6
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from conftest import WAYS
 
-from model import NETWORKS
-from model.log_softmax import LogSoftmax2015, exp_minus_approx, log_softmax_2015_
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.log_softmax import LogSoftmax2015, exp_minus_approx, log_softmax_2015_
 
 
 def read_directly(row: list[float]) -> list[float]:

@@ -9,12 +9,10 @@ from runs import recorded
 from torch import Tensor
 
 from charrnn_port.device import record
-from charrnn_port.reports.verify import runs, vectors
-from charrnn_port.training import graphed
-from model import NETWORKS, fastest, kernels
-from model.char_rnn import CharRNN
-from model.lstm import EagerSequence, PersistentSequence
-from model.persistent import (
+from charrnn_port.model import NETWORKS, fastest, kernels
+from charrnn_port.model.char_rnn import CharRNN
+from charrnn_port.model.lstm import EagerSequence, PersistentSequence
+from charrnn_port.model.persistent import (
     REALS,
     SHARED_MEMORY,
     GridPasses,
@@ -25,7 +23,9 @@ from model.persistent import (
     grid_plan,
     plan,
 )
-from model.sequence import LayerWeights, Sequence
+from charrnn_port.model.sequence import LayerWeights, Sequence
+from charrnn_port.reports.verify import runs, vectors
+from charrnn_port.training import graphed
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 NEEDS_HOPPER = pytest.mark.skipif(

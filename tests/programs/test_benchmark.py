@@ -10,11 +10,11 @@ from conftest import NEEDS_COMPILER, assert_one_line_error
 from torch.utils.flop_counter import FlopCounterMode
 
 from charrnn_port import __main__ as charrnn
+from charrnn_port.model import CharRNN, library
+from charrnn_port.model.peak import multiply_adds, read_all
 from charrnn_port.reports import load
 from charrnn_port.reports.benchmark import limits, parts, start, theirs, work
-from model import CharRNN, library
-from model.peak import multiply_adds, read_all
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 TABLES = "training,parts,evaluation,sampling,start,preprocessing".split(",")
 LABELS = [f"{model} 8x1 batch 50 {dtype}" for model in ("lstm", "gru", "rnn") for dtype in ("float64", "float32")]

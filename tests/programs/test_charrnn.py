@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import RECORDINGS, ROOT, assert_one_line_error, run_sample
+from conftest import RECORDINGS, ROOT, assert_one_line_error, run_sample, traps
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
@@ -24,11 +24,8 @@ STARTS = {name: words for name, words in STARTS.items() if words}
 
 @pytest.fixture
 def elsewhere(tmp_path):
-    """A folder with modules that have the names of ours, and end any program that imports them."""
-    for name in ("train.py", "sample.py", "model/__init__.py", "util/__init__.py", "torch.py", "click.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("raise SystemExit('the wrong module')")
-    return tmp_path
+    """A folder with a user's modules, whose names are also those of files in this repository."""
+    return traps(tmp_path)
 
 
 def run(start: list[str], *arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:

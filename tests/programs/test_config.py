@@ -10,7 +10,7 @@ import charrnn_port
 from charrnn_port.config import as_text, with_config
 from charrnn_port.options import TrainOptions
 from charrnn_port.training.events import Started
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 

@@ -2,17 +2,22 @@
 
 import runpy
 from dataclasses import FrozenInstanceError
+from decimal import Decimal
+from fractions import Fraction
+from functools import partial
 
+import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 
 from charrnn_port import options
 from charrnn_port.device import DTYPES, MIXED
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.option_fields import OptionError, described, lua_number
-from charrnn_port.options import TrainOptions
-from model import NETWORKS
-from model.char_rnn import CELLS
-from util.errors import UserError
+from charrnn_port.options import SampleOptions, TrainOptions
+from charrnn_port.util.errors import UserError
 
 
 def test_the_docs_are_what_the_options_say(capsys):
@@ -36,7 +41,25 @@ def test_numbers_as_lua_reads_them(text, number):
     assert lua_number(text) == number
 
 
-@pytest.mark.parametrize("text", ["1_0", "0x", "0b11", "ten", "", "1 0", None, True, [1]])
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(np.int64(8), int), (np.uint8(8), int), (np.float32(8), float), (np.array(8), int), (torch.tensor(8), int),
+     (torch.tensor(8.0), float), (Fraction(8), float), (Decimal(8), float)],
+    ids=repr,
+)  # fmt: skip
+def test_numbers_of_other_libraries(number, kind):
+    """Whatever Python can convert, by __index__ or __float__."""
+    assert (lua_number(number), type(lua_number(number))) == (8, kind)
+    assert TrainOptions(rnn_size=number, learning_rate=number) == TrainOptions(rnn_size=8, learning_rate=8)
+
+
+def test_true_and_false_are_one_and_zero():
+    assert TrainOptions(progress=True, log=False) == TrainOptions(progress=1, log=0)
+
+
+@pytest.mark.parametrize(
+    "text", ["1_0", "0x", "0b11", "ten", "", "1 0", None, [1], b"1", 1j, np.zeros(2), torch.zeros(2)], ids=repr
+)
 def test_what_is_no_number_to_lua(text):
     with pytest.raises(ValueError, match="is not a number"):
         lua_number(text)
@@ -61,6 +84,15 @@ def test_a_wrong_value_is_named(values, words):
     with pytest.raises(OptionError) as error:
         TrainOptions(**values)
     assert str(error.value).startswith(words)
+
+
+@pytest.mark.parametrize("options_class", [TrainOptions, partial(SampleOptions, "cv")])
+def test_a_wrong_name_is_answered_with_the_nearest(options_class):
+    """It is an error of the user's like others, and one of a program's like other wrong keywords."""
+    with pytest.raises(UserError, match=r"^unknown option sed: did you mean seed\?$"):
+        options_class(sed=3)
+    with pytest.raises(TypeError, match=r"^unknown option colour; there are .*, seed, "):
+        options_class(colour="red")
 
 
 def test_bounds_may_be_reached_or_not():

@@ -13,7 +13,7 @@ from conftest import ROOT, assert_one_line_error, run_sample
 from test_steered_sampling import LSTM, QUIET, text
 
 from charrnn_port.sampling import prompt
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 
 def answers(*lines: str, options: tuple = ()) -> tuple[bytes, str]:

@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import RECORDINGS, assert_one_line_error, run_sample
 
-import sample
+from charrnn_port.programs import sample
 
 LSTM = RECORDINGS / "lua_checkpoints/lstm.t7"
 

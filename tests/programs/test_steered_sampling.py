@@ -15,13 +15,13 @@ import torch
 from conftest import RECORDINGS, ROOT, assert_one_line_error, run_sample
 
 import charrnn_port
+from charrnn_port.model import NETWORKS
 from charrnn_port.options import SampleOptions
 from charrnn_port.sampling import Model, Session, prompt, streams
 from charrnn_port.sampling.text import until
 from charrnn_port.torch7.random import Generator
-from model import NETWORKS
-from util.errors import UserError
-from util.vocabulary import Vocabulary
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary
 
 LSTM = RECORDINGS / "lua_checkpoints/lstm.t7"
 QUIET = ["-verbose", 0, "-gpuid", -1]

@@ -8,13 +8,13 @@ import torch
 from conftest import NEEDS_COMPILER, loss_of, train_options
 
 from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.reports.figures import KNOWN_SEGMENTS, SEGMENT, Figures, Learning, Reader, mean_square
 from charrnn_port.reports.reading import BLOCK, Text
 from charrnn_port.training import prepare
-from model import NETWORKS
-from model.char_rnn import CELLS
-from util.errors import UserError
-from util.vocabulary import Vocabulary
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary
 
 
 def network(model: str = "lstm", way: str = "fused"):

@@ -8,7 +8,7 @@ from conftest import RECORDINGS, arguments_of, run_train
 from runs import EVERY, SMALL, TEXT, log_lines, losses, printed, saved
 
 from charrnn_port.reports.history import read_history
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 HEADER = "iteration,epoch,train_loss,val_loss,learning_rate,grad_param_norm,seconds\n"
 

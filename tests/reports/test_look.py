@@ -14,14 +14,14 @@ from conftest import RECORDINGS, assert_one_line_error
 import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import Checkpoint, save_checkpoint
+from charrnn_port.model.memory import parameter_count
 from charrnn_port.reports.look import errors, ngrams
 from charrnn_port.reports.look.gates import gates
 from charrnn_port.reports.look.packing import labels, pieces
 from charrnn_port.reports.look.properties import characters_at
 from charrnn_port.reports.look.recording import record
 from charrnn_port.sampling import Model, Session
-from model.memory import parameter_count
-from util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary
 
 LSTM = RECORDINGS / "lua_checkpoints/lstm.t7"
 PLAY = (RECORDINGS / "play/input.txt").read_bytes()

@@ -6,11 +6,11 @@ import torch
 from conftest import RECORDINGS
 
 import charrnn_port
+from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.reports.look.properties import all_of, characters_at, properties
 from charrnn_port.reports.look.recording import record, shuffled, states_side_by_side
 from charrnn_port.reports.look.units import as_figure, as_z, average_ranks, search, the_best
 from charrnn_port.training import recorders
-from model.char_rnn import CELLS, CharRNN
 
 PLAY = (RECORDINGS / "play/input.txt").read_bytes()
 

@@ -18,7 +18,7 @@ from charrnn_port.reports import heat
 from charrnn_port.reports.figures import Figures
 from charrnn_port.reports.reading import Block
 from charrnn_port.sampling import Model, Session
-from util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary
 
 LUA = RECORDINGS / "lua_checkpoints"
 PLAY = (RECORDINGS / "play/input.txt").read_bytes()

@@ -11,10 +11,10 @@ from conftest import RECORDINGS, assert_one_line_error
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.sampling import Model, Session, trace
-from model import NETWORKS
-from model.char_rnn import CELLS
-from util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary
 
 LUA = RECORDINGS / "lua_checkpoints"
 PLAY = (RECORDINGS / "play/input.txt").read_bytes()

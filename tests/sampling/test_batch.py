@@ -6,12 +6,12 @@ import torch
 from conftest import RECORDINGS
 
 import charrnn_port
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.options import SampleOptions
 from charrnn_port.sampling import Model, Session, batch
 from charrnn_port.sampling.text import text_of
-from model import NETWORKS
-from model.char_rnn import CELLS
-from util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary
 
 
 def model_of(cell: str, num_layers: int, rnn_size: int, dtype: torch.dtype) -> Model:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.sampling import Model, Session
 from charrnn_port.sampling.beam import likeliest_text
 from charrnn_port.sampling.choices import likeliest
-from model import NETWORKS
-from model.char_rnn import CELLS
-from util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary
 
 
 def session_of(cell: str, scale: float = 2.0) -> Session:

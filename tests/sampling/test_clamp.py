@@ -6,8 +6,8 @@ import torch
 from conftest import RECORDINGS, assert_one_line_error, run_sample
 
 from charrnn_port.checkpoints import load_checkpoint
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.sampling import Model, Session
-from model.char_rnn import CELLS
 
 LUA = RECORDINGS / "lua_checkpoints"
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from conftest import NEEDS_COMPILER
 
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.sampling import Model, Session, Sessions, choices
 from charrnn_port.torch7.random import Generator
-from model import NETWORKS
-from model.char_rnn import CELLS
-from util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary
 
 pytestmark = NEEDS_COMPILER
 DTYPES = [torch.float64, torch.float32]

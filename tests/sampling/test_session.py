@@ -13,12 +13,12 @@ import torch
 from conftest import RECORDINGS, ROOT, run_sample
 
 import charrnn_port
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.sampling import Model, Session, choices
 from charrnn_port.torch7.random import Generator
-from model import NETWORKS
-from model.char_rnn import CELLS
-from util.errors import UserError
-from util.vocabulary import Vocabulary
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary
 
 LUA = RECORDINGS / "lua_checkpoints"
 IDS = [4, 5, 4, 0, 10, 3, 2]
@@ -137,6 +137,30 @@ def test_what_the_program_refuses_is_refused_from_python(wrong, words):
     saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
     with pytest.raises(UserError, match=words):
         charrnn_port.sample_bytes(saved, **wrong)
+
+
+@pytest.mark.parametrize(("wrong", "nearest"), [("tempreture", "temperature"), ("prime_text", "primetext")])
+def test_a_wrong_keyword_is_answered_with_the_nearest(wrong, nearest):
+    saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
+    with pytest.raises(UserError, match=f"^unknown option {wrong}: did you mean {nearest}\\?$"):
+        charrnn_port.sample_bytes(saved, 5, **{wrong: 1})
+
+
+def test_numbers_may_be_numpys():
+    saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
+    numbers = {"seed": np.uint8(3), "temperature": np.float32(0.5), "top_k": np.int8(9)}
+    of_numpy = charrnn_port.sample_bytes(saved, np.int64(50), **numbers)
+    assert list(of_numpy) == list(charrnn_port.sample_bytes(saved, 50, seed=3, temperature=0.5, top_k=9))
+    session, ids = Session(Model.of(saved)), np.array(IDS)
+    assert list(session.sample(np.int64(5), choices.drawn(Generator(np.uint8(3)), np.float32(1)), ids)) == list(
+        Session(Model.of(saved)).sample(5, choices.drawn(Generator(3)), IDS)
+    )
+
+
+def test_no_random_numbers_by_either_name():
+    saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
+    texts = [charrnn_port.sample_bytes(saved, 50, **name) for name in ({"sample": 0}, {"argmax": True})]
+    assert list(texts[0]) == list(texts[1])
 
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-5, 0.001, 0.003])

@@ -8,14 +8,14 @@ import torch
 from conftest import RECORDINGS, REFERENCE
 
 import charrnn_port
+from charrnn_port.model.fused import FusedCharRNN
 from charrnn_port.options import SampleOptions
 from charrnn_port.sampling import Model, Session, choice_of, choices
 from charrnn_port.sampling.choices import never
 from charrnn_port.sharing.server.engine import BusyError, Engine
 from charrnn_port.sharing.server.stream import Stream
 from charrnn_port.torch7.random import Generator
-from model.fused import FusedCharRNN
-from util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary
 
 
 def stream_of(model, prime=(), length=50, seed=1, random=None, choose=None, top=None, echo=False, stops=(), **how):

@@ -19,13 +19,13 @@ from pages import blocks
 
 from charrnn_port.__main__ import export
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from charrnn_port.model.memory import parameter_count
 from charrnn_port.options import SampleOptions
 from charrnn_port.reports.verify import streams
 from charrnn_port.reports.verify.recordings import CHECKPOINTS, random_numbers, runs
 from charrnn_port.sampling import Model, sample_bytes
 from charrnn_port.sharing import web
-from model.memory import parameter_count
-from util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary
 
 NEEDS_NODE = pytest.mark.skipif(not shutil.which("node"), reason="no node: apt-get install nodejs")
 NEEDS_CHROMIUM = pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install chromium chromium-driver")

@@ -19,8 +19,8 @@ from pages import blocks
 import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import Checkpoint
-from model.char_rnn import CELLS
-from util.vocabulary import Vocabulary
+from charrnn_port.model.char_rnn import CELLS
+from charrnn_port.util.vocabulary import Vocabulary
 
 LUA = RECORDINGS / "lua_checkpoints"
 PLAY = (RECORDINGS / "play/input.txt").read_bytes()

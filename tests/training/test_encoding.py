@@ -11,8 +11,8 @@ from runs import EVERY, SMALL, TEXT, assert_same, comparable, log_lines, saved
 
 import charrnn_port
 from charrnn_port.__main__ import convert, inspect
-from util.errors import UserError
-from util.vocabulary import Vocabulary
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary
 
 # 312 different characters, most of them once.
 CHINESE = "".join("道可道，非常道。名可名，非常名。" + chr(0x4E00 + i % 300) for i in range(330)) + "é\r\n🙂"

@@ -10,11 +10,11 @@ from conftest import RECORDINGS, arguments_of, loss_of, train_options
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from charrnn_port import device as device_module
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.sampling import Model, Session, session
 from charrnn_port.training import Training, graphed, prepare
-from model import NETWORKS
-from model.char_rnn import CELLS
-from util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary
 
 set_versions = torch._C._autograd._unsafe_set_version_counter
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")

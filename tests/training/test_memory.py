@@ -8,9 +8,9 @@ import torch
 from conftest import WAYS, assert_one_line_error, run_train, train_options
 
 from charrnn_port.device import free_memory
+from charrnn_port.model.char_rnn import CELLS
+from charrnn_port.model.memory import MORE, ON_DEVICE, buffer_count, parameter_count
 from charrnn_port.training import optimizers, prepare
-from model.char_rnn import CELLS
-from model.memory import MORE, ON_DEVICE, buffer_count, parameter_count
 
 CPU = torch.device("cpu")
 PREPARE = sys.modules[prepare.__module__]

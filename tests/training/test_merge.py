@@ -8,12 +8,12 @@ from conftest import WAYS, assert_one_line_error, run_train
 from runs import EVERY, SMALL, TEXT, assert_same, log_lines, saved
 
 from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.memory import parameter_count
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import initialize
 from charrnn_port.training.merge import merge
-from model import NETWORKS
-from model.memory import parameter_count
-from util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary
 
 OTHER = TEXT.replace(b"q", b"Q").replace(b"z", b"Z!") + "é".encode()
 

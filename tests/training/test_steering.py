@@ -9,12 +9,12 @@ from conftest import assert_one_line_error, run_train, train_options
 from runs import EVERY, SMALL, TEXT, assert_same, log_lines, saved
 
 from charrnn_port.device import choose_products
+from charrnn_port.model import NETWORKS
 from charrnn_port.training import Training, optimizers, prepare, run, schedules
 from charrnn_port.training.events import Evaluated, Finished, Iteration, RateDecayed, Stopped
 from charrnn_port.training.iteration import clip_norm
 from charrnn_port.training.loss_scale import LossScale
-from model import NETWORKS
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 CPU = torch.device("cpu")
 

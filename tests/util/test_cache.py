@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, assert_one_line_error, run_train
 
-from util import minibatch_loader
-from util.errors import UserError
-from util.minibatch_loader import MinibatchLoader
+from charrnn_port.util import minibatch_loader
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.minibatch_loader import MinibatchLoader
 
 SMALL = "-gpuid -1 -rnn_size 4 -num_layers 1 -batch_size 2 -seq_length 5 -max_epochs 0.05 -train_frac 0.9".split()
 TEXT = np.random.RandomState(1).randint(32, 127, 300_000, np.uint8).tobytes()
@@ -106,7 +106,7 @@ def test_what_others_have_aside_stays(data):
 LOAD = """
 import os, sys
 assert not os.access(sys.argv[1], os.W_OK)
-from util.minibatch_loader import MinibatchLoader
+from charrnn_port.util.minibatch_loader import MinibatchLoader
 MinibatchLoader(sys.argv[1], 1, 1, 1, 0)
 """
 

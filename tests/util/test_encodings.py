@@ -7,10 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
-from util import minibatch_loader
-from util.encodings import id_type
-from util.errors import UserError
-from util.minibatch_loader import MinibatchLoader
+from charrnn_port.util import minibatch_loader
+from charrnn_port.util.encodings import id_type
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.minibatch_loader import MinibatchLoader
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"  # one sign of five code points, joined
 TEXTS = {

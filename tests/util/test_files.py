@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from util import files
-from util.files import aside_of, has_ended, lock, open_lock, remove_leftovers, user_cache, written_whole
+from charrnn_port.util import files
+from charrnn_port.util.files import aside_of, has_ended, lock, open_lock, remove_leftovers, user_cache, written_whole
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def test_a_lock_excludes_others_until_its_file_is_closed(path):
 
 LOCK = """
 import sys
-from util.files import lock
+from charrnn_port.util.files import lock
 file = open(sys.argv[1])
 print(lock(file), flush=True)
 input()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import RECORDINGS, REFERENCE
 
-from util.foreign import KINDS, ForeignError, first_bytes, is_text, kind_of
+from charrnn_port.util.foreign import KINDS, ForeignError, first_bytes, is_text, kind_of
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0\nsize 12345\n"
 

@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from util import minibatch_loader
-from util.errors import UserError
-from util.minibatch_loader import CHUNK, MinibatchLoader, open_cache, preprocess, split_sizes
+from charrnn_port.util import minibatch_loader
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.minibatch_loader import CHUNK, MinibatchLoader, open_cache, preprocess, split_sizes
 
 
 def folder(tmp_path, text: bytes):

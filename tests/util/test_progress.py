@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from util import progress
+from charrnn_port.util import progress
 
 pytest.importorskip("tqdm")
 
@@ -62,10 +62,10 @@ class Screen(io.StringIO):
 @pytest.fixture(params=[80, 40])
 def screen(request, monkeypatch):
     screen = Screen(request.param)
-    for module in ("util.progress", "util.bar"):
+    for module in ("charrnn_port.util.progress", "charrnn_port.util.bar"):
         monkeypatch.setattr(f"{module}.sys", SimpleNamespace(stderr=screen))  # pytest sets the real one itself
-    monkeypatch.setattr("util.bar.columns", lambda: screen.width)
-    monkeypatch.setattr("util.bar.EVERY", 0)  # each call draws
+    monkeypatch.setattr("charrnn_port.util.bar.columns", lambda: screen.width)
+    monkeypatch.setattr("charrnn_port.util.bar.EVERY", 0)  # each call draws
     monkeypatch.setenv("TERM", "xterm")
     return screen
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from util.errors import UserError
-from util.vocabulary import Vocabulary
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary
 
 TIDE = "The tide: é, 文, 🙂".encode()
 

@@ -4,10 +4,10 @@ import statistics
 
 import torch
 
+from charrnn_port.model import fastest
 from charrnn_port.reports.benchmark.ours import SEQ_LENGTH, our_training
 from charrnn_port.reports.benchmark.timing import in_turn, ratio, types
 from charrnn_port.training import Training
-from model import fastest
 
 BATCH_SIZE = 50
 

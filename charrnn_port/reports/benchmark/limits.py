@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import torch
 
+from charrnn_port.model import library
+from charrnn_port.model.peak import multiply_adds, read_all
 from charrnn_port.reports.benchmark.timing import types
-from model import library
-from model.peak import multiply_adds, read_all
 
 ROUNDS = 3_000_000  # some 20 ms of arithmetic
 MEGABYTES = 256  # to read, unless the caches are large

@@ -3,14 +3,14 @@
 import numpy as np
 import torch
 
+from charrnn_port.model import NETWORKS
 from charrnn_port.options import TrainOptions
 from charrnn_port.sampling import Model
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import Training, initialize, training_for
-from model import NETWORKS
-from util.errors import UserError
-from util.minibatch_loader import MinibatchLoader
-from util.vocabulary import Vocabulary
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.minibatch_loader import MinibatchLoader
+from charrnn_port.util.vocabulary import Vocabulary
 
 VOCAB = bytes(range(32, 97))  # 65 characters, as tinyshakespeare has
 SEQ_LENGTH = 50

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from charrnn_port.model import fastest, library
 from charrnn_port.reports.benchmark.ours import our_model, our_training
 from charrnn_port.reports.benchmark.timing import in_turn, types
 from charrnn_port.sampling import Model, Session, choices
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import Training
-from model import fastest, library
 
 STEPS, PRODUCTS, POINTWISE = "time steps", "large products", "pointwise"
 OPTIMISER, SUMS, REST = "optimiser", "transposes, sums", "the rest"

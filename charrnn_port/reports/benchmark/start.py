@@ -5,6 +5,7 @@ import statistics
 import subprocess
 import sys
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -12,8 +13,7 @@ import torch
 from charrnn_port.checkpoints import save_checkpoint
 from charrnn_port.reports.benchmark.ours import our_training
 from charrnn_port.reports.benchmark.timing import in_turn, ratio
-from charrnn_port.reports.machine import ROOT
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 IMPORT, IMPORTED = "import torch", "import torch, up to a line"
 SAMPLE, TRAIN = "sample.py -length 1", "train.py, 1 iteration"
@@ -28,10 +28,10 @@ def time_start(folder: str, size: tuple[int, int], device: torch.device, repeats
     training = our_training(folder, "fused", "lstm", *size, 50, torch.float64, torch.device("cpu"))
     save_checkpoint(training.checkpoint(), checkpoint)
     where = ["-gpuid", "-1" if device.type == "cpu" else "0"]
-    sample = [str(ROOT / "sample.py"), checkpoint, "-length", "1", *where]
+    sample = [file_of("sample"), checkpoint, "-length", "1", *where]
     network = ["-rnn_size", str(size[0]), "-num_layers", str(size[1])]
     folders = ["-data_dir", folder, "-checkpoint_dir", folder]
-    train = [str(ROOT / "train.py"), *folders, *network, "-print_every", "1", *where]
+    train = [file_of("train"), *folders, *network, "-print_every", "1", *where]
     kinds = {
         IMPORT: partial(run, ["-c", IMPORT]),
         SAMPLE: partial(run, sample),
@@ -44,6 +44,11 @@ def time_start(folder: str, size: tuple[int, int], device: torch.device, repeats
         against = f"  / {other} {ratio(values, seconds[other])}" if other else ""
         print(f"{name:28}{statistics.median(values):8.2f}{against}", flush=True)
     return [{"what": "start", "seconds": seconds}]
+
+
+def file_of(program: str) -> str:
+    """Return the path of train.py or sample.py."""
+    return find_spec(f"charrnn_port.programs.{program}").origin
 
 
 def run(arguments: list[str], until: str | None = None) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import torch
 
 from charrnn_port.device import record
+from charrnn_port.model import NETWORKS, fastest
 from charrnn_port.reports.benchmark import limits
 from charrnn_port.reports.benchmark.ours import SEQ_LENGTH, VOCAB, our_training
 from charrnn_port.reports.benchmark.theirs import LAYERS, matrix_products, torch_training
 from charrnn_port.reports.benchmark.timing import in_turn, ratio, share, types
 from charrnn_port.reports.benchmark.work import training_flops
-from model import NETWORKS, fastest
 
 THEIRS, IN_GRAPH = "nn.*", "in a graph"  # the latter on a GPU: as one CUDA graph, which few users make of it
 NOT_ON = {"cuda": {"compiled"}, "cpu": {"persistent"}, "mps": {"compiled", "persistent"}}  # ways to run the cells

@@ -28,8 +28,8 @@ from charrnn_port.reports.look.properties import characters_at, properties
 from charrnn_port.reports.look.recording import record
 from charrnn_port.reports.look.units import search, the_best
 from charrnn_port.reports.reading import Block, Text
-from util.errors import UserError
-from util.files import written_whole
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import written_whole
 
 __all__ = ["figure", "look", "page"]
 

@@ -13,8 +13,8 @@ from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import TrainOptions
 from charrnn_port.reports.look import ngrams
 from charrnn_port.reports.look.properties import is_word, lines, word_positions
-from util.errors import UserError
-from util.minibatch_loader import MinibatchLoader
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.minibatch_loader import MinibatchLoader
 
 CLASSES = {"L": "other letter", "Ll": "lower case", "Lu": "upper case", "N": "digit", "P": "punctuation", "Z": "space"}
 GOT = 0.5  # probability

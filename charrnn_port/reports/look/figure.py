@@ -13,7 +13,7 @@ from charrnn_port.options import LookOptions
 from charrnn_port.reports.look.packing import strong
 from charrnn_port.reports.look.recording import Recording
 from charrnn_port.reports.look.units import Finding
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.reports.look.gates import IN_BOTH_SIGNS
 from charrnn_port.reports.look.recording import Recording
 from charrnn_port.reports.look.units import Finding
-from model.char_rnn import CharRNN
-from util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary
 
 LIKELIEST = 5
 ROOM = 3_700_000  # bytes of base64 for the units' values: with all else the page stays below 5 MB

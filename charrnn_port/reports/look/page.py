@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.options import LookOptions
 from charrnn_port.reports.look import errors, ngrams
 from charrnn_port.reports.look.gates import gates
@@ -18,7 +19,6 @@ from charrnn_port.reports.look.packing import COARSE, FINE, columns_of, labels, 
 from charrnn_port.reports.look.recording import Recording
 from charrnn_port.reports.look.switches import switched
 from charrnn_port.reports.look.units import Search, the_best
-from model.char_rnn import CharRNN
 
 SCRIPTS = ("data.js", "text.js", "sections.js", "page.js")
 ABOUT_PARTS = {

@@ -8,9 +8,9 @@ import click
 import numpy as np
 import torch
 
+from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.reports.figures import Figures
 from charrnn_port.sampling import trace
-from model.char_rnn import CharRNN
 
 ROWS, WARM_UP = 400, 100  # characters of a row, where a text is read in rows side by side; those read before it
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.reports.look.properties import Property
 from charrnn_port.reports.look.recording import Recording, shuffled, states_side_by_side
-from model.char_rnn import CharRNN
 
 TRIED = 1000  # columns of shuffled networks, at least
 FALSE_ALARMS = 0.05  # findings in a network that knows nothing, all units and properties together

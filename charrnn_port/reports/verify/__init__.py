@@ -22,6 +22,7 @@ from typing import NamedTuple
 import torch
 
 from charrnn_port.device import DTYPES, choose_device, choose_dtype
+from charrnn_port.model import NETWORKS, fastest
 from charrnn_port.options import VerifyOptions
 from charrnn_port.reports.inspect import jsonable
 from charrnn_port.reports.machine import describe
@@ -29,8 +30,7 @@ from charrnn_port.reports.verify import cells, files, recordings, results, runs,
 from charrnn_port.reports.verify.recordings import Run
 from charrnn_port.reports.verify.results import Check, Failed
 from charrnn_port.reports.verify.runs import Way
-from model import NETWORKS, fastest
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 __all__ = ["cells", "files", "recordings", "results", "runs", "samples", "streams", "table", "vectors", "verify"]
 

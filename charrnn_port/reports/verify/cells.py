@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from charrnn_port.model import NETWORKS
+from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.reports.verify.results import Difference
-from model import NETWORKS
-from model.char_rnn import CELLS, CharRNN
-from util.errors import UserError
-from util.one_hot import one_hot
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.one_hot import one_hot
 
 PART = "ways to run a cell"
 T, B, V, H = 7, 4, 11, 6

@@ -19,8 +19,8 @@ from charrnn_port.sampling import Model, choice_of, choices, only_draws
 from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.sharing.server.stream import Stream, Token
 from charrnn_port.torch7.random import Generator
-from util.errors import UserError
-from util.vocabulary import Vocabulary
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.vocabulary import Vocabulary
 
 MOST_LOGPROBS = 20
 MOST_STOPS = 16

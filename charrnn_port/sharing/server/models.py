@@ -15,7 +15,7 @@ from charrnn_port.sharing.server.completions import finite, shown, token_text
 from charrnn_port.sharing.server.engine import Engine
 from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.sharing.server.stream import Stream
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 LOOK_AGAIN = 1.0  # seconds between two looks at whether a checkpoint is a newer one
 TURN = 0.0005  # seconds of steps between two looks at what else there is to do

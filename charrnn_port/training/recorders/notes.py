@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from charrnn_port.checkpoints import best_evaluation
+from charrnn_port.command_line import command_of
 from charrnn_port.training.events import Evaluated, Event, Finished, Sampled, Saved, Saving, Snapshot, Stopped
 
 
@@ -20,14 +21,14 @@ def tell(events: Iterable[Event], say: Callable[[str], None]) -> Iterator[Event]
             case Saved() if isinstance(last, Finished):
                 say(
                     f"finished after iteration {event.i}, where no evaluation was due: the state is saved to "
-                    f"{event.path}; to go on: python train.py -resume {event.path} with a larger -max_epochs"
+                    f"{event.path}; to go on: {command_of('train')} -resume {event.path} with a larger -max_epochs"
                 )
             case Sampled():
                 say(f"{f'-- after iteration {event.i} --':-<40}\n{event.text}\n{'':-<40}")
             case Stopped():
                 say(
                     f"stopped after iteration {event.i}: the best validation loss is still {event.val_loss:.4f}, after "
-                    f"iteration {event.best}; to go on: python train.py -resume latest with another -patience"
+                    f"iteration {event.best}; to go on: {command_of('train')} -resume latest with another -patience"
                 )
         if not isinstance(event, Saving | Saved):
             last = event

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
 from charrnn_port.training.events import Evaluated, Evaluating, Event, Interrupted, Iteration, Started
-from util import progress
+from charrnn_port.util import progress
 
 RECENT = 100  # iterations that the loss and the speed are the mean of
 

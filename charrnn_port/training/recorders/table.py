@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.training.events import Evaluated, Event, Iteration, Started
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 HEADER = "iteration,epoch,train_loss,val_loss,learning_rate,grad_param_norm,seconds"
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from charrnn_port.training.events import Evaluated, Event, Iteration, Sampled, Started
-from util.errors import UserError
+from charrnn_port.util.errors import UserError
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -1,0 +1,14 @@
+"""The programs `charrnn train` and `charrnn sample`: train.py and sample.py, which stand at the top of the repository.
+
+    train      train a network (train.py)
+    sample     sample text from one (sample.py)
+
+setup.py puts both files into this folder when the package is built. In a checkout they are found where they are.
+"""
+
+import os
+
+__all__ = ["sample", "train"]
+
+if not os.path.exists(os.path.join(__path__[0], "train.py")):
+    __path__.append(os.path.dirname(os.path.dirname(__path__[0])))

@@ -1,0 +1,313 @@
+"""What is installed is one package, and works among a user's modules of any name; the sdist is the whole repository.
+
+A wheel is built from the sdist, without a network, and installed in a new environment, which takes the libraries from
+the environment that the tests run in. Programs then run in a folder full of traps: modules with the names of ours.
+"""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from conftest import RECORDINGS, ROOT, run_sample, traps
+
+import charrnn_port
+
+CHECKPOINT = RECORDINGS / "lua_checkpoints/rnn.t7"
+VERSION = charrnn_port.__version__
+FOLDERS = (".ci", "charrnn_port", "configs", "docs", "model", "tests", "util")
+IGNORED = shutil.ignore_patterns("__pycache__")
+BUILD = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
+
+
+class Environment(NamedTuple):
+    """A Python environment, and a folder full of traps in which its programs are run."""
+
+    folder: Path
+    traps: Path
+
+    def run(self, program: str, *arguments: object, **variables: str) -> str:
+        """Run a program of the environment, and return what it prints; it must not fail."""
+        words = [str(self.folder / "bin" / program), *map(str, arguments)]
+        return run(words, self.traps, variables)
+
+    def pip(self, *arguments: object) -> str:
+        """Run the tests' own pip on this environment, without a network, and return what it prints."""
+        python = self.folder / "bin/python"
+        return run([sys.executable, "-m", "pip", "--python", str(python), *map(str, arguments)], self.traps)
+
+
+def run(words: list[str], cwd: Path, variables: dict[str, str] | None = None) -> str:
+    """Run a command that no variable of the tests' own Python reaches, and return what it prints; it must not fail."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
+    environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", **(variables or {})}
+    result = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"{words}\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+def files_of(folder: Path) -> set[str]:
+    """The paths of all files in a folder but bytecode, relative to it."""
+    found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    return {path.as_posix() for path in found if "__pycache__" not in path.parts}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """A copy of the repository: building leaves files beside what is built."""
+    folder = tmp_path_factory.mktemp("sources") / "a clone"
+    folder.mkdir()
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=IGNORED)
+    for path in (path for path in ROOT.iterdir() if path.is_file() and path.name not in (".git", "PKG-INFO")):
+        shutil.copy(path, folder)
+    (folder / "data").mkdir()
+    shutil.copy(ROOT / "data/README.md", folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sdist(sources, tmp_path_factory):
+    """The sdist, unpacked."""
+    expected, folder = files_of(sources), tmp_path_factory.mktemp("sdist")
+    run([sys.executable, "-c", BUILD, "build_sdist", str(folder)], sources)
+    with tarfile.open(folder / f"charrnn_port-{VERSION}.tar.gz") as file:
+        file.extractall(folder)
+    return folder / f"charrnn_port-{VERSION}", expected
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory):
+    """The wheel that is built from the sdist."""
+    folder = tmp_path_factory.mktemp("wheel")
+    run([sys.executable, "-c", BUILD, "build_wheel", str(folder)], sdist[0])
+    return folder / f"charrnn_port-{VERSION}-py3-none-any.whl"
+
+
+def new_environment(folder: Path) -> Environment:
+    """Make an empty environment, and the traps."""
+    run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], folder)
+    (folder / "traps").mkdir()
+    return Environment(folder / "venv", traps(folder / "traps"))
+
+
+def add_libraries(environment: Environment) -> None:
+    """Let it import the libraries of the tests' own environment, where this project is no more than a link."""
+    names = ("torch", "numpy", "h5py", "click", "setuptools")
+    found = {str(Path(importlib.util.find_spec(name).origin).parents[1]) for name in names}
+    (place,) = environment.folder.glob("lib/python*/site-packages")
+    (place / "libraries.pth").write_text("\n".join(found))
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """An environment in which the project is not installed."""
+    environment = new_environment(tmp_path_factory.mktemp("bare"))
+    add_libraries(environment)
+    return environment
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """An environment with the wheel."""
+    environment = new_environment(tmp_path_factory.mktemp("installed"))
+    environment.pip("install", "--no-deps", "--no-index", wheel)
+    add_libraries(environment)
+    return environment
+
+
+@pytest.fixture(scope="module")
+def linked(sources, tmp_path_factory):
+    """An environment after `pip install -e .`"""
+    environment = new_environment(tmp_path_factory.mktemp("linked"))
+    add_libraries(environment)
+    how = ["--no-deps", "--no-index", "--no-build-isolation", "--ignore-installed"]
+    environment.pip("install", *how, "-e", sources)
+    return environment
+
+
+# What is built
+
+
+def test_the_sdist_is_the_whole_repository(sdist):
+    """With tests, pages, settings and all that they read."""
+    folder, expected = sdist
+    made = {path for path in files_of(folder) if path.startswith("charrnn_port.egg-info/")} | {"PKG-INFO"}
+    assert files_of(folder) - made == {path for path in expected if not path.startswith("charrnn_port.egg-info/")}
+
+
+def test_the_sdists_tests_can_be_run(sdist):
+    """Those, say, about the pages."""
+    chosen = ["tests/test_docs.py", "-k", "named or links or drawn"]
+    run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen], sdist[0])
+
+
+def test_a_wheel_has_all_files_in_one_package(wheel):
+    """The modules and what they read, where they are imported from."""
+    with zipfile.ZipFile(wheel) as file:
+        names = {name for name in file.namelist() if not name.startswith(f"charrnn_port-{VERSION}.dist-info/")}
+    expected = {f"charrnn_port/{path}" for path in files_of(ROOT / "charrnn_port")}
+    expected |= {f"charrnn_port/{folder}/{path}" for folder in ("model", "util") for path in files_of(ROOT / folder)}
+    assert names == expected | {"charrnn_port/programs/train.py", "charrnn_port/programs/sample.py"}
+
+
+def test_pip_shows_nothing_but_the_package(installed):
+    shown = installed.pip("show", "-f", "charrnn_port").split("Files:\n")[1]
+    tops = {line.strip().split("/")[0] for line in shown.splitlines()}
+    assert tops == {"charrnn_port", f"charrnn_port-{VERSION}.dist-info", ".."}
+    assert re.findall(r"^ +\.\./.*", shown, re.M) == ["  ../../../bin/charrnn"]
+    (place,) = installed.folder.glob("lib/python*/site-packages")
+    for name in ("model", "util", "train.py", "sample.py", "tests", "docs"):
+        assert not (place / name).exists()
+
+
+# Where it runs
+
+# All modules of the project's, and each name in sys.modules of a file that has several.
+MODULES = """
+import json, pkgutil, sys
+import charrnn_port
+from charrnn_port import __main__, programs, training, model, util, reports, sharing
+from charrnn_port.programs import sample, train
+for package in (model, util, training, reports, sharing):
+    for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        __import__(each.name)
+names = {}
+for name, module in sys.modules.items():
+    if name != "__main__" and getattr(module, "__file__", None):
+        names.setdefault(module.__file__, []).append(name)
+several = {path: these for path, these in names.items() if len(these) > 1 and "charrnn_port" in str(these)}
+ours = [name for name in sys.modules if name.partition(".")[0] in ("model", "util", "train", "sample")]
+print(json.dumps([charrnn_port.__file__, model.__file__, callable(charrnn_port.train), several, ours]))
+"""
+
+
+@pytest.mark.parametrize("how", ["installed", "linked"])
+@pytest.mark.parametrize("on_the_path", [False, True])
+def test_no_module_is_there_under_two_names(how, on_the_path, request):
+    """Nor under a name that a user's module may have, which `python -c` finds first, and PYTHONPATH second."""
+    environment = request.getfixturevalue(how)
+    variables = {"PYTHONPATH": str(environment.traps)} if on_the_path else {}
+    package, model, callable_train, several, ours = json.loads(environment.run("python", "-c", MODULES, **variables))
+    place = Path(package).parent if how == "installed" else request.getfixturevalue("sources")
+    assert Path(model) == place / "model/__init__.py"
+    assert (callable_train, several, ours) == (True, {}, [])
+
+
+@pytest.mark.parametrize("name", ["model", "util"])
+def test_a_second_copy_is_refused(name, tmp_path):
+    """In a checkout, where Python finds the folders by their own names too."""
+    command = [sys.executable, "-c", f"import {name}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert f"ImportError: import charrnn_port.{name}, not {name}" in result.stderr
+
+
+STARTS = {
+    "charrnn": ("installed", "charrnn"),
+    "python -m charrnn_port": ("installed", "python", "-m", "charrnn_port"),
+    "charrnn, linked": ("linked", "charrnn"),
+    "python -m charrnn_port, linked": ("linked", "python", "-m", "charrnn_port"),
+    "a checkout": ("bare", "python"),
+}
+
+
+@pytest.fixture(params=STARTS.values(), ids=STARTS)
+def start(request):
+    """A function that runs train or sample, from the folder with the traps, which are on PYTHONPATH too."""
+    how, program, *words = request.param
+    environment = request.getfixturevalue(how)
+
+    def run_program(name: str, *arguments: object) -> str:
+        program_words = [*words, name] if how != "bare" else [ROOT / f"{name}.py"]
+        return environment.run(program, *program_words, *arguments, PYTHONPATH=str(environment.traps))
+
+    return run_program
+
+
+def test_sampling_among_traps(start):
+    arguments = [CHECKPOINT, *"-length 50 -gpuid -1 -seed 7".split()]
+    assert start("sample", *arguments) == run_sample(*arguments).stdout
+
+
+def test_training_among_traps(start, tmp_path):
+    """Compiled, too: what C is made of is installed."""
+    shutil.copytree(RECORDINGS / "play", tmp_path / "play")
+    small = "-rnn_size 8 -num_layers 1 -max_epochs 0.1 -gpuid -1 -progress 0".split()
+    printed = start("train", "-data_dir", tmp_path / "play", "-checkpoint_dir", tmp_path / "cv", *small)
+    assert re.search(r"^1/\d+ \(epoch 0\.\d+\), train_loss = ", printed, re.M)
+    assert list((tmp_path / "cv").glob("*.t7.pt"))
+
+
+@pytest.mark.parametrize("name", ["train", "sample"])
+def test_help_shows_how_the_program_was_started(start, name, request):
+    """Where it is installed there is no train.py."""
+    command = {"charrnn": f"charrnn {name}", "python": f"python -m charrnn_port {name}"}
+    checkout = "a checkout" in request.node.name
+    expected = f"python {name}.py" if checkout else command["python" if "python" in request.node.name else "charrnn"]
+    assert f"  Example: {expected} " in start(name, "-help")
+
+
+# Types
+
+PROGRAM = '''
+from collections.abc import Iterator
+
+import charrnn_port
+from charrnn_port import Checkpoint, Model, Session, TrainOptions, UserError, choices, events, recorders
+from charrnn_port import load_chekpoint  # wrong
+
+options = TrainOptions(rnn_size=64, data_dir="data/tiny")
+TrainOptions(rnnsize=64)  # wrong
+TrainOptions(rnn_size="large")  # wrong
+losses: list[float] = []
+for event in recorders.print_lines(charrnn_port.train(options), print):
+    if isinstance(event, events.Iteration):
+        losses.append(event.train_loss)
+        losses.append(event.los)  # wrong
+for event in charrnn_port.train(rnn_size=64):
+    event.checkpoint  # wrong
+charrnn_port.train(64)  # wrong
+
+checkpoint: Checkpoint = charrnn_port.load_checkpoint("cv")
+iterations: str = checkpoint.i  # wrong
+charrnn_port.save_checkpoint("cv/copy.t7.pt")  # wrong
+text: Iterator[bytes] = charrnn_port.sample_bytes(checkpoint, 10, temperature=0.5)
+charrnn_port.sample_bytes(checkpoint, tempreture=0.5)  # wrong
+charrnn_port.sample_bytes(checkpoint, length="ten")  # wrong
+
+model = Model.of(checkpoint)
+session = Session(model)
+session.feed(model.vocab.encode(b"The "))
+session.feed("The ")  # wrong
+ids: list[int] = list(session.sample(10, choices.drawn(charrnn_port.Generator(1))))
+session.sample(10)  # wrong
+charrnn_port.UserErr  # wrong
+try:
+    pass
+except UserError as error:
+    print(str(error))
+'''
+
+
+def test_a_type_checker_finds_a_users_mistakes(installed, tmp_path):
+    """`mypy --strict` marks the lines that are wrong, and no other."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    # What PyTorch's and other libraries' own types are is not looked at, which would take a minute.
+    settings = tmp_path / "mypy.ini"
+    settings.write_text("[mypy-torch.*,numpy.*,h5py.*,click.*]\nfollow_imports = skip\n")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", settings, "--cache-dir", tmp_path / "cache"]
+    command += ["--python-executable", installed.folder / "bin/python", program]
+    result = subprocess.run(map(str, command), cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = {int(line) for line in re.findall(r"^program\.py:(\d+): error: ", result.stdout, re.M)}
+    wrong = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if line.endswith("# wrong")}
+    assert found == wrong, result.stdout + result.stderr
+    assert "rnn_size" in result.stdout  # mypy knows the options' names

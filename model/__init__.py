@@ -8,11 +8,11 @@ from functools import partial
 
 import torch
 
-from model.build import built, library
-from model.char_rnn import CELLS, CharRNN
-from model.compiled_char_rnn import CompiledCharRNN
-from model.fused import FusedCharRNN
-from model.kernels import available
+from charrnn_port.model.build import built, library
+from charrnn_port.model.char_rnn import CELLS, CharRNN
+from charrnn_port.model.compiled_char_rnn import CompiledCharRNN
+from charrnn_port.model.fused import FusedCharRNN
+from charrnn_port.model.kernels import available
 
 # The ways to run the cells: the same numbers, for reading, for TorchScript, for speed on any device, on a CPU and on an
 # NVIDIA GPU.

@@ -1,7 +1,7 @@
 """The network over a whole sequence in C: in double precision Torch7's numbers to the last bit.
 
-What makes them so is in the C files of this folder: the order of each sum, and where it is rounded. Here is the order of
-the layers.
+What makes them so is in the C files of this folder: the order of each sum, and where it is rounded. Here is the order
+of the layers.
 """
 
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from model.build import built
-from model.compiled import CompiledPasses, Workspace, call, run
-from model.fused import FusedCharRNN, Pass
-from util.errors import UserError
+from charrnn_port.model.build import built
+from charrnn_port.model.compiled import CompiledPasses, Workspace, call, run
+from charrnn_port.model.fused import FusedCharRNN, Pass
+from charrnn_port.util.errors import UserError
 
 
 class CompiledCharRNN(FusedCharRNN):
@@ -92,18 +92,18 @@ class CompiledPass(Pass):
     def _fill_inputs(self, grad_inputs: Tensor, gradient: Tensor, weight: Tensor, order: tuple[int, ...]) -> None:
         """Fill grad_inputs `[linears, T, B, I]`, those of stacked nn.Linears in that order.
 
-        gradient `[T, B, O]`: by all their outputs, side by side. weight `[O, I]`.
+        gradient `[T, B, n]`: by all their outputs, side by side. weight `[n, I]`.
         """
-        T, B, O = gradient.shape
-        width = O // len(order)
+        T, B, n = gradient.shape
+        width = n // len(order)
         for target, linear in zip(grad_inputs, order, strict=True):
-            part = gradient[..., linear * width :], O, weight[linear * width :]
+            part = gradient[..., linear * width :], n, weight[linear * width :]
             run("grad_inputs", target, *part, T, B, weight.shape[1], width, self.workspace)
 
     def _fill_weights(self, grads: list[Tensor], gradient: Tensor, inputs: Tensor) -> None:
-        T, B, I = inputs.shape
+        T, B, width = inputs.shape
         for grad, part in zip(grads, gradient.chunk(len(grads), 2), strict=True):
-            run("grad_weights", grad, part, part.stride(1), inputs, T, B, I, part.shape[2], self.workspace)
+            run("grad_weights", grad, part, part.stride(1), inputs, T, B, width, part.shape[2], self.workspace)
 
 
 def drop_backward(grad_outputs: Tensor, mask: Tensor, target: Tensor) -> Tensor:

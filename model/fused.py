@@ -11,17 +11,17 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from model.char_rnn import CharRNN, carry, require_ids
-from model.persistent import require_kernels
-from model.sequence import LayerWeights
-from model.sequence import Sequence as LayerSequence
+from charrnn_port.model.char_rnn import CharRNN, carry, require_ids
+from charrnn_port.model.persistent import require_kernels
+from charrnn_port.model.sequence import LayerWeights
+from charrnn_port.model.sequence import Sequence as LayerSequence
 
 
 class FusedCharRNN(CharRNN):
     """CharRNN without autograd. `log_probs` and the state it returns are buffers: valid until the next call.
 
-    With `persistent`, on a CUDA device, time steps are done in kernels of our own (model/persistent.py). Raises UserError
-    where that is not possible.
+    With `persistent`, on a CUDA device, time steps are done in kernels of our own (model/persistent.py). Raises
+    UserError where that is not possible.
     """
 
     def __init__(self, *args, persistent: bool = False, **options) -> None:

@@ -10,9 +10,9 @@ import math
 
 import torch
 
-from model.char_rnn import CELLS
-from model.compiled_char_rnn import CompiledPass
-from model.fused import FusedCharRNN
+from charrnn_port.model.char_rnn import CELLS
+from charrnn_port.model.compiled_char_rnn import CompiledPass
+from charrnn_port.model.fused import FusedCharRNN
 
 ON_DEVICE, COPIES = 3, 2  # of the vectors as long as the parameters
 MORE = {"rmsprop": 0, "adam": 1, "adamw": 1}  # of them with an optimiser that keeps two running means

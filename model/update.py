@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from model.build import library
-from model.compiled import call
+from charrnn_port.model.build import library
+from charrnn_port.model.compiled import call
 
 
 def in_c(vector: Tensor) -> bool:

@@ -14,14 +14,12 @@ from charrnn_port.checkpoints import Checkpoint, load_checkpoint
 from charrnn_port.command_line import tell
 from charrnn_port.device import choose_device, choose_dtype, require_torch7
 from charrnn_port.model import fastest
-from charrnn_port.model.char_rnn import CharRNN, carry
+from charrnn_port.model.char_rnn import CharRNN, add_up, carry
 from charrnn_port.options import EvaluateOptions, TrainOptions
 from charrnn_port.reports.inspect import jsonable, print_table
-from model import fastest
-from model.char_rnn import CharRNN, add_up, carry
-from util.errors import UserError
-from util.minibatch_loader import MinibatchLoader
-from util.vocabulary import Vocabulary, readable
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.minibatch_loader import MinibatchLoader
+from charrnn_port.util.vocabulary import Vocabulary, readable
 
 SPLITS = {"train": 1, "val": 2, "test": 3, "all": 1}
 
@@ -114,7 +112,8 @@ def known_ids(network: Vocabulary, text: Vocabulary, data_dir: str) -> Tensor:
 
 @torch.no_grad()
 def scores(network: CharRNN, loader: MinibatchLoader, split: int, known: Tensor) -> Iterator[tuple[Tensor, int]]:
-    """Of each batch the losses of its time steps in nats per character, and how often the likeliest character was the right one.
+    """Yield for each batch the losses of its time steps `[T]`, in nats per character, and how often the most likely
+    character was the right one.
 
     As in training a split begins with a zero state, which goes on from batch to batch, and there is no dropout.
     """

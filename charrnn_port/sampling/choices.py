@@ -13,10 +13,8 @@ import numpy as np
 import torch
 
 from charrnn_port.model.build import library
-from charrnn_port.model.texts import CompiledDraw
+from charrnn_port.model.texts import CompiledDraw, exp
 from charrnn_port.torch7.random import Generator
-from model.build import library
-from model.texts import CompiledDraw, exp
 
 Choice = Callable[[np.ndarray], int]
 Filter = Callable[[np.ndarray], np.ndarray]
@@ -137,7 +135,7 @@ def filtered(choose: Choice, filters: Sequence[Filter], temperature: float = 1.0
 
 
 def exp_of(x: np.ndarray) -> np.ndarray:
-    """Return exp(x), `[n]` float64, with the same bits on every machine that has a C compiler: see `model.texts.exp`."""
+    """Return exp(x), `[n]`, in float64; where there is a C compiler, with the same bits on every machine."""
     return exp(torch.from_numpy(x.astype(np.float64))).numpy()
 
 

@@ -7,10 +7,10 @@ from statistics import median
 import numpy as np
 
 from charrnn_port.device import synchronize
+from charrnn_port.model.memory import bytes_in
 from charrnn_port.training.iteration import Training
-from model.memory import bytes_in
-from util.minibatch_loader import CHUNK, MinibatchLoader
-from util.vocabulary import readable
+from charrnn_port.util.minibatch_loader import CHUNK, MinibatchLoader
+from charrnn_port.util.vocabulary import readable
 
 TIMED = 5  # iterations, and batches of an evaluation
 RAREST = 5  # characters shown

@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from charrnn_port.checkpoints import Checkpoint
-from charrnn_port.model.char_rnn import CharRNN, carry
+from charrnn_port.model.char_rnn import CharRNN, add_up, carry
+from charrnn_port.model.update import clip_, norms, scale_
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import optimizers, schedules
 from charrnn_port.training.events import Evaluating, Iteration
 from charrnn_port.training.loss_scale import LossScale
 from charrnn_port.training.parallel import Alone
-from model.char_rnn import CharRNN, add_up, carry
-from model.update import clip_, norms, scale_
-from util.minibatch_loader import MinibatchLoader
+from charrnn_port.util.minibatch_loader import MinibatchLoader
 
 FORGET_BIAS = 1.0
 NOT_KEPT = {"resume", "config", "print_config", "progress", "dry_run"}  # of a process, and not of the run

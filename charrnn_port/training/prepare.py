@@ -9,7 +9,7 @@ from charrnn_port import texts
 from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
 from charrnn_port.device import choose_device, choose_dtype, choose_products, free_memory, require_torch7
 from charrnn_port.model import NETWORKS, fastest, how_it_runs, why_slower
-from charrnn_port.model.memory import COPIES, MORE, ON_DEVICE, buffer_count, parameter_count
+from charrnn_port.model.memory import COPIES, MORE, ON_DEVICE, buffer_bytes, parameter_count
 from charrnn_port.option_fields import described
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
@@ -17,10 +17,8 @@ from charrnn_port.training.graphed import training_for
 from charrnn_port.training.iteration import Training, initialize, open_forget_gates
 from charrnn_port.training.merge import merge
 from charrnn_port.training.parallel import Alone
-from model import NETWORKS, fastest, how_it_runs, why_slower
-from model.memory import COPIES, MORE, ON_DEVICE, buffer_bytes, parameter_count
-from util.errors import UserError
-from util.minibatch_loader import MinibatchLoader, sizes_for
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.minibatch_loader import MinibatchLoader, sizes_for
 
 SLOWER_ON_CPU = ", which on a CPU is for trying out: float32 is faster, and its cells are too"
 
@@ -192,8 +190,8 @@ def require_memory(
 ) -> None:
     """Raises UserError where a run cannot fit into memory: later the system might end it without a word.
 
-    `cell` is how the cells run, a key of NETWORKS; `sizes` are those of the vocabulary, the cells' state and the layers; of each batch there are so many `rows`, of the
-    `text` so many characters.
+    `cell` is how the cells run, a key of NETWORKS; `sizes` are those of the vocabulary, the cells' state and the layers.
+    Each batch has so many `rows`, the `text` so many characters.
     """
     cpu = torch.device("cpu")
     parameters = dtype.itemsize * parameter_count(options.model, *sizes)

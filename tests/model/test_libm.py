@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import NEEDS_COMPILER, REFERENCE
 
-from model import build
+from charrnn_port.model import build
 
 pytestmark = NEEDS_COMPILER
 NAMES = ["exp", "tanh", "log"]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from model.update import adam_
+from charrnn_port.model.update import adam_
 
 
 class Adam:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from charrnn_port.model.update import scale_
 from charrnn_port.training.optimizers.adam import Adam
-from model.update import scale_
 
 
 class AdamW(Adam):

@@ -35,7 +35,7 @@ class CompiledPasses(Sequence):
         self.packed = new(n + 3 * PANEL, H + PANEL)
         self.grad_rows = new(V, n) if ids is not None else None
         self.same_ids = torch.empty(2 * T * B + 2 * V, dtype=torch.int64) if ids is not None else None
-        self._layer = Layer(T, B, H, n, V)
+        self._layer = Layer(T, B, H, n, V, B % 2)
         for name in Layer.BUFFERS:
             setattr(self._layer, name, address(getattr(self, name, None)))
 
@@ -83,7 +83,7 @@ class Workspace(ctypes.Structure):
 class Layer(ctypes.Structure):
     """The struct of this name in model/layer.h, where shapes are given: addresses of arrays, NULL unless set."""
 
-    SIZES = ("T", "B", "H", "n", "V", "sources")
+    SIZES = ("T", "B", "H", "n", "V", "odd", "sources")
     PARAMETERS = ("rows", "i2h_bias", "h2h", "h2h_bias")
     BUFFERS = (
         *("ids", "packed", "h2h_product", "pre_activations", "h"),

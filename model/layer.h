@@ -12,6 +12,7 @@ typedef struct {
     long T, B, H; /* seq_length, batch_size, rnn_size */
     long n;       /* width of the pre-activations: 4 * H in an lstm, 3 * H in a gru, H in an rnn */
     long V;       /* vocab_size in the first layer */
+    long odd;     /* 1 for an odd batch whose sums are to be those of OpenBLAS (four_sums_tile), else 0 */
     long sources; /* of the gradient by the outputs: 3 below a gru's layer without dropout, else 1 */
 
     /* Parameters. */
@@ -86,7 +87,7 @@ static inline real grad_h_of(const Layer *layer, long t, long b, long j) {
 /* What set_product's `four_sums` is to be for some rows of the batch and Linears of that width: OpenBLAS sums the last
    sequence of an odd batch otherwise. */
 static inline long four_sums_of(const Layer *layer, Rows rows, long width) {
-    return layer->B % 2 && rows.to == layer->B ? width : 0;
+    return layer->odd && rows.to == layer->B ? width : 0;
 }
 
 /* `count` columns of a matrix. */

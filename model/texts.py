@@ -108,7 +108,7 @@ class CompiledDraw:
 
 
 def exp(x: Tensor) -> Tensor:
-    """Return exp(x), x `[n]` float64, contiguous, on a CPU: in C, with the same bits on every machine, or by PyTorch."""
+    """Return exp(x), x `[n]` float64 on a CPU: in C, with the same bits on every machine, else by PyTorch."""
     if not library(x.dtype):
         return x.exp()
     result = torch.empty_like(x)

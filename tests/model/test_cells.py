@@ -99,26 +99,6 @@ def test_fused_buffers_serve_batches_of_several_shapes(model, cell):
         assert torch.allclose(fused.log_probs(x, state)[0], plain.log_probs(x, state)[0], **TOLERANCE)
 
 
-@pytest.mark.parametrize(
-    ("cell", "model", "columns"),
-    [("fused", "lstm", 9), ("fused", "gru", 8), ("fused", "rnn", 3)]
-    + [pytest.param("compiled", *each, marks=NEEDS_COMPILER) for each in (("lstm", 8), ("gru", 6), ("rnn", 3))],
-)
-def test_memory_bill(cell, model, columns):
-    """The bill in fused.py: what a pass holds is T * B * (L * columns * H + V) numbers and a few small ones."""
-    size, layers = 64, 2
-    net = NETWORKS[cell](model, V, size, layers)
-    net.training_pass(*batch(), net.zero_state(B), None, alias=False)
-    (run,) = net._passes.values()
-    buffers = [(name, value) for layer in run.layers for name, value in vars(layer).items()]
-    # packed is h2h in another layout: billed with the weights.
-    tensors = [value for name, value in buffers if isinstance(value, Tensor) and name != "packed"]
-    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
-    held = sum(storages.values()) / 8 + run.log_probs.numel()
-    bill = T * B * (layers * columns * size + V)
-    assert bill <= held <= bill + layers * 7 * B * size + T * B
-
-
 def test_scripting_shows_no_deprecation_warning(recwarn):
     script(lstm.step)
     assert not recwarn.list

@@ -30,14 +30,18 @@ if __name__ != "charrnn_port.model":  # a second copy beside charrnn_port's woul
 
 def fastest(model: str, dtype: torch.dtype, device: torch.device) -> str:
     """The name of the fastest of them that can be had here for a cell."""
-    if device.type == "cpu" and library(dtype):
+    if device.type == "cpu" and library(dtype) and library(dtype).has_multiply_add():
         return "compiled"
     return "persistent" if hasattr(CELLS[model], "PersistentSequence") and available(device) else "fused"
 
 
 def why_slower(cell: str, dtype: torch.dtype, device: torch.device) -> str:
-    """Why the fastest on such a device cannot be had, as the end of a sentence; "" where `cell` is the fastest."""
-    return built(dtype).how if cell == "fused" and device.type == "cpu" and not library(dtype) else ""
+    """Return the reason why a CPU runs `cell` instead of the compiled cells, as the end of a sentence, or ""."""
+    if cell != "fused" or device.type != "cpu":
+        return ""
+    if not library(dtype):
+        return built(dtype).how
+    return "this processor has no fused multiply-add (-cell compiled computes the same bits without it, very slowly)"
 
 
 def how_it_runs(cell: str, dtype: torch.dtype, device: torch.device) -> str:

@@ -53,7 +53,9 @@ class CompiledPass(Pass):
         H, V, n = self.network.rnn_size, self.network.vocab_size, self.layers[0].pre_activations.shape[2]
         self.workspace = Workspace(new, max(H, V, n))
         self.terms = new(torch.get_num_threads(), V)  # of the softmax's sums, for each thread
-        self.grad_inputs: Tensor | None = None  # [gates, T, B, H], where several nn.Linears have one input
+        # The gradients by the output of a layer below another, one from each of the nn.Linears that it goes into.
+        linears = len(self.network.sequence.I2H)
+        self.grad_inputs = new(linears, *self.x.shape, H) if linears > 1 and len(self.layers) > 1 else None
 
     def _multiply_input(self, layer: CompiledPasses, inputs: Tensor, i2h: Tensor) -> None:
         layer.multiply_input(inputs, i2h, self.workspace)
@@ -78,16 +80,9 @@ class CompiledPass(Pass):
             layer.backward(weights, grad_outputs)
             self._fill_gradients(index, masks, layer.grad_rows, layer.grad_bias)
             if index > 0:
-                grad_outputs = self._grad_inputs_of(layer, self.layers[index - 1])
+                below = self.layers[index - 1]
+                grad_outputs = below.grad_h[None] if self.grad_inputs is None else self.grad_inputs
                 self._fill_inputs(grad_outputs, layer.pre_activations, weights.i2h, layer.GRADIENT_ORDER)
-
-    def _grad_inputs_of(self, layer: CompiledPasses, below: CompiledPasses) -> Tensor:
-        """Return where the gradients by a layer's input go, `[gates, T, B, H]`: one for each of its nn.Linears."""
-        if len(layer.I2H) == 1:
-            return below.grad_h[None]
-        if self.grad_inputs is None:
-            self.grad_inputs = below.grad_h.new_empty(len(layer.I2H), *below.grad_h.shape)
-        return self.grad_inputs
 
     def _fill_inputs(self, grad_inputs: Tensor, gradient: Tensor, weight: Tensor, order: tuple[int, ...]) -> None:
         """Fill grad_inputs `[linears, T, B, I]`, those of stacked nn.Linears in that order.

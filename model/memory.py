@@ -10,6 +10,7 @@ import math
 
 import torch
 
+from charrnn_port.model.build import library
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.model.compiled_char_rnn import CompiledPass
 from charrnn_port.model.fused import FusedCharRNN
@@ -64,10 +65,10 @@ def counted(
     """Count the bytes of such a network's buffers. Of sizes beyond what PyTorch can count there are 10**30."""
     try:
         network = FusedCharRNN(model, vocab_size, rnn_size, num_layers, dtype=dtype, device="meta")
-        if cell == "compiled":
+        if cell == "compiled" and library(dtype):
             network.pass_class, network.sequence = CompiledPass, network.cell.CompiledSequence
         buffers = network.pass_class(network, seq_length, batch_size)
-    except (OverflowError, RuntimeError, TypeError):
+    except (OverflowError, RuntimeError, TypeError, ValueError):
         return 10**30
     masks = 2 * num_layers * seq_length * batch_size * rnn_size * dtype.itemsize if dropout else 0  # and what they mask
     return masks + bytes_in([vars(buffers), network.weights(), network.params]) - 2 * network.params.nbytes

@@ -8,9 +8,15 @@ typedef double real;
 typedef float real;
 #endif
 
+#if defined(__FMA__) || defined(__aarch64__)
+#define HAS_MULTIPLY_ADD 1
+#else
+#define HAS_MULTIPLY_ADD 0
+#endif
+
 /* x * y + z, rounded once. Every fused operation is written out like this, and the compiler may fuse no others
-   (-ffp-contract=off): so all compilers and processors round alike. Without such an instruction in the processor the C
-   library computes it, exactly but slowly: model/build.py then takes PyTorch's operations unless asked for these. */
+   (-ffp-contract=off): so all compilers and processors round alike. Where the processor has no such instruction, the C
+   library computes it exactly, some fifty times as slowly. */
 static inline real multiply_add(real x, real y, real z) {
     return sizeof(real) == 8 ? __builtin_fma(x, y, z) : __builtin_fmaf(x, y, z);
 }

@@ -135,7 +135,7 @@ def prepare(
     echo(f"number of parameters in the model: {network.params.numel()}")
 
     reason = why_slower(cell, dtype, device) if options.cell == "auto" else ""
-    because = f", because {reason}; 1.5 times as slow" if reason else ""
+    because = f", because {reason}; 1.5 times as slow, and digits agree to rounding only" if reason else ""
     say(f"cell: {how_it_runs(cell, dtype, device)}{because}")
     if products:
         say(f"products are rounded to {options.dtype}{SLOWER_ON_CPU if device.type == 'cpu' else ''}")

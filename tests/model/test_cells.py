@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from conftest import NEEDS_COMPILER, WAYS
+from conftest import WAYS
 from torch import Tensor, nn
 
-from charrnn_port.model import NETWORKS, gru, lstm, rnn
+from charrnn_port.model import gru, lstm, rnn
 from charrnn_port.model.char_rnn import CELLS, CharRNN, script
 from charrnn_port.reports.verify.cells import (
     B,

@@ -27,14 +27,10 @@ OPTIMISER, SUMS, REST = "optimiser", "transposes, sums", "the rest"
 # Where a function of model/sequence.c, or an operation of PyTorch, belongs: what is not here is in the rest.
 PARTS = {
     **{f"{cell}_{direction}": STEPS for cell in ("lstm", "gru", "rnn") for direction in ("forward", "backward")},
-    "multiply": PRODUCTS,
-    "aten.mm": PRODUCTS,
-    **dict.fromkeys(
-        ("aten.add_", "aten.log_softmax", "aten.nll_loss_forward", "aten.exp_", "aten.mul_", "aten.scatter_add_"),
-        POINTWISE,
-    ),
-    **dict.fromkeys(("aten.clamp_", "aten.addcmul_", "aten.sqrt", "aten.addcdiv_"), OPTIMISER),
-    **dict.fromkeys(("sum_rows", "transpose", "aten.sum", "aten.copy_", "aten.cat", "aten.zero_"), SUMS),
+    **dict.fromkeys(("input_products", "linear_outputs", "grad_inputs", "grad_weights"), PRODUCTS),
+    **dict.fromkeys(("log_softmax", "log_softmax_backward", "step_losses", "aten.mul"), POINTWISE),
+    **dict.fromkeys(("clip", "scale"), OPTIMISER),
+    **dict.fromkeys(("sum_rows", "transpose", "aten.copy_", "aten.cat"), SUMS),
 }
 PARTS_OF_SAMPLING = {"lstm_advance": "time step", "draw": "draw"}  # the same of a character
 BATCH_SIZE = 50

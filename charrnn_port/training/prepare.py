@@ -190,7 +190,7 @@ def require_memory(
 ) -> None:
     """Raises UserError where a run cannot fit into memory: later the system might end it without a word.
 
-    `cell` is how the cells run, a key of NETWORKS; `sizes` are those of the vocabulary, the cells' state and the layers.
+    `cell` is how the cells run, a key of NETWORKS. `sizes`: of the vocabulary, the cells' state and the layers.
     Each batch has so many `rows`, the `text` so many characters.
     """
     cpu = torch.device("cpu")

@@ -92,14 +92,14 @@ def test_a_changed_optimizer_changes_the_run(start):
 
 @pytest.mark.parametrize("maximum", [0.5, 1e3])
 def test_clip_norm_is_torch_s(maximum):
-    """To the bit; a norm that is small enough leaves all as it is."""
+    """To rounding, since PyTorch adds up squares in another order; a norm that is small enough leaves all as it is."""
     gradients = torch.randn(1000, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     parameter = torch.nn.Parameter(torch.zeros(1000, dtype=torch.float64))
     parameter.grad = gradients.clone()
     torch.nn.utils.clip_grad_norm_([parameter], maximum)
     before = gradients.clone()
     clip_norm(gradients, maximum)
-    assert torch.equal(gradients, parameter.grad)
+    torch.testing.assert_close(gradients, parameter.grad, rtol=1e-15, atol=0)
     assert torch.equal(gradients, before) == (maximum > 100)
 
 

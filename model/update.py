@@ -42,7 +42,7 @@ def scale_(vector: Tensor, factor: float) -> None:
 def norms(first: Tensor, second: Tensor) -> tuple[float, float]:
     """Return the Euclidean norms of two vectors of one length."""
     if not in_c(first):
-        return first.norm().item(), second.norm().item()
+        return tuple(torch.stack([first.norm(), second.norm()]).tolist())
     result = torch.empty(2, dtype=torch.float64)
     call(first.dtype, "norms", result, first, second, len(first))
     return tuple(result.tolist())

@@ -142,8 +142,8 @@ def test_files_that_are_named_exist(page):
 
 
 ALL_OPTIONS = {f"-{each.opts[0].strip('-')}" for verb in charrnn.verbs().values() for each in verb.params}
-# Of python, pip, pytest, git, torchrun, lm_eval, and what every program has.
-OTHERS = {"-m", "-model", "-tasks", "-model_args", "-c", "-e", "-help", "-version", "-nproc_per_node"}
+# Of python, pip, pytest, git, torchrun, lm_eval, gcc, and what every program has.
+OTHERS = {"-m", "-model", "-tasks", "-model_args", "-c", "-e", "-help", "-version", "-nproc_per_node", "-ffp"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

@@ -1,9 +1,11 @@
 """What a run knows when it saves."""
 
+import hashlib
 import math
 import reprlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,6 +51,11 @@ class Checkpoint:
         network = NETWORKS[cell](self.opt["model"], len(self.vocab), *sizes, torch7=torch7, dtype=dtype, device=device)
         network.params.copy_(self.params)
         return network
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the parameters: two checkpoints with the same one have the same network."""
+        return fingerprint(self.params)
 
     @property
     def drawn_from(self) -> str:
@@ -128,6 +135,12 @@ class Checkpoint:
     def _fits(self, value: object, shape: tuple) -> bool:
         """Whether this is a tensor of this shape, and of the parameters' type."""
         return isinstance(value, Tensor) and value.shape == shape and value.dtype == self.params.dtype
+
+
+def fingerprint(params: Tensor) -> str:
+    """Return the SHA-256 of numbers `[n]` as they are in a little-endian file, 8 or 4 bytes each, in 64 hex digits."""
+    numbers = params.detach().cpu().numpy()
+    return hashlib.sha256(np.ascontiguousarray(numbers, numbers.dtype.newbyteorder("<"))).hexdigest()
 
 
 def best_evaluation(val_losses: dict[int, float]) -> int | None:

@@ -3,6 +3,8 @@
 Rounding begins in the last digit that a number can have, and training lets it grow: slowly at first, in spurts later.
 An error begins with more than rounding can have come to by then. How fast it grows was measured on runs that differ in
 nothing else; docs/reproducing.md has the figures.
+
+Compiled cells round alike on every machine: of two runs that are known to be theirs every bit must be the same.
 """
 
 import json
@@ -66,6 +68,7 @@ class Comparison:
     rates: Pairs  # the learning rates that they were done with
     evaluated: list[int]  # after which iterations there is a validation loss of both
     val_losses: Pairs
+    parameters: dict[int, bool]  # after which iterations they are known of both, and whether they are the same
     first: int | None = None  # the first line whose digits differ
     precision: str = "float64"  # that rounding is judged by: that of the run that rounds more
     verdict: str = "identical"  # rounding, different
@@ -108,9 +111,24 @@ def compared(a: History, b: History) -> Comparison:
         pairs("learning_rate"),
         evaluated,
         paired(*val_losses, formats("val_loss", a, b)),
+        parameters_of_both(a, b),
     )
-    judge(found, precision_of(a), precision_of(b))
+    judge(found, precision_of(a), precision_of(b), rounds_alike=rounds_alike(a, b))
     return found
+
+
+def parameters_of_both(a: History, b: History) -> dict[int, bool]:
+    """Return whether two runs' parameters are the same, after each iteration of which both are known in one type."""
+    both = a.fingerprints.keys() & b.fingerprints.keys() if a.options.get("dtype") == b.options.get("dtype") else ()
+    return {i: a.fingerprints[i] == b.fingerprints[i] for i in sorted(both)}
+
+
+def rounds_alike(*runs: History) -> bool:
+    """Return whether all runs are known to have computed with compiled cells in one precision.
+
+    With `-cell auto` they are not known to: there may have been no C compiler.
+    """
+    return all(run.options.get("cell") == "compiled" for run in runs) and len({*map(precision_of, runs)}) == 1
 
 
 def formats(name: str, *runs: History) -> set[str]:
@@ -158,7 +176,7 @@ def precision_of(run: History) -> str:
     return "" if forms else "float64"
 
 
-def judge(found: Comparison, *precisions: str) -> None:
+def judge(found: Comparison, *precisions: str, rounds_alike: bool) -> None:
     """Say whether the runs are the same, and if not, whether rounding explains it."""
     differing = np.flatnonzero(sum(pairs.differences for pairs in found.lines.values()))
     found.first = int(found.iterations[differing[0]]) if len(differing) else None
@@ -170,16 +188,40 @@ def judge(found: Comparison, *precisions: str) -> None:
         found.precision = "float32"
         misfits = misfits_of_lines(found, "float32")
     misfits += misfits_of_val_losses(found) + misfits_of_rates(found)
+    if rounds_alike:
+        misfits += misfits_of_bits(found)
     if misfits:
         found.verdict = "different"
         found.line, found.why = min(misfits)
-    elif found.first or found.val_losses.differences.any():
-        found.verdict = "rounding"
-        found.line = found.first or found.evaluated[int(np.flatnonzero(found.val_losses.differences)[0])]
+    elif begin := first_difference(found):
+        found.verdict, found.line = "rounding", begin
         found.why = f"no difference is larger than rounding in {found.precision} can have made it by then"
         untold = np.flatnonzero(largest_by_rounding(found, "train_loss", found.precision) > UNTOLD)
         if len(untold):
             found.why += f"; from line {found.iterations[untold[0]]} on it could have made any"
+    elif not first.unit.any():
+        known = [name for name, pairs in found.lines.items() if pairs.size.any()]
+        what = " and ".join({"train_loss": "losses", "grad_param_norm": "norms"}[name] for name in known)
+        found.why = f"all {len(found.iterations)} {what} are the same to the last bit"
+        if found.parameters:
+            found.why += f", and so are the parameters after iteration {max(found.parameters)}"
+
+
+def first_difference(found: Comparison) -> int | None:
+    """Return the first iteration after which something differs, by however little."""
+    val_losses = [found.evaluated[place] for place in np.flatnonzero(found.val_losses.differences)]
+    parameters = [i for i, same in found.parameters.items() if not same]
+    return found.first or min(val_losses + parameters, default=None)
+
+
+def misfits_of_bits(found: Comparison) -> list[Misfit]:
+    """Return the first difference there is, of runs that round alike."""
+    begin = first_difference(found)
+    if begin is None:
+        return []
+    what = f"line {begin} differs" if found.first else f"what is known after iteration {begin} differs"
+    why = f"{what}, and compiled cells round alike on every machine: of one program, text and number of processes"
+    return [Misfit(begin, f"{why} they have the same bits")]
 
 
 def limits(iterations: np.ndarray, relative: np.ndarray, fresh: float) -> np.ndarray:
@@ -279,6 +321,7 @@ def as_values(a: History, b: History, found: Comparison) -> dict:
         "first_line": found.first,
         "largest_differences": largest_differences(found),
         "val_losses": dict(zip(found.evaluated, val_losses, strict=True)),
+        "same_parameters": found.parameters,
         "precision": found.precision,
         "verdict": found.verdict,
         "from_line": found.line,
@@ -310,6 +353,8 @@ def print_comparison(a: History, b: History, found: Comparison) -> None:
         print_safely("validation losses:")
     for place, i in enumerate(found.evaluated):
         print_safely(f"  {i} : {side_by_side(found.val_losses, place)}")
+    for i, same in found.parameters.items():
+        print_safely(f"parameters after iteration {i}: {'the same' if same else 'not the same'}")
     print_safely(found.why)
     print_safely("identical" if found.verdict == "identical" else f"{found.verdict} from line {found.line} on")
 

@@ -49,6 +49,7 @@ class History:
     options: dict[str, str | int | float] = field(default_factory=dict)  # as far as they are known
     # How numbers are rounded in the file, as a format such as .8f or .4e; what is not in it has all digits.
     formats: dict[str, str] = field(default_factory=dict)
+    fingerprints: dict[int, str] = field(default_factory=dict)  # of the parameters, by iteration
 
 
 def read_history(path: str | os.PathLike) -> History:
@@ -243,4 +244,5 @@ def of_checkpoint(path: str | os.PathLike) -> History:
     options = TrainOptions().values() | saved.opt | {"dtype": str(saved.params.dtype).removeprefix("torch.")}
     if "torch7" not in saved.opt:  # these do not tell
         del options["torch7"]
-    return History(os.fspath(path), iterations, columns, saved.val_losses, options)
+    fingerprints = {saved.i: saved.fingerprint}
+    return History(os.fspath(path), iterations, columns, saved.val_losses, options, fingerprints=fingerprints)

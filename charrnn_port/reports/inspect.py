@@ -22,6 +22,7 @@ def inspect(options: InspectOptions) -> None:
         "model": saved.opt["model"],
         "parameters": saved.params.numel(),
         "dtype": str(saved.params.dtype).removeprefix("torch."),
+        "fingerprint": saved.fingerprint,
         "encoding": saved.vocab.encoding,
         "vocab_size": len(saved.vocab),
         "iteration": saved.i,

@@ -2,15 +2,17 @@
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import REFERENCE, arguments_of, assert_one_line_error, run_train
+from conftest import NEEDS_COMPILER, RECORDINGS, REFERENCE, arguments_of, assert_one_line_error, run_train
 from runs import log_lines, printed, saved
 
 from charrnn_port import __main__ as charrnn
+from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
 
 DEFAULTS = REFERENCE / "lstm_defaults_tinyshakespeare.txt"
 
@@ -66,6 +68,44 @@ def test_the_same_run_is_identical(recorded, repeated):
     for each in (log, checkpoint):
         assert verdict(recorded("lstm"), each) == "identical"
     assert verdict(log, checkpoint) == "identical"
+    assert "\nevery digit is the same\n" in compare(log, checkpoint).stdout
+
+
+@NEEDS_COMPILER
+def test_the_same_run_to_the_last_bit(repeated):
+    """The original's checkpoint, and ours."""
+    result = compare(RECORDINGS / "lua_checkpoints/lstm.t7", repeated()[1])
+    assert result.stdout.endswith(
+        "parameters after iteration 285: the same\n"
+        "all 285 losses are the same to the last bit, and so are the parameters after iteration 285\n"
+        "identical\n"
+    )
+
+
+@NEEDS_COMPILER
+def test_what_rounds_alike_has_no_tolerance(repeated, tmp_path):
+    """With -cell compiled nothing is rounding; with -cell auto, which may be another one, it may be."""
+    runs = [repeated("-cell", "compiled", *rate, "-max_epochs", "0.02")[1] for rate in ((), NEARER)]
+    result = compare(*runs)
+    assert result.stdout.splitlines()[-1] == "different from line 2 on"
+    assert "line 2 differs, and compiled cells round alike on every machine" in result.stdout
+    assert verdict(runs[0], runs[0]) == "identical"
+    assert verdict(runs[0], repeated(*NEARER)[1]) == "rounding from line 2 on"
+    single = repeated("-cell", "compiled", *SINGLE, "-max_epochs", "0.02")[1]
+    assert verdict(runs[0], single) == "rounding from line 1 on"
+
+
+def test_parameters_count(repeated, tmp_path):
+    """Those after the last update, which no loss shows yet."""
+    saved = load_checkpoint(repeated()[1])
+    saved.params[0] += 1e-15
+    for cell, expected in (("auto", "rounding from line 285 on"), ("compiled", "different from line 285 on")):
+        saved.opt["cell"] = cell
+        save_checkpoint(saved, tmp_path / "other.t7.pt")
+        other = replace(load_checkpoint(repeated()[1]), opt=saved.opt)
+        save_checkpoint(other, tmp_path / "same.t7.pt")
+        assert verdict(tmp_path / "same.t7.pt", tmp_path / "other.t7.pt") == expected
+        assert "iteration 285: not the same" in compare(tmp_path / "same.t7.pt", tmp_path / "other.t7.pt").stdout
 
 
 def test_a_learning_rate_1e_12_away_looks_like_rounding(recorded, repeated):

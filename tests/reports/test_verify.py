@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import RECORDINGS, ROOT, assert_one_line_error
+from conftest import NEEDS_COMPILER, RECORDINGS, ROOT, assert_one_line_error
 
 from charrnn_port.__main__ import verify as program
-from charrnn_port.reports.verify import cells, files, recordings, runs, samples, streams
+from charrnn_port.model.build import built
+from charrnn_port.reports.verify import bits, cells, files, recordings, runs, samples, streams
 from charrnn_port.reports.verify.results import Difference, same
 from charrnn_port.training import iteration
 
 RUNS = recordings.runs()
 LSTM, DEFAULTS = RUNS["lstm"], RUNS["defaults"]
+BITS, ROUNDED, SINGLE = runs.Way("compiled"), runs.Way("fused"), runs.Way("fused", "float32")
 
 
 @pytest.fixture
@@ -37,26 +39,32 @@ def run_verify(*arguments):
     return CliRunner().invoke(program, ["-gpuid", "-1", *map(str, arguments)])
 
 
+@NEEDS_COMPILER
 def test_all_holds_here(only, tmp_path):
     only(RUNS["rnn"], RUNS["explode"])
     result = run_verify("-json", tmp_path / "verified.json")
     assert result.exit_code == 0, result.output
-    assert max(map(len, result.stdout.splitlines()[6:])) <= 80
+    assert max(map(len, result.stdout.splitlines()[7:])) <= 80
     for line in (
-        "  rnn                     285 of 285       285           -         0         0",
-        "  explode                     2 of 2         2           -         0         0",
+        "  promised                       all                     0         0",
+        "  rnn                     285 of 285           -         0         0",
+        "  explode                     2 of 2           -         0         0",
+        "  2017 rnn                      285       858            9  all bits",
+        "  rnn                       5 of 5    21,589",
         "  2017 rnn                  6 of 6     1,462",
         "  rnn.t7                    6 of 6     1,462",
         "  small objects           11 of 11     6,063",
         "  multinomial               4 of 4     2,000",
     ):
         assert line in result.stdout.splitlines()
+    assert "promised    all bits of Torch7: " in result.stdout
     assert f"PyTorch     {torch.__version__}, " in result.stdout
     found = json.loads((tmp_path / "verified.json").read_text())
     assert found["holds"] is True
     assert all(check["holds"] for check in found["checks"])
     assert {check["part"] for check in found["checks"]} == {
-        "Torch7 of 2017", "samples", "recorded numbers", "random streams", "files written back", "ways to run a cell"
+        "Torch7 of 2017", "Torch7's bits", "samples", "recorded numbers", "random streams", "files written back",
+        "ways to run a cell",
     }  # fmt: skip
     count = len(found["checks"])
     assert re.search(rf"^{count} of {count} promises hold; it took [\d.]+ s$", result.stdout, re.M)
@@ -68,24 +76,103 @@ def test_single_precision_is_judged_by_what_rounding_makes(only):
     assert result.exit_code == 0, result.output
     (row,) = re.findall(r"^  rnn +(\d+) of 285 .*", result.stdout, re.M)
     assert int(row) < 285
-    assert "2017 rnn" not in result.stdout  # no samples from a network that has other digits
+    assert "2017 rnn" not in result.stdout  # no samples from a network that has other digits, and none of its bits
+    assert "promised    to rounding: " in result.stdout
+    assert "this is float32, of which nothing was recorded" in result.stdout
+
+
+def test_without_a_compiler_it_says_that_bits_are_not_promised(only, monkeypatch):
+    only()
+    monkeypatch.setenv("CC", "false")
+    built.cache_clear()
+    result = run_verify()
+    monkeypatch.undo()
+    built.cache_clear()
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("promised ")]
+    assert line.endswith("and fused cells add in another order; the C compiler (false) fails: status 1")
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        (runs.Way("plain"), "plain cells"),
+        (runs.Way("fused"), "fused cells"),
+        (runs.Way("compiled", "float32"), "float32"),
+        (runs.Way("auto", "float64", 0), "a GPU"),
+        pytest.param(runs.Way("compiled"), "", marks=NEEDS_COMPILER),
+    ],
+)
+def test_of_what_bits_are_promised(way, words):
+    assert way.bits == (not words)
+    assert way.without_bits.startswith(words if words != "float32" else "this is float32")
 
 
 @pytest.mark.long
-def test_all_of_it_holds_here():
-    result = run_verify()
+@pytest.mark.parametrize("cell", ["auto", "fused"])
+def test_all_of_it_holds_here(cell):
+    result = run_verify("-cell", cell)
     assert result.exit_code == 0, result.output
 
 
 # What does not hold
 
 
+@NEEDS_COMPILER
+def test_one_bit_of_a_learning_rate_is_found(only):
+    """Before any printed line shows it."""
+    only(replace(RUNS["rnn"], arguments=RUNS["rnn"].arguments | {"learning_rate": "0.0020000000000000005"}))
+    result = run_verify()
+    assert_one_line_error(result, 1, "Torch7's bits, 2017 rnn")
+    assert "  2017 rnn                      285       858            9      to 0 NO" in result.stdout
+    (line,) = re.findall("^Torch7's bits, 2017 rnn, bits: (.*)", result.stdout, re.M)
+    assert re.match(r"iteration 1 is the first that differs: parameters \w{64}, recorded \w{64}; iteration \d: ", line)
+    assert line.endswith(" apart")
+
+
+def numbers_with(what, i, value):
+    """The recorded numbers of a run with another one among them."""
+    numbers = {name: dict(each) for name, each in LSTM.bits.items()}
+    if value is None:
+        del numbers[what][i]
+    else:
+        numbers[what][i] = value
+    return numbers
+
+
+@pytest.mark.parametrize(
+    ("what", "i", "words"),
+    [
+        ("loss", 57, "4.4e-16 apart"),
+        ("gradient norm", 1, "apart"),
+        ("parameter norm", 285, "apart"),
+        ("validation loss", 200, "4.4e-16 apart"),
+    ],
+)
+def test_a_bit(what, i, words):
+    assert bits.compare(LSTM, LSTM.bits).holds
+    value = LSTM.bits[what][i]
+    found = bits.compare(LSTM, numbers_with(what, i, float(np.nextafter(value, 9))))
+    assert (found.holds, found.first_other) == (False, i)
+    assert f"iteration {i} is the first that differs: {what} " in str(found)
+    assert words in str(found)
+    assert bits.compare(LSTM, numbers_with(what, i, None)).first_other == i
+    assert bits.compare(LSTM, numbers_with(what, i, float("nan"))).first_other == i
+
+
+def test_another_fingerprint():
+    found = bits.compare(LSTM, numbers_with("parameters", 0, "ab" * 32))
+    assert found.first_other == 0
+    assert f"parameters {'ab' * 32}, recorded {LSTM.bits['parameters'][0]}" in str(found)
+
+
+@NEEDS_COMPILER
 def test_another_constant_is_found(only, monkeypatch):
     only(RUNS["explode"])
     monkeypatch.setattr(iteration, "FORGET_BIAS", 1 + 1e-5)
     result = run_verify()
     assert_one_line_error(result, 1, "promises do not hold here: Torch7 of 2017, explode")
-    assert "  explode                     0 of 2         2           1" in result.stdout
+    assert "  explode                     0 of 2           1" in result.stdout
     recorded = "1/285 (epoch 0.001), train_loss = 4.09800078, grad/param norm = 4.0539e-03"
     assert f"recorded: {recorded}\n    here: 1/285 (epoch 0.001), train_loss = 4.0980007" in result.stdout
 
@@ -106,6 +193,9 @@ def test_what_cannot_be_had_is_an_error_at_once():
     assert result.stdout == ""
 
 
+NO_NUMBER = "51/285 (epoch 0.054), train_loss = nan, grad/param norm = nan"
+
+
 def printed(run, line=None, by=None, replaced=None):
     """A run's lines with one of them changed: its loss, or all of it."""
     if line is None:
@@ -119,33 +209,36 @@ def printed(run, line=None, by=None, replaced=None):
 
 
 @pytest.mark.parametrize(
-    ("output", "exact", "holds", "equal"),
+    ("output", "way", "holds", "equal"),
     [
-        (printed(LSTM), True, True, 285),
-        (printed(LSTM, 285, 1e-8), True, False, 284),
-        (printed(LSTM, 50, 4e-5), False, True, 49),
-        (printed(LSTM, 50, 6e-5), False, False, 49),
-        (printed(LSTM, 51, 1e-2), False, True, 50),
-        (printed(LSTM, 51, 3e-2), False, False, 50),
-        (printed(LSTM, 51, replaced=""), False, False, 50),
-        (printed(LSTM, 51, replaced="51/285 (epoch 0.054), train_loss = nan, grad/param norm = nan"), False, False, 50),
-        (LSTM.stdout.replace("\n50/50...", "", 1), False, False, 99),
-        (printed(DEFAULTS, 112, 1e-8), True, False, 111),
-        (printed(DEFAULTS, 113, 9e-5), True, True, 112),
-        (printed(DEFAULTS, 113, 2e-4), True, False, 112),
-        (printed(DEFAULTS, 113, 2e-1), False, True, 112),
-        (printed(DEFAULTS, 113, replaced=""), True, False, 112),
+        (printed(LSTM), ROUNDED, True, 285),
+        (printed(LSTM, 285, 1e-8), ROUNDED, False, 284),
+        (printed(LSTM, 50, 4e-5), SINGLE, True, 49),
+        (printed(LSTM, 50, 6e-5), SINGLE, False, 49),
+        (printed(LSTM, 51, 1e-2), SINGLE, True, 50),
+        (printed(LSTM, 51, 3e-2), SINGLE, False, 50),
+        (printed(LSTM, 51, replaced=""), SINGLE, False, 50),
+        (printed(LSTM, 51, replaced=NO_NUMBER), SINGLE, False, 50),
+        (LSTM.stdout.replace("\n50/50...", "", 1), SINGLE, False, 99),
+        (printed(DEFAULTS, 112, 1e-8), ROUNDED, False, 111),
+        (printed(DEFAULTS, 113, 9e-5), ROUNDED, True, 112),
+        (printed(DEFAULTS, 113, 2e-4), ROUNDED, False, 112),
+        (printed(DEFAULTS, 113, 2e-1), SINGLE, True, 112),
+        (printed(DEFAULTS, 113, replaced=""), ROUNDED, False, 112),
+        pytest.param(printed(DEFAULTS), BITS, True, 152, marks=NEEDS_COMPILER),
+        pytest.param(printed(DEFAULTS, 113, 1e-8), BITS, False, 112, marks=NEEDS_COMPILER),
+        pytest.param(printed(DEFAULTS, 152, 1e-8), BITS, False, 151, marks=NEEDS_COMPILER),
     ],
 )
-def test_lines(output, exact, holds, equal):
+def test_lines(output, way, holds, equal):
     run = DEFAULTS if "/152 " in output else LSTM
-    lines = runs.compare(run, output, runs.files_of(run), exact)
+    lines = runs.compare(run, output, runs.files_of(run), way)
     assert (lines.holds, lines.equal) == (holds, equal), lines
     assert bool(lines.other) == (output != run.stdout)
 
 
 def test_a_checkpoint_that_is_not_written():
-    lines = runs.compare(LSTM, LSTM.stdout, runs.files_of(LSTM) - {"lm_lstm_epoch0.30_2.8480.t7.pt"})
+    lines = runs.compare(LSTM, LSTM.stdout, runs.files_of(LSTM) - {"lm_lstm_epoch0.30_2.8480.t7.pt"}, ROUNDED)
     assert not lines.holds
     assert "recorded: lm_lstm_epoch0.30_2.8480.t7.pt\n    here: (nothing more)" in str(lines)
 
@@ -158,6 +251,8 @@ def test_a_byte():
     assert samples.compare("lstm", replace(sample, printed=bytes(other)), sample.printed).first_other == 77
     assert samples.compare("lstm", sample, sample.printed[:-1]).first_other == 201
     assert same("", "", "", np.array([1.0]), np.array([1.0, 2.0])).first_other == 2
+    assert same("", "", "", np.array([1.0, np.nan]), np.array([1.0, np.nan])).holds
+    assert same("", "", "", np.array([0.0]), np.array([-0.0])).first_other == 1
 
 
 def test_nan_is_no_small_difference():

@@ -11,6 +11,7 @@ import torch
 from conftest import REFERENCE, assert_one_line_error, loss_of, run_train, train_options
 
 import charrnn_port
+from charrnn_port.reports.verify.runs import Way
 from charrnn_port.training import prepare
 from charrnn_port.training.events import Iteration
 
@@ -28,8 +29,11 @@ def december():
 
 
 @needs_the_text
-def test_the_first_140_lines_and_more(december):
-    """To eight digits to line 140, to 1e-5 to line 300."""
+def test_the_first_179_lines_and_more(december):
+    """To eight digits to line 179, to 2e-6 to line 300: its BLAS added in another order.
+
+    Without compiled cells to line 140 and to 1e-5.
+    """
     options = train_options("-data_dir", TINYSHAKESPEARE, "-gpuid", "-1", "-torch7", "2015")
     ours = []
     for event in charrnn_port.train(options):
@@ -37,19 +41,26 @@ def test_the_first_140_lines_and_more(december):
             ours.append(event.train_loss)
             if event.i == 300:
                 break
-    assert [f"{loss:.8f}" for loss in ours[:140]] == [f"{loss:.8f}" for loss in december["train_losses"][:140]]
-    assert np.abs(np.array(ours) - december["train_losses"]).max() < 1e-5
+    lines, difference = (179, 2e-6) if Way().bits else (140, 1e-5)
+    assert [f"{loss:.8f}" for loss in ours[:lines]] == [f"{loss:.8f}" for loss in december["train_losses"][:lines]]
+    assert np.abs(np.array(ours) - december["train_losses"]).max() < difference
 
 
 @needs_the_text
 @pytest.mark.parametrize("torch7", ["2015", "2017"])
 def test_the_checkpoints_validation_loss(december, torch7):
-    """To 1e-12 with the log-softmax of its day; with the later one it is another by 2e-4."""
+    """In all bits with the log-softmax of its day; with the later one it is another by 2e-4.
+
+    Without compiled cells to 1e-12.
+    """
     options = train_options("-data_dir", TINYSHAKESPEARE, "-init_from", CHECKPOINT, "-gpuid", "-1", "-torch7", torch7)
     training = prepare(options)
     training.network.params.copy_(charrnn_port.load_checkpoint(CHECKPOINT).params)  # without -init_from's open gates
     difference = abs(loss_of(training.evaluate(2)) - december["val_losses"]["1000"])
-    assert difference < 1e-12 if torch7 == "2015" else 1e-4 < difference < 1e-3
+    if torch7 == "2015":
+        assert difference == 0 if Way().bits else difference < 1e-12
+    else:
+        assert 1e-4 < difference < 1e-3
 
 
 def test_the_checkpoint_is_of_the_run(december):

@@ -3,7 +3,7 @@
     verify           all of it: prints the table
     recordings       runs, files and numbers of the original, which the package carries
     results          what comes of a check: small dataclasses
-    runs, vectors, streams, samples, files, cells      a file for each kind of check
+    runs, bits, vectors, streams, samples, files, cells      a file for each kind of check
     table            from results to lines
 
 The tests compare by the same files.
@@ -26,13 +26,25 @@ from charrnn_port.model import NETWORKS, fastest
 from charrnn_port.options import VerifyOptions
 from charrnn_port.reports.inspect import jsonable
 from charrnn_port.reports.machine import describe
-from charrnn_port.reports.verify import cells, files, recordings, results, runs, samples, streams, table, vectors
+from charrnn_port.reports.verify import bits, cells, files, recordings, results, runs, samples, streams, table, vectors
 from charrnn_port.reports.verify.recordings import Run
 from charrnn_port.reports.verify.results import Check, Failed
 from charrnn_port.reports.verify.runs import Way
 from charrnn_port.util.errors import UserError
 
-__all__ = ["cells", "files", "recordings", "results", "runs", "samples", "streams", "table", "vectors", "verify"]
+__all__ = [
+    "bits",
+    "cells",
+    "files",
+    "recordings",
+    "results",
+    "runs",
+    "samples",
+    "streams",
+    "table",
+    "vectors",
+    "verify",
+]
 
 
 class Step(NamedTuple):
@@ -51,10 +63,10 @@ def verify(options: VerifyOptions) -> None:
     dtype = choose_dtype(options.dtype, device)
     cell = fastest("lstm", dtype, device) if options.cell == "auto" else options.cell
     NETWORKS[cell]("lstm", 1, 1, 1, dtype=dtype, device=device)  # raises UserError where it cannot be had
-    machine = describe(cell, dtype, device)
+    way = Way(options.cell, str(dtype).removeprefix("torch."), -1 if device.type == "cpu" else options.gpuid)
+    machine = describe(cell, dtype, device) | {"promised": promised(way)}
     for name, value in machine.items():
         print(f"{name:12}{value}", flush=True)
-    way = Way(options.cell, str(dtype).removeprefix("torch."), options.gpuid)
     start = time.perf_counter()
     checks = list(made(way, device))
     seconds = round(time.perf_counter() - start, 1)
@@ -69,6 +81,13 @@ def verify(options: VerifyOptions) -> None:
     if wrong:
         names = dict.fromkeys(f"{check.part}, {check.name}" for check in wrong)
         raise UserError(f"{len(wrong)} of {len(checks)} promises do not hold here: {'; '.join(names)}")
+
+
+def promised(way: Way) -> str:
+    """Say whether Torch7's bits are promised, and if not, why."""
+    if way.bits:
+        return "all bits of Torch7: these are compiled cells in float64 on a CPU"
+    return f"to rounding: only compiled cells in float64 on a CPU have all bits of Torch7, and {way.without_bits}"
 
 
 def made(way: Way, device: torch.device) -> Iterator[Check]:
@@ -116,8 +135,12 @@ def steps(way: Way, device: torch.device, folder: Path) -> list[Step]:
 
 def repeated(recorded: Run, way: Way, folder: Path) -> Iterator[Check]:
     """What a recorded run prints now, and, where all of it is and must be the same, texts from its last checkpoint."""
-    output, checkpoint_dir = runs.repeat(recorded, way, folder)
-    lines = runs.compare(recorded, output, {file.name for file in checkpoint_dir.glob("*")}, way.exact)
+    output, checkpoint_dir, numbers = runs.repeat(recorded, way, folder)
+    lines = runs.compare(recorded, output, {file.name for file in checkpoint_dir.glob("*")}, way)
     yield lines
+    if way.bits and recorded.bits:
+        yield bits.compare(recorded, numbers)
+    if way.bits:
+        yield from vectors.last_checkpoint(recorded, checkpoint_dir)
     if recorded.samples and not lines.other and lines.certain == lines.total:
         yield from samples.of_run(recorded, checkpoint_dir)

@@ -36,9 +36,9 @@ class Check:
 class Lines(Check):
     """What a run prints, line by line; counted are those of iterations.
 
-    Differences are of losses, in nats per character. Digit for digit is promised of the lines that are `certain`; if
-    they are not `exact`, and for those after them, that differences are small: at most `early_limit` in the first
-    EARLY lines, `late_limit` after them.
+    Differences are of losses, in nats per character. Digit for digit is promised of the lines that are `certain`: all
+    where bits are promised. If they are not `exact`, and for those after them, it is promised that differences are
+    small: at most `early_limit` in the first EARLY lines, `late_limit` after them.
     """
 
     equal: int  # from the first on, with all that stands between them
@@ -107,6 +107,27 @@ class Same(Check):
 
 
 @dataclass(frozen=True)
+class Bits(Check):
+    """Numbers of a run that are to be the same in all bits, and where the first is that is another one."""
+
+    iterations: int
+    numbers: int
+    fingerprints: int  # of all parameters after some iterations
+    first_other: int | None  # an iteration; 0 is before the first
+    other: str  # the numbers of that iteration that are other ones, and how far they are off
+
+    @property
+    def holds(self) -> bool:
+        """No other one."""
+        return self.first_other is None
+
+    @property
+    def outcome(self) -> str:
+        """The first other iteration."""
+        return f"iteration {self.first_other} is the first that differs: {self.other}"
+
+
+@dataclass(frozen=True)
 class Failed(Check):
     """What could not be compared, because of an error."""
 
@@ -124,9 +145,11 @@ class Failed(Check):
 
 
 def same(part: str, name: str, what: str, ours: bytes | np.ndarray, recorded: bytes | np.ndarray) -> Same:
-    """Compare bytes, or numbers bit for bit."""
+    """Compare bytes, or numbers of one type bit for bit."""
     if isinstance(ours, bytes):
         ours, recorded = np.frombuffer(ours, np.uint8), np.frombuffer(recorded, np.uint8)
+    if ours.dtype == recorded.dtype and ours.dtype.kind == "f":  # NaN is the same as itself, and 0 is not -0
+        ours, recorded = (each.view(f"u{each.itemsize}") for each in (ours, recorded))
     common = min(len(ours), len(recorded))
     (others,) = np.nonzero(ours[:common] != recorded[:common])
     if len(others):

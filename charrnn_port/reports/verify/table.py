@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from charrnn_port.reports.verify.results import Check, Difference, Lines, Same
+from charrnn_port.reports.verify.results import Bits, Check, Difference, Lines, Same
 from charrnn_port.reports.verify.runs import EARLY
 
 NAMES = 24  # the width of the first column
@@ -46,13 +46,20 @@ def figures(group: list[Check]) -> dict[str, str]:
         if isinstance(check, Lines):
             cells |= {
                 "lines equal": f"{check.equal} of {check.total}",
-                "certain": str(check.certain),
+                **({} if all_of(check) else {"certain": str(check.certain)}),
                 "first other": str(check.equal + 1) if check.other else "-",
                 f"off to {EARLY}": figure(check.early),
                 "later": figure(check.late) if math.isfinite(check.late_limit) else f"({figure(check.late)})",
             }
         elif isinstance(check, Difference):
             cells[what] = figure(check.largest)
+        elif isinstance(check, Bits):
+            cells |= {
+                "iterations": str(check.iterations),
+                "numbers": f"{check.numbers:,}",
+                "fingerprints": str(check.fingerprints),
+                "equal": "all bits" if check.holds else f"to {max(check.first_other - 1, 0)}",
+            }
     same = [check for check in group if isinstance(check, Same)]
     if same:
         cells["the same"] = f"{sum(check.holds for check in same)} of {len(same)}"
@@ -66,10 +73,15 @@ def promised(check: Check) -> dict[str, str]:
         limits = {f"off to {EARLY}": figure(check.early_limit)}
         if math.isfinite(check.late_limit):
             limits["later"] = figure(check.late_limit)
-        return limits | ({"lines equal": "certain"} if check.exact else {})
+        return limits | ({"lines equal": "all" if all_of(check) else "certain"} if check.exact else {})
     if isinstance(check, Difference):
         return {check.what: figure(check.limit)}
-    return {"the same": "all"} if isinstance(check, Same) else {}
+    return {"the same": "all"} if isinstance(check, Same) else {"equal": "all bits"} if isinstance(check, Bits) else {}
+
+
+def all_of(lines: Lines) -> bool:
+    """Whether all lines are promised, because all bits are."""
+    return lines.exact and lines.early_limit == 0
 
 
 def figure(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Numbers of the original: parameters and gradients on the way, and validation losses of its checkpoints."""
+"""Numbers of the original: parameters and gradients on the way, and its checkpoints with their validation losses."""
 
 from collections.abc import Generator
 from dataclasses import replace
@@ -10,21 +10,21 @@ import torch
 
 from charrnn_port.checkpoints import load_checkpoint
 from charrnn_port.reports.verify.recordings import CHECKPOINTS, Run
-from charrnn_port.reports.verify.results import Difference
+from charrnn_port.reports.verify.results import Check, Difference, Same, same
 from charrnn_port.reports.verify.runs import Way, prepared
 
 PART = "recorded numbers"
 ITERATIONS = 20
 VALIDATION = 2  # the split's number
-# Relative, of vectors by norm; the first parameters are the recorded ones to the last bit of their type. In single
-# precision 1e-6 was seen in gradients, 3e-6 in parameters and 2e-7 in losses.
+# Relative, of vectors by norm, where bits are not promised; but the first parameters are the recorded ones to the last
+# bit of their type. In single precision 1e-6 was seen in gradients, 3e-6 in parameters and 2e-7 in losses.
 LIMITS = {
     "float64": {"params_0": 0.0, "grads": 1e-12, "params_20": 1e-9, "val_loss": 1e-12},
     "float32": {"params_0": 0.0, "grads": 1e-5, "params_20": 1e-4, "val_loss": 1e-5},
 }
 
 
-def vectors(recorded: Run, way: Way, folder: Path) -> list[Difference]:
+def vectors(recorded: Run, way: Way, folder: Path) -> list[Check]:
     """Train for some iterations, and compare with the vectors of the run."""
     training = prepared(recorded, way, folder)
     network = training.network
@@ -35,23 +35,39 @@ def vectors(recorded: Run, way: Way, folder: Path) -> list[Difference]:
     return [compare(recorded, name, found[name], way) for name in found if name in recorded.vectors]
 
 
-def compare(recorded: Run, name: str, ours: torch.Tensor, way: Way) -> Difference:
+def compare(recorded: Run, name: str, ours: torch.Tensor, way: Way) -> Check:
     """A vector of the run as it is here, against the recording."""
     theirs, limits = recorded.vectors[name], LIMITS[way.dtype]
+    if way.bits:
+        return same(PART, recorded.name, name, ours.numpy(), theirs)
     if name == "params_0":
         theirs = theirs.astype(way.dtype)
     limit = limits["grads"] if name.startswith("grads_") else limits[name]
     return Difference(PART, recorded.name, name, relative(ours.numpy(), theirs), limit)
 
 
-def val_loss(recorded: Run, way: Way, folder: Path) -> Difference:
+def val_loss(recorded: Run, way: Way, folder: Path) -> Check:
     """Evaluate the run's last checkpoint, as Torch7 wrote it; the loss that Torch7 found is inside."""
     path = CHECKPOINTS / f"{recorded.name}.t7"
     saved = load_checkpoint(path)
     training = prepared(replace(recorded, arguments=recorded.arguments | {"init_from": path}), way, folder)
     training.network.params.copy_(saved.params)  # -init_from has opened the forget gates
-    off = abs(loss_of(training.evaluate(VALIDATION)) - saved.val_loss) / saved.val_loss
+    loss = loss_of(training.evaluate(VALIDATION))
+    if way.bits:
+        return same(PART, recorded.name, "val_loss", np.array([loss]), np.array([saved.val_loss]))
+    off = abs(loss - saved.val_loss) / saved.val_loss
     return Difference(PART, recorded.name, "val_loss", off, LIMITS[way.dtype]["val_loss"])
+
+
+def last_checkpoint(recorded: Run, checkpoint_dir: Path) -> list[Same]:
+    """Compare the last checkpoint that the run has written here with the one of Torch7: parameters and all losses."""
+    path = CHECKPOINTS / f"{recorded.name}.t7"
+    if recorded.torch7 != "2017" or not path.exists():
+        return []
+    pair = load_checkpoint(checkpoint_dir / f"{recorded.checkpoints[-1]}.pt"), load_checkpoint(path)
+    params = (saved.params.numpy() for saved in pair)
+    losses = (np.array([*saved.train_losses, *dict(sorted(saved.val_losses.items())).values()]) for saved in pair)
+    return [same(PART, recorded.name, "last parameters", *params), same(PART, recorded.name, "losses", *losses)]
 
 
 def relative(ours: np.ndarray, theirs: np.ndarray) -> float:

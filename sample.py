@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from charrnn_port.command_line import print_line, program, tell
+from charrnn_port.command_line import log_line, print_line, program
 from charrnn_port.options import SampleOptions
 from charrnn_port.util.errors import UserError
 
@@ -27,32 +27,32 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
     from charrnn_port.device import choose_device
     from charrnn_port.sampling import Model, clamps_of, interactive, streams, texts_of
 
-    def gprint(line: str) -> None:
+    def echo(line: str) -> None:
         if options.verbose == 1:
             print_line(line)
 
     if not (sys.stdout or options.output):
         raise UserError("there is nowhere to write the text to: stdout is closed")
-    device = choose_device(options.gpuid, options.opencl == 1, gprint)
-    saved = load_checkpoint(options.model, tell)
+    device = choose_device(options.gpuid, options.opencl == 1, echo)
+    saved = load_checkpoint(options.model, log_line)
     primetext = streams.prime_text(options)
     prime = saved.vocab.encode(primetext, "-primefile" if options.primefile else "-primetext", options.unknown)
     saved.vocab.encode(os.fsencode(options.stop), "-stop")
     model = Model.of(saved, device).clamped(clamps_of(options.clamp, saved))
     left_out = len(primetext) - len(saved.vocab.decode(prime))
     if options.unknown == "skip" and left_out:
-        tell(f"-unknown skip: {left_out} bytes of the prime text, which the training text never has, are left out")
+        log_line(f"-unknown skip: {left_out} bytes of the prime text, which the training text never has, are left out")
 
-    gprint(f"creating an {saved.opt['model']}...")
+    echo(f"creating an {saved.opt['model']}...")
     if options.interactive:
         interactive(model, options)
         return
     if options.primefile:
-        gprint(f"seeding with the {len(primetext)} bytes of {options.primefile}")
+        echo(f"seeding with the {len(primetext)} bytes of {options.primefile}")
     elif options.primetext:
-        gprint(f"seeding with {options.primetext}")
+        echo(f"seeding with {options.primetext}")
     else:
-        gprint("missing seed text, using uniform probability over first character")
+        echo("missing seed text, using uniform probability over first character")
 
     def path_of(numbered: tuple[int, Iterator[bytes]]) -> str:
         return options.output.replace("{seed}", str(numbered[0]))
@@ -61,7 +61,7 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
         with streams.output(path) as write:
             for seed, text in texts:
                 if not path:
-                    gprint("--------------------------" + (f" seed {seed}" if options.n > 1 else ""))
+                    echo("--------------------------" + (f" seed {seed}" if options.n > 1 else ""))
                 try:
                     for character in text:
                         write(character)
@@ -72,7 +72,7 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
                     sys.exit(130)
                 write(b"\n")
         if path:
-            gprint(f"the text is in {path}")
+            echo(f"the text is in {path}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from charrnn_port.command_line import fail, print_line, program, tell
+from charrnn_port.command_line import fail, log_line, print_line, program
 from charrnn_port.config import as_text, with_config
 from charrnn_port.options import TrainOptions
 from charrnn_port.util import progress
@@ -36,13 +36,13 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
     with processes() as ours, ExitStack() as claimed:
         if options.progress and ours.rank == 0:
             claimed.enter_context(progress.bars(required="progress" in given))
-        with ours.first_alone():
-            say = tell if ours.rank == 0 else lambda line: None
+        with ours.main_process_first():
+            log = log_line if ours.rank == 0 else lambda line: None
             saved = None
             if options.config:
                 options, given = with_config(options, given)
             if options.resume:
-                options, saved = resumed(options, given, say)
+                options, saved = resumed(options, given, log)
             if options.print_config == 1:
                 if ours.rank == 0:
                     print_line(as_text(options).rstrip())
@@ -50,7 +50,7 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
             if ours.rank == 0 and not options.dry_run:
                 claimed.enter_context(folder.claim(options))
             echo = print_line if not options.dry_run else lambda line: None
-            training = prepare(options, given, saved, ours, echo, say)
+            training = prepare(options, given, saved, ours, echo, log)
         if options.dry_run:
             dry_run(training, print_line)
             return
@@ -65,7 +65,7 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
                     events = recorders.add_samples(events, options.sample_every, lambda: sample(training))
                 if options.tensorboard:
                     events = recorders.write_tensorboard(events, options.tensorboard, interrupts.fail)
-                events = recorders.tell(events, say)
+                events = recorders.log_notes(events, log)
                 events = recorders.print_lines(events, interrupts.echo)
                 events = recorders.show_progress(events)
             exploded = path = None
@@ -86,12 +86,12 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
 
 def sample(training: "Training") -> bytes:
     """What the network writes by now, as sample.py would; the run and its random numbers are left as they are."""
-    from charrnn_port.sampling import Model, Session, choices
+    from charrnn_port.sampling import Model, Session, samplers
     from charrnn_port.torch7.random import Generator
 
     vocab = training.loader.vocab
     session = Session(Model.of_network(training.network, vocab))
-    return vocab.decode(session.sample(SAMPLE, choices.drawn(Generator(training.options.seed))))
+    return vocab.decode(session.sample(SAMPLE, samplers.categorical(Generator(training.options.seed))))
 
 
 def tell_what_is_left(exploded: "Exploded", path: str | None) -> None:

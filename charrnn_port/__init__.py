@@ -31,6 +31,7 @@ PLACES = {
     "events": "charrnn_port.training",
     "load_checkpoint": "charrnn_port.checkpoints",
     "recorders": "charrnn_port.training",
+    "samplers": "charrnn_port.sampling",
     "sample_bytes": "charrnn_port.sampling",
     "save_checkpoint": "charrnn_port.checkpoints",
     "train": "charrnn_port.training",
@@ -49,6 +50,7 @@ __all__ = [
     "load_checkpoint",
     "recorders",
     "sample_bytes",
+    "samplers",
     "save_checkpoint",
     "train",
 ]
@@ -56,7 +58,7 @@ __all__ = [
 if TYPE_CHECKING:  # for type checkers and editors; with the functions below they would take any name for known
     from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
     from charrnn_port.options import SampleOptions, TrainOptions
-    from charrnn_port.sampling import Model, Session, choices, sample_bytes
+    from charrnn_port.sampling import Model, Session, choices, sample_bytes, samplers
     from charrnn_port.torch7.random import Generator
     from charrnn_port.training import events, recorders, train
     from charrnn_port.util.errors import UserError

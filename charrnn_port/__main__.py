@@ -76,14 +76,14 @@ def export(options: ExportOptions, given: frozenset[str]) -> None:
 def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
     """Time training, sampling and starts: next to nn.LSTM, to the products alone, and to what a processor can do."""
     if options.load:
-        from charrnn_port.reports.load import load
+        from charrnn_port.reports.benchmark.contention import time_contention
 
-        load(options)
+        time_contention(options)
         return
     if options.serve:
-        from charrnn_port.reports.serving import serving
+        from charrnn_port.reports.benchmark.serving import time_serving
 
-        serving(options)
+        time_serving(options)
         return
     from charrnn_port.reports.benchmark import benchmark
 

@@ -94,7 +94,7 @@ def print_line(line: str) -> None:
         raise UserError(f"stdout: {error.strerror}") from error
 
 
-def tell(line: str) -> None:
+def log_line(line: str) -> None:
     """A line on stderr, about the work and not its result; where that cannot be written, nobody is told."""
     with suppress(OSError), progress.aside():
         click.echo(line, err=True)

@@ -41,8 +41,8 @@ class Description:
     help: str  # as -help has it; where the original has the option, in its words
     consequence: str = ""  # one sentence for docs/options.md: what happens if you change it
     group: str = ""
-    identity: bool = False  # part of a run's identity: another value changes its numbers, so -resume refuses it
-    later: bool = False  # newer than checkpoints that are to stay as they are: kept where it isn't the default only
+    resume_locked: bool = False  # part of a run's identity: another value changes its numbers, so -resume refuses it
+    omit_default: bool = False  # left out of checkpoints where it is the default: older ones stay as they are
     choices: tuple[str, ...] = ()
     minimum: float = -math.inf
     maximum: float = math.inf
@@ -114,7 +114,7 @@ class Options:
             object.__setattr__(self, each.name, value)
 
     @classmethod
-    def saved(cls: type[AnyOptions], values: dict[str, str | int | float], where: str) -> AnyOptions:
+    def from_checkpoint(cls: type[AnyOptions], values: dict[str, str | int | float], where: str) -> AnyOptions:
         """Options that were kept in a file, checked like those typed; those that it lacks have their defaults.
 
         Raises UserError, naming the file (`where`), for a value that won't do or an option that there is not.
@@ -131,9 +131,9 @@ class Options:
         """All of them by name."""
         return asdict(self)
 
-    def kept(self) -> dict[str, Any]:
-        """What goes into a checkpoint of them; Options.saved makes them again."""
-        usual = {each.name: each.default for each, about in described(type(self)) if about.later}
+    def to_checkpoint(self) -> dict[str, Any]:
+        """What goes into a checkpoint of them; Options.from_checkpoint makes them again."""
+        usual = {each.name: each.default for each, about in described(type(self)) if about.omit_default}
         return {name: value for name, value in self.values().items() if name not in usual or value != usual[name]}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from charrnn_port.option_fields import OptionError, Options, argument, option
 
 CELLS = ("lstm", "gru", "rnn")
-WAYS = ("plain", "script", "fused", "compiled", "persistent")  # to run a cell, see model/__init__.py
+BACKENDS = ("plain", "script", "fused", "compiled", "persistent")  # to run a cell, see model/__init__.py
 DTYPES = ("float64", "float32")
 CHECKPOINT = "a checkpoint, of train.py, the Lua original or torch-rnn, or a folder: the best one in it"
 BENCHMARKS = ("training", "parts", "evaluation", "sampling", "start", "preprocessing")  # tables, in their order
@@ -35,52 +35,52 @@ class TrainOptions(Options):
     rnn_size: int = option(
         128, "size of the cell's internal state", "model params",
         "More remembers more and overfits sooner; larger for texts of several MB. Time grows with its square.",
-        identity=True, minimum=1,
+        resume_locked=True, minimum=1,
     )
     num_layers: int = option(
         2, "number of layers of cells", "model params",
         "2 or 3 are best; time grows in proportion.",
-        identity=True, minimum=1,
+        resume_locked=True, minimum=1,
     )
     model: str = option(
         "lstm", "which cell", "model params",
         "lstm learns best, gru takes three quarters of its time, rnn forgets within some ten characters.",
-        identity=True, choices=CELLS,
+        resume_locked=True, choices=CELLS,
     )
     learning_rate: float = option(
         2e-3, "learning rate", "optimization",
         "Halve it where the loss explodes or jumps about.",
-        identity=True, minimum=0,
+        resume_locked=True, minimum=0,
     )
     learning_rate_decay: float = option(
         0.97, "factor on the learning rate after an epoch", "optimization",
         "Smaller ends the learning earlier; 1 never lowers the rate.",
-        identity=True, minimum=0,
+        resume_locked=True, minimum=0,
     )
     learning_rate_decay_after: float = option(
         10.0, "in number of epochs, when to start decaying the learning rate", "optimization",
         "Lower it together with -max_epochs.",
-        identity=True,
+        resume_locked=True,
     )
     decay_rate: float = option(
         0.95, "decay rate for rmsprop", "optimization",
         "How long RMSprop remembers the size of gradients: 0.95 is about 20 iterations; above 1 it makes no numbers.",
-        identity=True, minimum=0,
+        resume_locked=True, minimum=0,
     )
     dropout: float = option(
         0.0, "dropout after each hidden layer, 0 = none; try 0.5 if it overfits", "optimization",
         "Try 0.5 where the validation loss is far above the training loss; learning takes longer.",
-        identity=True, minimum=0, below=1,
+        resume_locked=True, minimum=0, below=1,
     )
     seq_length: int = option(
         50, "number of timesteps to unroll for", "optimization",
         "How far back gradients reach, in characters; memory and the time of an iteration grow in proportion.",
-        identity=True, minimum=1,
+        resume_locked=True, minimum=1,
     )
     batch_size: int = option(
         50, "number of sequences to train on in parallel", "optimization",
         "Rows of text trained on side by side: more make an epoch faster and have fewer updates in it.",
-        identity=True, minimum=1,
+        resume_locked=True, minimum=1,
     )
     max_epochs: float = option(
         50.0, "number of full passes through the training data, may be a fraction", "optimization",
@@ -90,28 +90,28 @@ class TrainOptions(Options):
     grad_clip: float = option(
         5.0, "clip gradients at this value", "optimization",
         "Every element of the gradient is clipped to ± this; lower it where the loss explodes.",
-        identity=True, above=0,
+        resume_locked=True, above=0,
     )
     train_frac: float = option(
         0.95, "fraction of data that goes into train set", "optimization",
         "What is trained on, from the beginning of the text.",
-        identity=True, minimum=0, maximum=1,
+        resume_locked=True, minimum=0, maximum=1,
     )
     val_frac: float = option(
         0.05, "fraction that goes into validation set; the rest is test", "optimization",
         "What the validation loss is measured on; what both fractions leave over is for testing.",
-        identity=True, minimum=0, maximum=1,
+        resume_locked=True, minimum=0, maximum=1,
     )
     init_from: str = option(
         "", "initialize network parameters from checkpoint at this path", "optimization",
         "Starts a new run from a checkpoint's parameters, with that network's sizes; the vocabulary must be the same, "
         "or see -vocab. Of a folder it takes the best checkpoint.",
-        identity=True,
+        resume_locked=True,
     )
     seed: int = option(
         123, "random number generator's seed", "bookkeeping",
         "Another one makes another run of the same kind.",
-        identity=True,
+        resume_locked=True,
     )
     print_every: int = option(
         1, "how many steps/minibatches between printing out the loss", "bookkeeping",
@@ -121,7 +121,7 @@ class TrainOptions(Options):
     eval_val_every: int = option(
         1000, "every how many iterations to evaluate on validation data and save", "bookkeeping",
         "Less saves more often. It changes the run, since an evaluation leaves its state behind (see docs/quirks.md).",
-        identity=True, minimum=1,
+        resume_locked=True, minimum=1,
     )
     checkpoint_dir: str = option(
         "cv", "output directory where checkpoints get written", "bookkeeping",
@@ -147,31 +147,31 @@ class TrainOptions(Options):
     opencl: int = option(
         0, "accepted for the original's sake: PyTorch has no OpenCL, 1 = use CPU", "GPU/CPU",
         "1 is another way to ask for the CPU.",
-        identity=True,
+        resume_locked=True,
     )
     dtype: str = option(
         "auto", "auto = as the original: float64 on CPU, float32 on GPU", "not in the original",
         "float32 takes half the time of float64 and rounds at the seventh digit. bfloat16 and float16 (an NVIDIA GPU's "
-        "only): float32 with the products in these; for large networks, see docs/steering.md.",
-        identity=True, choices=("auto", *DTYPES, *MIXED),
+        "only): float32 with the products in these; for large networks, see docs/training.md.",
+        resume_locked=True, choices=("auto", *DTYPES, *MIXED),
     )
     state_carry: str = option(
         "alias", "alias = the original's, see docs/quirks.md; copy = a real copy", "not in the original",
         "copy carries a real copy of the state from batch to batch: cleaner, and other numbers than the original's.",
-        identity=True, choices=("alias", "copy"),
+        resume_locked=True, choices=("alias", "copy"),
     )
     torch7: str = option(
         "2017", "which Torch7's log-softmax: 2015 = that until April 2016, on a CPU, of all runs of 2015",
         "not in the original",
         "2015 prints the digits that people saw then: others from the second to the fourth line on, see "
         "docs/reproducing.md. Losses change by 3e-7 at first, later by 2e-4; samples not at all.",
-        identity=True, later=True, choices=("2015", "2017"),
+        resume_locked=True, omit_default=True, choices=("2015", "2017"),
     )
     tf32: int = option(
         0, "1 = let a GPU's products round to TF32, 3 digits: faster at large sizes, not the same numbers",
         "not in the original",
         "On an NVIDIA GPU products become faster where they are large, and less exact.",
-        identity=True,
+        resume_locked=True,
     )
     resume: str = option(
         "", "go on with the run of this checkpoint, or of the latest in checkpoint_dir: -resume latest",
@@ -186,46 +186,46 @@ class TrainOptions(Options):
         "three times as fast as plain, on a CPU with a C compiler (cc, or what CC names); persistent: that with its "
         "time steps in CUDA kernels, for the lstm on an NVIDIA GPU of compute capability 9.0 or more. auto: compiled "
         "or persistent where it can be had, else fused. With -resume, any.",
-        choices=("auto", *WAYS),
+        choices=("auto", *BACKENDS),
     )
     optimizer: str = option(
         "rmsprop", "what gradients do to parameters", "steering",
         "adam and adamw have momentum; they want a -learning_rate of their own, and adamw a -weight_decay.",
-        identity=True, later=True, choices=("rmsprop", "adam", "adamw"),
+        resume_locked=True, omit_default=True, choices=("rmsprop", "adam", "adamw"),
     )
     beta2: float = option(
         0.999, "decay rate for adam and adamw, of the squares of gradients", "steering",
         "As -decay_rate for rmsprop: 0.999 is about 1000 iterations, long for a short run; try 0.95 to 0.99.",
-        identity=True, later=True, minimum=0, below=1,
+        resume_locked=True, omit_default=True, minimum=0, below=1,
     )
     weight_decay: float = option(
         0.0, "how strongly all parameters are drawn to 0, 0 = not", "steering",
         "For adamw the share, times the learning rate, that an iteration takes off them, try 0.01; for the others the "
         "factor of an L2 penalty, as in torch.optim.",
-        identity=True, later=True, minimum=0,
+        resume_locked=True, omit_default=True, minimum=0,
     )
     lr_schedule: str = option(
         "decay", "how the learning rate changes", "steering",
         "decay: the original's, by -learning_rate_decay an epoch; cosine: along half a cosine to 0 at the end, so "
         "-max_epochs cannot be changed with -resume; plateau: by -learning_rate_decay after each evaluation without a "
         "better validation loss, from the epoch -learning_rate_decay_after on.",
-        identity=True, later=True, choices=("decay", "cosine", "plateau"),
+        resume_locked=True, omit_default=True, choices=("decay", "cosine", "plateau"),
     )
     warmup: int = option(
         0, "in number of iterations, how long the learning rate rises from 0", "steering",
         "Lets adam and adamw begin with small steps; try 100.",
-        identity=True, later=True, minimum=0,
+        resume_locked=True, omit_default=True, minimum=0,
     )
     clip_norm: float = option(
         0.0, "clip the norm of the whole gradient at this value, after -grad_clip; 0 = not", "steering",
         "Keeps the gradient's direction, which -grad_clip does not. It is a sum over time: -seq_length times that of "
         "the mean loss.",
-        identity=True, later=True, minimum=0,
+        resume_locked=True, omit_default=True, minimum=0,
     )
     patience: int = option(
         0, "stop after this many evaluations without a better validation loss, 0 = never", "steering",
         "Ends a run that only overfits any more; it may be raised with -resume.",
-        later=True, minimum=0,
+        omit_default=True, minimum=0,
     )
     config: str = option(
         "", "a YAML file of options; those of the command line come first", "steering",
@@ -239,19 +239,19 @@ class TrainOptions(Options):
         "bytes", "what the text's characters are: its bytes, or Unicode's, which UTF-8 stands for", "steering",
         "With utf-8 é or 文 is one character, not two or three: the network cannot write halves of them, and "
         "-seq_length reaches further. The vocabulary may then have thousands, and takes memory and time.",
-        identity=True, later=True, choices=("bytes", "utf-8"),
+        resume_locked=True, omit_default=True, choices=("bytes", "utf-8"),
     )
     min_count: int = option(
         1, "characters that the text has less often than this become one unknown symbol", "steering",
         "More make a smaller vocabulary; the unknown symbol counts in losses and is never sampled.",
-        identity=True, later=True, minimum=1,
+        resume_locked=True, omit_default=True, minimum=1,
     )
     vocab: str = option(
         "same", "same = -init_from a checkpoint with the text's vocabulary only; merge = with any",
         "steering",
         "merge keeps what the network knows of the characters that both have, begins anew with those that only the "
         "text has, and leaves out those that only the checkpoint has.",
-        identity=True, later=True, choices=("same", "merge"),
+        resume_locked=True, omit_default=True, choices=("same", "merge"),
     )
     progress: int = option(
         1, "0 = no bar, which is on stderr where that is a terminal and tqdm is installed", "watching",
@@ -260,17 +260,17 @@ class TrainOptions(Options):
     sample_every: int = option(
         0, "every how many iterations to show 300 characters that the network writes by now; 0 = never", "watching",
         "They go to stderr, and the run's numbers stay what they are.",
-        later=True, minimum=0,
+        omit_default=True, minimum=0,
     )
     log: int = option(
         0, "1 = write a table of all losses beside the checkpoints, savefile.csv", "watching",
         "A row for each iteration: losses, learning rate, norm, seconds. With -resume the run goes on in it.",
-        later=True,
+        omit_default=True,
     )
     tensorboard: str = option(
         "", "folder to write events for TensorBoard to; none if empty", "watching",
         "Losses, learning rate and norm, the samples of -sample_every and the options are to be seen there.",
-        later=True,
+        omit_default=True,
     )
     dry_run: int = option(
         0, "1 = only tell what the run would be: sizes, memory, time", "watching",
@@ -441,7 +441,7 @@ class EvaluateOptions(Options):
     cell: str = option(
         "auto", "how to run the cells, as in train.py; the same numbers", "GPU/CPU",
         "auto is the fastest.",
-        choices=("auto", *WAYS),
+        choices=("auto", *BACKENDS),
     )
     torch7: str = option(
         "auto", "which Torch7's log-softmax, on a CPU: 2015 = that until April 2016. auto = the run's", "GPU/CPU",
@@ -569,7 +569,7 @@ class VerifyOptions(Options):
         "auto", "how to run the cells, as in train.py; plain and script take several times as long", "what to verify",
         "The recorded runs are repeated with this one, and small networks with all that can be had here. auto takes "
         "persistent where it can be had.",
-        choices=("auto", *(way for way in WAYS if way != "persistent")),
+        choices=("auto", *(backend for backend in BACKENDS if backend != "persistent")),
     )
     dtype: str = option(
         "auto", "float64 or float32, as in train.py", "what to verify",

@@ -64,7 +64,7 @@ def table(options_class: type[Options]) -> str:
         if about.metavar:
             rows.append(f"| `{about.metavar}` | | | {about.help} |")
             continue
-        star = " *" if about.identity else ""
+        star = " *" if about.resume_locked else ""
         shown = f"{each.default:g}" if isinstance(each.default, float) else str(each.default)
         default = "" if shown in ("", "False") else f"`{shown}`"
         allowed = ", ".join(about.choices) or about.range()

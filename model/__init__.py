@@ -16,7 +16,7 @@ from charrnn_port.model.kernels import available
 
 # The ways to run the cells: the same numbers, for reading, for TorchScript, for speed on any device, on a CPU and on an
 # NVIDIA GPU.
-NETWORKS = {
+BACKENDS = {
     "plain": CharRNN,
     "script": partial(CharRNN, scripted=True),
     "fused": FusedCharRNN,
@@ -28,14 +28,14 @@ if __name__ != "charrnn_port.model":  # a second copy beside charrnn_port's woul
     raise ImportError(f"import charrnn_port.model, not {__name__}")
 
 
-def fastest(model: str, dtype: torch.dtype, device: torch.device) -> str:
+def fastest_backend(model: str, dtype: torch.dtype, device: torch.device) -> str:
     """The name of the fastest of them that can be had here for a cell."""
     if device.type == "cpu" and library(dtype) and library(dtype).has_multiply_add():
         return "compiled"
-    return "persistent" if hasattr(CELLS[model], "PersistentSequence") and available(device) else "fused"
+    return "persistent" if hasattr(CELLS[model], "CudaSequence") and available(device) else "fused"
 
 
-def why_slower(cell: str, dtype: torch.dtype, device: torch.device) -> str:
+def reason_not_fastest(cell: str, dtype: torch.dtype, device: torch.device) -> str:
     """Return the reason why a CPU runs `cell` instead of the compiled cells, as the end of a sentence, or ""."""
     if cell != "fused" or device.type != "cpu":
         return ""
@@ -44,12 +44,12 @@ def why_slower(cell: str, dtype: torch.dtype, device: torch.device) -> str:
     return "this processor has no fused multiply-add (-cell compiled computes the same bits without it, very slowly)"
 
 
-def how_it_runs(cell: str, dtype: torch.dtype, device: torch.device) -> str:
+def describe_backend(cell: str, dtype: torch.dtype, device: torch.device) -> str:
     """A way to run the cells in words: with their compiler, their type, and the number of threads or the GPU."""
-    way = f"compiled ({built(dtype).how})" if cell == "compiled" else cell
+    backend = f"compiled ({built(dtype).how})" if cell == "compiled" else cell
     if device.type == "cpu":
         count = torch.get_num_threads()
         place = f"{count} thread{'s' if count > 1 else ''}"
     else:
         place = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
-    return f"{way}, {str(dtype).removeprefix('torch.')}, {place}"
+    return f"{backend}, {str(dtype).removeprefix('torch.')}, {place}"

@@ -7,7 +7,7 @@
 #include "product.h"
 #include "real.h"
 
-/* Filled by model/texts.py, whose class Network has the same names in the same order. */
+/* Filled by model/decode.py, whose class Network has the same names in the same order. */
 typedef struct {
     long count, V;           /* num_layers, vocab_size */
     const Layer *layers;     /* sizes, parameters, h2h packed; nothing that a step writes to */
@@ -33,7 +33,7 @@ typedef struct {
     const real *before;       /* [states, B, H]: of each layer an lstm's c and h, or else h */
     real *after, *scores;     /* the same later; [B, V], of what follows, the largest being 0 */
     real *space;              /* [B, space_of_text] */
-} Texts;
+} Batch;
 
 /* Numbers: c and h before and after, pre-activations and their h2h part, tanh(c), the reset h. */
 static inline long space_of_text(const Network *network) {
@@ -41,10 +41,10 @@ static inline long space_of_text(const Network *network) {
 }
 
 /* Some of the texts; `width` is the number of a layer's states. */
-static inline void advance_rows(const Network *network, Step *step, long width, const Texts *texts, Rows rows) {
+static inline void advance_rows(const Network *network, Step *step, long width, const Batch *batch, Rows rows) {
     const long count = rows.to - rows.from, H = network->layers->H, n = network->layers->n, V = network->V;
     const long size = count * H;
-    real *c = texts->space + rows.from * space_of_text(network), *h = c + 2 * size;
+    real *c = batch->space + rows.from * space_of_text(network), *h = c + 2 * size;
     real *tanh_c = h + 2 * size, *reset_h = tanh_c + size, *pre_activations = reset_h + size;
     real *h2h_product = pre_activations + count * n, *states[] = {width == 2 ? c : h, h};
     const Matrix output = {h + size, count, H, H, 1};
@@ -52,17 +52,17 @@ static inline void advance_rows(const Network *network, Step *step, long width, 
         if (i) /* at once: this layer's h will be where the output of the one below is */
             set_product((Matrix){pre_activations, count, n, n, 1}, output, network->packed_i2h[i], 0);
         Layer layer = network->layers[i];
-        layer.T = 1, layer.B = count, layer.ids = i ? NULL : texts->ids + rows.from;
+        layer.T = 1, layer.B = count, layer.ids = i ? NULL : batch->ids + rows.from;
         layer.pre_activations = pre_activations, layer.h2h_product = h2h_product;
         layer.c = c, layer.h = h, layer.tanh_c = tanh_c, layer.reset_h = reset_h;
-        const long place = (i * width * texts->B + rows.from) * H, next = texts->B * H;
+        const long place = (i * width * batch->B + rows.from) * H, next = batch->B * H;
         for (long s = 0; s < width; s++)
-            memcpy(states[s], texts->before + place + s * next, size * sizeof(real));
+            memcpy(states[s], batch->before + place + s * next, size * sizeof(real));
         step(&layer, 0, (Rows){0, count});
         for (long s = 0; s < width; s++)
-            memcpy(texts->after + place + s * next, states[s] + size, size * sizeof(real));
+            memcpy(batch->after + place + s * next, states[s] + size, size * sizeof(real));
     }
-    real *scores = texts->scores + rows.from * V;
+    real *scores = batch->scores + rows.from * V;
     set_product((Matrix){scores, count, V, V, 1}, output, network->packed_decoder, 0);
     for (long b = 0; b < count; b++)
         finish_scores(scores + b * V, network->decoder_bias, V);
@@ -70,19 +70,19 @@ static inline void advance_rows(const Network *network, Step *step, long width, 
 
 /* All of them. Threads share the texts where a step takes long: waking up takes them up to 0.1 ms. Returns 0, or else
    has done nothing, since an id is of no character. */
-static inline int advance(const Network *network, Step *step, long width, const Texts *texts) {
-    for (long b = 0; b < texts->B; b++)
-        if (texts->ids[b] < 0 || texts->ids[b] >= network->V)
+static inline int advance(const Network *network, Step *step, long width, const Batch *batch) {
+    for (long b = 0; b < batch->B; b++)
+        if (batch->ids[b] < 0 || batch->ids[b] >= network->V)
             return 1;
-    const long B = texts->B, threads = omp_get_max_threads();
+    const long B = batch->B, threads = omp_get_max_threads();
     const int worth_it = B * network->count * network->layers->n * network->layers->H > 1000000;
     const long parts = !worth_it ? 1 : threads < B ? threads : B;
     if (parts == 1) {
-        advance_rows(network, step, width, texts, (Rows){0, B});
+        advance_rows(network, step, width, batch, (Rows){0, B});
         return 0;
     }
 #pragma omp parallel for num_threads(parts)
     for (long part = 0; part < parts; part++)
-        advance_rows(network, step, width, texts, (Rows){B * part / parts, B * (part + 1) / parts});
+        advance_rows(network, step, width, batch, (Rows){B * part / parts, B * (part + 1) / parts});
     return 0;
 }

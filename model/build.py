@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import torch
 
-from charrnn_port.util.files import user_cache, written_whole
+from charrnn_port.util.files import atomic_write, user_cache
 
 FOLDER = Path(__file__).parent
 # Products and sums are rounded one by one. Loops are vectorised only where nobody reads errno or the traps of numbers.
@@ -127,8 +127,8 @@ def keep(name: str, library: Path) -> None:
     """Put a library into the cache folder, where it can be."""
     with suppress(OSError, RuntimeError):  # read-only, full, others may write there; RuntimeError: a user without home
         content = library.read_bytes()
-        with written_whole(private_cache(file_name(name, content))) as aside:
-            aside.write_bytes(content)
+        with atomic_write(private_cache(file_name(name, content))) as temporary:
+            temporary.write_bytes(content)
 
 
 def file_name(name: str, content: bytes) -> str:

@@ -93,7 +93,7 @@ class CharRNN:
         return torch.stack(log_probs), list(state)
 
     @torch.no_grad()
-    def inside(self, ids: Tensor, state: Sequence[Tensor]) -> tuple[list[dict[str, Tensor]], Tensor]:
+    def activations(self, ids: Tensor, state: Sequence[Tensor]) -> tuple[list[dict[str, Tensor]], Tensor]:
         """One time step, ids `[B]` int64, with what the plain cells compute on the way, in each layer, by name:
 
         the gates (the cell's GATE_NAMES) and the state after it (STATE), each `[B, H]`. And as `log_probs`, `[B, V]`.

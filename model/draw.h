@@ -25,7 +25,7 @@ static inline real largest_of(const real *scores, long V) {
 /* The place where `uniform` falls among the running sums of the probabilities, for which there is space [V]. Where
    `single` says so they are rounded to single precision first, as in sample.lua. Where their sum is 0 or not finite, as
    at very low temperatures, the largest score is subtracted first. */
-static inline long drawn(const real *scores, double temperature, double uniform, long V, long single,
+static inline long categorical(const real *scores, double temperature, double uniform, long V, long single,
                          real *probabilities) {
     real total = weigh(probabilities, scores, 0, temperature, V);
     if (!(total > 0 && total < INFINITY))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from charrnn_port.model.char_rnn import CharRNN, carry, require_ids
-from charrnn_port.model.persistent import require_kernels
+from charrnn_port.model.cuda_lstm import require_kernels
 from charrnn_port.model.sequence import LayerWeights
 from charrnn_port.model.sequence import Sequence as LayerSequence
 
@@ -20,7 +20,7 @@ from charrnn_port.model.sequence import Sequence as LayerSequence
 class FusedCharRNN(CharRNN):
     """CharRNN without autograd. `log_probs` and the state it returns are buffers: valid until the next call.
 
-    With `persistent`, on a CUDA device, time steps are done in kernels of our own (model/persistent.py). Raises
+    With `persistent`, on a CUDA device, time steps are done in kernels of our own (model/cuda_lstm.py). Raises
     UserError where that is not possible.
     """
 
@@ -29,7 +29,7 @@ class FusedCharRNN(CharRNN):
         self.pass_class, self.sequence = Pass, self.cell.EagerSequence
         if persistent:
             require_kernels(self.cell, self.params.device)
-            self.sequence = self.cell.PersistentSequence
+            self.sequence = self.cell.CudaSequence
         self._passes: dict[tuple[int, int], Pass] = {}
         self._weights: list[LayerWeights] = []
         self._weights_version = -1

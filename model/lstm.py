@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from charrnn_port.model.compiled import CompiledPasses
-from charrnn_port.model.persistent import PersistentPasses
+from charrnn_port.model.cuda_lstm import CudaPasses
 from charrnn_port.model.sequence import (
     Array,
     LayerWeights,
@@ -166,5 +166,5 @@ class CompiledSequence(CompiledPasses, Buffers):
     CELL = "lstm"
 
 
-class PersistentSequence(PersistentPasses, Buffers):
-    """The passes in CUDA kernels: one each (model/lstm_persistent.cu), or one a time step (model/lstm_step.cu)."""
+class CudaSequence(CudaPasses, Buffers):
+    """The passes in CUDA kernels: one each (model/lstm_cluster.cu), or one a time step (model/lstm_step.cu)."""

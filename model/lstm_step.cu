@@ -1,5 +1,5 @@
 // What a time step of an lstm does beside its matrix product, in one launch: for sizes whose weights no cluster of
-// blocks can hold (lstm_persistent.cu). A thread does one unit of one row.
+// blocks can hold (lstm_cluster.cu). A thread does one unit of one row.
 //
 // REAL is float or double. Shapes and the order of gates as in model/lstm.py; the pointers are to one time step.
 typedef REAL real;

@@ -43,9 +43,9 @@ void rnn_pack(const Layer *layer);
 
 /* One time step of a network that stays the same (advance.h). Returns 0, or else has done nothing: an id is of no
    character. */
-int lstm_advance(const Network *network, const Texts *texts);
-int gru_advance(const Network *network, const Texts *texts);
-int rnn_advance(const Network *network, const Texts *texts);
+int lstm_advance(const Network *network, const Batch *batch);
+int gru_advance(const Network *network, const Batch *batch);
+int rnn_advance(const Network *network, const Batch *batch);
 
 /* How many numbers of space each text needs. */
 long text_space(const Network *network);
@@ -365,16 +365,16 @@ void rnn_backward(const Layer *layer) {
 
 /* ---- Texts. ---- */
 
-int lstm_advance(const Network *network, const Texts *texts) {
-    return advance(network, lstm_forward_step, 2, texts);
+int lstm_advance(const Network *network, const Batch *batch) {
+    return advance(network, lstm_forward_step, 2, batch);
 }
 
-int gru_advance(const Network *network, const Texts *texts) {
-    return advance(network, gru_forward_step, 1, texts);
+int gru_advance(const Network *network, const Batch *batch) {
+    return advance(network, gru_forward_step, 1, batch);
 }
 
-int rnn_advance(const Network *network, const Texts *texts) {
-    return advance(network, rnn_forward_step, 1, texts);
+int rnn_advance(const Network *network, const Batch *batch) {
+    return advance(network, rnn_forward_step, 1, batch);
 }
 
 long text_space(const Network *network) {
@@ -384,7 +384,7 @@ long text_space(const Network *network) {
 void draw(int64_t *ids, const real *scores, const double *temperatures, const double *uniforms, long B, long V,
           long single, real *space) {
     for (long b = 0; b < B; b++)
-        ids[b] = drawn(scores + b * V, temperatures[b], uniforms[b], V, single, space);
+        ids[b] = categorical(scores + b * V, temperatures[b], uniforms[b], V, single, space);
 }
 
 void pack_weight(real *packed, const real *weight, long rows, long columns) {

@@ -47,7 +47,7 @@ class Sequence:
        bias). What forward left is gone then, but for `state` and what `h2h_gradients` returns.
 
     All numbers are of one dtype, float32 or float64; ids are int64. Each cell's file derives `Buffers` from this,
-    and from that `EagerSequence`, `CompiledSequence` and the lstm's `PersistentSequence`, which have the two passes.
+    and from that `EagerSequence`, `CompiledSequence` and the lstm's `CudaSequence`, which have the two passes.
     """
 
     # The parameters whose rows are stacked in LayerWeights, by name without _weight or _bias.

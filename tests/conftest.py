@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 REFERENCE = Path(__file__).parent / "reference"
 sys.path.insert(0, str(ROOT))  # what is tested is this folder's package, whichever one is installed
 
-from charrnn_port.model import NETWORKS, library  # noqa: E402
+from charrnn_port.model import BACKENDS, library  # noqa: E402
 from charrnn_port.options import TrainOptions  # noqa: E402
 from charrnn_port.programs import sample, train  # noqa: E402
 from charrnn_port.reports.verify.recordings import FILES  # noqa: E402
@@ -29,8 +29,12 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 NEEDS_COMPILER = pytest.mark.skipif(library(torch.float64) is None, reason="no C compiler")
-# The ways to run the cells on a CPU; tests/model/test_persistent.py is about the other one.
-WAYS = [pytest.param(way, marks=NEEDS_COMPILER if way == "compiled" else []) for way in NETWORKS if way != "persistent"]
+# The ways to run the cells on a CPU; tests/model/test_cuda_lstm.py is about the other one.
+CPU_BACKENDS = [
+    pytest.param(backend, marks=NEEDS_COMPILER if backend == "compiled" else [])
+    for backend in BACKENDS
+    if backend != "persistent"
+]
 
 
 @pytest.fixture(scope="session")

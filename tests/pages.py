@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from conftest import ROOT
 
-PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "data/README.md")] + sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/README.md")] + sorted(
+    (ROOT / "docs").glob("*.md")
+)
 
 
 class Block(NamedTuple):

@@ -28,7 +28,7 @@ TEST = '    pip install -c constraints.txt -e ".[test]" && ruff check . && pytes
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 DOCS = [name for name in NAMES if name.startswith("docs/")]
 # What tests/test_recipes.py runs.
-RECIPES = {f"python {name}" for name in "recorder optimizer schedule choice option verb cell".split()}
+RECIPES = {f"python {name}" for name in "recorder optimizer schedule sampler option verb cell".split()}
 # What tests/sharing/ runs.
 SHARED = {f"python {name}" for name in "onnx pt2 torchscript safetensors".split()} | {"javascript"}
 SERVED = {"nginx", "haproxy", "yaml"}
@@ -99,7 +99,7 @@ def test_the_python_page_runs(reader, capsys):
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_no_block_is_of_another_kind(page):
     """So that none is left out by a slip: ```shell would be."""
-    others = {"python.md": {"python"}, "house.md": RECIPES, "sharing.md": SHARED, "serving.md": SERVED}
+    others = {"python.md": {"python"}, "CONTRIBUTING.md": RECIPES, "export.md": SHARED, "serving.md": SERVED}
     known = {"bash", "console"} | others.get(page.name, set())
     assert {block.info for block in blocks(page)} <= known
 
@@ -174,7 +174,7 @@ def test_the_readmes_two_commands():
 
 def test_the_readme_leads_to_every_page():
     links = re.findall(r"\]\(([^)#]+)", prose(ROOT / "README.md"))
-    assert {*DOCS, "CHANGELOG.md"} <= set(links)
+    assert {*DOCS, "CHANGELOG.md", "CONTRIBUTING.md"} <= set(links)
 
 
 def test_options_have_a_page_for_both_programs():
@@ -207,8 +207,8 @@ def test_the_python_page_names_every_event():
 
 
 def tree() -> dict[str, str]:
-    """What docs/house.md draws: paths, folders with a slash at the end, and what it says of them."""
-    drawing = (ROOT / "docs/house.md").read_text().split("\n\n")[1]
+    """What docs/architecture.md draws: paths, folders with a slash at the end, and what it says of them."""
+    drawing = (ROOT / "docs/architecture.md").read_text().split("\n\n")[1]
     found, folders = {}, []
     for line in drawing.splitlines():
         indent, names, about = re.fullmatch(r" {4}( *)(\S+(?: \S+\.\w+)*) +(\S.*)", line).groups()
@@ -219,7 +219,7 @@ def tree() -> dict[str, str]:
     return found
 
 
-def test_the_house_is_drawn_as_it_is():
+def test_the_tree_is_drawn_as_it_is():
     """Each room and each file has its line; of many alike the folder says so."""
     drawn = tree()
     assert [path for path in drawn if not (ROOT / path).exists()] == []

@@ -261,7 +261,7 @@ PROGRAM = '''
 from collections.abc import Iterator
 
 import charrnn_port
-from charrnn_port import Checkpoint, Model, Session, TrainOptions, UserError, choices, events, recorders
+from charrnn_port import Checkpoint, Model, Session, TrainOptions, UserError, samplers, events, recorders
 from charrnn_port import load_chekpoint  # wrong
 
 options = TrainOptions(rnn_size=64, data_dir="data/tiny")
@@ -287,7 +287,7 @@ model = Model.of(checkpoint)
 session = Session(model)
 session.feed(model.vocab.encode(b"The "))
 session.feed("The ")  # wrong
-ids: list[int] = list(session.sample(10, choices.drawn(charrnn_port.Generator(1))))
+ids: list[int] = list(session.sample(10, samplers.categorical(charrnn_port.Generator(1))))
 session.sample(10)  # wrong
 charrnn_port.UserErr  # wrong
 try:

@@ -1,4 +1,4 @@
-"""The recipes of docs/house.md are followed: their code, taken from the page, does in the house what the page says."""
+"""The recipes of CONTRIBUTING.md are followed: their code, taken from the page, does what the page says."""
 
 import re
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port import reports, sharing
 from charrnn_port.command_line import program
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.option_fields import OptionError, Options, option
-from charrnn_port.sampling import Model, Session, choices
+from charrnn_port.sampling import Model, Session, samplers
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import optimizers, prepare, recorders, run, schedules
 from charrnn_port.training.events import Evaluated, Iteration, RateDecayed
 
-HOUSE = "docs/house.md"
+GUIDE = "CONTRIBUTING.md"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def steady(events):
 
 
 def test_recorder(small, tmp_path):
-    write_losses = module_of(HOUSE, "python recorder", tmp_path).write_losses
+    write_losses = module_of(GUIDE, "python recorder", tmp_path).write_losses
     events = list(write_losses(run(prepare(small)), tmp_path / "losses.tsv"))
     assert steady(events) == steady(run(prepare(small)))
     rows = [[float(word) for word in line.split("\t")] for line in (tmp_path / "losses.tsv").read_text().splitlines()]
@@ -68,7 +68,7 @@ def changes(events):
 
 
 def test_optimizer(small, tmp_path, monkeypatch):
-    momentum = module_of(HOUSE, "python optimizer", tmp_path).Momentum
+    momentum = module_of(GUIDE, "python optimizer", tmp_path).Momentum
     monkeypatch.setattr(optimizers, "create", lambda options, params: momentum(params, options.learning_rate))
     losses = [event.train_loss for event in goes_on_exactly(small, tmp_path) if isinstance(event, Iteration)]
     assert losses[-1] < losses[0]
@@ -78,7 +78,7 @@ def test_optimizer(small, tmp_path, monkeypatch):
 
 
 def test_schedule(small, tmp_path, monkeypatch):
-    harmonic = module_of(HOUSE, "python schedule", tmp_path).Harmonic
+    harmonic = module_of(GUIDE, "python schedule", tmp_path).Harmonic
     monkeypatch.setattr(schedules, "create", lambda options, *rest: harmonic(*rest))
     found = changes(goes_on_exactly(small, tmp_path))
     assert [event.i for event in found] == [48, 96, 144]
@@ -86,15 +86,15 @@ def test_schedule(small, tmp_path, monkeypatch):
     assert np.prod([event.factor for event in found]) == pytest.approx(1 / 4)
 
 
-def test_choice(tmp_path):
-    epsilon = module_of(HOUSE, "python choice", tmp_path).epsilon
+def test_sampler(tmp_path):
+    epsilon = module_of(GUIDE, "python sampler", tmp_path).epsilon
     model = Model.of(charrnn_port.load_checkpoint(RECORDINGS / "lua_checkpoints/gru.t7"))
     prime = model.vocab.encode(b"The ")
 
     def probabilities(cutoff):
         """Of the characters of a text that is drawn so, with the largest there was each time."""
         session, found = Session(model), []
-        choose = choices.filtered(choices.drawn(Generator(5)), [epsilon(cutoff)])
+        choose = samplers.filtered(samplers.categorical(Generator(5)), [epsilon(cutoff)])
 
         def noted(scores):
             id_ = choose(scores)
@@ -107,21 +107,21 @@ def test_choice(tmp_path):
     ids, found = probabilities(0.05)
     assert all(each >= 0.05 for each, _ in found)
     assert all(each == largest for each, largest in probabilities(0.99)[1])
-    assert probabilities(0)[0] == list(Session(model).sample(100, choices.drawn(Generator(5)), prime)) != ids
+    assert probabilities(0)[0] == list(Session(model).sample(100, samplers.categorical(Generator(5)), prime)) != ids
 
 
 def test_cell(tmp_path, monkeypatch):
     """What the page begins: it learns, in both ways that need no more."""
-    monkeypatch.setitem(CELLS, "mgu", module_of(HOUSE, "python cell", tmp_path))
+    monkeypatch.setitem(CELLS, "mgu", module_of(GUIDE, "python cell", tmp_path))
     ids = torch.randint(7, (9, 4), generator=torch.Generator().manual_seed(1))
     losses = {}
-    for way in ("plain", "script"):
-        network = NETWORKS[way]("mgu", 7, 6, 2)
+    for backend in ("plain", "script"):
+        network = BACKENDS[backend]("mgu", 7, 6, 2)
         network.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(2))
-        losses[way] = []
+        losses[backend] = []
         for _ in range(20):
             state = network.zero_state(4)
-            losses[way].append(network.training_pass(ids[:-1], ids[1:], state, None, alias=False).mean().item())
+            losses[backend].append(network.training_pass(ids[:-1], ids[1:], state, None, alias=False).mean().item())
             network.params -= 0.05 * network.grad_params
     assert losses["plain"] == pytest.approx(losses["script"], rel=1e-9)
     assert losses["plain"][-1] < losses["plain"][0] - 0.05
@@ -129,7 +129,7 @@ def test_cell(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_every_cell_has_what_the_recipe_lists(cell):
-    recipe = prose(ROOT / HOUSE).split("## How to add a cell")[1]
+    recipe = prose(ROOT / GUIDE).split("## How to add a cell")[1]
     listed = re.findall(r"^ +\| `(\w+)` \|", recipe, re.M)
     assert len(listed) == 8
     for name in listed:
@@ -138,7 +138,7 @@ def test_every_cell_has_what_the_recipe_lists(cell):
 
 def test_option():
     """The field of the page in a program: typed, checked, and in the help."""
-    (block,) = [block for block in blocks(ROOT / HOUSE) if block.info == "python option"]
+    (block,) = [block for block in blocks(ROOT / GUIDE) if block.info == "python option"]
     names = {"dataclass": dataclass, "Options": Options, "option": option}
     exec(block.text, names)
     options_class = names["SampleOptions"]
@@ -167,7 +167,7 @@ def test_every_option_is_where_the_recipe_says():
 
 
 def test_verb(tmp_path):
-    norms = module_of(HOUSE, "python verb", tmp_path).norms
+    norms = module_of(GUIDE, "python verb", tmp_path).norms
     result = CliRunner().invoke(norms, [str(RECORDINGS / "lua_checkpoints/rnn.t7"), "-digits", "1"])
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()

@@ -25,7 +25,7 @@ LOCKED_BYTE = 1 << 30  # on Windows nobody else can read a byte that is locked: 
 
 
 @contextmanager
-def written_whole(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Give a path to write to, aside; afterwards flush it to disk and rename it to `path`.
 
     Whatever goes wrong before leaves `path` as it was, and nothing aside. What a killed process of this machine
@@ -33,28 +33,28 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     remove_leftovers(path.parent, glob.escape(path.name))
-    aside = aside_of(path)
-    aside.unlink(missing_ok=True)  # were it a link, writing would go to what it points to
+    temporary = temporary_path(path)
+    temporary.unlink(missing_ok=True)  # were it a link, writing would go to what it points to
     try:
-        yield aside
-        with aside.open("r+b") as file:
+        yield temporary
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
-        aside.replace(path)
+        temporary.replace(path)
         flush_folder(path.parent)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def write_whole(content: bytes, path: str | os.PathLike) -> None:
+def write_atomically(content: bytes, path: str | os.PathLike) -> None:
     """Write a file whole or not at all. Raises UserError where it cannot be written."""
     try:
-        with written_whole(path) as aside:
-            aside.write_bytes(content)
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
 
 
-def aside_of(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
     """Where this process writes a file until it is whole."""
     return path.with_name(f"{path.name}.part.{platform.node()}.{os.getpid()}")
 

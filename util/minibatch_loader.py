@@ -28,8 +28,8 @@ import numpy as np
 from charrnn_port.util import progress
 from charrnn_port.util.encodings import CODE_POINTS, SYMBOL_TYPES, as_numbers, as_symbols, id_type, ids_in, survey
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import user_cache, written_whole
-from charrnn_port.util.foreign import LFS_POINTER, kind_of
+from charrnn_port.util.file_types import LFS_POINTER, file_type_of
+from charrnn_port.util.files import atomic_write, user_cache
 from charrnn_port.util.vocabulary import Vocabulary
 
 CHUNK = 1 << 20  # bytes of text held in memory at once
@@ -192,7 +192,7 @@ def require_text(text: Path) -> None:
         raise UserError(f"no text at {text}: put one there, or name its folder with -data_dir")
     with text.open("rb") as file:
         begin = file.read(100)
-    if kind_of(begin) is LFS_POINTER:
+    if file_type_of(begin) is LFS_POINTER:
         raise UserError(f"{text} is {LFS_POINTER.what}: {LFS_POINTER.to_do}")
 
 
@@ -259,8 +259,8 @@ def preprocess(
     vocab, size, rare = survey(chunks(text, "creating vocabulary"), encoding, min_count, str(text))
 
     echo("putting data into tensor...")
-    with written_whole(cache) as aside:
-        with h5py.File(aside, "w") as file:
+    with atomic_write(cache) as temporary:
+        with h5py.File(temporary, "w") as file:
             file.attrs["text_fingerprint"] = fingerprint
             if min_count > 1:
                 file.attrs["min_count"], file.attrs["rare"] = [min_count], rare

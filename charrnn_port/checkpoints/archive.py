@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from charrnn_port.util.foreign import CHOOSE, UNPACK, ForeignError
+from charrnn_port.util.file_types import CHOOSE, UNPACK, FileTypeError
 
 FOLDER = 0x10  # the mark of a folder in a zip file
 STORAGES = {
@@ -43,14 +43,14 @@ class ArchiveError(ValueError):
 def load(path: str | os.PathLike) -> object:
     """The value in a file of torch.save, its tensors on the CPU.
 
-    Raises ArchiveError for a file that is damaged or holds more than plain values and tensors, ForeignError for one of
+    Raises ArchiveError for a file that is damaged or holds more than plain values and tensors, FileTypeError for one of
     NumPy, OSError where it cannot be read. Runs no code that a file brings.
     """
     records = read_records(path)
     pickles = [name for name in records if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(pickles) != 1:
         if records and all(name.endswith(".npy") for name in records):
-            raise ForeignError(f"an archive of NumPy arrays (.npz), not a checkpoint: {CHOOSE}")
+            raise FileTypeError(f"an archive of NumPy arrays (.npz), not a checkpoint: {CHOOSE}")
         raise ArchiveError(f"a zip archive, but none of PyTorch's; {UNPACK}")
     folder = pickles[0].removesuffix("data.pkl")
     swapped = records.get(f"{folder}byteorder", b"little") != b"little"

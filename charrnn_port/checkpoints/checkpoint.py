@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.model.log_softmax import LOG_SOFTMAX
 from charrnn_port.model.memory import parameter_count
@@ -45,10 +45,10 @@ class Checkpoint:
     def build(
         self, cell: str, dtype: torch.dtype, device: torch.device | str = "cpu", torch7: str | None = None
     ) -> CharRNN:
-        """The network with these parameters; `cell` is a key of NETWORKS, `torch7` one of LOG_SOFTMAX, or the run's."""
+        """The network with these parameters; `cell` is a key of BACKENDS, `torch7` one of LOG_SOFTMAX, or the run's."""
         sizes = [self.opt[name] for name in ("rnn_size", "num_layers")]
         torch7 = torch7 or self.opt.get("torch7", "2017")  # files of the original do not tell
-        network = NETWORKS[cell](self.opt["model"], len(self.vocab), *sizes, torch7=torch7, dtype=dtype, device=device)
+        network = BACKENDS[cell](self.opt["model"], len(self.vocab), *sizes, torch7=torch7, dtype=dtype, device=device)
         network.params.copy_(self.params)
         return network
 
@@ -58,7 +58,7 @@ class Checkpoint:
         return fingerprint(self.params)
 
     @property
-    def drawn_from(self) -> str:
+    def sampling_dtype(self) -> str:
         """The type that probabilities are rounded to before a character is drawn from them, float32 or float64.
 
         The original's is float32; torch-rnn's, of its checkpoints only, float64.
@@ -88,8 +88,8 @@ class Checkpoint:
             raise ValueError(f"opt has {shown(dropout=dropout)}")
         if (torch7 := self.opt.get("torch7", "2017")) not in LOG_SOFTMAX:
             raise ValueError(f"opt has {shown(torch7=torch7)}")
-        if self.drawn_from not in ("float32", "float64"):
-            raise ValueError(f"opt has {shown(drawn_from=self.drawn_from)}")
+        if self.sampling_dtype not in ("float32", "float64"):
+            raise ValueError(f"opt has {shown(drawn_from=self.sampling_dtype)}")
         count = parameter_count(model, len(self.vocab), rnn_size, num_layers)
         if self.params.shape != (count,) or self.params.dtype not in (torch.float32, torch.float64):
             raise ValueError(
@@ -100,7 +100,7 @@ class Checkpoint:
             raise ValueError("progress does not fit the network")
 
     def _progress_fits(self) -> bool:
-        """Whether Training.go_on can take up the progress."""
+        """Whether Training.restore can take up the progress."""
         try:
             shape = (self.opt["batch_size"], self.opt["rnn_size"])
             optimizer, schedule, state, random = (
@@ -109,7 +109,7 @@ class Checkpoint:
             if not all(isinstance(part, dict) for part in (optimizer, schedule, random)):
                 return False
             key, pos = random["key"], random["pos"]
-            unfinished = self.progress.get("unfinished")
+            pending_evaluation = self.progress.get("unfinished")
             loss_scale = self.progress.get("loss_scale", {})
             return (
                 len(self.train_losses) == self.i
@@ -127,7 +127,10 @@ class Checkpoint:
                 and isinstance(pos, int)
                 and 0 <= pos <= 624
                 and isinstance(self.progress.get("text", ""), str)
-                and (unfinished is None or (isinstance(unfinished, dict) and all(map(is_number, unfinished.values()))))
+                and (
+                    pending_evaluation is None
+                    or (isinstance(pending_evaluation, dict) and all(map(is_number, pending_evaluation.values())))
+                )
             )
         except KeyError:
             return False

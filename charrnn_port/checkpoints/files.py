@@ -16,8 +16,8 @@ from charrnn_port.checkpoints import archive, lua, named, torch_rnn
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.torch7 import t7
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import written_whole
-from charrnn_port.util.foreign import CHOOSE, SAFETENSORS, ForeignError, first_bytes, is_text, kind_of
+from charrnn_port.util.file_types import CHOOSE, SAFETENSORS, FileTypeError, file_type_of, first_bytes, is_text
+from charrnn_port.util.files import atomic_write
 from charrnn_port.util.vocabulary import Vocabulary
 from charrnn_port.version import __version__
 
@@ -36,14 +36,14 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
     values = vars(checkpoint) | {"vocab": checkpoint.vocab.symbols, "version": __version__}
     with_unknown = checkpoint.vocab.unknown is not None
     try:
-        with written_whole(path) as aside:
+        with atomic_write(path) as temporary:
             if Path(path).suffix == ".t7":
-                t7.save(aside, lua.to_lua(values | {"vocab": single_bytes(checkpoint.vocab, path)}))
+                t7.save(temporary, lua.to_lua(values | {"vocab": single_bytes(checkpoint.vocab, path)}))
             elif Path(path).suffix == ".safetensors":
-                named.save(checkpoint, aside)
+                named.save(checkpoint, temporary)
             else:
                 head = {"format": WITH_UNKNOWN, "unknown": True} if with_unknown else {"format": FORMAT}
-                with aside.open("wb") as file:  # given a name, torch.save would not tell why it failed
+                with temporary.open("wb") as file:  # given a name, torch.save would not tell why it failed
                     torch.save(head | values, file)
     except (OSError, RuntimeError) as error:  # torch's zip writer raises RuntimeError after the OSError of a full disk
         raise UserError(f"cannot save {path}: {reason(error)}; earlier checkpoints are untouched") from error
@@ -80,7 +80,7 @@ def load_file(path: str | os.PathLike) -> Checkpoint:
         raise UserError(f"File {path} does not exist. Are you sure you didn't forget to prepend cv/ ?") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except ForeignError as error:
+    except FileTypeError as error:
         raise UserError(f"{path} is {error}") from error
     except (ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged or not a checkpoint: {error}") from error
@@ -93,8 +93,8 @@ def is_checkpoint(path: str | os.PathLike) -> bool:
         if os.path.isdir(path):
             return True
         begin = first_bytes(path, "a checkpoint")
-        return begin.startswith((ZIP, *TABLE)) or kind_of(begin) is SAFETENSORS
-    except (OSError, ForeignError):
+        return begin.startswith((ZIP, *TABLE)) or file_type_of(begin) is SAFETENSORS
+    except (OSError, FileTypeError):
         return False
 
 
@@ -107,13 +107,13 @@ def reason(error: Exception) -> str:
 
 
 def read(path: str | os.PathLike) -> dict:
-    """The values in a checkpoint of any kind. Raises ForeignError for what is known to be something else."""
+    """The values in a checkpoint of any kind. Raises FileTypeError for what is known to be something else."""
     begin = first_bytes(path, "a checkpoint")
-    kind = kind_of(begin)
+    kind = file_type_of(begin)
     if kind is SAFETENSORS:
         return named.load(path)
     if kind:
-        raise ForeignError(f"{kind.what}, not a checkpoint: {kind.to_do}")
+        raise FileTypeError(f"{kind.what}, not a checkpoint: {kind.to_do}")
     if begin.startswith(PICKLE):
         raise ValueError("a bare pickle, which may run code and is refused")
     if begin.startswith(ZIP):

@@ -16,14 +16,14 @@ from charrnn_port.option_fields import OptionError
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import aside_of, lock, open_lock, remove_leftovers
+from charrnn_port.util.files import lock, open_lock, remove_leftovers, temporary_path
 
 MANY_EPOCHS, LARGE_LOSS = 1e6, 99999.0  # few names of checkpoints have more digits
 EVALUATED = re.compile(r"_epoch(\d+\.\d\d)_(\d+\.\d{4})(\.\d+)?\.t7(\.pt)?$")  # epoch and loss in a name
 
 
-def load_checkpoint(path: str | os.PathLike, say: Callable[[str], None] = lambda line: None) -> Checkpoint:
-    """Read a checkpoint of any kind onto the CPU; of a folder the best, and `say` is told its name.
+def load_checkpoint(path: str | os.PathLike, log: Callable[[str], None] = lambda line: None) -> Checkpoint:
+    """Read a checkpoint of any kind onto the CPU; of a folder the best, and `log` is told its name.
 
     Raises UserError for a file that is missing, damaged or something else, and for a folder with none to load. Runs no
     code that a file brings.
@@ -37,7 +37,7 @@ def load_checkpoint(path: str | os.PathLike, say: Callable[[str], None] = lambda
         except UserError as error:  # damaged, or deleted by the run that writes there
             wrong = wrong or f": {error}"
             continue
-        say(f"loading {each}, the best in {path}")
+        log(f"loading {each}, the best in {path}")
         return found
     raise UserError(f"{path} is a folder, not a checkpoint, and has none that can be loaded{wrong}")
 
@@ -143,7 +143,7 @@ def claim(options: TrainOptions) -> TextIO:
     """
     require_names(options)
     folder = Path(options.checkpoint_dir)
-    probe = aside_of(Path(path(options, min(options.max_epochs, MANY_EPOCHS), LARGE_LOSS)))
+    probe = temporary_path(Path(path(options, min(options.max_epochs, MANY_EPOCHS), LARGE_LOSS)))
     with ExitStack() as failed:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ from charrnn_port.checkpoints.fields import (
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.torch7.nngraph import apply, empty, g_module, record, split
 from charrnn_port.torch7.t7 import Storage, Table, TorchObject
-from charrnn_port.util.foreign import CHOOSE, ForeignError
+from charrnn_port.util.file_types import CHOOSE, FileTypeError
 
 
 @reading("char-rnn")
@@ -49,11 +49,11 @@ def from_lua(checkpoint: object) -> dict[str, Any]:
     - `i`, `epoch`, `train_losses` (list), `val_losses` (dict by iteration), `val_loss`: as in train.lua.
 
     The linear modules are told by their order in the graph: names are in lstm's only, and only since September
-    2015. Raises ValueError for anything but a checkpoint with all of this, and one network, in it; ForeignError where
+    2015. Raises ValueError for anything but a checkpoint with all of this, and one network, in it; FileTypeError where
     it is known what else it is.
     """
     if what := other_program(checkpoint):
-        raise ForeignError(what)
+        raise FileTypeError(what)
     opt = options_in(checkpoint)
     model, rnn_size, num_layers = (opt.get(name) for name in ("model", "rnn_size", "num_layers"))
     if model not in CELLS or not all(isinstance(size, int) and size > 0 for size in (rnn_size, num_layers)):

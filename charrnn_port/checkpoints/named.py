@@ -17,7 +17,7 @@ from torch import Tensor
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.foreign import CHOOSE, ForeignError
+from charrnn_port.util.file_types import CHOOSE, FileTypeError
 from charrnn_port.version import __version__
 
 FORMAT = "charrnn_port network 1"
@@ -62,13 +62,13 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def load(path: str | os.PathLike) -> dict[str, Any]:
-    """The values in a file. Raises ValueError for one that is damaged, ForeignError for one of another program."""
+    """The values in a file. Raises ValueError for one that is damaged, FileTypeError for one of another program."""
     safetensors = library()
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             texts = file.metadata() or {}
             if texts.get("format") != json.dumps(FORMAT):
-                raise ForeignError(f"a safetensors file of another program, not a checkpoint: {CHOOSE}")
+                raise FileTypeError(f"a safetensors file of another program, not a checkpoint: {CHOOSE}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         values = {name: json.loads(texts[name]) for name in VALUES}
         values["val_losses"] = dict(values["val_losses"])

@@ -26,7 +26,7 @@ from charrnn_port.checkpoints.fields import (
     whole,
 )
 from charrnn_port.torch7.t7 import Table, TorchObject
-from charrnn_port.util.foreign import ForeignError
+from charrnn_port.util.file_types import FileTypeError
 
 LAYERS = {"lstm": ("nn.LSTM", 4), "rnn": ("nn.VanillaRNN", 1)}  # class, and how many blocks its columns are
 BYTE = re.compile(rb"\[(\d{1,3})\]")  # a byte that is not ASCII, as preprocess.py --encoding bytes writes it
@@ -47,7 +47,7 @@ def from_torch_rnn(checkpoint: object) -> dict[str, Any]:
     - `params`: flat `[n]`, always float64, for the product with the embedding is computed in it;
     - `epoch`: NaN, for the file does not tell how long one is.
 
-    Raises ValueError for what is missing or does not fit, ForeignError for a network with batch normalisation.
+    Raises ValueError for what is missing or does not fit, FileTypeError for a network with batch normalisation.
     """
     model = get(checkpoint, "model", TorchObject)
     opt = {name: plain(get(model, name, float)) for name in ("rnn_size", "num_layers", "dropout")}
@@ -93,7 +93,7 @@ def vocabulary(table: Table) -> bytes | str:
 def flat_vector(modules: list, vocab_size: int, wordvec_size: int, opt: dict[str, Any]) -> Tensor:
     """The parameters in the order of CharRNN's, after a look at their shapes."""
     if "nn.BatchNormalization" in map(kind_of, modules):
-        raise ForeignError(
+        raise FileTypeError(
             "a checkpoint of torch-rnn with batch normalisation, which no network here has: train one with -batchnorm 0"
         )
     model, rnn_size, num_layers = (opt[name] for name in ("model", "rnn_size", "num_layers"))

@@ -5,14 +5,14 @@
     plot         the losses of runs, drawn
     evaluate     how well a network predicts a text
     benchmark    how fast, next to nn.LSTM, to the products alone and to what a processor can do; a room of its own
-                 also of training beside other work (load.py) and of a server (serving.py)
+                 also of training beside other work (contention.py there) and of a server (serving.py)
     verify       whether what is promised holds on a machine; a room of its own
     score        how well networks foretell texts, in all, by line and by character
     trace        states, gates and predictions at each character of a text, in a file
     look         a page to look at its units with, or a picture of one; a room of its own
 
-Inside: history.py reads a run from whatever file holds one; reading.py reads texts of any length, block by block,
-figures.py tells how well a network foretells them, character by character, and heat.py shows that in colours.
+Inside: history.py reads a run from whatever file holds one; text_stream.py reads texts of any length, block by block,
+scoring.py tells how well a network foretells them, character by character, and heat.py shows that in colours.
 
 Nothing else of the project uses this room but charrnn_port/__main__.py.
 """

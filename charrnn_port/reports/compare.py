@@ -336,7 +336,7 @@ def print_comparison(a: History, b: History, found: Comparison) -> None:
     options, known = differing_options(a, b), len(a.options.keys() & b.options)
     header = f"options: {known or 'none'} known of both"
     print_safely(header + ("; these differ (* changes the numbers):" if options else ", none differs" if known else ""))
-    identity = {each.name for each, about in described(TrainOptions) if about.identity}
+    identity = {each.name for each, about in described(TrainOptions) if about.resume_locked}
     for name, (one, other) in options.items():
         print_safely(f"  -{name}{' *' if name in identity else ''} : {one} | {other}")
     print_safely(f"first line whose digits differ: {found.first or f'none of {len(found.iterations)}'}")

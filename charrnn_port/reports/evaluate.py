@@ -9,11 +9,11 @@ import click
 import torch
 from torch import Tensor
 
-from charrnn_port import texts
+from charrnn_port import datasets
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint
-from charrnn_port.command_line import tell
+from charrnn_port.command_line import log_line
 from charrnn_port.device import choose_device, choose_dtype, require_torch7
-from charrnn_port.model import fastest
+from charrnn_port.model import fastest_backend
 from charrnn_port.model.char_rnn import CharRNN, add_up, carry
 from charrnn_port.options import EvaluateOptions, TrainOptions
 from charrnn_port.reports.inspect import jsonable, print_table
@@ -30,16 +30,16 @@ def evaluate(options: EvaluateOptions) -> None:
     Raises UserError for no text, nothing in its split, or a character in it that the network does not know; and for
     what the device has not.
     """
-    device = choose_device(options.gpuid, False, tell)
-    saved = load_checkpoint(options.model, tell)
+    device = choose_device(options.gpuid, False, log_line)
+    saved = load_checkpoint(options.model, log_line)
     run = options_of_run(saved, options)
     dtype = choose_dtype(run.dtype, device)
     require_torch7(run.torch7, device)
     loader = load_text(run, options.split, saved.vocab.encoding)
     known = known_ids(saved.vocab, loader.vocab, run.data_dir)
     if saved.progress and saved.progress.get("text") not in (None, loader.digest):
-        tell(f"the text in {run.data_dir} is another one than the run was trained on")
-    cell = fastest(saved.opt["model"], dtype, device) if options.cell == "auto" else options.cell
+        log_line(f"the text in {run.data_dir} is another one than the run was trained on")
+    cell = fastest_backend(saved.opt["model"], dtype, device) if options.cell == "auto" else options.cell
     network = saved.build(cell, dtype, device, run.torch7)
 
     loss, right, count = 0.0, 0, loader.split_sizes[SPLITS[options.split]]
@@ -81,13 +81,15 @@ def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:
     values["dtype"] = str(saved.params.dtype).removeprefix("torch.")
     wanted = {name: getattr(options, name) for name in ("data_dir", "batch_size", "seq_length")}
     wanted |= {name: getattr(options, name).replace("auto", "") for name in ("dtype", "torch7")}
-    return TrainOptions.saved(values | {name: value for name, value in wanted.items() if value}, options.model)
+    return TrainOptions.from_checkpoint(
+        values | {name: value for name, value in wanted.items() if value}, options.model
+    )
 
 
 def load_text(run: TrainOptions, split: str, encoding: str) -> MinibatchLoader:
     """The batches of a text. Raises UserError where there is no text, or none of it in this split."""
     fractions = (1.0, 0.0) if split == "all" else (run.train_frac, run.val_frac)
-    data_dir = texts.provide(run.data_dir, True, tell)
+    data_dir = datasets.provide(run.data_dir, True, log_line)
     sizes = run.batch_size, run.seq_length
     loader = MinibatchLoader(data_dir, *sizes, *fractions, echo=lambda line: None, encoding=encoding)
     if not loader.split_sizes[SPLITS[split]]:

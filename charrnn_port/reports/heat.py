@@ -12,9 +12,9 @@ from itertools import groupby
 
 import click
 
-from charrnn_port.command_line import tell
-from charrnn_port.reports.figures import Figures
-from charrnn_port.reports.reading import Block, visible
+from charrnn_port.command_line import log_line
+from charrnn_port.reports.scoring import CharacterScores
+from charrnn_port.reports.text_stream import Block, visible
 
 BITS = (1, 3, 5, 8)  # where the levels of surprise begin, above the lowest
 COLORS = ("48;5;17;38;5;255", "48;5;60;38;5;231", "48;5;102;38;5;16", "48;5;179;38;5;16", "48;5;227;38;5;16")
@@ -35,11 +35,11 @@ class Heat:
         if terminal:
             names = ["below 1", *map(str, BITS[:-1]), f"{BITS[-1]} and more"]
             legend = "".join(self._styled(f" {name} ", level) for level, name in enumerate(names))
-            tell(f"bits of surprise: {legend} (underlined from {BITS[2]}, bold from {BITS[3]})")
+            log_line(f"bits of surprise: {legend} (underlined from {BITS[2]}, bold from {BITS[3]})")
         else:
-            tell("stdout is no terminal: no colours")
+            log_line("stdout is no terminal: no colours")
 
-    def show(self, block: Block, figures: Figures) -> None:
+    def show(self, block: Block, figures: CharacterScores) -> None:
         """Write a block. The first character of a text, which nothing foretells, looks as if it were no surprise."""
         bits = [0.0] * (len(block.units) - len(figures.ids)) + (-figures.log_probs / math.log(2)).tolist()
         painted: list[tuple[int | None, str]] = []

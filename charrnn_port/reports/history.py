@@ -17,7 +17,7 @@ import numpy as np
 
 from charrnn_port.options import TrainOptions
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.foreign import ForeignError, first_bytes, kind_of
+from charrnn_port.util.file_types import FileTypeError, file_type_of, first_bytes
 
 COLUMNS = ("epoch", "train_loss", "grad_param_norm", "learning_rate", "seconds")
 LARGEST = 1 << 30  # bytes of a file of text; a line of a log has about a hundred
@@ -63,14 +63,14 @@ def read_history(path: str | os.PathLike) -> History:
         begin = first_bytes(path, WANTED)
         if b"\0" in begin or Path(path).suffix in (".t7", ".pt"):
             return of_checkpoint(path)
-        if kind := kind_of(begin):
-            raise ForeignError(f"{kind.what}, not {WANTED}: {kind.to_do}")
+        if kind := file_type_of(begin):
+            raise FileTypeError(f"{kind.what}, not {WANTED}: {kind.to_do}")
         if os.path.getsize(path) > LARGEST:
             raise UserError(f"{path} has more than {LARGEST >> 30} GB, which no log has: name {WANTED}")
         with open(path, encoding="utf-8-sig", errors="replace") as file:  # which takes \r for the end of a line too
             read = of_csv if begin.removeprefix(codecs.BOM_UTF8).startswith(b"iteration,") else of_log
             history = read(os.fspath(path), lines_of(file))
-    except ForeignError as error:
+    except FileTypeError as error:
         raise UserError(f"{path} is {error}") from error
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: name {WANTED}") from None

@@ -8,7 +8,7 @@ import sys
 import click
 
 from charrnn_port.checkpoints import load_checkpoint
-from charrnn_port.command_line import tell
+from charrnn_port.command_line import log_line
 from charrnn_port.options import InspectOptions
 
 HEIGHT = 8  # lines of the curve
@@ -17,7 +17,7 @@ SIGNS, ASCII = "•│└─", "*|+-"
 
 def inspect(options: InspectOptions) -> None:
     """Print a table, or with -json an object."""
-    saved = load_checkpoint(options.file, tell)
+    saved = load_checkpoint(options.file, log_line)
     summary = {
         "model": saved.opt["model"],
         "parameters": saved.params.numel(),

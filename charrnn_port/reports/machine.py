@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from charrnn_port.model import built, how_it_runs
+from charrnn_port.model import built, describe_backend
 from charrnn_port.version import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def describe(cell: str, dtype: torch.dtype, device: torch.device) -> dict[str, s
         "processor": processor(),
         "PyTorch": f"{torch.__version__}, Python {platform.python_version()}, NumPy {numpy.__version__}",
         "compiler": built(dtype).how,
-        "cell": how_it_runs(cell, dtype, device),
+        "cell": describe_backend(cell, dtype, device),
         "program": f"{version}, commit {commit()}" if commit() else version,
     }
 

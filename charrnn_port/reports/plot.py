@@ -10,7 +10,7 @@ from charrnn_port.option_fields import OptionError, described
 from charrnn_port.options import PlotOptions, TrainOptions
 from charrnn_port.reports.history import History, read_history
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import written_whole
+from charrnn_port.util.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +36,8 @@ def plot(options: PlotOptions) -> None:
     figure = Figure(figsize=(9, 5.5), dpi=150, layout="constrained")
     draw(figure.add_subplot(), runs, options.x)
     try:
-        with written_whole(target) as aside:
-            figure.savefig(aside, format=target.suffix[1:])
+        with atomic_write(target) as temporary:
+            figure.savefig(temporary, format=target.suffix[1:])
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}") from error
 
@@ -150,7 +150,7 @@ def extent(run: History) -> tuple[float, float]:
 
 def labels(runs: list[History]) -> list[str]:
     """What is other in each run, as far as that is known of all; else the files' names."""
-    names = [each.name for each, about in described(TrainOptions) if about.identity]
+    names = [each.name for each, about in described(TrainOptions) if about.resume_locked]
     known = [name for name in names if all(name in run.options for run in runs)]
     differing = [name for name in known if len({run.options[name] for run in runs}) > 1]
     found = [", ".join(f"{name} {shown(run.options[name])}" for name in differing) for run in runs]

@@ -10,19 +10,20 @@ from dataclasses import dataclass
 import click
 
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
-from charrnn_port.command_line import print_line, tell
+from charrnn_port.command_line import log_line, print_line
 from charrnn_port.device import choose_device, choose_dtype
-from charrnn_port.model import fastest
+from charrnn_port.model import fastest_backend
 from charrnn_port.model.fused import FusedCharRNN
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import ScoreOptions
-from charrnn_port.reports.figures import Figures, Learning, Reader, mean_square
 from charrnn_port.reports.heat import Heat
 from charrnn_port.reports.inspect import jsonable
-from charrnn_port.reports.reading import Block, Text, characters_of, printable
+from charrnn_port.reports.scoring import CharacterScores, Learning, Reader, mean_square
+from charrnn_port.reports.text_stream import Block, TextStream, characters_of, printable
 from charrnn_port.util.errors import UserError
 
-Listener = Callable[[Block, Figures], None]  # what is done with each block of a text, and a network's figures of it
+# What is done with each block of a text, and a network's figures of it.
+Listener = Callable[[Block, CharacterScores], None]
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Score:
     nats: float = 0.0  # of all characters together
     characters: int = 0  # those that were foretold: all but the first
 
-    def add(self, block: Block, figures: Figures) -> None:
+    def add(self, block: Block, figures: CharacterScores) -> None:
         """Count a block in."""
         self.nats -= float(figures.log_probs.sum())
         self.characters += len(figures.ids)
@@ -67,10 +68,10 @@ def score(options: ScoreOptions) -> None:
     if options.dynamic:
         for name, checkpoint in checkpoints.items():
             where = "this text" if mean_square(checkpoint) is None else "its training and this text"
-            tell(f"{name} learns from what it reads; its gradients are measured by those of {where}")
+            log_line(f"{name} learns from what it reads; its gradients are measured by those of {where}")
 
     def network_of(checkpoint: Checkpoint) -> FusedCharRNN:
-        return checkpoint.build(fastest(checkpoint.opt["model"], dtype, device), dtype, device)
+        return checkpoint.build(fastest_backend(checkpoint.opt["model"], dtype, device), dtype, device)
 
     table, objects = Table(several=len(names) > 1), []
     for path in paths:
@@ -81,8 +82,8 @@ def score(options: ScoreOptions) -> None:
             objects += [each.values() | ({"lines": lines.values()} if lines else {}) for each in scores]
         elif not options.csv:
             if options.heat:
-                tell("")  # the text may not end with a newline
-            table.print(scores, tell if options.heat else print_line)
+                log_line("")  # the text may not end with a newline
+            table.print(scores, log_line if options.heat else print_line)
             if lines:
                 lines.print()
     if options.json:
@@ -97,7 +98,7 @@ def read_through(
     listeners: list[Listener],
 ) -> list[Score]:
     """The scores of a text, the best first; all checkpoints read it side by side, since stdin comes but once."""
-    text = Text(path, {name: each.vocab for name, each in checkpoints.items()}, options.unknown == "skip")
+    text = TextStream(path, {name: each.vocab for name, each in checkpoints.items()}, options.unknown == "skip")
     readers = []
     for name, checkpoint in checkpoints.items():
         network = network_of(checkpoint)  # one of its own, since dynamic evaluation changes it
@@ -112,7 +113,7 @@ def read_through(
     if not scores[0].characters:
         raise UserError(f"{text.name} is too short: it takes two characters, since nothing foretells the first")
     if text.skipped:
-        tell(f"{text.skipped} characters of {text.name} are left out")
+        log_line(f"{text.skipped} characters of {text.name} are left out")
     return sorted(scores, key=lambda each: each.nats)
 
 
@@ -179,7 +180,7 @@ class Lines:
         self._nats: list[float] = []
         self._number = 1
 
-    def add(self, block: Block, figures: Figures) -> None:
+    def add(self, block: Block, figures: CharacterScores) -> None:
         """Count a block in."""
         first = len(block.units) - len(figures.ids)  # of the text, which has no figures
         nats = (-figures.log_probs).tolist()
@@ -223,7 +224,7 @@ def write_csv() -> Listener:
     """What writes a row for each character of a text; the first has nothing but its position and itself."""
     begun = False
 
-    def write(block: Block, figures: Figures) -> None:
+    def write(block: Block, figures: CharacterScores) -> None:
         nonlocal begun
         out = io.StringIO()
         rows = csv.writer(out, lineterminator="\n")

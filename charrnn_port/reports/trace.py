@@ -21,16 +21,16 @@ import h5py
 import numpy as np
 
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
-from charrnn_port.command_line import tell
+from charrnn_port.command_line import log_line
 from charrnn_port.device import DTYPES
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import TraceOptions
-from charrnn_port.reports.reading import Text
-from charrnn_port.sampling import Inside
-from charrnn_port.sampling import trace as inside
+from charrnn_port.reports.text_stream import TextStream
+from charrnn_port.sampling import Activations
+from charrnn_port.sampling import trace as trace_activations
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import written_whole
+from charrnn_port.util.files import atomic_write
 from charrnn_port.version import __version__
 
 ROWS = 128  # characters written at once
@@ -50,14 +50,14 @@ def trace(options: TraceOptions) -> None:
     columns = Columns(options, checkpoint)
     tell_size(options, columns)
     network = checkpoint.build("plain", DTYPES[options.dtype])
-    text = Text(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
+    text = TextStream(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
     ids, positions = tee(
         each for block in text for each in zip(block.ids(checkpoint.vocab), block.positions, strict=True)
     )
-    steps = inside(network, (id_ for id_, _ in ids))
+    steps = trace_activations(network, (id_ for id_, _ in ids))
     rows = zip(steps, (position for _, position in positions), strict=True)
     try:
-        with written_whole(options.o) as aside, aside.open("w+b", buffering=0) as raw:
+        with atomic_write(options.o) as temporary, temporary.open("w+b", buffering=0) as raw:
             out = Output(raw)
             with h5py.File(out, "w") as file:
                 describe(file, options, checkpoint)
@@ -69,7 +69,7 @@ def trace(options: TraceOptions) -> None:
     except OSError as error:
         raise UserError(f"cannot write {options.o}: {error.strerror or error}") from error
     if text.skipped:
-        tell(f"{text.skipped} characters of {text.name} are left out")
+        log_line(f"{text.skipped} characters of {text.name} are left out")
 
 
 class Output:
@@ -131,7 +131,7 @@ class Columns:
             for name in self.names:
                 create(file, f"layer{layer}/{name}", dtype, len(self.units))
 
-    def append(self, file: h5py.File, steps: tuple[Inside, ...], positions: tuple[int, ...]) -> None:
+    def append(self, file: h5py.File, steps: tuple[Activations, ...], positions: tuple[int, ...]) -> None:
         """Write so many more rows."""
         add(file["ids"], [step.id for step in steps])
         add(file["positions"], positions)
@@ -168,7 +168,7 @@ def tell_size(options: TraceOptions, columns: Columns) -> None:
     each = columns.width * DTYPES[options.dtype].itemsize + 12
     count = os.path.getsize(options.file) if Path(options.file).is_file() else None
     total = f", at most {in_words(count * each)} in all" if count else ""
-    tell(f"{options.o}: {columns.width} numbers, {in_words(each)} a character{total}")
+    log_line(f"{options.o}: {columns.width} numbers, {in_words(each)} a character{total}")
 
 
 def in_words(count: float) -> str:

@@ -7,12 +7,12 @@ from operator import itemgetter
 import numpy as np
 import torch
 
-from charrnn_port.model.texts import CompiledTexts
+from charrnn_port.model.decode import DecodeBatch
 from charrnn_port.options import SampleOptions
-from charrnn_port.sampling.choices import DrawnTogether, never
 from charrnn_port.sampling.model import Model
+from charrnn_port.sampling.samplers import BatchedCategorical, ban
 from charrnn_port.sampling.session import Session
-from charrnn_port.sampling.text import choice_of, only_draws, text_of
+from charrnn_port.sampling.text import is_unfiltered, sampler_of, text_of
 from charrnn_port.torch7.random import Generator
 
 SIDE_BY_SIDE = 16  # texts; calls are a small part of the time then
@@ -26,7 +26,7 @@ def texts_of(model: Model, options: SampleOptions, prime: list[int]) -> Iterator
     several texts are rounded otherwise.
     """
     seeds = range(options.seed, options.seed + options.n)
-    if options.n == 1 or options.stop or options.length > LONGEST or not model.in_numpy:
+    if options.n == 1 or options.stop or options.length > LONGEST or not model.use_numpy:
         yield from ((seed, text_of(model, options, prime, seed)) for seed in seeds)
         return
     for start in range(0, options.n, SIDE_BY_SIDE):
@@ -39,8 +39,8 @@ def texts_of(model: Model, options: SampleOptions, prime: list[int]) -> Iterator
 
 def ids_of(model: Model, options: SampleOptions, prime: list[int], seeds: Sequence[int]) -> Iterator[list[int]]:
     """The ids after `prime`, one for each text at a time."""
-    choose = choice_together(model, options, [Generator(seed) for seed in seeds])
-    sessions = Sessions(model, len(seeds))
+    choose = batched_sampler(model, options, [Generator(seed) for seed in seeds])
+    sessions = BatchedSession(model, len(seeds))
     for id_ in prime:
         sessions.feed([id_] * len(seeds))
     for _ in range(options.length):
@@ -49,19 +49,19 @@ def ids_of(model: Model, options: SampleOptions, prime: list[int], seeds: Sequen
         sessions.feed(ids)
 
 
-def choice_together(
+def batched_sampler(
     model: Model, options: SampleOptions, randoms: Sequence[Generator]
 ) -> Callable[[np.ndarray], list[int]]:
     """How the options choose a character in each of several texts, from scores `[texts, V]`."""
     unknown = model.vocab.unknown
-    if only_draws(options):
-        draw, temperatures = DrawnTogether(model.drawn_from, unknown), [options.temperature] * len(randoms)
+    if is_unfiltered(options):
+        draw, temperatures = BatchedCategorical(model.sampling_dtype, unknown), [options.temperature] * len(randoms)
         return lambda scores: draw(randoms, temperatures, scores)
-    choices = [never(unknown, choice_of(options, random, model)) for random in randoms]
+    choices = [ban(unknown, sampler_of(options, random, model)) for random in randoms]
     return lambda scores: [choose(row) for choose, row in zip(choices, scores, strict=True)]
 
 
-class Sessions:
+class BatchedSession:
     """Several sessions on a model on a CPU, fed at the same time: each has the scores that it would have alone."""
 
     def __init__(self, model: Model, count: int) -> None:
@@ -86,34 +86,34 @@ class CompiledSteps:
     def __init__(self, model: Model, count: int) -> None:
         self._network = model.compiled
         self._start = torch.tensor(np.stack(model.zero_state()))[:, None]
-        self._texts = CompiledTexts(self._network, self._start.repeat(1, count, 1))
+        self._batch = DecodeBatch(self._network, self._start.repeat(1, count, 1))
 
     def __call__(self, ids: Sequence[int]) -> np.ndarray:
         """Scores `[V, texts]` of what follows these characters."""
-        self._texts.ids.numpy()[:] = ids
-        self._texts.step()
-        return self._texts.scores.numpy().copy().T
+        self._batch.ids.numpy()[:] = ids
+        self._batch.step()
+        return self._batch.scores.numpy().copy().T
 
     def keep(self, places: Sequence[int], new: int) -> None:
-        """As Sessions'."""
-        state = torch.cat([self._texts.state[:, places], self._start.expand(-1, new, -1)], 1)
-        self._texts = CompiledTexts(self._network, state)
+        """As BatchedSession's."""
+        state = torch.cat([self._batch.state[:, places], self._start.expand(-1, new, -1)], 1)
+        self._batch = DecodeBatch(self._network, state)
 
 
 class Steps:
     """The same in NumPy."""
 
     def __init__(self, model: Model, count: int) -> None:
-        self._model = model.side_by_side()
+        self._model = model.batched()
         self._state = tuple(columns(vector, count) for vector in model.zero_state())
 
     def __call__(self, ids: Sequence[int]) -> np.ndarray:
         """Scores `[V, texts]` of what follows these characters."""
-        scores, self._state = self._model.step(self._model.first[ids].T, self._state)
+        scores, self._state = self._model.step(self._model.input_table[ids].T, self._state)
         return scores
 
     def keep(self, places: Sequence[int], new: int) -> None:
-        """As Sessions'."""
+        """As BatchedSession's."""
         zero = self._model.zero_state()
         self._state = tuple(
             np.concatenate([vector.T[places], columns(start, new).T]).T

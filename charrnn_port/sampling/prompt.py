@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from charrnn_port.command_line import tell
+from charrnn_port.command_line import log_line
 from charrnn_port.options import SampleOptions
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.session import Session
 from charrnn_port.sampling.streams import stdin, writer
-from charrnn_port.sampling.text import choice_of, until
+from charrnn_port.sampling.text import sampler_of, until
 from charrnn_port.torch7.random import Generator
 from charrnn_port.util.errors import UserError
 
@@ -30,7 +30,7 @@ def interactive(model: Model, options: SampleOptions) -> None:
     on_terminal = bool(sys.stdin and sys.stderr) and sys.stdin.isatty() and sys.stderr.isatty()
     conversation = Conversation(model, options, noted_interrupts if on_terminal else no_interrupts)
     if on_terminal:
-        tell("Type how a text begins. /help tells more, Ctrl-C stops a text, Ctrl-D leaves.")
+        log_line("Type how a text begins. /help tells more, Ctrl-C stops a text, Ctrl-D leaves.")
     for line in typed_lines(conversation) if on_terminal else piped_lines():
         if line.strip() == "/quit":
             break
@@ -39,7 +39,7 @@ def interactive(model: Model, options: SampleOptions) -> None:
         except UserError as error:
             if not on_terminal:
                 raise
-            tell(f"Error: {error}")
+            log_line(f"Error: {error}")
 
 
 class Conversation:
@@ -71,12 +71,12 @@ class Conversation:
                 raise UserError("/more: there is no text to go on with: type how one begins")
             self._go_on()
         elif name == "help":
-            tell(self._help())
+            log_line(self._help())
         elif name in SETTINGS:
             options = replace(self.options, **{name: value or getattr(SampleOptions, name)})
             self.model.vocab.encode(os.fsencode(options.stop), "/stop")
             self.options = options
-            tell(f"{name} = {getattr(options, name)}")
+            log_line(f"{name} = {getattr(options, name)}")
         else:
             close = difflib.get_close_matches(name, SETTINGS + COMMANDS, n=1)
             raise UserError(f"no such command: /{name}; {f'did you mean /{close[0]}?' if close else 'see /help'}")
@@ -91,7 +91,7 @@ class Conversation:
 
     def _go_on(self, prime: int = 0) -> None:
         """Write so many characters that were typed, and -length more, chosen by the settings as they are now."""
-        self._choose = choice_of(self.options, self._random, self.model)
+        self._choose = sampler_of(self.options, self._random, self.model)
         more = itertools.islice(self._text, self.options.length or None)
         if self.options.stop:
             more = until(os.fsencode(self.options.stop), more)

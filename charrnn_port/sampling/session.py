@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from charrnn_port.device import record
-from charrnn_port.model.texts import CompiledTexts
-from charrnn_port.sampling.choices import Choice, never
-from charrnn_port.sampling.inside import Inside, trace
+from charrnn_port.model.decode import DecodeBatch
+from charrnn_port.sampling.activations import Activations, trace
 from charrnn_port.sampling.model import Model
+from charrnn_port.sampling.samplers import Sampler, ban
 
 
 class Session:
@@ -57,14 +57,14 @@ class Session:
         """Log-probabilities `[V]` of each character to come next."""
         return log_probs_of(self.scores)
 
-    def trace(self, text: bytes | str) -> Iterator[Inside]:
+    def trace(self, text: bytes | str) -> Iterator[Activations]:
         """What would go on in the network as it read this text next, a character at a time; the session stays here.
 
         Computed by the plain cells. A `str` counts as UTF-8. Raises UserError for a character that the training text
         never has.
         """
         ids = self.model.vocab.encode(text.encode() if isinstance(text, str) else text)
-        network = self.model.plain()
+        network = self.model.to_eager()
         state = [torch.asarray(array, copy=True)[None] for array in self._step.state]
         return trace(network, ids, state)
 
@@ -75,13 +75,13 @@ class Session:
         other._step = self._step.copy()
         return other
 
-    def sample(self, length: int | None, choose: Choice, prime: Iterable[int] = ()) -> Iterator[int]:
+    def sample(self, length: int | None, choose: Sampler, prime: Iterable[int] = ()) -> Iterator[int]:
         """Ids, one by one: those of `prime`, then `length` more that `choose` takes, each fed before the next.
 
         With None in place of a length it never ends. The unknown symbol, where the vocabulary has one, is never among
         what is taken.
         """
-        choose = never(self.unknown, choose)
+        choose = ban(self.unknown, choose)
         for id_ in prime:
             yield id_
             self.feed([id_])
@@ -123,7 +123,7 @@ class Step:
 
     def __call__(self, id_: int) -> np.ndarray:
         """Scores `[V]` of what follows this character."""
-        scores, self.state = self.model.step(self.model.first[id_], self.state)
+        scores, self.state = self.model.step(self.model.input_table[id_], self.state)
         return scores if isinstance(scores, np.ndarray) else scores.cpu().numpy()
 
     def copy(self) -> "Step":
@@ -138,23 +138,23 @@ class CompiledStep:
         """state: `[states, 1, rnn_size]` to go on from; by default that before a text."""
         self.model = model
         start = torch.tensor(np.stack(model.zero_state()))[:, None]
-        self._texts = CompiledTexts(model.compiled, start if state is None else state)
-        self._ids, self._scores = self._texts.ids.numpy(), self._texts.scores[0].numpy()
+        self._batch = DecodeBatch(model.compiled, start if state is None else state)
+        self._ids, self._scores = self._batch.ids.numpy(), self._batch.scores[0].numpy()
 
     @property
     def state(self) -> list[np.ndarray]:
         """As Step's."""
-        return list(self._texts.state[:, 0].numpy())
+        return list(self._batch.state[:, 0].numpy())
 
     def __call__(self, id_: int) -> np.ndarray:
         """Scores `[V]` of what follows this character."""
         self._ids[0] = id_
-        self._texts.step()
+        self._batch.step()
         return self._scores.copy()
 
     def copy(self) -> "CompiledStep":
         """Another one, which goes on from here."""
-        return CompiledStep(self.model, self._texts.state)
+        return CompiledStep(self.model, self._batch.state)
 
 
 class GraphedStep:
@@ -182,7 +182,7 @@ class GraphedStep:
         return other
 
     def _advance(self) -> None:
-        first = self.model.first.index_select(0, self._id)[0]
-        self._scores, after = self.model.step(first, self.state)
+        row = self.model.input_table.index_select(0, self._id)[0]
+        self._scores, after = self.model.step(row, self.state)
         for tensor, value in zip(self.state, after, strict=True):  # where the next replay looks for it
             tensor.copy_(value)

@@ -10,7 +10,7 @@ from typing import BinaryIO, TextIO
 
 from charrnn_port.options import SampleOptions
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import written_whole
+from charrnn_port.util.files import atomic_write
 
 Write = Callable[[bytes], None]
 
@@ -46,7 +46,7 @@ def output(path: str) -> Iterator[Write]:
     if Path(path).exists() and not Path(path).is_file():
         raise UserError(f"-output {path}: this is there and no plain file: give another name")
     try:
-        with written_whole(path) as aside, aside.open("wb") as file:
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
             yield file.write
     except OSError as error:
         raise UserError(f"-output {path}: {error.strerror}") from error

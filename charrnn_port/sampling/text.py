@@ -9,7 +9,7 @@ import torch
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.option_fields import with_known_names
 from charrnn_port.options import SampleOptions
-from charrnn_port.sampling import choices
+from charrnn_port.sampling import samplers
 from charrnn_port.sampling.beam import likeliest_text
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.session import Session
@@ -59,7 +59,7 @@ def text_of(model: Model, options: SampleOptions, prime: list[int], seed: int) -
     if options.beam:
         ids = itertools.chain(prime, found(session, options, prime))
     else:
-        ids = session.sample(options.length or None, choice_of(options, Generator(seed), model), prime)
+        ids = session.sample(options.length or None, sampler_of(options, Generator(seed), model), prime)
     text = (model.vocab.decode([id_]) for id_ in ids)
     if not options.stop:
         return text
@@ -72,29 +72,29 @@ def found(session: Session, options: SampleOptions, prime: list[int]) -> Iterato
     yield from likeliest_text(session, options.length, options.beam)
 
 
-def choice_of(options: SampleOptions, random: Generator, model: Model) -> choices.Choice:
+def sampler_of(options: SampleOptions, random: Generator, model: Model) -> samplers.Sampler:
     """How the options choose a character; one that is drawn takes one word from the stream, filters or not."""
     if options.sample == 0:
-        return choices.likeliest
-    choose = choices.drawn(random, options.temperature, model.drawn_from)
+        return samplers.greedy
+    choose = samplers.categorical(random, options.temperature, model.sampling_dtype)
     filters = []
     if options.top_k:
-        filters.append(choices.top_k(options.top_k))
+        filters.append(samplers.top_k(options.top_k))
     if options.top_p < 1:
-        filters.append(choices.top_p(options.top_p))
+        filters.append(samplers.top_p(options.top_p))
     if options.min_p:
-        filters.append(choices.min_p(options.min_p))
-    return choices.filtered(choose, filters, options.temperature) if filters else choose
+        filters.append(samplers.min_p(options.min_p))
+    return samplers.filtered(choose, filters, options.temperature) if filters else choose
 
 
-def only_draws(options: SampleOptions) -> bool:
+def is_unfiltered(options: SampleOptions) -> bool:
     """Whether a character is drawn from among all."""
     return options.sample == 1 and options.top_p == 1 and not (options.top_k or options.min_p)
 
 
 def until(stop: bytes, text: Iterable[bytes]) -> Iterator[bytes]:
     """The text up to where `stop` comes. What may be its beginning is held back until it turns out to be none."""
-    held = HeldBack([stop])
+    held = StopSequenceBuffer([stop])
     for piece in text:
         yield held.push(piece)
         if held.reached:
@@ -102,7 +102,7 @@ def until(stop: bytes, text: Iterable[bytes]) -> Iterator[bytes]:
     yield held.rest
 
 
-class HeldBack:
+class StopSequenceBuffer:
     """A text up to where the first of some `stops` comes, piece by piece; what may be the beginning of one waits."""
 
     def __init__(self, stops: Sequence[bytes]) -> None:

@@ -3,7 +3,7 @@
 import click
 
 from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
-from charrnn_port.command_line import tell
+from charrnn_port.command_line import log_line
 from charrnn_port.options import ConvertOptions
 from charrnn_port.util.errors import UserError
 
@@ -14,5 +14,5 @@ def convert(options: ConvertOptions) -> None:
         raise UserError(
             f"{options.target} tells no format: let it end in .t7 (Lua original), .t7.pt (this port) or .safetensors"
         )
-    save_checkpoint(load_checkpoint(options.source, tell), options.target)
+    save_checkpoint(load_checkpoint(options.source, log_line), options.target)
     click.echo(f"saving checkpoint to {options.target}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import click
 
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from charrnn_port.command_line import tell
+from charrnn_port.command_line import log_line
 from charrnn_port.options import ExportOptions
 from charrnn_port.sharing.module import write_module
 from charrnn_port.sharing.onnx_graph import write_onnx
@@ -39,5 +39,5 @@ def export(options: ExportOptions) -> None:
     ending = next((each for each in FORMATS if options.target.endswith(each)), None)
     if ending is None:
         raise UserError(f"{options.target} tells no format: let it end in {', '.join(FORMATS)}")
-    FORMATS[ending](load_checkpoint(options.checkpoint, tell), options)
+    FORMATS[ending](load_checkpoint(options.checkpoint, log_line), options)
     click.echo(f"the network is in {options.target}")

@@ -3,11 +3,11 @@
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import ExportOptions
 from charrnn_port.sharing.web import SAMPLING, network_json, scripts, source
-from charrnn_port.util.files import write_whole
+from charrnn_port.util.files import write_atomically
 
 
 def write_module(checkpoint: Checkpoint, options: ExportOptions) -> None:
     """Write NAME.mjs and NAME.d.mts, by which TypeScript knows it."""
     network = f"const NETWORK = {network_json(checkpoint, options.weights)};\n"
-    write_whole(f"{scripts(*SAMPLING)}\n{network}\n{source('module.js')}".encode(), options.target)
-    write_whole(source("module.d.ts").encode(), options.target.removesuffix(".mjs") + ".d.mts")
+    write_atomically(f"{scripts(*SAMPLING)}\n{network}\n{source('module.js')}".encode(), options.target)
+    write_atomically(source("module.d.ts").encode(), options.target.removesuffix(".mjs") + ".d.mts")

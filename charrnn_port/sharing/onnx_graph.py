@@ -12,7 +12,7 @@ from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import ExportOptions
 from charrnn_port.sharing.step import INPUTS, OUTPUTS, described, precision
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import write_whole
+from charrnn_port.util.files import write_atomically
 
 OPSET, IR_VERSION = 17, 8  # of 2022: programs from then on read it
 
@@ -46,7 +46,7 @@ def write_onnx(checkpoint: Checkpoint, options: ExportOptions) -> None:
 
     states = (len(after), "batch", size)
     shapes = {ids: ("batch",), state: states, OUTPUTS[0]: ("batch", network.vocab_size), OUTPUTS[1]: states}
-    write_whole(graph.model(shapes, dtype, described(checkpoint)).SerializeToString(), options.target)
+    write_atomically(graph.model(shapes, dtype, described(checkpoint)).SerializeToString(), options.target)
 
 
 class Graph:

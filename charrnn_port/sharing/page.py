@@ -6,7 +6,7 @@ from pathlib import Path
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import ExportOptions
 from charrnn_port.sharing.web import SAMPLING, network_json, page, scripts
-from charrnn_port.util.files import write_whole
+from charrnn_port.util.files import write_atomically
 from charrnn_port.version import __version__
 
 POLICY = """<!-- Nothing is fetched from anywhere, and nothing can be. -->
@@ -47,4 +47,4 @@ def write_page(checkpoint: Checkpoint, options: ExportOptions) -> None:
             page=scripts("vocabulary.js", "controls.js", "page.js"),
         ),
     )
-    write_whole(content.encode(), options.target)
+    write_atomically(content.encode(), options.target)

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from charrnn_port.checkpoints import Checkpoint
-from charrnn_port.command_line import tell
+from charrnn_port.command_line import log_line
 from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.options import ExportOptions
 from charrnn_port.sharing.step import described, precision
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import write_whole
+from charrnn_port.util.files import write_atomically
 
 EXTRA = "charrnn_port.json"  # beside the program: what is told of the network
 
@@ -29,7 +29,7 @@ def write_program(checkpoint: Checkpoint, options: ExportOptions) -> None:
     batch = torch.export.Dim("batch")
     program = torch.export.export(step, step.example(), dynamic_shapes={"ids": {0: batch}, "state": {1: batch}})
     torch.export.save(program, out, extra_files=extra(checkpoint))
-    write_whole(out.getvalue(), options.target)
+    write_atomically(out.getvalue(), options.target)
 
 
 def write_script(checkpoint: Checkpoint, options: ExportOptions) -> None:
@@ -41,8 +41,8 @@ def write_script(checkpoint: Checkpoint, options: ExportOptions) -> None:
             torch.jit.save(torch.jit.trace(step, step.example()), out, _extra_files=extra(checkpoint))
     except (AttributeError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"PyTorch {torch.__version__} has no TorchScript for this Python: take .pt2") from error
-    tell("TorchScript is deprecated: take .pt2 where torch.export.load is there to read it")
-    write_whole(out.getvalue(), options.target)
+    log_line("TorchScript is deprecated: take .pt2 where torch.export.load is there to read it")
+    write_atomically(out.getvalue(), options.target)
 
 
 def extra(checkpoint: Checkpoint) -> dict[str, str]:

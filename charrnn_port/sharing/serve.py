@@ -2,7 +2,7 @@
 
 import socket
 
-from charrnn_port.command_line import tell
+from charrnn_port.command_line import log_line
 from charrnn_port.options import ServeOptions
 from charrnn_port.util.errors import UserError
 
@@ -24,7 +24,7 @@ def serve(options: ServeOptions) -> None:
     listening = listen(options.host, options.port)
     host, port = listening.getsockname()[:2]
     names = ", ".join(model.id for model in models)
-    tell(f"serving {names} at http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl-C ends it)")
+    log_line(f"serving {names} at http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl-C ends it)")
     if options.workers == 1:
         run(options, listening, LAST_SECONDS, models)
         return

@@ -21,7 +21,7 @@ SAMPLING = (
     "network.js",
     "vocabulary.js",
     "random.js",
-    "choices.js",
+    "samplers.js",
     "text.js",
 )
 LINKS = re.compile(r"^import .*\n|^export (?=const|class|function)", re.MULTILINE)
@@ -56,7 +56,7 @@ def network_json(checkpoint: Checkpoint, weights: str, **facts: str | int | floa
         "num_layers": opt["num_layers"],
         "vocab": metadata(checkpoint)["vocab"],
         "precision": weights,
-        "drawn_from": checkpoint.drawn_from,
+        "drawn_from": checkpoint.sampling_dtype,
         "facts": facts,
         "weights": base64.b64encode(rounded(arrays(checkpoint), weights).tobytes()).decode(),
     }

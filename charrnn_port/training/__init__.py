@@ -4,7 +4,7 @@ For other rooms and programs:
 
     train(...)                      the whole of it, from Python: `for event in train(rnn_size=64)`
     prepare(...), resumed(...)      text, network and optimiser before the first iteration, or where a run stopped
-    run(training)                   the loop (run.py)
+    run(training)                   the loop (loop.py)
     Training                        one iteration of train.lua, and its evaluation (iteration.py)
     training_for(...)               the Training of a network: on CUDA with graphs
     initialize                      the parameters of a new network
@@ -18,12 +18,12 @@ optimiser is a file in optimizers/, a schedule of the learning rate one in sched
 """
 
 from charrnn_port.training import events, recorders
-from charrnn_port.training.dry_run import dry_run
+from charrnn_port.training.estimate import dry_run
 from charrnn_port.training.graphed import training_for
 from charrnn_port.training.iteration import Training, initialize
+from charrnn_port.training.loop import run, train
 from charrnn_port.training.parallel import processes
-from charrnn_port.training.prepare import prepare, resumed
-from charrnn_port.training.run import run, train
+from charrnn_port.training.preparation import prepare, resumed
 
 __all__ = [
     "Training",

@@ -16,7 +16,7 @@ from charrnn_port.model.fused import FusedCharRNN
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training.iteration import Training, mean_loss
-from charrnn_port.training.parallel import Alone, Together
+from charrnn_port.training.parallel import Distributed, SingleProcess
 from charrnn_port.util.minibatch_loader import CHUNK, MinibatchLoader
 
 
@@ -25,10 +25,10 @@ def training_for(
     network: CharRNN,
     loader: MinibatchLoader,
     random: Generator,
-    processes: Alone | None = None,
+    processes: SingleProcess | None = None,
 ) -> Training:
     """The Training of a network: with graphs where one process trains fused cells on CUDA."""
-    alone = not isinstance(processes, Together)  # what several say to each other, even one of one, is in no graph
+    alone = not isinstance(processes, Distributed)  # what several say to each other, even one of one, is in no graph
     graphs = alone and network.params.device.type == "cuda" and isinstance(network, FusedCharRNN)
     return (GraphedTraining if graphs else Training)(options, network, loader, random, processes)
 

@@ -69,16 +69,16 @@ class Interrupts:
         name, now = signal.Signals(number).name, time.monotonic()
         if name == SAVING:
             self.save_wanted = True
-            self._say(f"{name}: saving after this iteration")
+            self._log(f"{name}: saving after this iteration")
         elif self.received is None:
             self.received, self._since = number, now
-            self._say(f"{name}: finishing the iteration, then saving; once more, and the program ends at once")
+            self._log(f"{name}: finishing the iteration, then saving; once more, and the program ends at once")
         elif not self.patient and now - self._since > SAME_ONE:
             self._write(progress.erase())
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
-    def _say(self, line: str) -> None:
+    def _log(self, line: str) -> None:
         if not self.quiet:
             self._write(f"{progress.erase()}{line}\n")
 

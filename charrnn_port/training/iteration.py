@@ -16,7 +16,7 @@ from charrnn_port.torch7.random import Generator
 from charrnn_port.training import optimizers, schedules
 from charrnn_port.training.events import Evaluating, Iteration
 from charrnn_port.training.loss_scale import LossScale
-from charrnn_port.training.parallel import Alone
+from charrnn_port.training.parallel import SingleProcess
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 
 FORGET_BIAS = 1.0
@@ -35,7 +35,7 @@ class Training:
         network: CharRNN,
         loader: MinibatchLoader,
         random: Generator,
-        processes: Alone | None = None,
+        processes: SingleProcess | None = None,
     ) -> None:
         self.options = options
         self.network = network
@@ -46,13 +46,13 @@ class Training:
         self.loss_scale = LossScale(network) if options.dtype == "float16" else None
         # In mixed precision products keep rounded copies of the state, and know nothing of what is written over it.
         self.alias_state = options.state_carry == "alias" and not network.products
-        self.processes = processes or Alone()
+        self.processes = processes or SingleProcess()
         self._rows = self.processes.rows(loader.batch_size)
         self.state = self._zero_state()
         self.train_losses: list[float] = []  # nats per character, one an iteration
         self.val_losses: dict[int, float] = {}  # by iteration
         # The last iteration, if its evaluation was cut short: then that is what the run goes on with.
-        self.unfinished: Iteration | None = None
+        self.pending_evaluation: Iteration | None = None
         self._first = True
 
     @property
@@ -129,7 +129,7 @@ class Training:
         All processes must call it at once; it does not tell how many they are.
         """
         return Checkpoint(
-            opt={name: value for name, value in self.options.kept().items() if name not in NOT_KEPT},
+            opt={name: value for name, value in self.options.to_checkpoint().items() if name not in NOT_KEPT},
             vocab=self.loader.vocab,
             params=self.network.params.to("cpu", copy=True),
             i=self.i,
@@ -143,12 +143,12 @@ class Training:
                 "state": [self.processes.gather(tensor).to("cpu", copy=True) for tensor in self.state],
                 "random": self.random.state,
                 "text": self.loader.digest,
-                "unfinished": asdict(self.unfinished) if self.unfinished else None,
+                "unfinished": asdict(self.pending_evaluation) if self.pending_evaluation else None,
                 **({"loss_scale": self.loss_scale.state()} if self.loss_scale else {}),
             },
         )
 
-    def go_on(self, saved: Checkpoint) -> None:
+    def restore(self, saved: Checkpoint) -> None:
         """Stand where the run stood that this checkpoint is of; the network has its parameters already."""
         progress = saved.progress
         self.optimizer.load_state(progress["optimizer"])
@@ -160,8 +160,8 @@ class Training:
         self.loader.reset_batch_pointer(1, saved.i)
         self.train_losses, self.val_losses = saved.train_losses.copy(), saved.val_losses.copy()
         self._first = saved.i == 0
-        unfinished = progress.get("unfinished")
-        self.unfinished = Iteration(**unfinished) if unfinished else None
+        pending_evaluation = progress.get("unfinished")
+        self.pending_evaluation = Iteration(**pending_evaluation) if pending_evaluation else None
 
     def _zero_state(self) -> list[Tensor]:
         return self.network.zero_state(self._rows.stop - self._rows.start)

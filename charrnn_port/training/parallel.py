@@ -21,23 +21,23 @@ from charrnn_port.util.errors import UserError
 TIMEOUT = timedelta(minutes=10)  # longer than it takes to save a checkpoint
 
 
-def processes() -> "Alone":
+def processes() -> "SingleProcess":
     """Those of this run: several under torchrun, else one.
 
     Raises UserError where the environment says that there are several, and not all about them.
     """
     if "RANK" not in os.environ:
-        return Alone()
+        return SingleProcess()
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT"):
         if not os.environ.get(name, "").isdecimal():
             raise UserError(
                 f"RANK is set, as torchrun does, but {name} is {os.environ.get(name, 'not set')!r} in place of a "
                 "number: start with torchrun, or unset RANK"
             )
-    return Together()
+    return Distributed()
 
 
-class Alone:
+class SingleProcess:
     """The only process of a run: first of one, with nobody to talk to."""
 
     rank, count = 0, 1
@@ -45,7 +45,7 @@ class Alone:
     def __init__(self) -> None:
         self.interrupts = Interrupts()
 
-    def __enter__(self) -> "Alone":
+    def __enter__(self) -> "SingleProcess":
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -66,7 +66,7 @@ class Alone:
         return device
 
     @contextmanager
-    def first_alone(self) -> Iterator[None]:
+    def main_process_first(self) -> Iterator[None]:
         """The first process goes through the block before the others do; they find made what it makes."""
         yield
 
@@ -87,7 +87,7 @@ class Alone:
         return wanted
 
 
-class Together(Alone):
+class Distributed(SingleProcess):
     """One of the processes that torchrun started."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Together(Alone):
         self.interrupts = Interrupts(patient=True, quiet=self.rank > 0)
         self._interrupted = self._save_wanted = False
 
-    def __enter__(self) -> "Together":
+    def __enter__(self) -> "Distributed":
         self._stack = ExitStack()
         if self.rank > 0:
             self._stack.enter_context(redirect_stdout(self._stack.enter_context(open(os.devnull, "w"))))
@@ -137,7 +137,7 @@ class Together(Alone):
         return device
 
     @contextmanager
-    def first_alone(self) -> Iterator[None]:
+    def main_process_first(self) -> Iterator[None]:
         """The first process goes through the block before the others do, which wait however long that takes."""
         while self.rank > 0 and not self._store.check(["first is through"]):
             time.sleep(0.02)  # in Python, where signals end it

@@ -22,7 +22,7 @@ from charrnn_port.options import TrainOptions
 from charrnn_port.training import Training
 from charrnn_port.util import files
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import aside_of
+from charrnn_port.util.files import temporary_path
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_nothing_stays_of_the_trial(start, tmp_path):
 
 
 def test_a_trial_writes_through_no_link(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "aside_of", lambda path: tmp_path / "cv/aside")
+    monkeypatch.setattr(folder, "temporary_path", lambda path: tmp_path / "cv/aside")
     (tmp_path / "precious").write_text("content")
     (tmp_path / "cv").mkdir()
     (tmp_path / "cv/aside").symlink_to(tmp_path / "precious")
@@ -122,7 +122,7 @@ def test_names_too_long_for_the_file_system(start, tmp_path):
     longest = os.pathconf(tmp_path, "PC_NAME_MAX")
     with pytest.raises(UserError) as caught:
         folder.claim(TrainOptions(checkpoint_dir=tmp_path / "cv", savefile="x" * longest))
-    written = len(aside_of(tmp_path / "lm__epoch50.00_1.2345.t7.pt").name)
+    written = len(temporary_path(tmp_path / "lm__epoch50.00_1.2345.t7.pt").name)
     assert f"shorter -savefile ({longest} characters)" in str(caught.value)
     result = run_train(*start, "-savefile", "x" * (longest - written + 1))
     assert_one_line_error(result, 1, "takes no names as long as", "-savefile")

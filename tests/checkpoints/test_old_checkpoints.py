@@ -25,7 +25,7 @@ import charrnn_port
 from charrnn_port.__main__ import convert, inspect
 from charrnn_port.reports.verify import samples, vectors
 from charrnn_port.reports.verify.results import Same
-from charrnn_port.reports.verify.runs import Way
+from charrnn_port.reports.verify.runs import Backend
 from charrnn_port.torch7 import t7
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.vocabulary import Vocabulary
@@ -53,7 +53,7 @@ def test_samples_the_recorded_bytes(name, variant, tmp_path):
 def test_validation_loss_is_the_one_inside(play, name, cell):
     """In all bits with compiled cells, else to 1e-12, relative; that one has all four digits of the file's name."""
     run = recorded(name)
-    loss = vectors.val_loss(run, Way(cell), play.parent)
+    loss = vectors.val_loss(run, Backend(cell), play.parent)
     assert loss.holds, loss
     assert isinstance(loss, Same) if cell == "compiled" else loss.limit == 1e-12
     inside = charrnn_port.load_checkpoint(FILES / f"{name}.t7").val_loss

@@ -27,7 +27,7 @@ import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints.torch_rnn import from_torch_rnn
 from charrnn_port.programs import sample
-from charrnn_port.sampling import Model, Session, choices, trace
+from charrnn_port.sampling import Model, Session, samplers, trace
 from charrnn_port.torch7 import t7
 from charrnn_port.torch7.random import Generator
 from charrnn_port.torch7.t7 import Table, TorchObject
@@ -96,8 +96,8 @@ def test_probabilities_are_not_rounded():
     stream = Generator(1)
     stream._words = Word()
     scores = np.log([0.25 + 2**-31, 0.75 - 2**-31])
-    assert choices.drawn(stream)(scores) == 1
-    assert choices.drawn(stream, rounded_to="float64")(scores) == 0
+    assert samplers.categorical(stream)(scores) == 1
+    assert samplers.categorical(stream, rounded_to="float64")(scores) == 0
 
 
 def test_a_checkpoint_tells_how_it_draws(tmp_path):
@@ -106,7 +106,7 @@ def test_a_checkpoint_tells_how_it_draws(tmp_path):
     for name, expected in (("lm.t7.pt", "float64"), ("lm.t7", "float32")):
         charrnn_port.save_checkpoint(saved, tmp_path / name)
         again = charrnn_port.load_checkpoint(tmp_path / name)
-        assert Model.of(again).drawn_from == expected
+        assert Model.of(again).sampling_dtype == expected
         for value in ("vocab", "val_losses", "train_losses", "i"):
             assert getattr(again, value) == getattr(saved, value)
         assert torch.equal(again.params, saved.params)
@@ -142,7 +142,7 @@ def test_wherever_checkpoints_are_read(tmp_path, recorded):
     small = ["-data_dir", tmp_path, "-encoding", "utf-8", "-batch_size", 2, "-seq_length", 5, "-max_epochs", 0.1]
     result = run_train(*small, "-init_from", original, "-vocab", "merge", "-checkpoint_dir", tmp_path / "cv")
     assert result.exit_code == 0, result.stderr
-    assert {charrnn_port.load_checkpoint(path).drawn_from for path in (tmp_path / "cv").glob("*.pt")} == {"float32"}
+    assert {charrnn_port.load_checkpoint(path).sampling_dtype for path in (tmp_path / "cv").glob("*.pt")} == {"float32"}
 
 
 # Files that are none of it, or damaged

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import WAYS
+from conftest import CPU_BACKENDS
 from torch import Tensor, nn
 
 from charrnn_port.model import gru, lstm, rnn
@@ -24,7 +24,7 @@ from charrnn_port.util.one_hot import one_hot
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-13}
 
 
-@pytest.mark.parametrize("cell", WAYS)
+@pytest.mark.parametrize("cell", CPU_BACKENDS)
 @pytest.mark.parametrize("model", ["lstm", "rnn"])
 def test_equals_torch_forward_and_every_gradient(model, cell):
     difference = against_torch(model, cell)
@@ -79,7 +79,7 @@ def test_step_passes_gradcheck(cell):
 @pytest.mark.parametrize("masks", [None, dropout_masks(3)], ids=["no_dropout", "dropout"])
 @pytest.mark.parametrize("alias", [False, True])
 @pytest.mark.parametrize("model", list(CELLS))
-@pytest.mark.parametrize("cell", WAYS[1:])
+@pytest.mark.parametrize("cell", CPU_BACKENDS[1:])
 def test_other_ways_to_run_equal_the_plain_one(cell, model, alias, masks):
     """Losses, gradients and states over four batches, each of which starts from the state before it."""
     differences = against_plain(model, cell, alias, masks)
@@ -89,7 +89,7 @@ def test_other_ways_to_run_equal_the_plain_one(cell, model, alias, masks):
         assert each.holds
 
 
-@pytest.mark.parametrize("cell", WAYS[2:])
+@pytest.mark.parametrize("cell", CPU_BACKENDS[2:])
 @pytest.mark.parametrize("model", list(CELLS))
 def test_fused_buffers_serve_batches_of_several_shapes(model, cell):
     fused, plain = network(model, cell=cell), network(model)
@@ -104,7 +104,7 @@ def test_scripting_shows_no_deprecation_warning(recwarn):
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("cell", WAYS)
+@pytest.mark.parametrize("cell", CPU_BACKENDS)
 @pytest.mark.parametrize("model", list(CELLS))
 def test_aliased_state_is_read_as_the_final_one_in_the_backward_pass(model, cell):
     """Aliasing changes gradients, not losses; copying gives the true gradient."""
@@ -120,7 +120,7 @@ def test_aliased_state_is_read_as_the_final_one_in_the_backward_pass(model, cell
     assert not torch.allclose(gradients[0], gradients[1], rtol=1e-3)
 
 
-@pytest.mark.parametrize("cell", WAYS)
+@pytest.mark.parametrize("cell", CPU_BACKENDS)
 @pytest.mark.parametrize("model", list(CELLS))
 def test_gradient_is_of_the_sum_over_time(model, cell):
     """The derivative along a random direction, by central differences, is seq_length times that of the loss."""
@@ -185,7 +185,7 @@ def reference_gradient(net: CharRNN, state: list[Tensor], masks: Tensor | None, 
 
 
 @pytest.mark.parametrize("masks", [None, dropout_masks(2)], ids=["no_dropout", "dropout"])
-@pytest.mark.parametrize("cell", WAYS)
+@pytest.mark.parametrize("cell", CPU_BACKENDS)
 @pytest.mark.parametrize("model", list(CELLS))
 def test_gradients_by_a_copied_and_by_an_aliased_state(model, cell, masks):
     """-state_carry copy differentiates at the state before the sequence; alias puts the final state in its place."""

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import NEEDS_COMPILER, ROOT, WAYS, assert_one_line_error, run_train
+from conftest import CPU_BACKENDS, NEEDS_COMPILER, ROOT, assert_one_line_error, run_train
 
-from charrnn_port.model import build, fastest
+from charrnn_port.model import build, fastest_backend
 from charrnn_port.model.build import built
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.model.compiled import Workspace, run
@@ -314,7 +314,7 @@ def test_a_compiler_that_knows_little(compiler, tmp_path):
 def test_without_fused_multiply_add(compiler, play, tmp_path):
     """The fused cells are faster then, and train.py says that digits agree to rounding only."""
     compiler("cc -mno-avx512f -mno-avx2 -mno-fma")
-    assert fastest("lstm", torch.float64, CPU) == "fused"
+    assert fastest_backend("lstm", torch.float64, CPU) == "fused"
     options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-gpuid", "-1", "-rnn_size", "8", "-max_epochs", "1e-3"]
     (line,) = cell_lines(run_train(*options))
     assert "because this processor has no fused multiply-add" in line
@@ -324,7 +324,7 @@ def test_without_fused_multiply_add(compiler, play, tmp_path):
 @pytest.mark.parametrize("command", ["false", "/no/such/compiler", ""])
 def test_without_a_compiler(compiler, command, play, tmp_path):
     compiler(command)
-    assert fastest("lstm", torch.float64, CPU) == "fused"
+    assert fastest_backend("lstm", torch.float64, CPU) == "fused"
     options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-gpuid", "-1", "-rnn_size", "8", "-max_epochs", "1e-3"]
     result = run_train(*options)
     assert result.exit_code == 0
@@ -334,19 +334,19 @@ def test_without_a_compiler(compiler, command, play, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("cell", [None, *WAYS])
+@pytest.mark.parametrize("cell", [None, *CPU_BACKENDS])
 def test_train_says_how_the_cells_run(cell, dtype, play, tmp_path, set_threads):
     """Once, on stderr."""
     options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-gpuid", "-1", "-rnn_size", "8", "-max_epochs", "1e-3"]
     if cell:
         options += ["-cell", cell]
     set_threads(2)
-    way = cell or fastest("lstm", torch.float64, CPU)
-    if way == "compiled":
-        way = f"compiled ({built(torch.float64).how})"
+    backend = cell or fastest_backend("lstm", torch.float64, CPU)
+    if backend == "compiled":
+        backend = f"compiled ({built(torch.float64).how})"
     (line,) = cell_lines(run_train(*options, "-dtype", dtype))
-    assert line.startswith(f"cell: {way}, {dtype}, 2 threads")
-    assert ("because" in line) == (cell is None and way == "fused")
+    assert line.startswith(f"cell: {backend}, {dtype}, 2 threads")
+    assert ("because" in line) == (cell is None and backend == "fused")
 
 
 def cell_lines(result) -> list[str]:

@@ -2,22 +2,22 @@
 
 import pytest
 import torch
-from conftest import WAYS
+from conftest import CPU_BACKENDS
 
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.sampling import Model, Session
 from charrnn_port.util.vocabulary import Vocabulary
 
 T, B, V, H = 3, 2, 5, 4
 
 
-@pytest.mark.parametrize("cell", WAYS)
+@pytest.mark.parametrize("cell", CPU_BACKENDS)
 @pytest.mark.parametrize("id_", [V, V + 1, 10**9, 2**62, -1, -100, -(2**62)])
 @pytest.mark.parametrize("place", ["input", "target"])
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
 def test_an_id_of_no_character(model, cell, id_, place):
     """It is named, and nothing has changed."""
-    network = NETWORKS[cell](model, V, H, 2)
+    network = BACKENDS[cell](model, V, H, 2)
     network.params.uniform_(-0.1, 0.1)
     x, y = torch.zeros(T, B, dtype=torch.int64), torch.zeros(T, B, dtype=torch.int64)
     (x if place == "input" else y)[1, 1] = id_
@@ -34,9 +34,9 @@ def test_an_id_of_no_character(model, cell, id_, place):
     assert not any(tensor.any() for tensor in [*state, network.grad_params])
 
 
-@pytest.mark.parametrize("cell", WAYS)
+@pytest.mark.parametrize("cell", CPU_BACKENDS)
 def test_the_first_and_the_last_character(cell):
-    network = NETWORKS[cell]("lstm", V, H, 2)
+    network = BACKENDS[cell]("lstm", V, H, 2)
     ids = torch.tensor([[0, V - 1]] * T)
     loss = network.training_pass(ids, ids, network.zero_state(2), None, alias=False).mean()
     assert loss.item() == pytest.approx(torch.tensor(float(V)).log().item())
@@ -44,6 +44,6 @@ def test_the_first_and_the_last_character(cell):
 
 @pytest.mark.parametrize("id_", [V, -1])
 def test_a_text_goes_on_by_characters_alone(id_):
-    session = Session(Model(NETWORKS["fused"]("lstm", V, H, 2), Vocabulary(b"abcde")))
+    session = Session(Model(BACKENDS["fused"]("lstm", V, H, 2), Vocabulary(b"abcde")))
     with pytest.raises(IndexError, match=f"no character {id_} in a vocabulary of {V}"):
         session.feed([id_])

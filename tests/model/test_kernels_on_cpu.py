@@ -1,6 +1,6 @@
 """model/lstm_grid.cu, run thread by thread on the CPU (cuda_on_cpu.h): states and gradients as of PyTorch's operations.
 
-For CI, which has no GPU; tests/model/test_persistent.py is for those who have one.
+For CI, which has no GPU; tests/model/test_cuda_lstm.py is for those who have one.
 """
 
 import ctypes
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from charrnn_port.model import kernels
+from charrnn_port.model.cuda_lstm import REALS, GridPlan, grid_plan
 from charrnn_port.model.lstm import EagerSequence
-from charrnn_port.model.persistent import REALS, GridPlan, grid_plan
 from charrnn_port.model.sequence import LayerWeights
 
 COMPILER = shutil.which("g++") if sys.platform == "linux" else None  # elsewhere fibers are others
@@ -37,9 +37,9 @@ extern "C" void backward(int blocks, int shared, real *h2h, real *gates, real *c
 def built(folder: Path, dtype: torch.dtype, rnn_size: int, plan: GridPlan) -> ctypes.CDLL:
     """Both passes for one size as functions of C."""
     kernel = (kernels.FOLDER / "lstm_grid.cu").read_text()
-    shared = "extern __shared__ Vector given[];"
+    shared = "extern __shared__ Vector smem_in[];"
     assert kernel.count(shared) == 2
-    kernel = kernel.replace(shared, "Vector *given = (Vector *)memory[blockIdx.x].data();")
+    kernel = kernel.replace(shared, "Vector *smem_in = (Vector *)memory[blockIdx.x].data();")
     macros = {"REAL": REALS[dtype], "H": rnn_size, **plan._asdict()}
     library = folder / "passes.so"
     options = "-x c++ -std=c++20 -O1 -w -shared -fPIC".split()

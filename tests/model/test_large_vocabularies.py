@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from conftest import WAYS
+from conftest import CPU_BACKENDS
 
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.util.one_hot import one_hot
 
 T, B, V, H = 5, 3, 5000, 6
@@ -18,12 +18,12 @@ def ids() -> tuple[torch.Tensor, torch.Tensor]:
     return drawn[:-1], drawn[1:]
 
 
-@pytest.mark.parametrize("cell", WAYS[1:])
+@pytest.mark.parametrize("cell", CPU_BACKENDS[1:])
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
 def test_the_same_loss_and_gradients_as_plain(model, cell):
     results = []
-    for way in ("plain", cell):
-        network = NETWORKS[way](model, V, H, 2)
+    for backend in ("plain", cell):
+        network = BACKENDS[backend](model, V, H, 2)
         network.params.uniform_(-0.5, 0.5, generator=torch.Generator().manual_seed(2))
         x, y = ids()
         state = network.zero_state(B)

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from conftest import WAYS
+from conftest import CPU_BACKENDS
 
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.log_softmax import LogSoftmax2015, exp_minus_approx, log_softmax_2015_
 
 
@@ -50,14 +50,14 @@ def test_backward_takes_the_true_exp():
 
 
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("way", WAYS)
-def test_every_way_to_run_a_cell_has_it(way, model):
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_every_way_to_run_a_cell_has_it(backend, model):
     """Loss and gradients as the plain cell's to 1e-12, and another loss than with the log-softmax of 2017."""
     torch.manual_seed(1)
     x, y = torch.randint(11, (2, 7, 3))
     results = []
-    for cell, torch7 in ((way, "2015"), ("plain", "2015"), ("plain", "2017")):
-        network = NETWORKS[cell](model, 11, 6, 2, torch7=torch7)
+    for cell, torch7 in ((backend, "2015"), ("plain", "2015"), ("plain", "2017")):
+        network = BACKENDS[cell](model, 11, 6, 2, torch7=torch7)
         network.params.copy_(torch.linspace(-3, 3, network.params.numel()).sin())
         loss = network.training_pass(x, y, network.zero_state(3), None, False).mean()
         evaluated = network.evaluation_pass(x, y, network.zero_state(3)).mean()

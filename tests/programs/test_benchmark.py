@@ -12,8 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from charrnn_port import __main__ as charrnn
 from charrnn_port.model import CharRNN, library
 from charrnn_port.model.peak import multiply_adds, read_all
-from charrnn_port.reports import load
-from charrnn_port.reports.benchmark import limits, parts, start, theirs, work
+from charrnn_port.reports.benchmark import baselines, contention, limits, parts, start, work
 from charrnn_port.util.errors import UserError
 
 TABLES = "training,parts,evaluation,sampling,start,preprocessing".split(",")
@@ -47,13 +46,13 @@ def test_the_table_of_training(tmp_path):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
-@pytest.mark.parametrize("model", theirs.LAYERS)
+@pytest.mark.parametrize("model", baselines.LAYERS)
 def test_pytorch_in_a_graph(model):
     """It trains as it does without: after its two iterations before recording, the same losses."""
     losses = []
     for graph in (False, True):
         torch.manual_seed(1)
-        iteration = theirs.torch_training(model, 8, 1, 4, torch.float64, torch.device("cuda"), graph)
+        iteration = baselines.torch_training(model, 8, 1, 4, torch.float64, torch.device("cuda"), graph)
         losses.append([iteration() for _ in range(3 if graph else 5)])
     assert losses[1] == pytest.approx(losses[0][2:], abs=1e-9)
 
@@ -159,7 +158,7 @@ def test_what_the_processor_is_given_to_do(dtype):
 
 def test_load(tmp_path, monkeypatch):
     """Training alone, beside a busy process, and twice at once, in both types."""
-    monkeypatch.setattr(load, "ROUNDS", 1)
+    monkeypatch.setattr(contention, "ROUNDS", 1)
     path = tmp_path / "load.json"
     result = CliRunner().invoke(charrnn.benchmark, ["-load", "1", "-sizes", "8x1,16x1", "-repeats", "3", "-json", path])
     assert result.exit_code == 0, result.output

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from conftest import RECORDINGS, REFERENCE, WAYS, assert_one_line_error, loss_of, run_train, train_options
+from conftest import CPU_BACKENDS, RECORDINGS, REFERENCE, assert_one_line_error, loss_of, run_train, train_options
 from runs import EVERY, SMALL, TEXT, saved
 
 import charrnn_port
@@ -71,9 +71,9 @@ def test_the_originals_checkpoints_have_the_loss_that_they_record(name, play):
     assert result["recorded_val_loss"] == recorded
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_with_any_cell(way, play):
-    result = evaluated(LUA / "gru.t7", "-data_dir", play, "-cell", way)
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_with_any_cell(backend, play):
+    result = evaluated(LUA / "gru.t7", "-data_dir", play, "-cell", backend)
     assert result["nats_per_character"] == pytest.approx(result["recorded_val_loss"], rel=0, abs=1e-12)
 
 

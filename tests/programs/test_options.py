@@ -13,7 +13,7 @@ from conftest import ROOT
 
 from charrnn_port import options
 from charrnn_port.device import DTYPES, MIXED
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.option_fields import OptionError, described, lua_number
 from charrnn_port.options import SampleOptions, TrainOptions
@@ -28,7 +28,7 @@ def test_the_docs_are_what_the_options_say(capsys):
 def test_choices_are_what_there_is():
     """options.py names them itself, since it does without torch."""
     assert tuple(CELLS) == options.CELLS
-    assert tuple(NETWORKS) == options.WAYS
+    assert tuple(BACKENDS) == options.BACKENDS
     assert tuple(DTYPES) == options.DTYPES
     assert tuple(MIXED) == options.MIXED
 
@@ -114,11 +114,11 @@ def test_options_do_not_change():
 
 def test_options_from_a_file():
     """What it lacks has its default; what is unknown or out of range is named with the file."""
-    assert TrainOptions.saved({"rnn_size": 3}, "x.pt") == TrainOptions(rnn_size=3)
+    assert TrainOptions.from_checkpoint({"rnn_size": 3}, "x.pt") == TrainOptions(rnn_size=3)
     with pytest.raises(UserError, match=r"x\.pt has an option -colour"):
-        TrainOptions.saved({"colour": "red"}, "x.pt")
+        TrainOptions.from_checkpoint({"colour": "red"}, "x.pt")
     with pytest.raises(UserError, match=r"x\.pt has options that cannot be: -rnn_size: 0") as error:
-        TrainOptions.saved({"rnn_size": 0}, "x.pt")
+        TrainOptions.from_checkpoint({"rnn_size": 0}, "x.pt")
     assert not isinstance(error.value, OptionError)  # nobody typed it
 
 
@@ -130,6 +130,6 @@ CHANGEABLE = (
 
 
 def test_what_belongs_to_a_run():
-    assert [each.name for each, about in described(TrainOptions) if not about.identity] == sorted(
+    assert [each.name for each, about in described(TrainOptions) if not about.resume_locked] == sorted(
         CHANGEABLE, key=[each.name for each, _ in described(TrainOptions)].index
     )

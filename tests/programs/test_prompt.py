@@ -10,7 +10,7 @@ import time
 
 import pytest
 from conftest import ROOT, assert_one_line_error, run_sample
-from test_steered_sampling import LSTM, QUIET, text
+from test_sampling_options import LSTM, QUIET, text
 
 from charrnn_port.sampling import prompt
 from charrnn_port.util.errors import UserError

@@ -8,7 +8,7 @@ from conftest import RECORDINGS
 import charrnn_port
 from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.reports.look.properties import all_of, characters_at, properties
-from charrnn_port.reports.look.recording import record, shuffled, states_side_by_side
+from charrnn_port.reports.look.recording import batched_states, record, shuffled
 from charrnn_port.reports.look.units import as_figure, as_z, average_ranks, search, the_best
 from charrnn_port.training import recorders
 
@@ -138,7 +138,7 @@ def test_rows_side_by_side_are_the_text(model):
     ids = [symbols.index(byte) for byte in text]
     network = random_network(model, len(symbols), 2, scale=0.1)
     recording = record(network, ids, progress=False)
-    states = list(states_side_by_side(network, ids))
+    states = list(batched_states(network, ids))
     expected = [layer[name] for layer in recording.layers for name in network.cell.STATE]
     for state, whole in zip(states, expected, strict=True):
         assert np.abs(state[:400] - whole[:400]).max() < 1e-6

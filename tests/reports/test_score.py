@@ -15,8 +15,8 @@ import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint
 from charrnn_port.reports import heat
-from charrnn_port.reports.figures import Figures
-from charrnn_port.reports.reading import Block
+from charrnn_port.reports.scoring import CharacterScores
+from charrnn_port.reports.text_stream import Block
 from charrnn_port.sampling import Model, Session
 from charrnn_port.util.vocabulary import Vocabulary
 
@@ -214,7 +214,7 @@ def painted(units: bytes | str, bits: list[float], monkeypatch) -> str:
     """What a terminal gets of a text, the first character of which nothing foretold."""
     terminal = Terminal()
     monkeypatch.setattr("sys.stdout", terminal)
-    figures = Figures(np.zeros(len(bits), np.int64), -np.array(bits)[:, None] * np.log(2))
+    figures = CharacterScores(np.zeros(len(bits), np.int64), -np.array(bits)[:, None] * np.log(2))
     heat.Heat().show(Block(units, np.arange(len(units))), figures)
     return terminal.getvalue()
 

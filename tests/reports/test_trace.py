@@ -11,7 +11,7 @@ from conftest import RECORDINGS, assert_one_line_error
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.sampling import Model, Session, trace
 from charrnn_port.util.vocabulary import Vocabulary
@@ -21,8 +21,8 @@ PLAY = (RECORDINGS / "play/input.txt").read_bytes()
 TEXT = b"jdaakbcfegihhd"
 
 
-def network(model: str, way: str = "plain", torch7: str = "2017"):
-    made = NETWORKS[way](model, 11, 6, 2, torch7=torch7)
+def network(model: str, backend: str = "plain", torch7: str = "2017"):
+    made = BACKENDS[backend](model, 11, 6, 2, torch7=torch7)
     made.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
     return made
 
@@ -32,12 +32,12 @@ def run(*arguments: object, stdin: bytes | None = None) -> Result:
 
 
 @pytest.mark.parametrize("torch7", ["2015", "2017"])
-@pytest.mark.parametrize("way", ["plain", "fused"])
+@pytest.mark.parametrize("backend", ["plain", "fused"])
 @pytest.mark.parametrize("model", list(CELLS))
-def test_states_and_predictions_are_the_plain_cells_own(model, way, torch7):
+def test_states_and_predictions_are_the_plain_cells_own(model, backend, torch7):
     """After each character, exactly; a model of a fused network has the same plain cells."""
     plain, vocab = network(model, torch7=torch7), Vocabulary(b"abcdefghijk")
-    if way == "plain":
+    if backend == "plain":
         steps = list(trace(plain, vocab.encode(TEXT)))
     else:
         steps = list(Session(Model(network(model, "fused", torch7), vocab)).trace(TEXT))

@@ -20,7 +20,7 @@ from charrnn_port.training import iteration
 
 RUNS = recordings.runs()
 LSTM, DEFAULTS = RUNS["lstm"], RUNS["defaults"]
-BITS, ROUNDED, SINGLE = runs.Way("compiled"), runs.Way("fused"), runs.Way("fused", "float32")
+BITS, ROUNDED, SINGLE = runs.Backend("compiled"), runs.Backend("fused"), runs.Backend("fused", "float32")
 
 
 @pytest.fixture
@@ -94,18 +94,18 @@ def test_without_a_compiler_it_says_that_bits_are_not_promised(only, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("way", "words"),
+    ("backend", "words"),
     [
-        (runs.Way("plain"), "plain cells"),
-        (runs.Way("fused"), "fused cells"),
-        (runs.Way("compiled", "float32"), "float32"),
-        (runs.Way("auto", "float64", 0), "a GPU"),
-        pytest.param(runs.Way("compiled"), "", marks=NEEDS_COMPILER),
+        (runs.Backend("plain"), "plain cells"),
+        (runs.Backend("fused"), "fused cells"),
+        (runs.Backend("compiled", "float32"), "float32"),
+        (runs.Backend("auto", "float64", 0), "a GPU"),
+        pytest.param(runs.Backend("compiled"), "", marks=NEEDS_COMPILER),
     ],
 )
-def test_of_what_bits_are_promised(way, words):
-    assert way.bits == (not words)
-    assert way.without_bits.startswith(words if words != "float32" else "this is float32")
+def test_of_what_bits_are_promised(backend, words):
+    assert backend.bits == (not words)
+    assert backend.without_bits.startswith(words if words != "float32" else "this is float32")
 
 
 @pytest.mark.long
@@ -209,7 +209,7 @@ def printed(run, line=None, by=None, replaced=None):
 
 
 @pytest.mark.parametrize(
-    ("output", "way", "holds", "equal"),
+    ("output", "backend", "holds", "equal"),
     [
         (printed(LSTM), ROUNDED, True, 285),
         (printed(LSTM, 285, 1e-8), ROUNDED, False, 284),
@@ -230,9 +230,9 @@ def printed(run, line=None, by=None, replaced=None):
         pytest.param(printed(DEFAULTS, 152, 1e-8), BITS, False, 151, marks=NEEDS_COMPILER),
     ],
 )
-def test_lines(output, way, holds, equal):
+def test_lines(output, backend, holds, equal):
     run = DEFAULTS if "/152 " in output else LSTM
-    lines = runs.compare(run, output, runs.files_of(run), way)
+    lines = runs.compare(run, output, runs.files_of(run), backend)
     assert (lines.holds, lines.equal) == (holds, equal), lines
     assert bool(lines.other) == (output != run.stdout)
 

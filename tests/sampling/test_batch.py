@@ -6,7 +6,7 @@ import torch
 from conftest import RECORDINGS
 
 import charrnn_port
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.options import SampleOptions
 from charrnn_port.sampling import Model, Session, batch
@@ -15,7 +15,7 @@ from charrnn_port.util.vocabulary import Vocabulary
 
 
 def model_of(cell: str, num_layers: int, rnn_size: int, dtype: torch.dtype) -> Model:
-    network = NETWORKS["fused"](cell, 65, rnn_size, num_layers, dtype=dtype)
+    network = BACKENDS["fused"](cell, 65, rnn_size, num_layers, dtype=dtype)
     network.params.uniform_(-0.5, 0.5, generator=torch.Generator().manual_seed(5))
     return Model(network, Vocabulary(bytes(range(65))))
 
@@ -28,7 +28,7 @@ def test_scores_are_those_of_single_sessions(cell, num_layers, rnn_size, dtype):
     model = model_of(cell, num_layers, rnn_size, dtype)
     for count in (1, 2, 16, 33):
         texts = np.random.RandomState(count).randint(65, size=(6, count))
-        together, alone = batch.Sessions(model, count), [Session(model) for _ in range(count)]
+        together, alone = batch.BatchedSession(model, count), [Session(model) for _ in range(count)]
         for ids in texts.tolist():
             together.feed(ids)
             for session, id_, scores in zip(alone, ids, together.scores.T, strict=True):

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.sampling import Model, Session
 from charrnn_port.sampling.beam import likeliest_text
-from charrnn_port.sampling.choices import likeliest
+from charrnn_port.sampling.samplers import greedy
 from charrnn_port.util.vocabulary import Vocabulary
 
 
 def session_of(cell: str, scale: float = 2.0) -> Session:
     """On a network for texts of three characters, after a `b`; with a `scale` of 0 all texts are equally likely."""
-    network = NETWORKS["fused"](cell, 3, 5, 2)
+    network = BACKENDS["fused"](cell, 3, 5, 2)
     network.params.uniform_(-scale, scale, generator=torch.Generator().manual_seed(4))
     session = Session(Model(network, Vocabulary(b"abc")))
     session.feed([1])
@@ -42,7 +42,7 @@ def test_as_wide_as_there_are_texts_it_is_exact(cell):
 @pytest.mark.parametrize("cell", list(CELLS))
 def test_a_beam_of_one_takes_the_likeliest_character(cell):
     session = session_of(cell)
-    assert likeliest_text(session, 40, 1) == list(session.copy().sample(40, likeliest))
+    assert likeliest_text(session, 40, 1) == list(session.copy().sample(40, greedy))
 
 
 def test_of_equally_likely_texts_the_first():

@@ -11,7 +11,7 @@ from conftest import NEEDS_COMPILER, RECORDINGS
 
 import charrnn_port
 from charrnn_port.checkpoints import Checkpoint
-from charrnn_port.sampling import Model, Session, choices
+from charrnn_port.sampling import Model, Session, samplers
 from charrnn_port.torch7.random import Generator
 from charrnn_port.util.vocabulary import Vocabulary
 
@@ -28,11 +28,11 @@ def made(cell: str, how: str) -> Model:
     saved = charrnn_port.load_checkpoint(LUA / f"{cell}.t7")
     if how in ("C", "clamped"):
         return Model.of(saved).clamped({(1, 3): 0.9} if how == "clamped" else {})
-    return Model(saved.build("fused", torch.float64), saved.vocab, in_numpy=how == "NumPy")
+    return Model(saved.build("fused", torch.float64), saved.vocab, use_numpy=how == "NumPy")
 
 
 def text(session: Session, seed: int = 1) -> list[int]:
-    return list(session.sample(100, choices.drawn(Generator(seed))))
+    return list(session.sample(100, samplers.categorical(Generator(seed))))
 
 
 @pytest.fixture(params=[pytest.param("C", marks=NEEDS_COMPILER), "NumPy", "PyTorch", "clamped"])
@@ -45,7 +45,7 @@ def how(request):
 def test_a_copy_of_a_session_goes_on_with_the_same_bytes(cell, how, copied):
     """And by itself: neither notices what is fed to the other."""
     session = Session(made(cell, how))
-    session.feed(session.sample(20, choices.drawn(Generator(7))))
+    session.feed(session.sample(20, samplers.categorical(Generator(7))))
     other = copied(session)
     assert (other.scores == session.scores).all()
     assert text(other) == text(session)
@@ -72,7 +72,7 @@ def test_a_copied_model_is_the_same_one():
 def test_what_a_checkpoint_draws_from_is_kept():
     saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
     saved.opt["drawn_from"] = "float64"
-    assert pickle.loads(pickle.dumps(Model.of(saved))).drawn_from == "float64"
+    assert pickle.loads(pickle.dumps(Model.of(saved))).sampling_dtype == "float64"
 
 
 def test_sessions_go_on_in_other_processes():

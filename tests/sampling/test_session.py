@@ -13,9 +13,9 @@ import torch
 from conftest import RECORDINGS, ROOT, run_sample
 
 import charrnn_port
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS
-from charrnn_port.sampling import Model, Session, choices
+from charrnn_port.sampling import Model, Session, samplers
 from charrnn_port.torch7.random import Generator
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.vocabulary import Vocabulary
@@ -26,7 +26,7 @@ IDS = [4, 5, 4, 0, 10, 3, 2]
 
 def networks(model: str, num_layers: int) -> list:
     """The same network twice: in plain cells, and as sampling takes it."""
-    made = [NETWORKS[way](model, 11, 6, num_layers) for way in ("plain", "fused")]
+    made = [BACKENDS[backend](model, 11, 6, num_layers) for backend in ("plain", "fused")]
     for network in made:
         network.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
     return made
@@ -57,19 +57,19 @@ def test_before_the_first_character_all_are_equally_likely():
     assert np.abs(session.log_probs() + np.log(11)).max() < 1e-15
 
 
-@pytest.mark.parametrize("in_numpy", [None, True])
+@pytest.mark.parametrize("use_numpy", [None, True])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_a_model_does_not_follow_its_network(cell, in_numpy):
+def test_a_model_does_not_follow_its_network(cell, use_numpy):
     """Its weights are copies, and nobody can write to them."""
     network = networks(cell, 2)[1]
-    model = Model(network, Vocabulary(b"abcdefghijk"), in_numpy)
+    model = Model(network, Vocabulary(b"abcdefghijk"), use_numpy)
     before, after = Session(model), Session(model)
     before.feed(IDS)
     network.params.zero_()
     after.feed(IDS)
     assert (before.scores == after.scores).all()
     with pytest.raises(ValueError, match="read-only"):
-        model.first[0] = 0
+        model.input_table[0] = 0
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
@@ -79,7 +79,7 @@ def test_fifty_sessions_in_eight_threads(name):
     primes = [model.vocab.encode(text) for text in (b"", b"The tide ", b"a")]
 
     def text(seed: int) -> bytes:
-        choose = choices.drawn(Generator(seed), temperature=0.5 + seed % 3 / 2)
+        choose = samplers.categorical(Generator(seed), temperature=0.5 + seed % 3 / 2)
         return model.vocab.decode(Session(model).sample(200, choose, primes[seed % len(primes)]))
 
     alone = [text(seed) for seed in range(50)]
@@ -103,7 +103,7 @@ def test_a_choice_is_any_function():
 
 
 def test_likeliest_of_several_is_the_first():
-    assert choices.likeliest(np.array([-1.0, 0.0, 0.0])) == 1
+    assert samplers.greedy(np.array([-1.0, 0.0, 0.0])) == 1
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 0.7, 5])
@@ -112,12 +112,12 @@ def test_choosing_among_all_but_one(temperature):
     scores = np.random.RandomState(1).normal(size=(200, 8))
     scores[:, -1] = 50  # by far the likeliest
     before = scores.copy()
-    without = choices.never(7, choices.drawn(Generator(3), temperature))
-    expected = choices.drawn(Generator(3), temperature)
+    without = samplers.ban(7, samplers.categorical(Generator(3), temperature))
+    expected = samplers.categorical(Generator(3), temperature)
     assert [without(each) for each in scores] == [expected(each[:-1]) for each in scores]
-    assert [choices.never(7, choices.likeliest)(each) for each in scores] == scores[:, :-1].argmax(1).tolist()
+    assert [samplers.ban(7, samplers.greedy)(each) for each in scores] == scores[:, :-1].argmax(1).tolist()
     assert (scores == before).all()
-    assert choices.never(None, choices.likeliest) is choices.likeliest
+    assert samplers.ban(None, samplers.greedy) is samplers.greedy
 
 
 def test_from_python_equals_the_program():
@@ -152,8 +152,8 @@ def test_numbers_may_be_numpys():
     of_numpy = charrnn_port.sample_bytes(saved, np.int64(50), **numbers)
     assert list(of_numpy) == list(charrnn_port.sample_bytes(saved, 50, seed=3, temperature=0.5, top_k=9))
     session, ids = Session(Model.of(saved)), np.array(IDS)
-    assert list(session.sample(np.int64(5), choices.drawn(Generator(np.uint8(3)), np.float32(1)), ids)) == list(
-        Session(Model.of(saved)).sample(5, choices.drawn(Generator(3)), IDS)
+    assert list(session.sample(np.int64(5), samplers.categorical(Generator(np.uint8(3)), np.float32(1)), ids)) == list(
+        Session(Model.of(saved)).sample(5, samplers.categorical(Generator(3)), IDS)
     )
 
 
@@ -184,8 +184,8 @@ def test_before_the_first_character_low_temperatures_draw_evenly():
 def test_scores_that_are_not_shifted_draw_the_same():
     """Torch7's arithmetic where it is finite; the shifted one only where it is not."""
     scores = np.log(np.array([0.5, 0.3, 0.2]))
-    assert [choices.drawn(Generator(seed))(scores) for seed in range(20)] == [
-        choices.drawn(Generator(seed))(scores - scores.max()) for seed in range(20)
+    assert [samplers.categorical(Generator(seed))(scores) for seed in range(20)] == [
+        samplers.categorical(Generator(seed))(scores - scores.max()) for seed in range(20)
     ]
 
 
@@ -203,13 +203,13 @@ def test_probabilities_are_torch7_s(temperature):
     """Divided by their sum in double, which is taken from the left, then rounded to single precision: to the bit."""
     scores = np.random.RandomState(1).randn(65) * 3
     stream = Given()
-    choices.drawn_in_numpy(stream, temperature, "float32")(scores)
+    samplers.numpy_categorical(stream, temperature, "float32")(scores)
     powers, total = np.exp(scores / temperature), 0.0
     for power in powers:
         total += power
     assert stream.probabilities.dtype == np.float32
     assert (stream.probabilities == (powers / total).astype(np.float32)).all()
-    choices.drawn_in_numpy(stream, 1.0, "float32")(scores)
+    samplers.numpy_categorical(stream, 1.0, "float32")(scores)
     assert (stream.probabilities == (np.exp(scores) / np.exp(scores).cumsum()[-1]).astype(np.float32)).all()
 
 
@@ -218,7 +218,7 @@ def test_where_exponentials_vanish_or_overflow_the_largest_is_subtracted(shift):
     scores = np.log(np.array([0.2, 0.5, 0.3]))
     stream = Given()
     with np.errstate(over="ignore"):
-        choices.drawn_in_numpy(stream, 0.5, "float32")(scores + shift)
+        samplers.numpy_categorical(stream, 0.5, "float32")(scores + shift)
     expected = np.exp((scores + shift - (scores + shift).max()) / 0.5)
     assert (stream.probabilities == (expected / expected.cumsum()[-1]).astype(np.float32)).all()
 

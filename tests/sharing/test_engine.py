@@ -10,8 +10,8 @@ from conftest import RECORDINGS, REFERENCE
 import charrnn_port
 from charrnn_port.model.fused import FusedCharRNN
 from charrnn_port.options import SampleOptions
-from charrnn_port.sampling import Model, Session, choice_of, choices
-from charrnn_port.sampling.choices import never
+from charrnn_port.sampling import Model, Session, sampler_of, samplers
+from charrnn_port.sampling.samplers import ban
 from charrnn_port.sharing.server.engine import BusyError, Engine
 from charrnn_port.sharing.server.stream import Stream
 from charrnn_port.torch7.random import Generator
@@ -22,7 +22,7 @@ def stream_of(model, prime=(), length=50, seed=1, random=None, choose=None, top=
     """A stream as sample.py's options ask for it, or with a choice of its own."""
     options, random = SampleOptions(model="", **how), random or Generator(seed)
     plain = not choose and not {"top_k", "top_p", "min_p", "sample"} & how.keys()
-    choose = choose or never(model.vocab.unknown, choice_of(options, random, model))
+    choose = choose or ban(model.vocab.unknown, sampler_of(options, random, model))
     return Stream(
         prime, length, choose, lambda: None,
         plainly=(random, options.temperature) if plain else None,
@@ -45,14 +45,14 @@ def ids_of(stream):
 
 def alone(model, prime=(), length=50, seed=1, **how):
     """The same text from a session of its own."""
-    choose = choice_of(SampleOptions(model="", **how), Generator(seed), model)
+    choose = sampler_of(SampleOptions(model="", **how), Generator(seed), model)
     return list(Session(model).sample(length, choose, prime))[len(prime) :]
 
 
-def random_model(cell, dtype, unknown=False, in_numpy=None):
+def random_model(cell, dtype, unknown=False, use_numpy=None):
     network = FusedCharRNN(cell, 40 + unknown, 37, 2, dtype=dtype)
     network.params.uniform_(-0.4, 0.4, generator=torch.Generator().manual_seed(3))
-    return Model(network, Vocabulary(bytes(range(40)), unknown), in_numpy)
+    return Model(network, Vocabulary(bytes(range(40)), unknown), use_numpy)
 
 
 @pytest.mark.parametrize("compiler", [True, False])
@@ -61,9 +61,9 @@ def random_model(cell, dtype, unknown=False, in_numpy=None):
 def test_each_text_is_what_it_is_alone(cell, dtype, compiler, monkeypatch):
     """100 texts that begin at random moments, of other lengths, prime texts, temperatures and filters each."""
     if not compiler:
-        monkeypatch.setattr(choices, "library", lambda dtype: None)
+        monkeypatch.setattr(samplers, "library", lambda dtype: None)
     random = np.random.RandomState(0)
-    model = random_model(cell, dtype, unknown=cell == "gru", in_numpy=None if compiler else True)
+    model = random_model(cell, dtype, unknown=cell == "gru", use_numpy=None if compiler else True)
     engine, asked = Engine(model, 20, 1000), []
     for seed in range(100):
         how = [{}, {"temperature": 0.5}, {"temperature": 1.7, "top_p": 0.8}, {"sample": 0}, {"top_k": 3}][seed % 5]
@@ -99,8 +99,8 @@ def test_texts_are_sample_pys(path):
         assert model.vocab.decode(ids) == text
 
 
-@pytest.mark.parametrize(("drawn_from", "ids"), [("float32", [0, 1]), ("float64", [0, 0])])
-def test_probabilities_are_rounded_as_the_checkpoints_program_does(drawn_from, ids):
+@pytest.mark.parametrize(("sampling_dtype", "ids"), [("float32", [0, 1]), ("float64", [0, 0])])
+def test_probabilities_are_rounded_as_the_checkpoints_program_does(sampling_dtype, ids):
     """Where it makes a difference: the first one is a little above a quarter, and so is the number that is drawn."""
 
     class Word:
@@ -110,7 +110,7 @@ def test_probabilities_are_rounded_as_the_checkpoints_program_does(drawn_from, i
     network = FusedCharRNN("rnn", 2, 1, 1, dtype=torch.float64)
     network.params.zero_()
     network.params[-2:] = torch.tensor([0.25 + 2**-31, 0.75 - 2**-31], dtype=torch.float64).log()  # the decoder's bias
-    model = Model(network, Vocabulary(b"ab"), drawn_from=drawn_from)
+    model = Model(network, Vocabulary(b"ab"), sampling_dtype=sampling_dtype)
     random = Generator(1)
     random._words = Word()
     assert written(Engine(model, 1, 0), stream_of(model, length=2, random=random)) == [ids]

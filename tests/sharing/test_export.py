@@ -198,7 +198,7 @@ for (const text of texts) console.log(JSON.stringify(text));
 def test_the_program_in_the_documentation(tmp_path):
     exported(LUA / "lstm.t7", tmp_path / "model.mjs")
     script = tmp_path / "program.mjs"
-    (script_text,) = [block.text for block in blocks(ROOT / "docs/sharing.md") if block.info == "javascript"]
+    (script_text,) = [block.text for block in blocks(ROOT / "docs/export.md") if block.info == "javascript"]
     script.write_text(script_text)
     text = b"".join(sample_bytes(load_checkpoint(LUA / "lstm.t7"), 200, primetext="The ", temperature=0.5))
     assert "\n".join(in_node(script)) == text.decode(errors="replace")

@@ -113,8 +113,8 @@ OURS = ["charrnn_port", "model", "util", "train", "sample"]
 
 
 def block(name: str) -> str:
-    """What docs/sharing.md has people run."""
-    (found,) = [each for each in blocks(ROOT / "docs/sharing.md") if each.info == f"python {name}"]
+    """What docs/export.md has people run."""
+    (found,) = [each for each in blocks(ROOT / "docs/export.md") if each.info == f"python {name}"]
     return found.text
 
 

@@ -30,7 +30,7 @@ from starlette.testclient import TestClient
 import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.options import ServeOptions
-from charrnn_port.reports.figures import Reader
+from charrnn_port.reports.scoring import Reader
 from charrnn_port.sampling import Model, sample_bytes
 from charrnn_port.sharing.server import models
 from charrnn_port.sharing.server.app import Server

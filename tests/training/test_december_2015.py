@@ -11,7 +11,7 @@ import torch
 from conftest import REFERENCE, assert_one_line_error, loss_of, run_train, train_options
 
 import charrnn_port
-from charrnn_port.reports.verify.runs import Way
+from charrnn_port.reports.verify.runs import Backend
 from charrnn_port.training import prepare
 from charrnn_port.training.events import Iteration
 
@@ -41,7 +41,7 @@ def test_the_first_179_lines_and_more(december):
             ours.append(event.train_loss)
             if event.i == 300:
                 break
-    lines, difference = (179, 2e-6) if Way().bits else (140, 1e-5)
+    lines, difference = (179, 2e-6) if Backend().bits else (140, 1e-5)
     assert [f"{loss:.8f}" for loss in ours[:lines]] == [f"{loss:.8f}" for loss in december["train_losses"][:lines]]
     assert np.abs(np.array(ours) - december["train_losses"]).max() < difference
 
@@ -58,7 +58,7 @@ def test_the_checkpoints_validation_loss(december, torch7):
     training.network.params.copy_(charrnn_port.load_checkpoint(CHECKPOINT).params)  # without -init_from's open gates
     difference = abs(loss_of(training.evaluate(2)) - december["val_losses"]["1000"])
     if torch7 == "2015":
-        assert difference == 0 if Way().bits else difference < 1e-12
+        assert difference == 0 if Backend().bits else difference < 1e-12
     else:
         assert 1e-4 < difference < 1e-3
 
@@ -74,7 +74,7 @@ def test_the_checkpoint_is_of_the_run(december):
 
 def test_where_there_was_but_one(play, monkeypatch):
     """A GPU never had the approximation."""
-    module = sys.modules["charrnn_port.training.prepare"]  # the function of this name is what its room shows
+    module = sys.modules["charrnn_port.training.preparation"]
     monkeypatch.setattr(module, "choose_device", lambda *arguments: torch.device("cuda"))
     result = run_train("-data_dir", play, "-torch7", "2015")
     assert_one_line_error(result, 1, "-torch7 2015", "-gpuid -1")

@@ -10,7 +10,7 @@ from conftest import RECORDINGS, arguments_of, loss_of, train_options
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from charrnn_port import device as device_module
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.sampling import Model, Session, session
 from charrnn_port.training import Training, graphed, prepare
@@ -82,7 +82,7 @@ def test_recorded_iterations_are_the_ordinary_ones(recordings, play, monkeypatch
             if i in (10, 20, 30):
                 training.loss = loss_of(training.evaluate(2))
             if i == 25:
-                training.go_on(training.checkpoint())
+                training.restore(training.checkpoint())
         if i in (10, 20, 30):
             assert ordinary.loss == recorded.loss
 
@@ -103,11 +103,11 @@ def test_ids_that_need_more_than_a_byte(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("model", list(CELLS))
 def test_recorded_characters_are_the_ordinary_ones(monkeypatch, model):
-    network = NETWORKS["fused"](model, 11, 6, 2)
+    network = BACKENDS["fused"](model, 11, 6, 2)
     network.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
     recordings = []
     monkeypatch.setattr(session, "record", lambda *how: recordings.append(how) or record_on_cpu(*how))
-    shared = Model(network, Vocabulary(b"abcdefghijk"), in_numpy=False)
+    shared = Model(network, Vocabulary(b"abcdefghijk"), use_numpy=False)
     ordinary, recorded = session.Step(shared), session.GraphedStep(shared)
     for id_ in (1, 2, 3, 4, 5, 4, 0, 10, 3):
         assert (ordinary(id_) == recorded(id_)).all()
@@ -124,7 +124,7 @@ def test_the_first_iteration_after_a_resume_is_not_recorded(recordings, play, mo
     ordinary, recorded = trainings(play, recordings, "lstm")
     ordinary.iteration()
     recorded.network.params.copy_(ordinary.network.params)
-    recorded.go_on(ordinary.checkpoint())
+    recorded.restore(ordinary.checkpoint())
     assert ordinary.iteration() == recorded.iteration()
 
 
@@ -167,7 +167,7 @@ def test_cuda_loses_what_the_cpu_loses(recordings, play, name):
 @NEEDS_CUDA
 def test_cuda_predicts_what_the_cpu_predicts():
     """float32 on both, 20 characters: log-probabilities within 1e-5."""
-    networks = [NETWORKS["fused"]("lstm", 11, 6, 2, dtype=torch.float32, device=device) for device in ("cpu", "cuda")]
+    networks = [BACKENDS["fused"]("lstm", 11, 6, 2, dtype=torch.float32, device=device) for device in ("cpu", "cuda")]
     networks[0].params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
     networks[1].params.copy_(networks[0].params)
     on_cpu, on_cuda = (Session(Model(network, Vocabulary(b"abcdefghijk"))) for network in networks)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from conftest import WAYS, assert_one_line_error, run_train, train_options
+from conftest import CPU_BACKENDS, assert_one_line_error, run_train, train_options
 
 from charrnn_port.device import free_memory
 from charrnn_port.model.char_rnn import CELLS
@@ -31,7 +31,7 @@ def in_use() -> int:
 
 @pytest.mark.parametrize("dropout", [0, 0.5])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("cell", [way for way in WAYS if way.values[0] in ("fused", "compiled")])
+@pytest.mark.parametrize("cell", [backend for backend in CPU_BACKENDS if backend.values[0] in ("fused", "compiled")])
 @pytest.mark.parametrize("model", list(CELLS))
 def test_the_bill(model, cell, dtype, dropout, arguments):
     """It comes to what is taken: to no more, and not to much less."""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import NEEDS_COMPILER, RECORDINGS, REFERENCE, WAYS, run_sample, run_train, train_options
+from conftest import CPU_BACKENDS, NEEDS_COMPILER, RECORDINGS, REFERENCE, run_sample, run_train, train_options
 from runs import NOT_PRINTED, log_lines, losses, recorded, typed
 
 from charrnn_port.checkpoints import fingerprint, load_checkpoint
 from charrnn_port.reports.verify import bits, recordings, runs, samples, vectors
 from charrnn_port.reports.verify.results import Same
-from charrnn_port.reports.verify.runs import Way, compare
+from charrnn_port.reports.verify.runs import Backend, compare
 from charrnn_port.training import prepare, recorders, run
 
 RUNS = """lstm gru rnn lstm_1layer lstm_dropout gru_dropout rnn_dropout decay clip splits explode print_every
@@ -42,7 +42,7 @@ def trained(play, tmp_path_factory):
 def compared(trained, name, cell, torch7="2017"):
     """What the program printed and wrote, against the recording."""
     output, checkpoint_dir = trained(name, cell, torch7)
-    return compare(recorded(name, torch7), output, {file.name for file in checkpoint_dir.glob("*.t7*")}, Way(cell))
+    return compare(recorded(name, torch7), output, {file.name for file in checkpoint_dir.glob("*.t7*")}, Backend(cell))
 
 
 BITS = [(name, year) for year in recordings.FILES for name, each in recordings.runs(year).items() if each.bits]
@@ -52,13 +52,13 @@ BITS = [(name, year) for year in recordings.FILES for name, each in recordings.r
 @pytest.mark.parametrize(("name", "torch7"), BITS)
 def test_all_bits(play, name, torch7):
     """Of each iteration the loss, the norms of gradient and parameters, and fingerprints; and all lines."""
-    again, way = recorded(name, torch7), Way("compiled")
-    output, checkpoint_dir, numbers = runs.repeat(again, way, play.parent)
+    again, backend = recorded(name, torch7), Backend("compiled")
+    output, checkpoint_dir, numbers = runs.repeat(again, backend, play.parent)
     found = bits.compare(again, numbers)
     assert found.holds, found
     assert found.iterations == len(numbers["loss"])
     assert found.fingerprints >= 7
-    lines = compare(again, output, {file.name for file in checkpoint_dir.glob("*")}, way)
+    lines = compare(again, output, {file.name for file in checkpoint_dir.glob("*")}, backend)
     assert not lines.other, lines
     assert lines.equal == lines.certain == lines.total == found.iterations
 
@@ -99,7 +99,7 @@ CASES_2015 = [
 def test_prints_the_lines_of_2015(trained, name, cell):
     lines = compared(trained, name, cell, "2015")
     assert lines.holds, lines
-    assert lines.equal >= (113 if name == "defaults" and not Way(cell).bits else lines.total)
+    assert lines.equal >= (113 if name == "defaults" and not Backend(cell).bits else lines.total)
 
 
 @pytest.mark.parametrize(("name", "torch7"), [*((name, "2017") for name in SAMPLED), ("lstm", "2015"), ("gru", "2015")])
@@ -125,7 +125,7 @@ def test_preprocessing_says_what_the_original_says(tmp_path):
     assert output == expected
 
 
-@pytest.mark.parametrize("cell", WAYS)
+@pytest.mark.parametrize("cell", CPU_BACKENDS)
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "lstm_dropout", "gru_dropout", "rnn_dropout"])
 def test_parameters_and_gradients(play, name, cell):
     """All bits of compiled cells and of initial parameters.
@@ -134,7 +134,7 @@ def test_parameters_and_gradients(play, name, cell):
     """
     limits = {"params_0": 0, "grads_1": 1e-12, "grads_2": 1e-12, "grads_3": 1e-12, "params_20": 1e-9}
     run = recorded(name)
-    found = vectors.vectors(run, Way(cell), play.parent)
+    found = vectors.vectors(run, Backend(cell), play.parent)
     assert {each.what for each in found} == set(run.vectors) >= {"grads_3", "params_20"}
     for each in found:
         assert each.holds, each
@@ -191,7 +191,7 @@ def test_defaults_on_tinyshakespeare():
         if event.i == len(recorded):
             break
     ours = log_lines(lines)
-    if Way().bits:
+    if Backend().bits:
         assert ours == recorded
         assert found == TINY
     else:

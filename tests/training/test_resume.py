@@ -196,7 +196,7 @@ def test_any_cell_goes_on(start, cell, tmp_path):
 def test_a_run_with_a_compiler_goes_on_without_one(start, monkeypatch, tmp_path):
     whole = run_train(*start, "-cell", "compiled", "-checkpoint_dir", tmp_path / "cv")
     path = saved(tmp_path / "cv")[100][0]
-    monkeypatch.setattr(prepare_module, "fastest", lambda model, dtype, device: "fused")
+    monkeypatch.setattr(prepare_module, "fastest_backend", lambda model, dtype, device: "fused")
     resumed = run_train("-resume", path, "-checkpoint_dir", tmp_path / "rest")
     assert log_lines(resumed.stdout) == log_lines(whole.stdout)[100:]
 

@@ -12,7 +12,15 @@ import pytest
 from conftest import ROOT
 
 from charrnn_port.util import files
-from charrnn_port.util.files import aside_of, has_ended, lock, open_lock, remove_leftovers, user_cache, written_whole
+from charrnn_port.util.files import (
+    atomic_write,
+    has_ended,
+    lock,
+    open_lock,
+    remove_leftovers,
+    temporary_path,
+    user_cache,
+)
 
 
 @pytest.fixture
@@ -24,16 +32,16 @@ def path(tmp_path):
 
 
 def write(path: Path, text: str) -> None:
-    with written_whole(path) as aside:
-        aside.write_text(text)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text)
 
 
 # Files that are whole or absent
 
 
 def test_the_new_content_is_there_at_the_end(path):
-    with written_whole(str(path)) as aside:
-        aside.write_text("new")
+    with atomic_write(str(path)) as temporary:
+        temporary.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert os.listdir(path.parent) == ["file"]
@@ -41,8 +49,8 @@ def test_the_new_content_is_there_at_the_end(path):
 
 def test_an_error_leaves_the_old_content_and_nothing_aside(path):
     def write_and_fail() -> None:
-        with written_whole(path) as aside:
-            aside.write_text("new")
+        with atomic_write(path) as temporary:
+            temporary.write_text("new")
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
@@ -52,7 +60,7 @@ def test_an_error_leaves_the_old_content_and_nothing_aside(path):
 
 
 def test_an_error_before_anything_is_written_is_the_one_raised(path):
-    with pytest.raises(InterruptedError), written_whole(path):
+    with pytest.raises(InterruptedError), atomic_write(path):
         raise InterruptedError
 
 
@@ -129,13 +137,13 @@ def test_only_a_process_that_is_surely_gone_has_ended(ended_pid):
 
 def test_a_link_aside_is_not_followed(path):
     """Nor is what an ended process with this one's number left."""
-    aside_of(path).symlink_to(path)
+    temporary_path(path).symlink_to(path)
     write(path, "new")
     assert path.read_text() == "new"
     assert not path.is_symlink()
     other = path.with_name("other")
     other.write_text("other")
-    aside_of(path).symlink_to(other)
+    temporary_path(path).symlink_to(other)
     write(path, "newer")
     assert (path.read_text(), other.read_text()) == ("newer", "other")
 

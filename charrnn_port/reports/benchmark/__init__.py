@@ -3,7 +3,8 @@
     training, parts, evaluation, sampling, start, preprocessing      a file for each table
     limits                      what the processor can do at most
     work                        how much there is to do
-    ours, theirs, timing        what is timed, what it is held against, and how
+    subjects, baselines, timing     what is timed, what it is held against, and how
+    contention, serving         what -load and -serve measure
 
 Everything is timed in one process, in turn (ours, theirs, floor, ours, …), so that a machine that slows down
 slows all of them; what counts is the median of the ratios. The figures of one training iteration hold all of
@@ -19,11 +20,11 @@ import torch
 from charrnn_port.options import BENCHMARKS, BenchmarkOptions
 from charrnn_port.reports.benchmark.evaluation import time_evaluation
 from charrnn_port.reports.benchmark.limits import print_limits
-from charrnn_port.reports.benchmark.ours import our_training, parse_size, random_text
 from charrnn_port.reports.benchmark.parts import time_parts
 from charrnn_port.reports.benchmark.preprocessing import time_preprocessing
 from charrnn_port.reports.benchmark.sampling import time_sampling
 from charrnn_port.reports.benchmark.start import time_start
+from charrnn_port.reports.benchmark.subjects import our_training, parse_size, random_text
 from charrnn_port.reports.benchmark.training import time_training
 from charrnn_port.reports.machine import describe_machine
 

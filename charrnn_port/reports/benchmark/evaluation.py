@@ -4,8 +4,8 @@ import statistics
 
 import torch
 
-from charrnn_port.model import fastest
-from charrnn_port.reports.benchmark.ours import SEQ_LENGTH, our_training
+from charrnn_port.model import fastest_backend
+from charrnn_port.reports.benchmark.subjects import SEQ_LENGTH, our_training
 from charrnn_port.reports.benchmark.timing import in_turn, ratio, types
 from charrnn_port.training import Training
 
@@ -19,7 +19,7 @@ def time_evaluation(folder: str, sizes: list[tuple[int, int]], device: torch.dev
     rows = []
     for rnn_size, num_layers in sizes:
         for name, dtype in types(device).items():
-            cell = fastest("lstm", dtype, device)
+            cell = fastest_backend("lstm", dtype, device)
             training = our_training(folder, cell, "lstm", rnn_size, num_layers, BATCH_SIZE, dtype, device)
             kinds = {"training": training.iteration, "evaluation": lambda training=training: evaluate(training)}
             seconds = in_turn(kinds, repeats, device)

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from charrnn_port.model import fastest, library
-from charrnn_port.reports.benchmark.ours import our_model, our_training
+from charrnn_port.model import fastest_backend, library
+from charrnn_port.reports.benchmark.subjects import our_model, our_training
 from charrnn_port.reports.benchmark.timing import in_turn, types
-from charrnn_port.sampling import Model, Session, choices
+from charrnn_port.sampling import Model, Session, samplers
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import Training
 
@@ -51,7 +51,7 @@ def time_training_parts(folder: str, sizes: list[tuple[int, int]], device: torch
     rows = []
     for model, rnn_size, num_layers in [("lstm", *size) for size in sizes] + [(m, *sizes[0]) for m in ("gru", "rnn")]:
         for name, dtype in types(device).items():
-            cell = fastest(model, dtype, device)
+            cell = fastest_backend(model, dtype, device)
             training = our_training(folder, cell, model, rnn_size, num_layers, BATCH_SIZE, dtype, device)
             by_part = partial(seconds_of_training, training)
             iterations, seconds = whole_and_parts(training.iteration, by_part, repeats)
@@ -114,7 +114,7 @@ def sampled(rnn_size: int, num_layers: int, dtype: torch.dtype, device: torch.de
 
 def sample(model: Model) -> None:
     """A text."""
-    deque(Session(model).sample(LENGTH, choices.drawn(Generator(1))), maxlen=0)
+    deque(Session(model).sample(LENGTH, samplers.categorical(Generator(1))), maxlen=0)
 
 
 class Timers(TorchDispatchMode):

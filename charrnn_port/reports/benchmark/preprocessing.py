@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from charrnn_port.reports.benchmark.ours import random_text
+from charrnn_port.reports.benchmark.subjects import random_text
 from charrnn_port.reports.benchmark.timing import in_turn
 from charrnn_port.util.minibatch_loader import preprocess
 

@@ -6,10 +6,10 @@ from collections import deque
 import torch
 
 from charrnn_port.reports.benchmark import limits
-from charrnn_port.reports.benchmark.ours import VOCAB, our_model
+from charrnn_port.reports.benchmark.subjects import VOCAB, our_model
 from charrnn_port.reports.benchmark.timing import in_turn, ratio, share, types
 from charrnn_port.reports.benchmark.work import weight_count
-from charrnn_port.sampling import Session, Sessions, choices
+from charrnn_port.sampling import BatchedSession, Session, samplers
 from charrnn_port.torch7.random import Generator
 
 TEXTS = 32
@@ -36,10 +36,10 @@ def time_sampling(sizes: list[tuple[int, int]], device: torch.device, repeats: i
             products = [(torch.randn(n, rnn_size).to(h).T, torch.empty(1, n).to(h)) for n in shapes]
 
             def one(model=model, length=length) -> None:
-                exhaust(Session(model).sample(length, choices.drawn(Generator(1))))
+                exhaust(Session(model).sample(length, samplers.categorical(Generator(1))))
 
             def many(model=model, length=length) -> None:
-                sessions, draw = Sessions(model, TEXTS), choices.DrawnTogether("float32")
+                sessions, draw = BatchedSession(model, TEXTS), samplers.BatchedCategorical("float32")
                 randoms = [Generator(seed) for seed in range(TEXTS)]
                 for _ in range(length):
                     sessions.feed(draw(randoms, [1.0] * TEXTS, sessions.scores.T))

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from charrnn_port.checkpoints import save_checkpoint
-from charrnn_port.reports.benchmark.ours import our_training
+from charrnn_port.reports.benchmark.subjects import our_training
 from charrnn_port.reports.benchmark.timing import in_turn, ratio
 from charrnn_port.util.errors import UserError
 

@@ -6,22 +6,22 @@ from collections.abc import Callable
 import torch
 
 from charrnn_port.device import record
-from charrnn_port.model import NETWORKS, fastest
+from charrnn_port.model import BACKENDS, fastest_backend
 from charrnn_port.reports.benchmark import limits
-from charrnn_port.reports.benchmark.ours import SEQ_LENGTH, VOCAB, our_training
-from charrnn_port.reports.benchmark.theirs import LAYERS, matrix_products, torch_training
+from charrnn_port.reports.benchmark.baselines import LAYERS, matrix_products, torch_training
+from charrnn_port.reports.benchmark.subjects import SEQ_LENGTH, VOCAB, our_training
 from charrnn_port.reports.benchmark.timing import in_turn, ratio, share, types
 from charrnn_port.reports.benchmark.work import training_flops
 
-THEIRS, IN_GRAPH = "nn.*", "in a graph"  # the latter on a GPU: as one CUDA graph, which few users make of it
+BASELINE, IN_GRAPH = "nn.*", "in a graph"  # the latter on a GPU: as one CUDA graph, which few users make of it
 NOT_ON = {"cuda": {"compiled"}, "cpu": {"persistent"}, "mps": {"compiled", "persistent"}}  # ways to run the cells
 
 
 def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
     """One iteration of each way to run the cells, of PyTorch's own layer, and of the products alone."""
     print("\none training iteration, ms (median); ratios: median (quartiles)")
-    against = [THEIRS, IN_GRAPH] if device.type == "cuda" else [THEIRS]
-    columns = [*(way for way in reversed(NETWORKS) if way not in NOT_ON[device.type]), *against, "floor"]
+    against = [BASELINE, IN_GRAPH] if device.type == "cuda" else [BASELINE]
+    columns = [*(backend for backend in reversed(BACKENDS) if backend not in NOT_ON[device.type]), *against, "floor"]
     print(f"{'':35}" + "".join(f"{column:>11}" for column in columns), end="")
     print("".join(f"  {f'ours / {name}':18}" for name in [*against, "floor"]) + "  share of peak")
     runs = [("lstm", *size, 50) for size in sizes]
@@ -32,8 +32,8 @@ def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.devic
         for name, dtype in types(device).items():
             kinds: dict[str, Callable[[], object]] = {}
             shape = (rnn_size, num_layers, batch_size, dtype, device)
-            ours = fastest(model, dtype, device)
-            for cell in NETWORKS:
+            ours = fastest_backend(model, dtype, device)
+            for cell in BACKENDS:
                 if cell not in ("compiled", "persistent") or cell == ours:
                     kinds[cell] = our_training(folder, cell, model, *shape).iteration
             if model in LAYERS:

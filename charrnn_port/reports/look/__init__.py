@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from charrnn_port.checkpoints import is_checkpoint, load_checkpoint
-from charrnn_port.command_line import tell
+from charrnn_port.command_line import log_line
 from charrnn_port.device import DTYPES
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import LookOptions
@@ -27,9 +27,9 @@ from charrnn_port.reports.look.packing import pieces
 from charrnn_port.reports.look.properties import characters_at, properties
 from charrnn_port.reports.look.recording import record
 from charrnn_port.reports.look.units import search, the_best
-from charrnn_port.reports.reading import Block, Text
+from charrnn_port.reports.text_stream import Block, TextStream
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import written_whole
+from charrnn_port.util.files import atomic_write
 
 __all__ = ["figure", "look", "page"]
 
@@ -52,7 +52,7 @@ def look(options: LookOptions) -> None:
         figure.require_matplotlib()
     checkpoint = load_checkpoint(options.checkpoint)
     wanted = units_of(options.units, checkpoint.opt)
-    text = Text(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
+    text = TextStream(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
     block = beginning_of(text, options.length)
     network = checkpoint.build("plain", DTYPES[options.dtype])
     recording = record(network, block.ids(checkpoint.vocab), sys.stderr.isatty())
@@ -65,16 +65,16 @@ def look(options: LookOptions) -> None:
     else:
         write = page.make(options, checkpoint, network, recording, characters, found, rare, wanted)
     try:
-        with written_whole(target) as aside:
-            write(aside)
+        with atomic_write(target) as temporary:
+            write(temporary)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror or error}") from error
     left_out = int(block.positions[-1]) + 1 - len(block.units)
     if left_out:
-        tell(f"{left_out} characters of {text.name} are left out")
+        log_line(f"{left_out} characters of {text.name} are left out")
 
 
-def beginning_of(text: Text, length: int) -> Block:
+def beginning_of(text: TextStream, length: int) -> Block:
     """So many characters of a text, or all. Raises UserError where there are less than two."""
     blocks, count = [], 0
     for block in text:

@@ -115,7 +115,7 @@ def training_ids(checkpoint: Checkpoint, name: str) -> np.ndarray | None:
     if not (checkpoint.progress and checkpoint.progress.get("text")):
         return None
     try:
-        run = TrainOptions.saved(checkpoint.opt, name)
+        run = TrainOptions.from_checkpoint(checkpoint.opt, name)
         loader = MinibatchLoader(
             run.data_dir, run.batch_size, run.seq_length, run.train_frac, run.val_frac, echo=lambda line: None,
             encoding=run.encoding, min_count=run.min_count, writes=False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from charrnn_port.command_line import tell
+from charrnn_port.command_line import log_line
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import LookOptions
 from charrnn_port.reports.look.packing import strong
@@ -84,7 +84,7 @@ def draw(
             warnings.filterwarnings("always", "Glyph .* missing")
             figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
         if missing and kind == "png":
-            tell("the font lacks characters of this passage: an .svg shows them in those of whoever looks at it")
+            log_line("the font lacks characters of this passage: an .svg shows them in those of whoever looks at it")
 
     return write
 

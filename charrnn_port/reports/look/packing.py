@@ -33,7 +33,7 @@ def lists(
     """What is known of each character, in thousandths of a nat where it is nats; of the first there is nothing."""
     figures = recording.figures
     count = min(LIKELIEST, len(vocab))
-    likeliest = figures.likeliest(count)
+    likeliest = figures.most_likely(count)
     chances = np.exp(np.take_along_axis(figures.predictions, likeliest, 1).astype(np.float64))
 
     def thousandths(values: np.ndarray) -> np.ndarray:

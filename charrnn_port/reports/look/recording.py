@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from charrnn_port.model.char_rnn import CharRNN
-from charrnn_port.reports.figures import Figures
+from charrnn_port.reports.scoring import CharacterScores
 from charrnn_port.sampling import trace
 
 ROWS, WARM_UP = 400, 100  # characters of a row, where a text is read in rows side by side; those read before it
@@ -24,9 +24,9 @@ class Recording:
     layers: list[dict[str, np.ndarray]]  # of each layer its gates and its state by name, [n, rnn_size] float32
 
     @property
-    def figures(self) -> Figures:
+    def figures(self) -> CharacterScores:
         """How well each character but the first was foretold."""
-        return Figures(self.ids[1:], self.log_probs[:-1])
+        return CharacterScores(self.ids[1:], self.log_probs[:-1])
 
 
 def record(network: CharRNN, ids: list[int], progress: bool) -> Recording:
@@ -57,7 +57,7 @@ def shuffled(network: CharRNN, seed: int) -> CharRNN:
     return other
 
 
-def states_side_by_side(network: CharRNN, ids: list[int]) -> Iterator[np.ndarray]:
+def batched_states(network: CharRNN, ids: list[int]) -> Iterator[np.ndarray]:
     """The states of a text that is read in rows side by side, `[n, rnn_size]` for each layer and name in STATE.
 
     Each row begins with a zero state, and with some characters that come before it, but for the first.
@@ -72,7 +72,7 @@ def states_side_by_side(network: CharRNN, ids: list[int]) -> Iterator[np.ndarray
     state = network.zero_state(rows)
     found = [np.empty((count, network.rnn_size), np.float32) for _ in state]
     for step in range(text.shape[1]):
-        layers, _ = network.inside(text[:, step], state)
+        layers, _ = network.activations(text[:, step], state)
         state = [layer[name] for layer in layers for name in network.cell.STATE]
         if step < WARM_UP:
             state = [tensor.masked_fill(before[:, step, None], 0) for tensor in state]

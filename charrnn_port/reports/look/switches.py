@@ -4,7 +4,7 @@ import numpy as np
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.reports.look.recording import Recording
-from charrnn_port.sampling import Model, Session, choices
+from charrnn_port.sampling import Model, Session, samplers
 from charrnn_port.torch7.random import Generator
 
 LOW, HIGH = 0.02, 0.98  # quantiles of its output at which a unit is held
@@ -22,7 +22,7 @@ def switched(checkpoint: Checkpoint, recording: Recording, shown: list[tuple[int
     prime_ids = prime_ids[: newline + 1]
 
     def sample(clamps: dict[tuple[int, int], float]) -> str:
-        choose = choices.drawn(Generator(123), TEMPERATURE, model.drawn_from)
+        choose = samplers.categorical(Generator(123), TEMPERATURE, model.sampling_dtype)
         ids = list(Session(model.clamped(clamps)).sample(SAMPLE, choose, prime_ids))[len(prime_ids) :]
         return checkpoint.vocab.decode(ids).decode(errors="replace")
 

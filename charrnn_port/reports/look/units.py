@@ -15,7 +15,7 @@ import numpy as np
 
 from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.reports.look.properties import Property
-from charrnn_port.reports.look.recording import Recording, shuffled, states_side_by_side
+from charrnn_port.reports.look.recording import Recording, batched_states, shuffled
 
 TRIED = 1000  # columns of shuffled networks, at least
 FALSE_ALARMS = 0.05  # findings in a network that knows nothing, all units and properties together
@@ -74,7 +74,7 @@ def search(network: CharRNN, recording: Recording, text: list[Property]) -> Sear
     figures = figures_of((recording.layers[layer][part] for layer, part in columns), text)
     networks = max(2, -(-TRIED // len(figures)))
     others = [
-        np.abs(figures_of(states_side_by_side(shuffled(network, seed), ids), text, generous=True))
+        np.abs(figures_of(batched_states(shuffled(network, seed), ids), text, generous=True))
         for seed in range(networks)
     ]
     levels = chance_levels(np.concatenate(others), figures.size)

@@ -22,14 +22,14 @@ from typing import NamedTuple
 import torch
 
 from charrnn_port.device import DTYPES, choose_device, choose_dtype
-from charrnn_port.model import NETWORKS, fastest
+from charrnn_port.model import BACKENDS, fastest_backend
 from charrnn_port.options import VerifyOptions
 from charrnn_port.reports.inspect import jsonable
 from charrnn_port.reports.machine import describe
 from charrnn_port.reports.verify import bits, cells, files, recordings, results, runs, samples, streams, table, vectors
 from charrnn_port.reports.verify.recordings import Run
 from charrnn_port.reports.verify.results import Check, Failed
-from charrnn_port.reports.verify.runs import Way
+from charrnn_port.reports.verify.runs import Backend
 from charrnn_port.util.errors import UserError
 
 __all__ = [
@@ -61,14 +61,14 @@ def verify(options: VerifyOptions) -> None:
         Path(options.json).open("a").close()  # fails now rather than after a minute
     device = choose_device(options.gpuid, False, print)
     dtype = choose_dtype(options.dtype, device)
-    cell = fastest("lstm", dtype, device) if options.cell == "auto" else options.cell
-    NETWORKS[cell]("lstm", 1, 1, 1, dtype=dtype, device=device)  # raises UserError where it cannot be had
-    way = Way(options.cell, str(dtype).removeprefix("torch."), -1 if device.type == "cpu" else options.gpuid)
-    machine = describe(cell, dtype, device) | {"promised": promised(way)}
+    cell = fastest_backend("lstm", dtype, device) if options.cell == "auto" else options.cell
+    BACKENDS[cell]("lstm", 1, 1, 1, dtype=dtype, device=device)  # raises UserError where it cannot be had
+    backend = Backend(options.cell, str(dtype).removeprefix("torch."), -1 if device.type == "cpu" else options.gpuid)
+    machine = describe(cell, dtype, device) | {"promised": promised(backend)}
     for name, value in machine.items():
         print(f"{name:12}{value}", flush=True)
     start = time.perf_counter()
-    checks = list(made(way, device))
+    checks = list(made(backend, device))
     seconds = round(time.perf_counter() - start, 1)
     wrong = [check for check in checks if not check.holds]
     for line in table.table(checks):
@@ -83,19 +83,19 @@ def verify(options: VerifyOptions) -> None:
         raise UserError(f"{len(wrong)} of {len(checks)} promises do not hold here: {'; '.join(names)}")
 
 
-def promised(way: Way) -> str:
+def promised(backend: Backend) -> str:
     """Say whether Torch7's bits are promised, and if not, why."""
-    if way.bits:
+    if backend.bits:
         return "all bits of Torch7: these are compiled cells in float64 on a CPU"
-    return f"to rounding: only compiled cells in float64 on a CPU have all bits of Torch7, and {way.without_bits}"
+    return f"to rounding: only compiled cells in float64 on a CPU have all bits of Torch7, and {backend.without_bits}"
 
 
-def made(way: Way, device: torch.device) -> Iterator[Check]:
+def made(backend: Backend, device: torch.device) -> Iterator[Check]:
     """All results. An error in a check, of whatever kind, is one of them: the machine may be like none before."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(recordings.FOLDER / "play", folder / "play")
-        for step in shown(steps(way, device, folder)):
+        for step in shown(steps(backend, device, folder)):
             try:
                 yield from step.checks()
             except Exception as error:
@@ -111,36 +111,36 @@ def shown(steps: list[Step]) -> Iterable[Step]:
     return tqdm(steps, disable=None, leave=False, file=sys.stderr)
 
 
-def steps(way: Way, device: torch.device, folder: Path) -> list[Step]:
+def steps(backend: Backend, device: torch.device, folder: Path) -> list[Step]:
     """All there is to do, in the order of the table."""
     found = []
     for torch7 in recordings.FILES:
         if torch7 == "2017" or device.type == "cpu":  # a GPU never had what changed in 2016
             for recorded in recordings.runs(torch7).values():
-                found.append(Step(runs.part(recorded), recorded.name, partial(repeated, recorded, way, folder)))
+                found.append(Step(runs.part(recorded), recorded.name, partial(repeated, recorded, backend, folder)))
     for recorded in recordings.runs("2017").values():
         if recorded.vectors:
-            found.append(Step(vectors.PART, recorded.name, partial(vectors.vectors, recorded, way, folder)))
+            found.append(Step(vectors.PART, recorded.name, partial(vectors.vectors, recorded, backend, folder)))
     for path in files.LUA_CHECKPOINTS:
         recorded = recordings.runs("2017")[path.stem]
-        found.append(Step(vectors.PART, recorded.name, lambda run=recorded: [vectors.val_loss(run, way, folder)]))
+        found.append(Step(vectors.PART, recorded.name, lambda run=recorded: [vectors.val_loss(run, backend, folder)]))
         found.append(Step(samples.PART, path.name, partial(samples.of_lua_checkpoint, recorded, path, device)))
     found += [Step(streams.PART, check.func.__name__, lambda check=check: [check()]) for check in streams.checks()]
     found += [Step(files.PART, path.name, lambda path=path: [files.written_back(path)]) for path in files.ALL]
-    dtype = DTYPES[way.dtype]
-    for model, cell in cells.ways(dtype, device):
+    dtype = DTYPES[backend.dtype]
+    for model, cell in cells.backends(dtype, device):
         found.append(Step(cells.PART, f"{model} {cell}", partial(cells.checks, model, cell, dtype, device)))
     return found
 
 
-def repeated(recorded: Run, way: Way, folder: Path) -> Iterator[Check]:
+def repeated(recorded: Run, backend: Backend, folder: Path) -> Iterator[Check]:
     """What a recorded run prints now, and, where all of it is and must be the same, texts from its last checkpoint."""
-    output, checkpoint_dir, numbers = runs.repeat(recorded, way, folder)
-    lines = runs.compare(recorded, output, {file.name for file in checkpoint_dir.glob("*")}, way)
+    output, checkpoint_dir, numbers = runs.repeat(recorded, backend, folder)
+    lines = runs.compare(recorded, output, {file.name for file in checkpoint_dir.glob("*")}, backend)
     yield lines
-    if way.bits and recorded.bits:
+    if backend.bits and recorded.bits:
         yield bits.compare(recorded, numbers)
-    if way.bits:
+    if backend.bits:
         yield from vectors.last_checkpoint(recorded, checkpoint_dir)
     if recorded.samples and not lines.other and lines.certain == lines.total:
         yield from samples.of_run(recorded, checkpoint_dir)

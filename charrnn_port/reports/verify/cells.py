@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.reports.verify.results import Difference
 from charrnn_port.util.errors import UserError
@@ -23,10 +23,10 @@ TORCH_LAYERS = {"lstm": nn.LSTM, "rnn": nn.RNN}  # nn.GRU computes another funct
 TORCH_NAMES = {"weight_ih": "i2h_weight", "weight_hh": "h2h_weight", "bias_ih": "i2h_bias", "bias_hh": "h2h_bias"}
 
 
-def ways(dtype: torch.dtype, device: torch.device) -> Iterator[tuple[str, str]]:
+def backends(dtype: torch.dtype, device: torch.device) -> Iterator[tuple[str, str]]:
     """Each cell with each way to run it that can be had there."""
     for model in CELLS:
-        for cell in NETWORKS:
+        for cell in BACKENDS:
             try:
                 network(model, 1, cell, dtype, device)
             except UserError:
@@ -51,7 +51,7 @@ def network(
     device: torch.device | str = "cpu",
 ) -> CharRNN:
     """One with the same parameters each time: in single precision, so that both types can have them."""
-    built = NETWORKS[cell](model, V, H, num_layers, dtype=dtype, device=device)
+    built = BACKENDS[cell](model, V, H, num_layers, dtype=dtype, device=device)
     numbers = torch.empty(built.params.shape, dtype=torch.float32)
     built.params.copy_(numbers.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5)))
     return built

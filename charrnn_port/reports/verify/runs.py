@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from charrnn_port.model import fastest, why_slower
+from charrnn_port.model import fastest_backend, reason_not_fastest
 from charrnn_port.options import TrainOptions
 from charrnn_port.reports.verify import bits
 from charrnn_port.reports.verify.recordings import Numbers, Run
@@ -35,7 +35,7 @@ REAL = re.compile(r"\d+\.\d+(e[-+]\d+)?")
 
 
 @dataclass(frozen=True)
-class Way:
+class Backend:
     """How to compute: -cell, -dtype, -gpuid, as train.py has them."""
 
     cell: str = "auto"
@@ -60,10 +60,10 @@ class Way:
         if self.dtype != "float64":
             return f"this is {self.dtype}, of which nothing was recorded"
         cpu = torch.device("cpu")
-        cell = fastest("lstm", torch.float64, cpu) if self.cell == "auto" else self.cell
+        cell = fastest_backend("lstm", torch.float64, cpu) if self.cell == "auto" else self.cell
         if cell == "compiled":
             return ""
-        why = why_slower(cell, torch.float64, cpu) if self.cell == "auto" else ""
+        why = reason_not_fastest(cell, torch.float64, cpu) if self.cell == "auto" else ""
         return f"{cell} cells add in another order" + (f"; {why}" if why else "")
 
 
@@ -75,19 +75,19 @@ class Repeated(NamedTuple):
     numbers: Numbers  # those of which the bits were recorded, as they are here
 
 
-def prepared(recorded: Run, way: Way, folder: Path, echo: Echo = lambda line: None) -> Training:
+def prepared(recorded: Run, backend: Backend, folder: Path, echo: Echo = lambda line: None) -> Training:
     """A recorded run before its first iteration; the text is in `folder`/play, checkpoints go to `folder`/cv."""
-    values = recorded.arguments | vars(way) | {"torch7": recorded.torch7}
+    values = recorded.arguments | vars(backend) | {"torch7": recorded.torch7}
     values |= {"data_dir": folder / "play", "checkpoint_dir": folder / "cv" / recorded.torch7 / recorded.name}
     return prepare(TrainOptions(**values), frozenset(values), echo=echo)
 
 
-def repeat(recorded: Run, way: Way, folder: Path) -> Repeated:
+def repeat(recorded: Run, backend: Backend, folder: Path) -> Repeated:
     """Do the run again, with its checkpoints in a folder."""
     lines: list[str] = []
     numbers: Numbers = {}
-    training = prepared(recorded, way, folder, lines.append)
-    events = bits.watch(run(training), training.network, recorded.bits if way.bits else {}, numbers)
+    training = prepared(recorded, backend, folder, lines.append)
+    events = bits.watch(run(training), training.network, recorded.bits if backend.bits else {}, numbers)
     for _ in recorders.print_lines(recorders.save_checkpoints(events), lines.append):
         pass
     return Repeated("\n".join([*lines, ""]), Path(training.options.checkpoint_dir), numbers)
@@ -98,7 +98,7 @@ def part(recorded: Run) -> str:
     return f"Torch7 of {recorded.torch7}"
 
 
-def compare(recorded: Run, output: str, written: set[str], way: Way) -> Lines:
+def compare(recorded: Run, output: str, written: set[str], backend: Backend) -> Lines:
     """What a run printed and which checkpoints it wrote, against the recording."""
     ours = [*comparable(output), *sorted(written)]
     theirs = [*comparable(recorded.stdout), *sorted(files_of(recorded))]
@@ -109,8 +109,8 @@ def compare(recorded: Run, output: str, written: set[str], way: Way) -> Lines:
         other = f"recorded: {line}\n    here: {its_line}"
     early, late = differences(ours, theirs)
     total = len(log_lines(theirs))
-    certain = total if way.bits else recorded.certain
-    limits = BITS if way.bits else DOUBLE if way.exact else SINGLE if certain == total else SINGLE_OPEN
+    certain = total if backend.bits else recorded.certain
+    limits = BITS if backend.bits else DOUBLE if backend.exact else SINGLE if certain == total else SINGLE_OPEN
     return Lines(
         part(recorded),
         recorded.name,
@@ -120,7 +120,7 @@ def compare(recorded: Run, output: str, written: set[str], way: Way) -> Lines:
         total=total,
         other=other,
         same_shape=shape(ours) == shape(theirs),
-        exact=way.exact,
+        exact=backend.exact,
         early=early,
         late=late,
         early_limit=limits[0],

@@ -11,7 +11,7 @@ import torch
 from charrnn_port.checkpoints import load_checkpoint
 from charrnn_port.reports.verify.recordings import CHECKPOINTS, Run
 from charrnn_port.reports.verify.results import Check, Difference, Same, same
-from charrnn_port.reports.verify.runs import Way, prepared
+from charrnn_port.reports.verify.runs import Backend, prepared
 
 PART = "recorded numbers"
 ITERATIONS = 20
@@ -24,39 +24,39 @@ LIMITS = {
 }
 
 
-def vectors(recorded: Run, way: Way, folder: Path) -> list[Check]:
+def vectors(recorded: Run, backend: Backend, folder: Path) -> list[Check]:
     """Train for some iterations, and compare with the vectors of the run."""
-    training = prepared(recorded, way, folder)
+    training = prepared(recorded, backend, folder)
     network = training.network
     found = {"params_0": network.params.cpu().clone()}
     for i in range(1, ITERATIONS + 1):
         training.iteration()
         found[f"grads_{i}"], found[f"params_{i}"] = network.grad_params.cpu().clone(), network.params.cpu().clone()
-    return [compare(recorded, name, found[name], way) for name in found if name in recorded.vectors]
+    return [compare(recorded, name, found[name], backend) for name in found if name in recorded.vectors]
 
 
-def compare(recorded: Run, name: str, ours: torch.Tensor, way: Way) -> Check:
+def compare(recorded: Run, name: str, ours: torch.Tensor, backend: Backend) -> Check:
     """A vector of the run as it is here, against the recording."""
-    theirs, limits = recorded.vectors[name], LIMITS[way.dtype]
-    if way.bits:
+    theirs, limits = recorded.vectors[name], LIMITS[backend.dtype]
+    if backend.bits:
         return same(PART, recorded.name, name, ours.numpy(), theirs)
     if name == "params_0":
-        theirs = theirs.astype(way.dtype)
+        theirs = theirs.astype(backend.dtype)
     limit = limits["grads"] if name.startswith("grads_") else limits[name]
     return Difference(PART, recorded.name, name, relative(ours.numpy(), theirs), limit)
 
 
-def val_loss(recorded: Run, way: Way, folder: Path) -> Check:
+def val_loss(recorded: Run, backend: Backend, folder: Path) -> Check:
     """Evaluate the run's last checkpoint, as Torch7 wrote it; the loss that Torch7 found is inside."""
     path = CHECKPOINTS / f"{recorded.name}.t7"
     saved = load_checkpoint(path)
-    training = prepared(replace(recorded, arguments=recorded.arguments | {"init_from": path}), way, folder)
+    training = prepared(replace(recorded, arguments=recorded.arguments | {"init_from": path}), backend, folder)
     training.network.params.copy_(saved.params)  # -init_from has opened the forget gates
     loss = loss_of(training.evaluate(VALIDATION))
-    if way.bits:
+    if backend.bits:
         return same(PART, recorded.name, "val_loss", np.array([loss]), np.array([saved.val_loss]))
     off = abs(loss - saved.val_loss) / saved.val_loss
-    return Difference(PART, recorded.name, "val_loss", off, LIMITS[way.dtype]["val_loss"])
+    return Difference(PART, recorded.name, "val_loss", off, LIMITS[backend.dtype]["val_loss"])
 
 
 def last_checkpoint(recorded: Run, checkpoint_dir: Path) -> list[Same]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import SampleOptions
-from charrnn_port.sampling import Model, choice_of, choices, only_draws
+from charrnn_port.sampling import Model, is_unfiltered, sampler_of, samplers
 from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.sharing.server.stream import Stream, Token
 from charrnn_port.torch7.random import Generator
@@ -83,9 +83,9 @@ class Completion:
         return Stream(
             prompt,
             self.length,
-            choices.never(self.vocab.unknown, choice_of(self.options, random, self.model)),
+            samplers.ban(self.vocab.unknown, sampler_of(self.options, random, self.model)),
             notify,
-            plainly=(random, self.options.temperature) if only_draws(self.options) else None,
+            plainly=(random, self.options.temperature) if is_unfiltered(self.options) else None,
             top=self.top,
             echo=self.echo,
             stops=self.stops,

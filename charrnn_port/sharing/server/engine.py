@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
-from charrnn_port.sampling import Model, Session, Sessions, choices
+from charrnn_port.sampling import BatchedSession, Model, Session, samplers
 from charrnn_port.sharing.server.stream import Stream
 
 
@@ -23,7 +23,7 @@ class Engine:
     def __init__(self, model: Model, at_once: int, queue: int) -> None:
         self.model = model
         self._start = Session(model).scores  # before the first character of any text
-        self._draw = choices.DrawnTogether(model.drawn_from, model.vocab.unknown)
+        self._draw = samplers.BatchedCategorical(model.sampling_dtype, model.vocab.unknown)
         self._at_once, self._queue = at_once, queue
         self._waiting: deque[Stream] = deque()
         self._clear()
@@ -63,7 +63,7 @@ class Engine:
     def _clear(self) -> None:
         self._flight: list[Stream] = []
         self._next: list[int] = []  # what each of them is to be fed
-        self._sessions = Sessions(self.model, 0)
+        self._sessions = BatchedSession(self.model, 0)
 
     def _step(self, old: int) -> None:
         """Feed the `old` texts in progress, the first, then choose the next character of all."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
-from charrnn_port.command_line import tell
+from charrnn_port.command_line import log_line
 from charrnn_port.device import DTYPES
 from charrnn_port.options import ServeOptions
 from charrnn_port.sampling import Model
@@ -88,15 +88,15 @@ class Models:
                 try:
                     newer = await asyncio.to_thread(self._load, name)
                 except UserError as error:
-                    tell(f"{name} stays as it is: {error}")
+                    log_line(f"{name} stays as it is: {error}")
                     continue
                 self._served[name] = newer
-                tell(f"{name} is loaded anew")
+                log_line(f"{name} is loaded anew")
 
     def _load(self, name: str) -> Served:
-        saved = load_checkpoint(self._paths[name], tell)
+        saved = load_checkpoint(self._paths[name], log_line)
         network = saved.build("fused", DTYPES[self._options.dtype])
-        model = Model(network, saved.vocab, drawn_from=saved.drawn_from)
+        model = Model(network, saved.vocab, sampling_dtype=saved.sampling_dtype)
         engine = Engine(model, self._options.streams, self._options.queue)
         return Served(name, engine, facts_of(name, saved, model, self._options.max_length))
 
@@ -129,7 +129,7 @@ def facts_of(name: str, saved: Checkpoint, model: Model, max_length: int) -> dic
         "rnn_size": saved.opt["rnn_size"],
         "num_layers": saved.opt["num_layers"],
         "parameters": saved.params.numel(),
-        "dtype": str(model.first.dtype),
+        "dtype": str(model.input_table.dtype),
         "encoding": vocab.encoding,
         "vocabulary": [token_text(vocab, id_) for id_ in range(len(vocab))],
         "iteration": saved.i,

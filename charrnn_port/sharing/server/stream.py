@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charrnn_port.sampling import HeldBack, choices, log_probs_of
+from charrnn_port.sampling import StopSequenceBuffer, log_probs_of, samplers
 from charrnn_port.torch7.random import Generator
 
 
@@ -29,7 +29,7 @@ class Stream:
         self,
         prime: Sequence[int],
         length: int,
-        choose: choices.Choice,
+        choose: samplers.Sampler,
         notify: Callable[[], None],
         *,
         plainly: tuple[Generator, float] | None = None,
@@ -53,7 +53,7 @@ class Stream:
         self._prime, self._begun, self._left = deque(prime), False, length
         self._choose, self._top, self._echo = choose, top, echo
         self._notify, self._decode = notify, decode
-        self._held = HeldBack(stops) if stops else None
+        self._held = StopSequenceBuffer(stops) if stops else None
         self._held_tokens: deque[tuple[Token, int]] = deque()  # with their sizes in bytes
         self._shown = 0  # bytes of them that surely do not begin a stop
         self._tokens: deque[Token] = deque()

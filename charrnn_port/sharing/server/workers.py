@@ -8,7 +8,7 @@ from multiprocessing import connection, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from charrnn_port.command_line import tell
+from charrnn_port.command_line import log_line
 
 LOOK = 1.0  # seconds between two looks at who is still alive
 
@@ -31,7 +31,7 @@ def keep_working(count: int, work: Callable[..., None], *arguments: Any, last_se
     while not ending.wait(LOOK):
         for place, process in enumerate(processes):
             if not process.is_alive():
-                tell(f"a worker has ended with status {process.exitcode}: another takes its place")
+                log_line(f"a worker has ended with status {process.exitcode}: another takes its place")
                 processes[place] = start()
     for process in processes:
         process.terminate()

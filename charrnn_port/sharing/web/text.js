@@ -1,5 +1,5 @@
 // A text as the options ask for it.
-import { choice } from "./choices.js";
+import { sampler } from "./samplers.js";
 import { Generator } from "./random.js";
 
 /** sample.py's. */
@@ -12,7 +12,7 @@ const DEFAULTS = { primetext: "", length: 2000, seed: 123, temperature: 1, topK:
  */
 export function idsOf(session, vocab, options) {
   const all = checked({ ...DEFAULTS, ...options });
-  const choose = choice(all, new Generator(all.seed), vocab.unknown, session.network.rounded);
+  const choose = sampler(all, new Generator(all.seed), vocab.unknown, session.network.rounded);
   return generate(session, vocab.encode(all.primetext), choose, all.length || Infinity);
 }
 

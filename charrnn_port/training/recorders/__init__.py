@@ -12,7 +12,7 @@ before the next event is asked for, so nothing is printed as saved that is not. 
 
 from charrnn_port.training.recorders.checkpoints import save_checkpoints
 from charrnn_port.training.recorders.console import print_lines
-from charrnn_port.training.recorders.notes import tell
+from charrnn_port.training.recorders.notes import log_notes
 from charrnn_port.training.recorders.progress import show_progress
 from charrnn_port.training.recorders.samples import add_samples
 from charrnn_port.training.recorders.table import write_table
@@ -20,10 +20,10 @@ from charrnn_port.training.recorders.tensorboard import write_tensorboard
 
 __all__ = [
     "add_samples",
+    "log_notes",
     "print_lines",
     "save_checkpoints",
     "show_progress",
-    "tell",
     "write_table",
     "write_tensorboard",
 ]

@@ -7,26 +7,26 @@ from charrnn_port.command_line import command_of
 from charrnn_port.training.events import Evaluated, Event, Finished, Sampled, Saved, Saving, Snapshot, Stopped
 
 
-def tell(events: Iterable[Event], say: Callable[[str], None]) -> Iterator[Event]:
-    """Give `say` a line for each event that has one."""
+def log_notes(events: Iterable[Event], log: Callable[[str], None]) -> Iterator[Event]:
+    """Give `log` a line for each event that has one."""
     last = None
     for event in events:
         match event:
             case Evaluated():
-                say(validation(event))
+                log(validation(event))
             case Saving() if event.path != event.wanted:
-                say(f"{event.wanted} is of another run: this one's goes to {event.path}")
+                log(f"{event.wanted} is of another run: this one's goes to {event.path}")
             case Saved() if isinstance(last, Snapshot):
-                say(f"saved the state after iteration {event.i} to {event.path}")
+                log(f"saved the state after iteration {event.i} to {event.path}")
             case Saved() if isinstance(last, Finished):
-                say(
+                log(
                     f"finished after iteration {event.i}, where no evaluation was due: the state is saved to "
                     f"{event.path}; to go on: {command_of('train')} -resume {event.path} with a larger -max_epochs"
                 )
             case Sampled():
-                say(f"{f'-- after iteration {event.i} --':-<40}\n{event.text}\n{'':-<40}")
+                log(f"{f'-- after iteration {event.i} --':-<40}\n{event.text}\n{'':-<40}")
             case Stopped():
-                say(
+                log(
                     f"stopped after iteration {event.i}: the best validation loss is still {event.val_loss:.4f}, after "
                     f"iteration {event.best}; to go on: {command_of('train')} -resume latest with another -patience"
                 )

@@ -1,4 +1,4 @@
-// All time steps of an lstm layer in one launch: model/persistent.py compiles this for one size and launches it.
+// All time steps of an lstm layer in one launch: model/cuda_lstm.py compiles this for one size and launches it.
 //
 // Weights stay in registers for the whole sequence. They are too many for one multiprocessor, so a cluster of BLOCKS
 // blocks shares the units (numbers of h), and does ROWS rows of the batch: each block computes its units' part of a
@@ -17,9 +17,9 @@
 typedef REAL real;
 
 constexpr int VECTOR = 16 / sizeof(real);  // numbers that are loaded at once
-constexpr int OWN = PADDED / BLOCKS;       // units of a block
-constexpr int GROUP = 4 * LANES;           // threads of a unit
-constexpr int THREADS = OWN * GROUP;       // of a block
+constexpr int UNITS_PER_BLOCK = PADDED / BLOCKS;       // units of a block
+constexpr int GROUP = 4 * LANES;                  // threads of a unit
+constexpr int THREADS = UNITS_PER_BLOCK * GROUP;  // of a block
 constexpr int UNITS = LANES > 2 ? 8 / LANES : 4;
 constexpr int UNITS_GROUP = UNITS * GROUP;  // at most a warp
 
@@ -29,7 +29,7 @@ struct __align__(16) Vector {
 
 __device__ real sigmoid(real x) { return real(1) / (real(1) + exp(-x)); }
 
-__device__ constexpr int smaller(int a, int b) { return a < b ? a : b; }
+__device__ constexpr int min_int(int a, int b) { return a < b ? a : b; }
 
 // Threads whose numbers differ in the bits up to DISTANCE, inclusive, add up their COUNT values. As long as a thread
 // has more than one, it keeps half of them: the upper half, if the bit is set, in the place of the lower one. When one
@@ -40,8 +40,8 @@ __device__ __forceinline__ void add_up(real (&values)[N]) {
     bool upper = threadIdx.x & DISTANCE;
 #pragma unroll
     for (int i = 0; i < COUNT / 2; i++) {
-      real kept = upper ? values[i + COUNT / 2] : values[i], given = upper ? values[i] : values[i + COUNT / 2];
-      values[i] = kept + __shfl_xor_sync(~0u, given, DISTANCE);
+      real kept = upper ? values[i + COUNT / 2] : values[i], sent = upper ? values[i] : values[i + COUNT / 2];
+      values[i] = kept + __shfl_xor_sync(~0u, sent, DISTANCE);
     }
     add_up<COUNT / 2, DISTANCE / 2>(values);
   } else if constexpr (DISTANCE > 0) {
@@ -120,18 +120,18 @@ __device__ void start(Barrier (&barriers)[2], int bytes) {
 extern "C" __global__ void __cluster_dims__(BLOCKS) __launch_bounds__(THREADS, 1)
 lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, int T, int B) {
   constexpr int OF_GATE = PADDED / GROUP;          // weights of a thread for each gate
-  constexpr int SHARED = smaller(ROWS, LANES);     // a sum done, so many threads of a gate share the rows
-  constexpr int MINE = ROWS / SHARED;              // rows of a thread
-  constexpr int TWINS = GROUP / SHARED;            // threads that have the same rows, four gates or more
+  constexpr int ROW_SPLITS = min_int(ROWS, LANES);  // a sum done, so many threads of a gate share the rows
+  constexpr int ROWS_PER_THREAD = ROWS / ROW_SPLITS;              // rows of a thread
+  constexpr int REPLICAS = GROUP / ROW_SPLITS;            // threads that have the same rows, four gates or more
   constexpr int BYTES = ROWS * PADDED * sizeof(real);
-  __shared__ Vector given[2][ROWS][PADDED / VECTOR];  // h before the step
+  __shared__ Vector smem_in[2][ROWS][PADDED / VECTOR];  // h before the step
   __shared__ Barrier arrived[2];
 
   const int lane = threadIdx.x % GROUP, gate = lane / LANES, lane_of_gate = lane % LANES;
-  const int own = threadIdx.x / GROUP, unit = rank_in_cluster() * OWN + own;
-  const int twin = gate + 4 * (lane_of_gate % (LANES / SHARED));
+  const int local_unit = threadIdx.x / GROUP, unit = rank_in_cluster() * UNITS_PER_BLOCK + local_unit;
+  const int replica = gate + 4 * (lane_of_gate % (LANES / ROW_SPLITS));
   const int row0 = blockIdx.x / BLOCKS * ROWS;  // of the cluster; the thread's:
-  const int row = row0 + lane_of_gate / (LANES / SHARED) * MINE;
+  const int row = row0 + lane_of_gate / (LANES / ROW_SPLITS) * ROWS_PER_THREAD;
   const bool exists = unit < H;
 
   real weights[4][OF_GATE];  // of all gates, for every GROUP-th vector of h
@@ -144,11 +144,11 @@ lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, int T,
     }
   for (int i = threadIdx.x; i < ROWS * PADDED; i += THREADS) {
     int r = i / PADDED, k = i % PADDED;
-    given[0][r][k / VECTOR].x[k % VECTOR] = row0 + r < B && k < H ? h[(size_t)(row0 + r) * H + k] : real(0);
+    smem_in[0][r][k / VECTOR].x[k % VECTOR] = row0 + r < B && k < H ? h[(size_t)(row0 + r) * H + k] : real(0);
   }
-  real state[MINE], next_sum[MINE];
+  real state[ROWS_PER_THREAD], next_sum[ROWS_PER_THREAD];
 #pragma unroll
-  for (int r = 0; r < MINE; r++) {
+  for (int r = 0; r < ROWS_PER_THREAD; r++) {
     bool there = exists && row + r < B;
     state[r] = there ? c[(size_t)(row + r) * H + unit] : real(0);
     next_sum[r] = there ? sums[((size_t)(row + r) * 4 + gate) * H + unit] : real(0);
@@ -156,9 +156,9 @@ lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, int T,
   start(arrived, BYTES);
 
   for (int t = 0; t < T; t++) {
-    real sum[MINE];
+    real sum[ROWS_PER_THREAD];
 #pragma unroll
-    for (int r = 0; r < MINE; r++) {
+    for (int r = 0; r < ROWS_PER_THREAD; r++) {
       sum[r] = next_sum[r];
       if (t + 1 < T && exists && row + r < B)  // long before it is needed
         next_sum[r] = sums[(((size_t)(t + 1) * B + row + r) * 4 + gate) * H + unit];
@@ -172,7 +172,7 @@ lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, int T,
     for (int i = 0; i < OF_GATE; i += VECTOR)
 #pragma unroll
       for (int r = 0; r < ROWS; r++) {
-        Vector x = given[t & 1][r][i / VECTOR * GROUP + lane];
+        Vector x = smem_in[t & 1][r][i / VECTOR * GROUP + lane];
 #pragma unroll
         for (int v = 0; v < VECTOR; v++)
 #pragma unroll
@@ -180,9 +180,9 @@ lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, int T,
       }
     add_up<4 * ROWS, GROUP / 2>(products);
 
-    real activation[MINE], tanh_state[MINE], output[MINE];
+    real activation[ROWS_PER_THREAD], tanh_state[ROWS_PER_THREAD], output[ROWS_PER_THREAD];
 #pragma unroll
-    for (int r = 0; r < MINE; r++) {
+    for (int r = 0; r < ROWS_PER_THREAD; r++) {
       real x = sum[r] + products[r];
       activation[r] = gate == 3 ? tanh(x) : sigmoid(x);
       real in = __shfl_sync(~0u, activation[r], lane_of_gate, GROUP);
@@ -194,20 +194,20 @@ lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, int T,
       output[r] = exists ? out * tanh_state[r] : real(0);
       if (t + 1 < T) {
         int next = (t + 1) & 1;
-        const real *place = &given[next][row - row0 + r][unit / VECTOR].x[unit % VECTOR];
-        for (int to = twin; to < BLOCKS; to += TWINS)
+        const real *place = &smem_in[next][row - row0 + r][unit / VECTOR].x[unit % VECTOR];
+        for (int to = replica; to < BLOCKS; to += REPLICAS)
           send(address_at(to, place), address_at(to, &arrived[next]), output[r]);
       }
     }
-    __syncwarp();  // twins may have read what is written over now
+    __syncwarp();  // replicas may have read what is written over now
 #pragma unroll
-    for (int r = 0; r < MINE; r++)
+    for (int r = 0; r < ROWS_PER_THREAD; r++)
       if (exists && row + r < B) {
         size_t at = (size_t)t * B + row + r, next = at + B;
-        if (twin < 4) sums[(at * 4 + gate) * H + unit] = activation[r];
-        if (twin == 0) c[next * H + unit] = state[r];
-        if (twin == 1) h[next * H + unit] = output[r];
-        if (twin == 2) tanh_c[at * H + unit] = tanh_state[r];
+        if (replica < 4) sums[(at * 4 + gate) * H + unit] = activation[r];
+        if (replica == 0) c[next * H + unit] = state[r];
+        if (replica == 1) h[next * H + unit] = output[r];
+        if (replica == 2) tanh_c[at * H + unit] = tanh_state[r];
       }
   }
 }
@@ -218,18 +218,18 @@ extern "C" __global__ void __cluster_dims__(BLOCKS) __launch_bounds__(THREADS, 1
 lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, const real *grad_h, int T, int B) {
   constexpr int PARTS = 4 / VECTOR;                     // Vectors for the four gates of a unit
   constexpr int OF_UNIT = 4 * PADDED / UNITS_GROUP;     // weights of a thread for each of its UNITS
-  constexpr int SHARED = smaller(ROWS, GROUP);          // as in forward
-  constexpr int MINE = ROWS / SHARED;
-  constexpr int TWINS = GROUP / SHARED;
+  constexpr int ROW_SPLITS = min_int(ROWS, GROUP);  // as in forward
+  constexpr int ROWS_PER_THREAD = ROWS / ROW_SPLITS;
+  constexpr int REPLICAS = GROUP / ROW_SPLITS;
   constexpr int BYTES = ROWS * 4 * PADDED * sizeof(real);
-  __shared__ Vector given[2][ROWS][PARTS * PADDED];  // gradient by the sums of the step after; [PARTS][PADDED]
+  __shared__ Vector smem_in[2][ROWS][PARTS * PADDED];  // gradient by the sums of the step after; [PARTS][PADDED]
   __shared__ Barrier arrived[2];
 
-  const int lane = threadIdx.x % UNITS_GROUP, lane_of_unit = lane % GROUP, twin = lane_of_unit % TWINS;
-  const int first_unit = rank_in_cluster() * OWN + threadIdx.x / UNITS_GROUP * UNITS;
+  const int lane = threadIdx.x % UNITS_GROUP, lane_of_unit = lane % GROUP, replica = lane_of_unit % REPLICAS;
+  const int first_unit = rank_in_cluster() * UNITS_PER_BLOCK + threadIdx.x / UNITS_GROUP * UNITS;
   const int unit = first_unit + lane / GROUP;  // whose sum the thread will get
   const int row0 = blockIdx.x / BLOCKS * ROWS;
-  const int row = row0 + lane_of_unit / TWINS * MINE;
+  const int row = row0 + lane_of_unit / REPLICAS * ROWS_PER_THREAD;
   const bool exists = unit < H;
 
   real weights[OF_UNIT][UNITS];  // of every UNITS_GROUP-th vector of the gradient
@@ -243,11 +243,11 @@ lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, c
     }
   struct {
     real in, forget, out, transform, tanh_c, c_before, grad_h;
-  } at_step[MINE];
-  real grad_c[MINE] = {};
+  } at_step[ROWS_PER_THREAD];
+  real grad_c[ROWS_PER_THREAD] = {};
   auto load = [&](int t) {
 #pragma unroll
-    for (int r = 0; r < MINE; r++)
+    for (int r = 0; r < ROWS_PER_THREAD; r++)
       if (exists && row + r < B) {
         size_t at = (size_t)t * B + row + r;
         const real *gate = gates + at * 4 * H + unit;
@@ -269,7 +269,7 @@ lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, c
       for (int i = 0; i < OF_UNIT; i += VECTOR)
 #pragma unroll
         for (int r = 0; r < ROWS; r++) {
-          Vector x = given[n & 1][r][i / VECTOR * UNITS_GROUP + lane];
+          Vector x = smem_in[n & 1][r][i / VECTOR * UNITS_GROUP + lane];
 #pragma unroll
           for (int v = 0; v < VECTOR; v++)
 #pragma unroll
@@ -277,9 +277,9 @@ lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, c
         }
       add_up<UNITS * ROWS, UNITS_GROUP / 2>(products);
     }
-    real gradient[MINE][4];
+    real gradient[ROWS_PER_THREAD][4];
 #pragma unroll
-    for (int r = 0; r < MINE; r++) {
+    for (int r = 0; r < ROWS_PER_THREAD; r++) {
       auto [in, forget, out, transform, tanh_state, c_before, from_above] = at_step[r];
       real by_h = from_above + products[r];
       real by_c = grad_c[r] + by_h * out * (1 - tanh_state * tanh_state);
@@ -295,18 +295,18 @@ lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, c
 #pragma unroll
         for (int part = 0; part < PARTS; part++) {
           int next = (n + 1) & 1;
-          const Vector *place = &given[next][row - row0 + r][part * PADDED + unit];
-          for (int to = twin; to < BLOCKS; to += TWINS)
+          const Vector *place = &smem_in[next][row - row0 + r][part * PADDED + unit];
+          for (int to = replica; to < BLOCKS; to += REPLICAS)
             send(address_at(to, place), address_at(to, &arrived[next]), &gradient[r][part * VECTOR]);
         }
     }
     __syncwarp();
 #pragma unroll
-    for (int r = 0; r < MINE; r++)
+    for (int r = 0; r < ROWS_PER_THREAD; r++)
       if (exists && row + r < B)
 #pragma unroll
         for (int g = 0; g < 4; g++)
-          if (g % TWINS == twin) gates[(((size_t)t * B + row + r) * 4 + g) * H + unit] = gradient[r][g];
+          if (g % REPLICAS == replica) gates[(((size_t)t * B + row + r) * 4 + g) * H + unit] = gradient[r][g];
     if (t > 0) load(t - 1);
   }
 }

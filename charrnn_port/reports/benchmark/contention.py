@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from charrnn_port.device import DTYPES
-from charrnn_port.model import fastest
+from charrnn_port.model import fastest_backend
 from charrnn_port.options import BenchmarkOptions
 from charrnn_port.reports.benchmark import our_training, parse_size, random_text, write_json
 from charrnn_port.reports.machine import describe_machine
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 BATCH_SIZE = 50
 
 
-def load(options: BenchmarkOptions) -> None:
+def time_contention(options: BenchmarkOptions) -> None:
     """Print the table. Raises UserError for another device than the CPU, and for sizes that are none."""
     if options.device != "cpu":
         raise UserError(f"-load measures what processes take from each other on the CPU, not on {options.device}")
@@ -76,7 +76,7 @@ def time_each(
 
 def make(folder: str, size: tuple[int, int], dtype: torch.dtype) -> Training:
     """What train.py makes, ready to go."""
-    training = our_training(folder, fastest("lstm", dtype, CPU), "lstm", *size, BATCH_SIZE, dtype, CPU)
+    training = our_training(folder, fastest_backend("lstm", dtype, CPU), "lstm", *size, BATCH_SIZE, dtype, CPU)
     for _ in range(2):
         training.iteration()
     return training

@@ -25,7 +25,7 @@ from charrnn_port.training.events import (
     Stopped,
 )
 from charrnn_port.training.iteration import Training
-from charrnn_port.training.prepare import prepare, resumed
+from charrnn_port.training.preparation import prepare, resumed
 
 SNAPSHOT_EVERY = 50  # iterations from one state held in memory, for when the loss explodes, to the next
 VALIDATION = 2  # the split's number
@@ -70,7 +70,7 @@ def run(
     """
     options, ntrain = training.options, training.loader.ntrain
     iterations = options.max_epochs * ntrain
-    done = training.unfinished  # of a run that goes on where an evaluation was cut short: only that is left to do
+    done = training.pending_evaluation  # of a run that goes on where an evaluation was cut short: only that is left
     first = training.i + (done is None)
     yield Started(options, first - 1, iterations, ntrain)
     # A snapshot is known to be good once the next iteration, which starts from it, has shown a good loss.
@@ -90,10 +90,10 @@ def run(
         if i % options.eval_val_every == 0 or i == iterations:
             val_loss = yield from training.evaluate(VALIDATION, interrupted)
             if val_loss is None:
-                training.unfinished = done
+                training.pending_evaluation = done
                 yield Interrupted(i, training.checkpoint())
                 return
-            training.unfinished, training.val_losses[i] = None, val_loss
+            training.pending_evaluation, training.val_losses[i] = None, val_loss
             factor = training.schedule.after_evaluation(i, val_loss)
             yield Evaluated(i, done.epoch, val_loss, training.checkpoint(), done)
             if factor is not None:

@@ -7,7 +7,7 @@ import threading
 import pytest
 from conftest import assert_one_line_error, run_train, without_notes
 
-from charrnn_port import texts
+from charrnn_port import datasets
 
 SMALL = "-gpuid -1 -rnn_size 4 -num_layers 1 -batch_size 100 -max_epochs 0.01 -eval_val_every 9999".split()
 TEXT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 2000
@@ -32,8 +32,8 @@ def served(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(texts, "URL", f"http://127.0.0.1:{server.server_port}/input.txt")
-    monkeypatch.setattr(texts, "SHA256", hashlib.sha256(TEXT).hexdigest())
+    monkeypatch.setattr(datasets, "URL", f"http://127.0.0.1:{server.server_port}/input.txt")
+    monkeypatch.setattr(datasets, "SHA256", hashlib.sha256(TEXT).hexdigest())
     yield tmp_path
     server.shutdown()
 
@@ -42,19 +42,19 @@ def served(monkeypatch, tmp_path):
 def offline(monkeypatch, tmp_path):
     """The current folder is empty and nobody answers at the text's address."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(texts, "URL", "http://127.0.0.1:9/input.txt")
+    monkeypatch.setattr(datasets, "URL", "http://127.0.0.1:9/input.txt")
     return tmp_path
 
 
 def test_tinyshakespeare_is_fetched_once(served):
     assert run_train(*SMALL).exit_code == 0
     assert (served / "data/tinyshakespeare/input.txt").read_bytes() == TEXT
-    texts.URL = "http://127.0.0.1:9/input.txt"  # gone now, and not missed
+    datasets.URL = "http://127.0.0.1:9/input.txt"  # gone now, and not missed
     assert run_train(*SMALL).exit_code == 0
 
 
 def test_another_file_at_the_address_is_refused(served, monkeypatch):
-    monkeypatch.setattr(texts, "SHA256", "0" * 64)
+    monkeypatch.setattr(datasets, "SHA256", "0" * 64)
     result = run_train(*SMALL, "-data_dir", "data/tinyshakespeare")
     assert_one_line_error(result, 1, "not the file it should be")
     assert not (served / "data/tinyshakespeare").exists()

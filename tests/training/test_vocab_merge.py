@@ -4,15 +4,15 @@ import math
 
 import pytest
 import torch
-from conftest import WAYS, assert_one_line_error, run_train
+from conftest import CPU_BACKENDS, assert_one_line_error, run_train
 from runs import EVERY, SMALL, TEXT, assert_same, log_lines, saved
 
 from charrnn_port.checkpoints import Checkpoint
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.memory import parameter_count
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import initialize
-from charrnn_port.training.merge import merge
+from charrnn_port.training.vocab_merge import merge
 from charrnn_port.util.vocabulary import Vocabulary
 
 OTHER = TEXT.replace(b"q", b"Q").replace(b"z", b"Z!") + "é".encode()
@@ -40,7 +40,7 @@ def start(tmp_path):
     return [*SMALL, "-data_dir", tmp_path / "new", "-checkpoint_dir", tmp_path / "merged"]
 
 
-@pytest.mark.parametrize("cell", WAYS)
+@pytest.mark.parametrize("cell", CPU_BACKENDS)
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize(
     "vocab",
@@ -58,7 +58,7 @@ def test_shared_characters_are_predicted_as_before(model, cell, vocab):
     params = torch.empty(parameter_count(model, 5, 8, 2), dtype=torch.float64)
     params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
     old = Checkpoint(sizes, Vocabulary(b"abcde"), params, 0, 0.0, [], {}, math.nan)
-    network = NETWORKS[cell](model, len(vocab), 8, 2)
+    network = BACKENDS[cell](model, len(vocab), 8, 2)
     initialize(network, Generator(1))
     drawn = network.params.clone()
     merge(old, network, vocab)

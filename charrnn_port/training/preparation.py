@@ -5,18 +5,18 @@ from dataclasses import replace
 
 import torch
 
-from charrnn_port import texts
+from charrnn_port import datasets
 from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
 from charrnn_port.device import choose_device, choose_dtype, choose_products, free_memory, require_torch7
-from charrnn_port.model import NETWORKS, fastest, how_it_runs, why_slower
+from charrnn_port.model import BACKENDS, describe_backend, fastest_backend, reason_not_fastest
 from charrnn_port.model.memory import COPIES, MORE, ON_DEVICE, buffer_bytes, parameter_count
 from charrnn_port.option_fields import described
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training.graphed import training_for
 from charrnn_port.training.iteration import Training, initialize, open_forget_gates
-from charrnn_port.training.merge import merge
-from charrnn_port.training.parallel import Alone
+from charrnn_port.training.parallel import SingleProcess
+from charrnn_port.training.vocab_merge import merge
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader, sizes_for
 
@@ -26,25 +26,25 @@ Echo = Callable[[str], None]
 
 
 def resumed(
-    options: TrainOptions, given: frozenset[str], say: Echo = lambda line: None
+    options: TrainOptions, given: frozenset[str], log: Echo = lambda line: None
 ) -> tuple[TrainOptions, Checkpoint]:
     """The checkpoint that -resume names, and the options of its run with what may be changed of them.
 
-    `given` are the names of the options that the user gave; `say` is told which of a folder's checkpoints it is. Raises
+    `given` are the names of the options that the user gave; `log` is told which of a folder's checkpoints it is. Raises
     UserError where there is nothing to go on from, and for an option that would change the run's numbers.
     """
     if options.resume == "latest":
         saved = folder.load_latest(options.checkpoint_dir)
     else:
-        saved = load_checkpoint(options.resume, say)
+        saved = load_checkpoint(options.resume, log)
     if not saved.progress:
         raise UserError(f"{options.resume} is of the Lua original, which kept too little to go on: use -init_from")
-    of_run = TrainOptions.saved(saved.opt, f"-resume {options.resume}")
+    of_run = TrainOptions.from_checkpoint(saved.opt, f"-resume {options.resume}")
     if of_run.dtype == "auto" and "dtype" in given and f"torch.{options.dtype}" == str(saved.params.dtype):
         of_run = replace(of_run, dtype=options.dtype)  # what auto came to, named
     for each, about in described(TrainOptions):
         value, its_value = getattr(options, each.name), getattr(of_run, each.name)
-        identity = about.identity or (each.name == "max_epochs" and of_run.lr_schedule == "cosine")
+        identity = about.resume_locked or (each.name == "max_epochs" and of_run.lr_schedule == "cosine")
         if each.name in given and identity and value != its_value:
             raise UserError(
                 f"-{each.name} {value} would change the run, which has {its_value}: leave it out, "
@@ -59,13 +59,13 @@ def prepare(
     options: TrainOptions,
     given: frozenset[str] = frozenset(),
     saved: Checkpoint | None = None,
-    processes: Alone | None = None,
+    processes: SingleProcess | None = None,
     echo: Echo = lambda line: None,
-    say: Echo = lambda line: None,
+    log: Echo = lambda line: None,
 ) -> Training:
     """A run before its first iteration, or where the one stopped that `saved` is of.
 
-    `echo` gets the original's lines, `say` those that the original has not.
+    `echo` gets the original's lines, `log` those that the original has not.
 
     Raises UserError for what can't be trained with: no text, too short a one, another vocabulary, no such GPU, too
     little memory.
@@ -75,7 +75,7 @@ def prepare(
             f"-train_frac {options.train_frac:g} and -val_frac {options.val_frac:g} add up to more than 1: "
             "lower one of them"
         )
-    processes = processes or Alone()
+    processes = processes or SingleProcess()
     random = Generator(options.seed)
     rows = processes.rows(options.batch_size)
     device = processes.device(choose_device(options.gpuid, options.opencl == 1, echo))
@@ -85,16 +85,16 @@ def prepare(
     torch.backends.cuda.matmul.allow_tf32 = options.tf32 == 1
 
     writes = not options.dry_run
-    data_dir = texts.provide(options.data_dir, "data_dir" in given, echo) if writes else options.data_dir
+    data_dir = datasets.provide(options.data_dir, "data_dir" in given, echo) if writes else options.data_dir
     fractions = options.train_frac, options.val_frac
     loader = MinibatchLoader(
         data_dir, options.batch_size, options.seq_length, *fractions, echo, rows, options.encoding, options.min_count,
         writes,
     )  # fmt: skip
-    require_batches(loader, options, say)
+    require_batches(loader, options, log)
     kinds, places = loader.rare
     if kinds:
-        say(f"unknown symbol: {kinds} characters in {places} places, rarer than -min_count {options.min_count}")
+        log(f"unknown symbol: {kinds} characters in {places} places, rarer than -min_count {options.min_count}")
     echo(f"vocab size: {loader.vocab_size}")
 
     begin = saved
@@ -103,11 +103,11 @@ def prepare(
         require_same_text(saved, loader, data_dir)
     elif options.init_from:
         echo(f"loading a model from checkpoint {options.init_from}")
-        begin = load_checkpoint(options.init_from, say)
+        begin = load_checkpoint(options.init_from, log)
         if options.vocab == "same":
             begin.vocab.require_same(loader.vocab, ", or take -vocab merge")
         if "dropout" in given and options.dropout != begin.opt["dropout"]:
-            say(f"-dropout {options.dropout:g} is without effect: -init_from takes that of the checkpoint, as the "
+            log(f"-dropout {options.dropout:g} is without effect: -init_from takes that of the checkpoint, as the "
                 f"original does: {begin.opt['dropout']:g}")  # fmt: skip
         options = replace(options, **{name: begin.opt[name] for name in ("rnn_size", "num_layers", "model", "dropout")})
         echo(
@@ -116,48 +116,50 @@ def prepare(
         )
     else:
         echo(f"creating an {options.model} with {options.num_layers} layers")
-    cell = way(options, dtype, device, products)
+    cell = choose_backend(options, dtype, device, products)
     sizes = loader.vocab_size, options.rnn_size, options.num_layers
     require_memory(options, cell, sizes, rows.stop - rows.start, len(loader.ids), dtype, device)
     merges = options.vocab == "merge" and not saved
     if begin and not merges:
         network = begin.build(cell, dtype, device, options.torch7)
     else:
-        network = NETWORKS[cell](options.model, *sizes, torch7=options.torch7, dtype=dtype, device=device)
+        network = BACKENDS[cell](options.model, *sizes, torch7=options.torch7, dtype=dtype, device=device)
         initialize(network, random)
     network.products = products
     if merges:
-        say(merge(begin, network, loader.vocab) if begin else "-vocab merge is without effect: there is no -init_from")
+        log(merge(begin, network, loader.vocab) if begin else "-vocab merge is without effect: there is no -init_from")
     if options.model == "lstm" and not saved:  # after -init_from too, as in the original
         for layer in range(options.num_layers):
             echo(f"setting forget gate biases to 1 in LSTM layer {layer + 1}")
             open_forget_gates(network, layer)
     echo(f"number of parameters in the model: {network.params.numel()}")
 
-    reason = why_slower(cell, dtype, device) if options.cell == "auto" else ""
+    reason = reason_not_fastest(cell, dtype, device) if options.cell == "auto" else ""
     because = f", because {reason}; 1.5 times as slow, and digits agree to rounding only" if reason else ""
-    say(f"cell: {how_it_runs(cell, dtype, device)}{because}")
+    log(f"cell: {describe_backend(cell, dtype, device)}{because}")
     if products:
-        say(f"products are rounded to {options.dtype}{SLOWER_ON_CPU if device.type == 'cpu' else ''}")
+        log(f"products are rounded to {options.dtype}{SLOWER_ON_CPU if device.type == 'cpu' else ''}")
     training = training_for(options, network, loader, random, processes)
     if saved:
         try:
-            training.go_on(saved)
+            training.restore(saved)
         except (KeyError, TypeError) as error:
             raise UserError(f"-resume {options.resume}: damaged, or of a newer charrnn_port: {error}") from error
     return training
 
 
-def way(options: TrainOptions, dtype: torch.dtype, device: torch.device, products: torch.dtype | None) -> str:
-    """A key of NETWORKS: how to run the cells. Raises UserError for one that cannot round its products to a type."""
+def choose_backend(
+    options: TrainOptions, dtype: torch.dtype, device: torch.device, products: torch.dtype | None
+) -> str:
+    """A key of BACKENDS: how to run the cells. Raises UserError for one that cannot round its products to a type."""
     if products:
         if options.cell not in ("auto", "plain"):
             raise UserError(f"-cell {options.cell} computes in one precision: take plain with -dtype {options.dtype}")
         return "plain"
-    return fastest(options.model, dtype, device) if options.cell == "auto" else options.cell
+    return fastest_backend(options.model, dtype, device) if options.cell == "auto" else options.cell
 
 
-def require_batches(loader: MinibatchLoader, options: TrainOptions, say: Echo) -> None:
+def require_batches(loader: MinibatchLoader, options: TrainOptions, log: Echo) -> None:
     """Stop now where there is nothing to train on; say so where there is nothing to evaluate."""
     if loader.ntrain == 0:
         raise UserError(
@@ -173,7 +175,7 @@ def require_batches(loader: MinibatchLoader, options: TrainOptions, say: Echo) -
                 f"validation split: take {sizes_for(len(loader.ids))} or a larger -val_frac"
             )
     if loader.nval == 0 and evaluates:
-        say(
+        log(
             "no batches in the validation split: validation losses will be nan, as in the original, and no checkpoint "
             f"the best; for one, take {sizes_for(len(loader.ids))} or a larger -val_frac"
         )
@@ -190,7 +192,7 @@ def require_memory(
 ) -> None:
     """Raises UserError where a run cannot fit into memory: later the system might end it without a word.
 
-    `cell` is how the cells run, a key of NETWORKS. `sizes`: of the vocabulary, the cells' state and the layers.
+    `cell` is how the cells run, a key of BACKENDS. `sizes`: of the vocabulary, the cells' state and the layers.
     Each batch has so many `rows`, the `text` so many characters.
     """
     cpu = torch.device("cpu")

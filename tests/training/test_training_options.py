@@ -9,7 +9,7 @@ from conftest import assert_one_line_error, run_train, train_options
 from runs import EVERY, SMALL, TEXT, assert_same, log_lines, saved
 
 from charrnn_port.device import choose_products
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.training import Training, optimizers, prepare, run, schedules
 from charrnn_port.training.events import Evaluated, Finished, Iteration, RateDecayed, Stopped
 from charrnn_port.training.iteration import clip_norm
@@ -294,7 +294,7 @@ def test_bfloat16_follows_float32(start, model):
 
 def test_products_alone_are_rounded():
     """A single product of whole numbers that bfloat16 has not, 257, is as if it were of 256."""
-    network = NETWORKS["plain"]("rnn", 3, 2, 1, dtype=torch.float32)
+    network = BACKENDS["plain"]("rnn", 3, 2, 1, dtype=torch.float32)
     network.decoder["weight"].data.fill_(257)
     network.layers[0]["h2h_bias"].data.fill_(20)  # tanh is 1
     ids = torch.zeros(1, 1, dtype=torch.int64)
@@ -339,7 +339,7 @@ def test_mixed_precision_elsewhere(monkeypatch):
 
 def test_the_loss_scale_is_grad_scaler_s():
     """Overflows now and then, and 2000 good iterations without one: the scales of torch.amp.GradScaler."""
-    network = NETWORKS["plain"]("rnn", 3, 2, 1)
+    network = BACKENDS["plain"]("rnn", 3, 2, 1)
     ours = LossScale(network)
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=0)
@@ -354,7 +354,7 @@ def test_the_loss_scale_is_grad_scaler_s():
         assert network.loss_scale == yardstick.get_scale()
     assert network.loss_scale == 65536 / 8 * 2
     state = ours.state()
-    other = LossScale(NETWORKS["plain"]("rnn", 3, 2, 1))
+    other = LossScale(BACKENDS["plain"]("rnn", 3, 2, 1))
     other.load_state(state)
     assert other.state() == state == {"scale": 16384.0, "good": 2100 - 51 - 2000}
 
@@ -364,7 +364,7 @@ def test_scaled_gradients_are_the_same():
     ids = torch.randint(7, (9, 4), generator=torch.Generator().manual_seed(1))
     gradients = []
     for scale in (1.0, 1024.0):
-        network = NETWORKS["plain"]("lstm", 7, 6, 2)
+        network = BACKENDS["plain"]("lstm", 7, 6, 2)
         network.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(2))
         network.loss_scale = scale
         network.training_pass(ids[:-1], ids[1:], network.zero_state(4), None, alias=False)

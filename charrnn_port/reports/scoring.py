@@ -1,7 +1,7 @@
 """How well a network foretells a text: figures for each of its characters.
 
     reader = Reader(network)
-    for block in Text(path, {name: vocab}):
+    for block in TextStream(path, {name: vocab}):
         figures = reader.read(vocab.encode(block.units))
 
 What is computed is an evaluation's arithmetic at batch 1, the state being carried from the first character to the last.
@@ -23,7 +23,7 @@ LEARN_SIZES = (SEGMENT, 4, 1)  # the same then
 KNOWN_SEGMENTS = 1000  # as so many segments counts what training found
 
 
-class Figures(NamedTuple):
+class CharacterScores(NamedTuple):
     """What a network foretold of n characters in a row, each from all those before it."""
 
     ids: np.ndarray  # [n] int64: the characters that came
@@ -45,7 +45,7 @@ class Figures(NamedTuple):
         probabilities = np.exp(self.predictions)
         return -(probabilities * np.where(probabilities > 0, self.predictions, 0)).sum(1)
 
-    def likeliest(self, count: int) -> np.ndarray:
+    def most_likely(self, count: int) -> np.ndarray:
         """The ids that were the likeliest, `[n, count]`, the very likeliest first."""
         return np.argsort(-self.predictions, axis=1, kind="stable")[:, :count]
 
@@ -59,17 +59,17 @@ class Reader:
         self._state = network.zero_state(1)
         self._last: list[int] = []  # the character that the network has not read yet, since nothing followed
 
-    def read(self, ids: Sequence[int]) -> Figures:
+    def read(self, ids: Sequence[int]) -> CharacterScores:
         """Go on by these characters. Nothing foretells the very first one, so that there are no figures of it."""
         text = torch.tensor([*self._last, *ids], dtype=torch.int64, device=self._network.params.device)[:, None]
         self._last = text[-1:, 0].tolist()
         x, y = text[:-1], text[1:]
         places = pieces(len(x), LEARN_SIZES if self._learn else SIZES)
-        predictions = [self._foretell(x[place], y[place]) for place in places]
+        predictions = [self._predict(x[place], y[place]) for place in places]
         found = torch.cat([self._network.params.new_empty(0, self._network.vocab_size), *predictions])
-        return Figures(y[:, 0].cpu().numpy(), found.cpu().numpy())
+        return CharacterScores(y[:, 0].cpu().numpy(), found.cpu().numpy())
 
-    def _foretell(self, x: Tensor, y: Tensor) -> Tensor:
+    def _predict(self, x: Tensor, y: Tensor) -> Tensor:
         log_probs, after = self._network.log_probs(x, self._state)
         predictions = log_probs[:, 0].clone()
         if self._learn and len(x) == SEGMENT:

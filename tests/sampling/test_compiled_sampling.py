@@ -5,9 +5,9 @@ import pytest
 import torch
 from conftest import NEEDS_COMPILER
 
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS
-from charrnn_port.sampling import Model, Session, Sessions, choices
+from charrnn_port.sampling import BatchedSession, Model, Session, samplers
 from charrnn_port.torch7.random import Generator
 from charrnn_port.util.vocabulary import Vocabulary
 
@@ -20,11 +20,11 @@ DTYPES = [torch.float64, torch.float32]
 @pytest.mark.parametrize("cell", list(CELLS))
 def test_steps(cell, num_layers, rnn_size, dtype):
     """Scores and states of five characters, to rounding; a copy goes on by itself."""
-    network = NETWORKS["fused"](cell, 65, rnn_size, num_layers, dtype=dtype)
+    network = BACKENDS["fused"](cell, 65, rnn_size, num_layers, dtype=dtype)
     largest = rnn_size**-0.5  # so that roundings do not grow from step to step
     network.params.uniform_(-largest, largest, generator=torch.Generator().manual_seed(5))
     vocab = Vocabulary(bytes(range(65)))
-    ours, theirs = Session(Model(network, vocab)), Session(Model(network, vocab, in_numpy=True))
+    ours, theirs = Session(Model(network, vocab)), Session(Model(network, vocab, use_numpy=True))
     eps = torch.finfo(dtype).eps
     for id_ in (3, 64, 0, 3, 7):
         aside = ours.copy()
@@ -41,7 +41,7 @@ def test_steps(cell, num_layers, rnn_size, dtype):
 @pytest.mark.parametrize("id_", [-1, 5, 2**40])
 def test_what_is_no_character(id_):
     """As a choice of somebody's own may give it: an error, and no memory that is not the network's is read."""
-    network = NETWORKS["fused"]("gru", 5, 3, 1, dtype=torch.float64)
+    network = BACKENDS["fused"]("gru", 5, 3, 1, dtype=torch.float64)
     session = Session(Model(network, Vocabulary(b"abcde")))
     text = session.sample(2, lambda scores: id_)
     assert next(text) == id_
@@ -51,8 +51,8 @@ def test_what_is_no_character(id_):
 
 def test_of_several_texts_one_that_has_no_character():
     """Nothing is done in the others."""
-    network = NETWORKS["fused"]("gru", 5, 3, 1, dtype=torch.float64)
-    sessions = Sessions(Model(network, Vocabulary(b"abcde")), 3)
+    network = BACKENDS["fused"]("gru", 5, 3, 1, dtype=torch.float64)
+    sessions = BatchedSession(Model(network, Vocabulary(b"abcde")), 3)
     before = sessions.scores.copy()
     with pytest.raises(IndexError, match="5"):
         sessions.feed([0, 5, 1])
@@ -63,12 +63,12 @@ def test_of_several_texts_one_that_has_no_character():
 def test_draws_in_another_type(together):
     """Scores of float64, such as there are before the first character, then of float32: each in its own."""
     random = np.random.RandomState(3)
-    draw = choices.DrawnTogether("float64")
+    draw = samplers.BatchedCategorical("float64")
     for dtype in ("float64", "float32", "float64"):
         scores = (random.randn(together, 65) * 3).astype(dtype)
         ids = draw([Generator(seed) for seed in range(together)], [0.7] * together, scores)
         assert draw._draw.scores.numpy().dtype == dtype
-        assert ids == [choices.drawn(Generator(seed), 0.7, "float64")(row) for seed, row in enumerate(scores)]
+        assert ids == [samplers.categorical(Generator(seed), 0.7, "float64")(row) for seed, row in enumerate(scores)]
 
 
 @pytest.mark.parametrize("rounded_to", ["float32", "float64"])
@@ -77,7 +77,9 @@ def test_draws_in_another_type(together):
 def test_draws(temperature, dtype, rounded_to):
     """Those of NumPy. They might differ where a number falls within a rounding of a boundary, which none here does."""
     random = np.random.RandomState(1)
-    ours, theirs = (draw(Generator(7), temperature, rounded_to) for draw in (choices.drawn, choices.drawn_in_numpy))
+    ours, theirs = (
+        draw(Generator(7), temperature, rounded_to) for draw in (samplers.categorical, samplers.numpy_categorical)
+    )
     for n in [65] * 300 + [1, 2, 3, 64, 200]:
         scores = (random.randn(n) * 3).astype(dtype)
         scores -= scores.max()
@@ -103,18 +105,22 @@ def test_what_is_rounded_before_it_is_drawn(rounded_to):
     boundary = {"float32": single[0] / single.sum(), "float64": 0.1}
     assert abs(boundary["float32"] - boundary["float64"]) > 1e-9
     between = sum(boundary.values()) / 2
-    assert choices.drawn(Given(between), 1.0, rounded_to)(scores) == int(between > boundary[rounded_to])
+    assert samplers.categorical(Given(between), 1.0, rounded_to)(scores) == int(between > boundary[rounded_to])
 
 
 @pytest.mark.parametrize("shift", [-1000, 1000])
 def test_where_exponentials_vanish_or_overflow(shift):
     """The largest score is subtracted first."""
     scores = np.log(np.array([0.2, 0.5, 0.3])) + shift
-    ids = [choices.drawn(Given(number), 1.0)(scores) for number in (0.0, 0.19, 0.21, 0.69, 0.71, 0.999)]
+    ids = [samplers.categorical(Given(number), 1.0)(scores) for number in (0.0, 0.19, 0.21, 0.69, 0.71, 0.999)]
     assert ids == [0, 0, 1, 1, 2, 2]
 
 
 def test_a_network_that_has_exploded():
     """No numbers at all: the first character, as in NumPy."""
     scores = np.full(5, np.nan)
-    assert choices.drawn(Generator(1))(scores) == choices.drawn_in_numpy(Generator(1), 1.0, "float32")(scores) == 0
+    assert (
+        samplers.categorical(Generator(1))(scores)
+        == samplers.numpy_categorical(Generator(1), 1.0, "float32")(scores)
+        == 0
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 from charrnn_port.model.char_rnn import CharRNN
 
 
-class Inside(NamedTuple):
+class Activations(NamedTuple):
     """A network after it has read one character."""
 
     id: int
@@ -19,7 +19,7 @@ class Inside(NamedTuple):
     log_probs: np.ndarray  # [vocab_size], of each character to come next
 
 
-def trace(network: CharRNN, ids: Iterable[int], state: Sequence[Tensor] | None = None) -> Iterator[Inside]:
+def trace(network: CharRNN, ids: Iterable[int], state: Sequence[Tensor] | None = None) -> Iterator[Activations]:
     """Read some characters, by default from the zero state, and tell what is in the network after each.
 
     The plain cells compute it, in the network's dtype, whichever way it runs its own. `state` `[1, rnn_size]` each is
@@ -27,7 +27,7 @@ def trace(network: CharRNN, ids: Iterable[int], state: Sequence[Tensor] | None =
     """
     state = network.zero_state(1) if state is None else state
     for id_ in ids:
-        layers, log_probs = network.inside(torch.tensor([id_], device=network.params.device), state)
+        layers, log_probs = network.activations(torch.tensor([id_], device=network.params.device), state)
         state = [layer[name] for layer in layers for name in network.cell.STATE]
         values = [{name: tensor[0].cpu().numpy() for name, tensor in layer.items()} for layer in layers]
-        yield Inside(id_, values, log_probs[0].cpu().numpy())
+        yield Activations(id_, values, log_probs[0].cpu().numpy())

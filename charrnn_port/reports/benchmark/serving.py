@@ -45,7 +45,7 @@ class Text(NamedTuple):
     first: float  # seconds from the request to the first character
 
 
-def serving(options: BenchmarkOptions) -> None:
+def time_serving(options: BenchmarkOptions) -> None:
     """Print the table. Raises UserError where the server cannot be started, or writes something else than it should."""
     size = parse_size(options.sizes.split(",")[0])
     print(describe_machine(CPU))

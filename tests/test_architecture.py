@@ -1,6 +1,6 @@
 """Imports go one way, from room to room and from file to file, and through the doors.
 
-A room is a folder; its door is its __init__.py, whose __all__ lists what others may use. docs/house.md draws it.
+A room is a folder; its door is its __init__.py, whose __all__ lists what others may use. docs/architecture.md draws it.
 """
 
 import ast
@@ -16,7 +16,7 @@ BELOW = {
     "charrnn_port.util": set(),
     "charrnn_port.model": {"charrnn_port.util"},
     "charrnn_port.torch7": set(),
-    "charrnn_port": BASE,  # the files beside the rooms: options, command_line, device, texts
+    "charrnn_port": BASE,  # the files beside the rooms: options, command_line, device, datasets
     "charrnn_port.checkpoints": VALUES,
     "charrnn_port.training": {*VALUES, "charrnn_port.checkpoints"},
     "charrnn_port.sampling": {*VALUES, "charrnn_port.checkpoints"},

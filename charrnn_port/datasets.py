@@ -8,7 +8,7 @@ from pathlib import Path
 
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import written_whole
+from charrnn_port.util.files import atomic_write
 
 TINYSHAKESPEARE = "data/tinyshakespeare"
 PYDOC = "data/pydoc"
@@ -68,7 +68,7 @@ def write(path: Path, text: bytes) -> None:
     """Write a text whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as aside:
-            aside.write_bytes(text)
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(text)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; name another -data_dir") from error

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from charrnn_port.sampling import choices
+import charrnn_port
+from charrnn_port.sampling import samplers
 from charrnn_port.torch7.random import Generator
 
 
@@ -51,7 +52,7 @@ def staying(filters: list, scores: np.ndarray, temperature: float = 1.0) -> set[
         seen.append(left)
         return 0
 
-    choices.filtered(take, filters, temperature)(scores)
+    samplers.filtered(take, filters, temperature)(scores)
     return set(np.flatnonzero(np.isin(scores, seen[0])).tolist())
 
 
@@ -59,7 +60,7 @@ def staying(filters: list, scores: np.ndarray, temperature: float = 1.0) -> set[
 @pytest.mark.parametrize(("name", "value"), CASES)
 def test_a_filter_is_its_definition(name, value, seed):
     scores = some_scores(seed)
-    stay = getattr(choices, name)(value)(scores)
+    stay = getattr(samplers, name)(value)(scores)
     assert set(np.flatnonzero(stay).tolist()) == DEFINITIONS[name](np.exp(scores), value)
 
 
@@ -71,40 +72,40 @@ def test_temperature_comes_first_then_each_looks_at_what_is_left(order, temperat
     probabilities, ids = np.exp(scores / temperature), np.arange(65)
     for name in order:
         ids = ids[sorted(DEFINITIONS[name](probabilities[ids], values[name]))]
-    filters = [getattr(choices, name)(values[name]) for name in order]
+    filters = [getattr(samplers, name)(values[name]) for name in order]
     assert staying(filters, scores, temperature) == set(ids.tolist())
 
 
 @pytest.mark.parametrize(("name", "value"), [("top_k", 1), ("top_k", 2), ("top_p", 0.3), ("top_p", 0.6), ("min_p", 1)])
 def test_equally_likely_ones_stay_together(name, value):
     log_probs = np.log(np.array([0.1, 0.4, 0.4, 0.1]))
-    assert getattr(choices, name)(value)(log_probs).tolist() == [False, True, True, False]
+    assert getattr(samplers, name)(value)(log_probs).tolist() == [False, True, True, False]
 
 
 @pytest.mark.parametrize(("name", "value"), CASES)
 def test_where_all_are_equally_likely_all_stay(name, value):
     """As before the first character: a filter must not choose it by its id."""
-    assert getattr(choices, name)(value)(np.full(65, 1 / 65)).all()
+    assert getattr(samplers, name)(value)(np.full(65, 1 / 65)).all()
 
 
 @pytest.mark.parametrize(("name", "value"), CASES)
 def test_where_scores_are_no_numbers_all_stay(name, value):
     """As of a network that has exploded: an empty choice would be a traceback."""
-    assert getattr(choices, name)(value)(np.full(65, np.nan)).all()
+    assert getattr(samplers, name)(value)(np.full(65, np.nan)).all()
 
 
 def test_filters_that_leave_all_change_no_draw():
     """The arithmetic of the draw is the same, to the bit."""
-    filters = [choices.top_k(65), choices.top_p(1.0), choices.min_p(0.0)]
-    plain = choices.drawn(Generator(3), 0.7)
-    same = choices.filtered(choices.drawn(Generator(3), 0.7), filters, 0.7)
+    filters = [samplers.top_k(65), samplers.top_p(1.0), samplers.min_p(0.0)]
+    plain = samplers.categorical(Generator(3), 0.7)
+    same = samplers.filtered(samplers.categorical(Generator(3), 0.7), filters, 0.7)
     assert [plain(some_scores(seed)) for seed in range(200)] == [same(some_scores(seed)) for seed in range(200)]
 
 
 def test_a_filtered_draw_takes_one_word():
     """Also where only one character is left: so that what is drawn later does not depend on it."""
     random, other = Generator(5), Generator(5)
-    choices.filtered(choices.drawn(random), [choices.top_k(1)])(some_scores(1))
+    samplers.filtered(samplers.categorical(random), [samplers.top_k(1)])(some_scores(1))
     other.words(1)
     assert random.state == other.state
 
@@ -124,13 +125,19 @@ class Zero:
 def test_what_was_left_out_is_never_drawn():
     """Not even by a draw of 0, where the first character is one of those left out."""
     scores = np.log(np.array([0.01, 0.01, 0.9, 0.08]))
-    assert choices.filtered(choices.drawn(Zero()), [choices.top_k(2)])(scores) == 2
+    assert samplers.filtered(samplers.categorical(Zero()), [samplers.top_k(2)])(scores) == 2
 
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-5, 0.003])
 def test_filters_at_very_low_temperatures(temperature):
     for name, value in CASES:
-        choose = choices.filtered(
-            choices.drawn(Generator(1), temperature), [getattr(choices, name)(value)], temperature
+        choose = samplers.filtered(
+            samplers.categorical(Generator(1), temperature), [getattr(samplers, name)(value)], temperature
         )
         assert choose(some_scores(2)) == some_scores(2).argmax()
+
+
+def test_names_of_version_0_2():
+    names = {"Choice": "Sampler", "drawn": "categorical", "likeliest": "greedy", "never": "ban", "top_p": "top_p"}
+    for old, new in names.items():
+        assert getattr(charrnn_port.choices, old) is getattr(samplers, new)

@@ -15,7 +15,7 @@ import torch
 from conftest import RECORDINGS, ROOT, assert_one_line_error, run_sample
 
 import charrnn_port
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.options import SampleOptions
 from charrnn_port.sampling import Model, Session, prompt, streams
 from charrnn_port.sampling.text import until
@@ -311,7 +311,7 @@ def test_from_python_without_end():
 
 def test_characters_of_unicode():
     """A vocabulary of them goes through all of it: a character comes with all its bytes."""
-    network = NETWORKS["fused"]("lstm", 4, 6, 1)
+    network = BACKENDS["fused"]("lstm", 4, 6, 1)
     network.params.uniform_(-1, 1, generator=torch.Generator().manual_seed(1))
     model = Model(network, Vocabulary("aé文 "))
     whole = b"".join(charrnn_port.sample_bytes(model, 200, primetext="文é")).decode()

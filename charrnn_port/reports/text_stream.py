@@ -11,7 +11,7 @@ import numpy as np
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.vocabulary import Vocabulary, readable
 
-BLOCK = 1280  # characters: whole segments and whole passes (figures.py)
+BLOCK = 1280  # characters: whole segments and whole passes (scoring.py)
 BYTES = 1 << 16  # read at once
 
 
@@ -26,7 +26,7 @@ class Block(NamedTuple):
         return vocab.encode(self.units if isinstance(self.units, bytes) else self.units.encode())
 
 
-class Text:
+class TextStream:
     """Iterated, the blocks of a file or, for `-`, of stdin: the first has BLOCK + 1 characters, since nothing foretells
     the very first one, the others have BLOCK, and the last what is left.
 

@@ -54,7 +54,7 @@ class CompiledNetwork:
         return room
 
 
-class CompiledTexts:
+class DecodeBatch:
     """So many texts in progress.
 
     `ids` `[texts]`, int64, is what the next step reads. After it `scores` `[texts, V]` are of what follows:
@@ -81,11 +81,11 @@ class CompiledTexts:
         self._struct, self._next_struct = self._next_struct, self._struct
         self.state, self._after = self._after, self.state
 
-    def _struct_of(self, before: Tensor, after: Tensor) -> "Texts":
-        return Texts(len(self.ids), *map(address, (self.ids, before, after, self.scores, self._space)))
+    def _struct_of(self, before: Tensor, after: Tensor) -> "Batch":
+        return Batch(len(self.ids), *map(address, (self.ids, before, after, self.scores, self._space)))
 
 
-class CompiledDraw:
+class CompiledSampler:
     """A character for each of some texts, drawn with Torch7's arithmetic.
 
     To be filled before a call: `scores` `[texts, n]`, and in float64 `[texts]` `temperatures` and `uniforms`, which are
@@ -129,7 +129,7 @@ class Network(ctypes.Structure):
     )
 
 
-class Texts(ctypes.Structure):
+class Batch(ctypes.Structure):
     """The struct of this name in model/advance.h."""
 
     _fields_ = (

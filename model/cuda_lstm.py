@@ -2,7 +2,7 @@
 
 Launching a kernel takes longer than a small step's arithmetic, in a CUDA graph too. So as much as possible is one
 kernel, a whole pass where the weights fit into registers: those of a few multiprocessors with up to 256 units in
-float32 or 160 in float64 (lstm_persistent.cu), those of many with up to 512 or 256 (lstm_grid.cu). With more units it
+float32 or 160 in float64 (lstm_cluster.cu), those of many with up to 512 or 256 (lstm_grid.cu). With more units it
 is what a time step does beside its matrix product (lstm_step.cu).
 
 It needs NVRTC, which comes with PyTorch, and a GPU with clusters of thread blocks: compute capability 9.0, Hopper.
@@ -24,8 +24,8 @@ THREADS = 128  # of a block that does a time step's units one by one
 SHARED_MEMORY = 227 * 1024  # bytes that a block can have from compute capability 9.0 on
 
 
-class Plan(NamedTuple):
-    """How the blocks of a GPU share the work of a pass: what lstm_persistent.cu gets as macros of these names."""
+class ClusterPlan(NamedTuple):
+    """How the blocks of a GPU share the work of a pass: what lstm_cluster.cu gets as macros of these names."""
 
     BLOCKS: int  # of a cluster, which shares the units
     ROWS: int  # of the batch, that a cluster does
@@ -43,7 +43,7 @@ class Plan(NamedTuple):
 
 
 @lru_cache
-def plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: int) -> Plan | None:
+def cluster_plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: int) -> ClusterPlan | None:
     """The smallest clusters whose registers hold the weights; None where none do, and for large batches.
 
     Two blocks rather than one, though, where there are enough multiprocessors. A cluster gets as many rows as it takes
@@ -56,19 +56,19 @@ def plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: in
         for lanes in (1, 2):
             padded = -(-rnn_size // granularity(dtype, blocks, lanes)) * granularity(dtype, blocks, lanes)
             registers = padded // lanes * words
-            threads = Plan(blocks, 1, lanes, padded).threads
+            threads = ClusterPlan(blocks, 1, lanes, padded).threads
             if registers > 160 or threads * registers > 36 * 1024 or threads > 512:
                 continue
             # They lie within a group of 16 or 18 multiprocessors each, some of which are out of order.
             at_once = multiprocessors // blocks if blocks < 4 else multiprocessors * 15 // 16 // blocks
             rows = next((rows for rows in (1, 2) if -(-batch_size // rows) <= at_once), 4)
-            made = Plan(blocks, rows, lanes, padded)
+            made = ClusterPlan(blocks, rows, lanes, padded)
             return made if made.clusters(batch_size) <= 4 * max(at_once, 1) else None
     return None
 
 
 def granularity(dtype: torch.dtype, blocks: int, lanes: int) -> int:
-    """What lstm_persistent.cu's PADDED must be a multiple of: whole vectors for every thread, whole warps."""
+    """What lstm_cluster.cu's PADDED must be a multiple of: whole vectors for every thread, whole warps."""
     vector = 16 // dtype.itemsize
     return max(4 * lanes * vector, blocks * 8 // lanes, blocks * 4)
 
@@ -97,11 +97,11 @@ class GridPlan(NamedTuple):
 @lru_cache
 def grid_plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: int) -> GridPlan | None:
     """As many groups as run at once; None where they can't hold the weights, or what they work on."""
-    own, lanes = 16, 4  # units of a block, each with four times as many threads: 256
+    units_per_block, lanes = 16, 4  # units of a block, each with four times as many threads: 256
     words = dtype.itemsize // 4  # registers of a number
     if rnn_size % (4 * lanes * 16 // dtype.itemsize) or rnn_size // lanes * words > 128:
         return None  # a thread has whole vectors of weights, and registers for so many
-    blocks = rnn_size // own
+    blocks = rnn_size // units_per_block
     if blocks > multiprocessors:
         return None
     rows = -(-batch_size // (multiprocessors // blocks))
@@ -116,24 +116,24 @@ def require_kernels(cell: ModuleType, device: torch.device) -> None:
         raise UserError(
             "-cell persistent: this needs NVRTC and an NVIDIA GPU of compute capability 9.0 or more; take fused"
         )
-    if not hasattr(cell, "PersistentSequence"):
+    if not hasattr(cell, "CudaSequence"):
         raise UserError("-cell persistent: there are kernels for -model lstm alone; take fused")
 
 
-class PersistentPasses(Sequence):
-    """A Sequence whose passes are done by kernels. The lstm derives its PersistentSequence from this and Buffers."""
+class CudaPasses(Sequence):
+    """A Sequence whose passes are done by kernels. The lstm derives its CudaSequence from this and Buffers."""
 
     def __init__(self, *args, **options) -> None:
         super().__init__(*args, **options)
         _, B, H = self.grad_h.shape
         multiprocessors = torch.cuda.get_device_properties(self.h.device).multi_processor_count
         sizes = self.h.dtype, H, B, multiprocessors
-        whole, grid = plan(*sizes), grid_plan(*sizes)
+        cluster, grid = cluster_plan(*sizes), grid_plan(*sizes)
         # Of large clusters few run at once. Where others would wait for them to end, a grid is quicker.
-        if whole and (grid is None or whole.BLOCKS < 8 or 8 * whole.clusters(B) <= multiprocessors):
-            self._passes = WholePasses(self, whole)
+        if cluster and (grid is None or cluster.BLOCKS < 8 or 8 * cluster.clusters(B) <= multiprocessors):
+            self._passes = ClusterKernels(self, cluster)
         else:
-            self._passes = GridPasses(self, grid) if grid else SteppedPasses(self)
+            self._passes = GridKernels(self, grid) if grid else PerStepKernels(self)
 
     def forward(self, weights: LayerWeights) -> None:
         """As Sequence's."""
@@ -146,21 +146,21 @@ class PersistentPasses(Sequence):
         sum_rows(self.pre_activations, grad_rows, self.ids)
 
 
-class WholePasses:
-    """A pass is one kernel: lstm_forward and lstm_backward of lstm_persistent.cu."""
+class ClusterKernels:
+    """A pass is one kernel: lstm_forward and lstm_backward of lstm_cluster.cu."""
 
-    def __init__(self, layer: PersistentPasses, plan: Plan) -> None:
+    def __init__(self, layer: CudaPasses, plan: ClusterPlan) -> None:
         T, B, H = layer.grad_h.shape
         self._sizes = T, B
         self._blocks, self._threads = plan.BLOCKS * plan.clusters(B), plan.threads
         macros = {"REAL": REALS[layer.h.dtype], "H": H, **plan._asdict()}
-        self._kernels = kernels("lstm_persistent.cu", layer.h.device, **macros)
+        self._kernels = kernels("lstm_cluster.cu", layer.h.device, **macros)
 
-    def forward(self, layer: PersistentPasses, h2h: Tensor) -> None:
+    def forward(self, layer: CudaPasses, h2h: Tensor) -> None:
         """From the pre-activations, h2h(h) aside, to the states."""
         self._launch("lstm_forward", h2h, layer.pre_activations, layer.c, layer.h, layer.tanh_c)
 
-    def backward(self, layer: PersistentPasses, h2h: Tensor) -> None:
+    def backward(self, layer: CudaPasses, h2h: Tensor) -> None:
         """From `grad_h` to the gradient by the pre-activations."""
         self._launch("lstm_backward", h2h, layer.pre_activations, layer.c, layer.tanh_c, layer.grad_h)
 
@@ -168,10 +168,10 @@ class WholePasses:
         self._kernels.launch(name, self._blocks, self._threads, *tensors, *self._sizes)
 
 
-class GridPasses:
+class GridKernels:
     """A pass is one kernel: lstm_forward and lstm_backward of lstm_grid.cu."""
 
-    def __init__(self, layer: PersistentPasses, plan: GridPlan) -> None:
+    def __init__(self, layer: CudaPasses, plan: GridPlan) -> None:
         T, B, H = layer.grad_h.shape
         dtype = layer.h.dtype
         self._sizes = T, B
@@ -180,12 +180,12 @@ class GridPasses:
         self._shared_memory = {gates: plan.shared_memory(dtype, H, gates) for gates in (1, 4)}
         self._kernels = kernels("lstm_grid.cu", layer.h.device, REAL=REALS[dtype], H=H, **plan._asdict())
 
-    def forward(self, layer: PersistentPasses, h2h: Tensor) -> None:
-        """As WholePasses'."""
+    def forward(self, layer: CudaPasses, h2h: Tensor) -> None:
+        """As ClusterKernels'."""
         self._launch("lstm_forward", 1, h2h, layer.pre_activations, layer.c, layer.h, layer.tanh_c)
 
-    def backward(self, layer: PersistentPasses, h2h: Tensor) -> None:
-        """As WholePasses'."""
+    def backward(self, layer: CudaPasses, h2h: Tensor) -> None:
+        """As ClusterKernels'."""
         self._launch("lstm_backward", 4, h2h, layer.pre_activations, layer.c, layer.tanh_c, layer.grad_h)
 
     def _launch(self, name: str, gates: int, *tensors: Tensor) -> None:
@@ -196,10 +196,10 @@ class GridPasses:
         )  # fmt: skip
 
 
-class SteppedPasses:
+class PerStepKernels:
     """A time step is a matrix product and a kernel of lstm_step.cu."""
 
-    def __init__(self, layer: PersistentPasses) -> None:
+    def __init__(self, layer: CudaPasses) -> None:
         _, B, H = layer.grad_h.shape
         self._sizes = B, H
         self._kernels = kernels("lstm_step.cu", layer.h.device, REAL=REALS[layer.h.dtype])
@@ -207,15 +207,15 @@ class SteppedPasses:
         self._steps = steps(gates, c[:-1], c[1:], h[:-1], h[1:], layer.tanh_c)
         self._steps_back = steps(gates, c[:-1], layer.tanh_c, layer.grad_h)[::-1]
 
-    def forward(self, layer: PersistentPasses, h2h: Tensor) -> None:
-        """As WholePasses'."""
+    def forward(self, layer: CudaPasses, h2h: Tensor) -> None:
+        """As ClusterKernels'."""
         h2h_transposed = transposed(h2h)
         for pre_activations, c, next_c, h, next_h, tanh_c in self._steps:
             pre_activations.addmm_(h, h2h_transposed)
             self._launch("lstm_step", pre_activations, c, next_c, next_h, tanh_c)
 
-    def backward(self, layer: PersistentPasses, h2h: Tensor) -> None:
-        """As WholePasses'."""
+    def backward(self, layer: CudaPasses, h2h: Tensor) -> None:
+        """As ClusterKernels'."""
         layer.grad_c.zero_()
         later = None  # gradient by the pre-activations of the next time step
         for grad_pre_activations, c, tanh_c, grad_h in self._steps_back:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import RECORDINGS, REFERENCE
 
-from charrnn_port.util.foreign import KINDS, ForeignError, first_bytes, is_text, kind_of
+from charrnn_port.util.file_types import FILE_TYPES, FileTypeError, file_type_of, first_bytes, is_text
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0\nsize 12345\n"
 
@@ -81,12 +81,12 @@ FILES = {
 
 @pytest.mark.parametrize(("content", "what"), FILES.values(), ids=FILES)
 def test_kinds(content, what):
-    assert what in kind_of(content).what
+    assert what in file_type_of(content).what
 
 
 def test_every_kind_is_tested():
-    assert {kind_of(content) for content, _ in FILES.values()} == set(KINDS)
-    assert all(kind.to_do for kind in KINDS)
+    assert {file_type_of(content) for content, _ in FILES.values()} == set(FILE_TYPES)
+    assert all(kind.to_do for kind in FILE_TYPES)
 
 
 OURS = [path for folder in (RECORDINGS, REFERENCE) for path in sorted(folder.rglob("*.*"))]
@@ -95,15 +95,15 @@ OURS = [path for path in OURS if path.suffix in (".t7", ".pt", ".txt")]
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
 def test_ours_are_no_other_kind(path):
-    assert kind_of(first_bytes(path, "anything")) is None
+    assert file_type_of(first_bytes(path, "anything")) is None
 
 
 @pytest.mark.parametrize("tag", range(9))
 def test_no_object_of_torch7_is_another_kind(tag):
     """Whatever follows its tag, which is an int or a digit."""
     for after in [b"\n", *(content for content, _ in FILES.values())]:
-        assert kind_of(tag.to_bytes(4, "little") + b"\1" + after) is None
-        assert kind_of(b"%d\n" % tag + after) is None
+        assert file_type_of(tag.to_bytes(4, "little") + b"\1" + after) is None
+        assert file_type_of(b"%d\n" % tag + after) is None
 
 
 def test_text():
@@ -118,13 +118,13 @@ def test_text():
 
 
 def test_a_folder_a_pipe_and_an_empty_file(tmp_path):
-    with pytest.raises(ForeignError, match=r"^a folder, not a text: name a file in it$"):
+    with pytest.raises(FileTypeError, match=r"^a folder, not a text: name a file in it$"):
         first_bytes(tmp_path, "a text")
     (tmp_path / "empty").touch()
-    with pytest.raises(ForeignError, match=r"^empty, not a text: "):
+    with pytest.raises(FileTypeError, match=r"^empty, not a text: "):
         first_bytes(tmp_path / "empty", "a text")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ForeignError, match=r"^a pipe or a device, not a text: "):  # and does not wait for a writer
+    with pytest.raises(FileTypeError, match=r"^a pipe or a device, not a text: "):  # and does not wait for a writer
         first_bytes(tmp_path / "pipe", "a text")
     with pytest.raises(FileNotFoundError):
         first_bytes(tmp_path / "none", "a text")

@@ -8,17 +8,17 @@ import torch
 from conftest import NEEDS_COMPILER, loss_of, train_options
 
 from charrnn_port.checkpoints import Checkpoint
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS
-from charrnn_port.reports.figures import KNOWN_SEGMENTS, SEGMENT, Figures, Learning, Reader, mean_square
-from charrnn_port.reports.reading import BLOCK, Text
+from charrnn_port.reports.scoring import KNOWN_SEGMENTS, SEGMENT, CharacterScores, Learning, Reader, mean_square
+from charrnn_port.reports.text_stream import BLOCK, TextStream
 from charrnn_port.training import prepare
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.vocabulary import Vocabulary
 
 
-def network(model: str = "lstm", way: str = "fused"):
-    made = NETWORKS[way](model, 11, 6, 2)
+def network(model: str = "lstm", backend: str = "fused"):
+    made = BACKENDS[backend](model, 11, 6, 2)
     made.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
     return made
 
@@ -47,16 +47,16 @@ def test_rows_of_a_split_make_its_evaluation(model, play):
     assert abs(nats / count - loss_of(training.evaluate(2))) < 1e-12
 
 
-@pytest.mark.parametrize("way", ["fused", pytest.param("compiled", marks=NEEDS_COMPILER)])
+@pytest.mark.parametrize("backend", ["fused", pytest.param("compiled", marks=NEEDS_COMPILER)])
 @pytest.mark.parametrize("model", list(CELLS))
-def test_however_the_text_is_cut(model, way):
+def test_however_the_text_is_cut(model, backend):
     """In one piece or in many, as the plain cells foretell it: the same to 1e-12."""
     ids, plain = text(700), network(model, "plain")
     log_probs, _ = plain.log_probs(torch.tensor(ids[:-1])[:, None], plain.zero_state(1))
     expected = log_probs[:, 0].detach().numpy()
-    whole = Reader(network(model, way)).read(ids)
+    whole = Reader(network(model, backend)).read(ids)
     assert whole.ids.tolist() == ids[1:]
-    reader, places = Reader(network(model, way)), [0, 1, 2, 20, 300, 301, 700]
+    reader, places = Reader(network(model, backend)), [0, 1, 2, 20, 300, 301, 700]
     parts = [reader.read(ids[begin:end]) for begin, end in pairwise(places)]
     assert [len(part.ids) for part in parts] == [0, 1, 18, 280, 1, 399]
     for predictions in (whole.predictions, np.concatenate([part.predictions for part in parts])):
@@ -67,11 +67,11 @@ def test_figures_are_what_they_are_called():
     """Against sums one by one; of two that are as likely both have the better rank, and what is impossible counts 0."""
     probabilities = np.array([[0.1, 0.6, 0.3, 0.0], [0.25, 0.25, 0.25, 0.25], [0.2, 0.2, 0.5, 0.1]])
     with np.errstate(divide="ignore"):
-        figures = Figures(np.array([0, 3, 1]), np.log(probabilities))
+        figures = CharacterScores(np.array([0, 3, 1]), np.log(probabilities))
     assert figures.log_probs == pytest.approx(np.log([0.1, 0.25, 0.2]))
     assert figures.ranks.tolist() == [3, 1, 2]
     assert figures.entropies == pytest.approx([-sum(p * np.log(p) for p in row if p) for row in probabilities])
-    assert figures.likeliest(2).tolist() == [[1, 2], [0, 1], [2, 0]]
+    assert figures.most_likely(2).tolist() == [[1, 2], [0, 1], [2, 0]]
 
 
 def checkpoint_of(made, optimizer: dict | None = None) -> Checkpoint:
@@ -83,7 +83,7 @@ def checkpoint_of(made, optimizer: dict | None = None) -> Checkpoint:
 @pytest.mark.parametrize("known", [False, True])
 def test_dynamic_evaluation_is_its_formula(known):
     """By autograd through the plain cells: theta -= rate * g / (sqrt(M) + 1e-8), M being the mean of g * g."""
-    ids, plain, made = text(3 * SEGMENT + 8), network(way="plain"), network()
+    ids, plain, made = text(3 * SEGMENT + 8), network(backend="plain"), network()
     optimizer = {"learning_rate": 0.1, "mean_square": torch.rand_like(made.params)} if known else None
     checkpoint = checkpoint_of(made, optimizer)
     reader = Reader(made, Learning(made, checkpoint, 0.01))
@@ -128,28 +128,28 @@ def test_blocks_are_of_one_size(tmp_path):
     """Whatever the text's length, and however much of it is left out."""
     path = tmp_path / "text"
     path.write_bytes((b"ab?" * 50_000)[:-1])
-    blocks = list(Text(str(path), {"a": Vocabulary(b"ab")}, skip=True))
+    blocks = list(TextStream(str(path), {"a": Vocabulary(b"ab")}, skip=True))
     assert b"".join(block.units for block in blocks) == b"ab" * 50_000
     assert [len(block.units) for block in blocks] == [BLOCK + 1, *[BLOCK] * 77, 100_000 - 1 - 78 * BLOCK]
     positions = np.concatenate([block.positions for block in blocks])
     assert (positions == [place for place in range(149_999) if place % 3 < 2]).all()
-    text = Text(str(path), {"a": Vocabulary(b"ab"), "b": Vocabulary(b"b?")}, skip=True)
+    text = TextStream(str(path), {"a": Vocabulary(b"ab"), "b": Vocabulary(b"b?")}, skip=True)
     assert b"".join(block.units for block in text) == b"b" * 50_000
     assert text.skipped == 99_999
 
 
 def test_a_character_may_be_cut_by_reading(tmp_path, monkeypatch):
     """UTF-8 is decoded across what is read at once; what is not UTF-8 is told by its place in bytes."""
-    monkeypatch.setattr("charrnn_port.reports.reading.BYTES", 3)
+    monkeypatch.setattr("charrnn_port.reports.text_stream.BYTES", 3)
     path = tmp_path / "text"
     path.write_text("aéé€a" * 3, encoding="utf-8")
     vocab = Vocabulary("aé€")
-    (block,) = Text(str(path), {"a": vocab})
+    (block,) = TextStream(str(path), {"a": vocab})
     assert block.units == "aéé€a" * 3
     assert block.ids(vocab) == [0, 1, 1, 2, 0] * 3
     path.write_bytes("aé".encode() + b"\xc3a")
     with pytest.raises(UserError, match="not UTF-8: byte 0xc3 at position 3"):
-        list(Text(str(path), {"a": vocab}))
+        list(TextStream(str(path), {"a": vocab}))
     path.write_bytes("aaaa€".encode()[:-1])
     with pytest.raises(UserError, match="not UTF-8: byte 0xe2 at position 4"):
-        list(Text(str(path), {"a": vocab}))
+        list(TextStream(str(path), {"a": vocab}))

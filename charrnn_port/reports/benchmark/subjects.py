@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from charrnn_port.model import NETWORKS
+from charrnn_port.model import BACKENDS
 from charrnn_port.options import TrainOptions
 from charrnn_port.sampling import Model
 from charrnn_port.torch7.random import Generator
@@ -42,7 +42,7 @@ def our_training(
 ) -> Training:
     """What train.py makes."""
     loader = MinibatchLoader(folder, batch_size, SEQ_LENGTH, 0.95, 0.05, echo=lambda line: None)
-    network = NETWORKS[cell](model, len(VOCAB), rnn_size, num_layers, dtype=dtype, device=device)
+    network = BACKENDS[cell](model, len(VOCAB), rnn_size, num_layers, dtype=dtype, device=device)
     random = Generator(1)
     initialize(network, random)
     options = TrainOptions(model=model, rnn_size=rnn_size, num_layers=num_layers, batch_size=batch_size)
@@ -51,6 +51,6 @@ def our_training(
 
 def our_model(rnn_size: int, num_layers: int, dtype: torch.dtype, device: torch.device) -> Model:
     """What sample.py makes of an lstm."""
-    network = NETWORKS["fused"]("lstm", len(VOCAB), rnn_size, num_layers, dtype=dtype, device=device)
+    network = BACKENDS["fused"]("lstm", len(VOCAB), rnn_size, num_layers, dtype=dtype, device=device)
     initialize(network, Generator(1))
     return Model(network, Vocabulary(VOCAB))

@@ -1,21 +1,21 @@
 // How the next character is chosen: a choice is a function from scores, log-probabilities up to a constant, to an id.
-// The arithmetic is that of charrnn_port/sampling/choices.py.
+// The arithmetic is that of charrnn_port/sampling/samplers.py.
 import { exp } from "./activations.js";
 
 /** The likeliest; of several the first. */
-function likeliest(scores) {
+function greedy(scores) {
   let best = 0;
   for (let i = 1; i < scores.length; i++) if (scores[i] > scores[best]) best = i;
   return best;
 }
 
 /** Drawn from the probabilities ** (1 / temperature), as sample.lua and torch.multinomial do. */
-function drawn(random, temperature, rounded) {
+function categorical(random, temperature, rounded) {
   return (scores) => {
     let probabilities = scores.map((score) => exp(score / temperature));
     let total = sum(probabilities);
     if (!(total > 0 && total < Infinity)) {
-      const largest = scores[likeliest(scores)];
+      const largest = scores[greedy(scores)];
       probabilities = scores.map((score) => exp((score - largest) / temperature));
       total = sum(probabilities);
     }
@@ -33,7 +33,7 @@ function sum(numbers) {
 /** The same choice among the `k` likeliest; those that are as likely as the last of them stay too. */
 function amongTop(k, choose, temperature) {
   return (scores) => {
-    const largest = scores[likeliest(scores)];
+    const largest = scores[greedy(scores)];
     const scaled = scores.map((score) => (score - largest) / temperature);
     const least = scaled.slice().sort()[scaled.length - Math.min(k, scaled.length)];
     const ids = [...scaled.keys()].filter((id) => !(scaled[id] < least));
@@ -42,8 +42,8 @@ function amongTop(k, choose, temperature) {
 }
 
 /** What the options choose by. The unknown symbol, where there is one, is never among what is taken. */
-export function choice({ temperature, topK, argmax }, random, unknown, rounded) {
-  let choose = argmax ? likeliest : drawn(random, temperature, rounded);
+export function sampler({ temperature, topK, argmax }, random, unknown, rounded) {
+  let choose = argmax ? greedy : categorical(random, temperature, rounded);
   if (topK && !argmax) choose = amongTop(topK, choose, temperature);
   if (unknown === null) return choose;
   return (scores) => {

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from charrnn_port.device import record, recording_stream
-from charrnn_port.reports.benchmark.ours import SEQ_LENGTH, VOCAB
+from charrnn_port.reports.benchmark.subjects import SEQ_LENGTH, VOCAB
 from charrnn_port.reports.benchmark.work import GATES
 
 LAYERS = {"lstm": nn.LSTM, "rnn": nn.RNN}  # nn.GRU computes another function

@@ -9,20 +9,20 @@ from runs import recorded
 from torch import Tensor
 
 from charrnn_port.device import record
-from charrnn_port.model import NETWORKS, fastest, kernels
+from charrnn_port.model import BACKENDS, fastest_backend, kernels
 from charrnn_port.model.char_rnn import CharRNN
-from charrnn_port.model.lstm import EagerSequence, PersistentSequence
-from charrnn_port.model.persistent import (
+from charrnn_port.model.cuda_lstm import (
     REALS,
     SHARED_MEMORY,
-    GridPasses,
+    ClusterKernels,
+    ClusterPlan,
+    GridKernels,
     GridPlan,
-    Plan,
-    SteppedPasses,
-    WholePasses,
+    PerStepKernels,
+    cluster_plan,
     grid_plan,
-    plan,
 )
+from charrnn_port.model.lstm import CudaSequence, EagerSequence
 from charrnn_port.model.sequence import LayerWeights, Sequence
 from charrnn_port.reports.verify import runs, vectors
 from charrnn_port.training import graphed
@@ -48,7 +48,7 @@ def test_plans(dtype, batch_size, multiprocessors):
     """Those that are made, up to the sizes that are promised, are such as the kernels can be launched with."""
     largest = LARGEST[dtype]
     for rnn_size in range(1, largest + 1):
-        made = plan(dtype, rnn_size, batch_size, multiprocessors)
+        made = cluster_plan(dtype, rnn_size, batch_size, multiprocessors)
         blocks, rows, lanes, padded = made
         assert padded >= rnn_size
         assert padded % blocks == 0
@@ -58,18 +58,18 @@ def test_plans(dtype, batch_size, multiprocessors):
         assert padded // blocks % 4 == 0  # units done together in the backward pass
         assert 2 * rows * 4 * padded * dtype.itemsize + 64 <= 48 * 1024  # shared memory
         assert made.clusters(batch_size) * rows >= batch_size
-    assert plan(dtype, largest + 1, batch_size, multiprocessors) is None
-    assert plan(dtype, 1024, batch_size, multiprocessors) is None
+    assert cluster_plan(dtype, largest + 1, batch_size, multiprocessors) is None
+    assert cluster_plan(dtype, 1024, batch_size, multiprocessors) is None
 
 
 def test_plans_for_an_h200():
-    assert plan(torch.float32, 128, 50, 132) == Plan(BLOCKS=2, ROWS=1, LANES=1, PADDED=128)
-    assert plan(torch.float32, 64, 50, 132) == Plan(BLOCKS=2, ROWS=1, LANES=1, PADDED=64)
-    assert plan(torch.float32, 64, 100, 132) == Plan(BLOCKS=1, ROWS=1, LANES=1, PADDED=64)
-    assert plan(torch.float32, 200, 50, 132) == Plan(BLOCKS=8, ROWS=4, LANES=2, PADDED=224)
-    assert plan(torch.float64, 128, 50, 132) == Plan(BLOCKS=4, ROWS=2, LANES=2, PADDED=128)
-    assert plan(torch.float32, 256, 240, 132) == Plan(BLOCKS=8, ROWS=4, LANES=2, PADDED=256)
-    assert plan(torch.float32, 256, 241, 132) is None
+    assert cluster_plan(torch.float32, 128, 50, 132) == ClusterPlan(BLOCKS=2, ROWS=1, LANES=1, PADDED=128)
+    assert cluster_plan(torch.float32, 64, 50, 132) == ClusterPlan(BLOCKS=2, ROWS=1, LANES=1, PADDED=64)
+    assert cluster_plan(torch.float32, 64, 100, 132) == ClusterPlan(BLOCKS=1, ROWS=1, LANES=1, PADDED=64)
+    assert cluster_plan(torch.float32, 200, 50, 132) == ClusterPlan(BLOCKS=8, ROWS=4, LANES=2, PADDED=224)
+    assert cluster_plan(torch.float64, 128, 50, 132) == ClusterPlan(BLOCKS=4, ROWS=2, LANES=2, PADDED=128)
+    assert cluster_plan(torch.float32, 256, 240, 132) == ClusterPlan(BLOCKS=8, ROWS=4, LANES=2, PADDED=256)
+    assert cluster_plan(torch.float32, 256, 241, 132) is None
 
 
 @pytest.mark.parametrize("multiprocessors", [132, 78])
@@ -113,7 +113,7 @@ def test_elsewhere(monkeypatch, play, tmp_path):
     assert_one_line_error(result, 1, "-cell persistent", "9.0", "take fused")
     kernels.available.cache_clear()
     monkeypatch.setattr(kernels, "libraries", lambda: None)
-    assert fastest("lstm", torch.float32, CUDA) == "fused"
+    assert fastest_backend("lstm", torch.float32, CUDA) == "fused"
     kernels.available.cache_clear()
 
 
@@ -169,9 +169,9 @@ class Layer:
 def test_any_size(H, B, T, dtype):
     """States, gates and gradients of a first layer and of one above it."""
     if H == 512 or (H == 256 and (dtype == torch.float64 or B == 100)):
-        passes = GridPasses
+        passes = GridKernels
     else:
-        passes = SteppedPasses if LARGEST[dtype] < H else WholePasses
+        passes = PerStepKernels if LARGEST[dtype] < H else ClusterKernels
     for V in (None, 11):
         compare(Layer(dtype, T, B, H, V), passes)
 
@@ -183,12 +183,12 @@ def test_any_size(H, B, T, dtype):
 def test_large_batches(H, B, dtype):
     """Clusters that run one after another; and so many of them that there are none."""
     many = 500 if H == 120 and dtype == torch.float64 else 1000
-    compare(Layer(dtype, 3, B, H), SteppedPasses if many < B else WholePasses)
+    compare(Layer(dtype, 3, B, H), PerStepKernels if many < B else ClusterKernels)
 
 
 def compare(layer: Layer, passes: type) -> None:
     """With PyTorch's operations; these passes are to be chosen."""
-    sequence = layer.make(PersistentSequence)
+    sequence = layer.make(CudaSequence)
     assert isinstance(sequence._passes, passes)
     ours, theirs = layer.outcome(sequence), layer.outcome(layer.make(EagerSequence))
     for name, expected in theirs.items():
@@ -201,7 +201,7 @@ def compare(layer: Layer, passes: type) -> None:
 def test_the_same_bits_each_time(H, dtype):
     """A hundred times, in a graph too: nobody reads a number before it is there, or after another took its place."""
     layer = Layer(dtype, 50, 50, H, 11)
-    sequence = layer.make(PersistentSequence)
+    sequence = layer.make(CudaSequence)
     expected = layer.outcome(sequence)
     found = {}
     replay = record(lambda: found.update(layer.outcome(sequence)), CUDA)
@@ -216,7 +216,7 @@ T, B, V, LAYERS = 12, 9, 11, 3
 
 
 def network(cell: str, H: int, dtype: torch.dtype) -> CharRNN:
-    built = NETWORKS[cell]("lstm", V, H, LAYERS, dtype=dtype, device=CUDA)
+    built = BACKENDS[cell]("lstm", V, H, LAYERS, dtype=dtype, device=CUDA)
     generator = torch.Generator().manual_seed(5)
     built.params.copy_((torch.rand(built.params.shape, generator=generator, dtype=torch.float64) - 0.5) * 3 / H**0.5)
     return built
@@ -254,7 +254,7 @@ def test_equals_the_plain_cells(H, dtype, alias, dropout):
     assert abs(loss - expected) < tolerance * expected
 
 
-ON_GPU = runs.Way("persistent", "float64", 0)
+ON_GPU = runs.Backend("persistent", "float64", 0)
 
 
 @NEEDS_HOPPER
@@ -279,7 +279,11 @@ def test_recorded_parameters_and_gradients(play, name):
 
 @NEEDS_HOPPER
 def test_chosen_by_itself_for_the_lstm_alone(play, tmp_path):
-    assert [fastest(model, torch.float32, CUDA) for model in ("lstm", "gru", "rnn")] == ["persistent", "fused", "fused"]
+    assert [fastest_backend(model, torch.float32, CUDA) for model in ("lstm", "gru", "rnn")] == [
+        "persistent",
+        "fused",
+        "fused",
+    ]
     options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-rnn_size", "8", "-max_epochs", "1e-3"]
     result = run_train(*options, "-model", "gru", "-cell", "persistent")
     assert_one_line_error(result, 1, "-cell persistent", "-model lstm", "take fused")
@@ -294,4 +298,4 @@ def test_what_the_compiler_says():
 def test_all_types_have_a_name():
     assert set(REALS) == set(DTYPES)
     found = {path.name for path in Path(kernels.__file__).parent.glob("*.cu")}
-    assert found == {"lstm_grid.cu", "lstm_persistent.cu", "lstm_step.cu"}
+    assert found == {"lstm_grid.cu", "lstm_cluster.cu", "lstm_step.cu"}

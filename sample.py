@@ -1,9 +1,9 @@
 """Sample characters from a trained model (char-rnn's sample.lua).
 
-    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt
-    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -temperature 0.5 -length 10000 -verbose 0 > play.txt
-    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -primetext "the meaning of life is "
-    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -interactive 1
+    python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt
+    python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt -temperature 0.5 -length 10000 -verbose 0 > play.txt
+    python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt -primetext "the meaning of life is "
+    python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt -interactive 1
     python sample.py lm_lstm_epoch30.00_1.3950.t7          # a checkpoint of the Lua original
 
 The text goes to stdout byte by byte as it is drawn. See `python sample.py -help` for all options.
@@ -19,7 +19,7 @@ from charrnn_port.options import SampleOptions
 from charrnn_port.util.errors import UserError
 
 
-@program(SampleOptions, example='python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -temperature 0.8 -primetext "A "')
+@program(SampleOptions, example='python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt -temperature 0.8 -primetext "A "')
 def main(options: SampleOptions, given: frozenset[str]) -> None:
     """Sample from a character-level language model."""
     # They bring torch, which takes seconds: not for -help.

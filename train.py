@@ -4,7 +4,7 @@
     python train.py -data_dir data/some_folder -rnn_size 512 -num_layers 2 -dropout 0.5
     python train.py -config configs/quick.yaml                   # options from a file
     python train.py -resume latest                               # go on where a run stopped
-    python train.py -init_from cv/lm_lstm_epoch26.00_1.3861.t7.pt   # go on from saved parameters
+    python train.py -init_from cv/lm_lstm_epoch26.00_1.3956.t7.pt   # go on from saved parameters
 
 The text is data_dir/input.txt; checkpoints go to cv/. See `python train.py -help` for all options.
 """

@@ -64,7 +64,7 @@ def convert(options: ConvertOptions, given: frozenset[str]) -> None:
     convert(options)
 
 
-@program(ExportOptions, example="charrnn export cv/lm_lstm_epoch26.00_1.3861.t7.pt page.html")
+@program(ExportOptions, example="charrnn export cv/lm_lstm_epoch26.00_1.3956.t7.pt page.html")
 def export(options: ExportOptions, given: frozenset[str]) -> None:
     """Write a network as a file that others can use without this program: a page, a module, ONNX and others."""
     from charrnn_port.sharing.export import export
@@ -92,13 +92,13 @@ def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
 
 @program(VerifyOptions, example="charrnn verify -gpuid -1 -json verified.json")
 def verify(options: VerifyOptions, given: frozenset[str]) -> None:
-    """Try on this machine, in about a minute, what is promised: the original's digits, samples and files."""
+    """Try on this machine, in about a minute, what is promised: the original's bits, samples and files."""
     from charrnn_port.reports.verify import verify
 
     verify(options)
 
 
-@program(ScoreOptions, example="charrnn score cv/lm_lstm_epoch26.00_1.3861.t7.pt my_text.txt -lines 1")
+@program(ScoreOptions, example="charrnn score cv/lm_lstm_epoch26.00_1.3956.t7.pt my_text.txt -lines 1")
 def score(options: ScoreOptions, given: frozenset[str]) -> None:
     """Tell how well a network foretells texts, or which of several does best."""
     from charrnn_port.reports.score import score
@@ -106,7 +106,7 @@ def score(options: ScoreOptions, given: frozenset[str]) -> None:
     score(options)
 
 
-@program(TraceOptions, example="charrnn trace cv/lm_lstm_epoch26.00_1.3861.t7.pt my_text.txt -o trace.h5")
+@program(TraceOptions, example="charrnn trace cv/lm_lstm_epoch26.00_1.3956.t7.pt my_text.txt -o trace.h5")
 def trace(options: TraceOptions, given: frozenset[str]) -> None:
     """Write down what goes on in a network while it reads a text: states, gates and predictions."""
     from charrnn_port.reports.trace import trace
@@ -122,7 +122,7 @@ def serve(options: ServeOptions, given: frozenset[str]) -> None:
     serve(options)
 
 
-@program(LookOptions, example="charrnn look cv/lm_lstm_epoch26.00_1.3861.t7.pt my_text.txt -o look.html")
+@program(LookOptions, example="charrnn look cv/lm_lstm_epoch26.00_1.3956.t7.pt my_text.txt -o look.html")
 def look(options: LookOptions, given: frozenset[str]) -> None:
     """Make a page to look at a network's units with, and what each of them tells; or a picture of one."""
     from charrnn_port.reports.look import look

@@ -573,7 +573,8 @@ class VerifyOptions(Options):
     )
     dtype: str = option(
         "auto", "float64 or float32, as in train.py", "what to verify",
-        "The original's digits are promised in float64; in float32, that losses stay within what rounding makes.",
+        "All of the original's bits are promised of compiled cells in float64 on a CPU, and of other cells its digits "
+        "as far as rounding leaves them certain; in float32, that losses stay within what rounding makes.",
         choices=("auto", *DTYPES),
     )
     gpuid: int = option(

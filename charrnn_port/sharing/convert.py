@@ -15,7 +15,7 @@ def convert(options: ConvertOptions) -> None:
     """
     if not options.target.endswith((".t7", ".t7.pt", ".safetensors")):
         raise UserError(
-            f"{options.target}: unknown format; use the extension .t7 (Lua original), .t7.pt (this port) or .safetensors"
+            f"{options.target}: unknown format; use one of .t7 (Lua original), .t7.pt (this port) or .safetensors"
         )
     save_checkpoint(load_checkpoint(options.source, log_line), options.target)
     click.echo(f"saving checkpoint to {options.target}")

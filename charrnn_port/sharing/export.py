@@ -18,7 +18,7 @@ def write_safetensors(checkpoint: Checkpoint, options: ExportOptions) -> None:
     """Write a checkpoint as safetensors. Raises UserError for -weights, and where the file cannot be written."""
     if options.weights != "float64":
         raise UserError(
-            f"-weights {options.weights} is not supported for .safetensors, which keeps the checkpoint's own precision: "
+            f"-weights {options.weights} is not supported for .safetensors, which keeps the checkpoint's precision: "
             "omit it"
         )
     save_checkpoint(checkpoint, options.target)

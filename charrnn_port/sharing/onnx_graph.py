@@ -99,7 +99,7 @@ class Graph:
         return model
 
 
-# One time step of each cell: `step` in model/CELL.py, but its pre-activations `[B, n]` already contain everything except
+# One time step of each cell: `step` in model/CELL.py, but with pre-activations `[B, n]` that already contain all but
 # h2h(h). States are `[B, H]`. Each function returns the names of the next states, the output last.
 
 

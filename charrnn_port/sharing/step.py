@@ -2,8 +2,8 @@
 
     ids [batch] int64, state [states, batch, rnn_size]  →  log_probs [batch, vocab_size], next_state
 
-`states` is the number of state tensors of all layers, from the lowest layer up: c and h of each layer for an lstm, h for
-a gru and rnn. The state before a text is zero.
+`states` is the number of state tensors of all layers, from the lowest layer up: c and h of each layer for an lstm, h
+for a gru and rnn. The state before a text is zero.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sources shared by the HTML pages and the JavaScript module: templates, scripts that sample, and the network as JSON."""
+"""Sources shared by the HTML pages and the JavaScript module: templates, sampling scripts, and the network as JSON."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ def scripts(*names: str) -> str:
 
 
 def page(**parts: str) -> str:
-    """Return web/page.html with each {{name}} replaced by the argument of that name. Raises KeyError if it is missing."""
+    """Return web/page.html with each {{name}} replaced by the argument of that name."""
     parts["style"] = source("page.css")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], source("page.html"))
 

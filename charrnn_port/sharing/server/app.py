@@ -111,7 +111,7 @@ class Server:
         return JSONResponse({"prompt": model.vocab.decode(ids).decode(errors="replace")})
 
     async def tokenizer_info(self, request: Request) -> Response:
-        """Return what evaluation harnesses need. They require BOS and EOS tokens: a newline, if the network knows it."""
+        """Return a description for evaluation harnesses, which require BOS and EOS tokens: a newline, if known."""
         vocab = self.models.get(request.query_params.get("model")).vocab
         newline = "\n" if (b"\n" if isinstance(vocab.symbols, bytes) else "\n") in vocab.symbols else None
         return JSONResponse(

@@ -47,7 +47,7 @@ class Engine:
                 self._waiting.remove(stream)
 
     def step(self) -> None:
-        """Start waiting texts where there is a place, and advance each text by one character. Any thread may call it."""
+        """Start waiting texts where there is a place, and advance each text by one character. Any thread may call."""
         old = len(self._flight)
         with suppress(IndexError):  # the queue is empty
             while len(self._flight) < self._at_once:

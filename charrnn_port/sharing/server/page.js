@@ -29,7 +29,7 @@ function describe() {
   element("size").textContent = `${model.cell} ${model.rnn_size}x${model.num_layers}`;
   element("loss").textContent = model.val_loss === null ? "" : `loss ${model.val_loss.toFixed(4)}`;
   tellFacts({
-    Cell: `${model.cell}, ${model.num_layers} ${model.num_layers === 1 ? "layer" : "layers"} of ${number(model.rnn_size)} units`,
+    Cell: `${model.cell}, layers: ${model.num_layers}, units per layer: ${number(model.rnn_size)}`,
     Parameters: number(model.parameters),
     Vocabulary: `${number(model.vocabulary.length)} ${model.encoding === "bytes" ? "bytes" : "characters"}`,
     Training: `${number(model.iteration)} iterations` + (model.epoch === null ? "" : `, ${model.epoch.toFixed(2)} epochs`),

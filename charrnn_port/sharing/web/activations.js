@@ -1,6 +1,6 @@
-// exp and tanh with identical results in every browser; those of Math are rounded differently by different browsers. The
-// error is at most 0.52 units in the last place for exp and 0.6 for tanh. Both look up the value at the nearest point of a
-// table and add a short series.
+// exp and tanh with identical results in every browser; those of Math differ between browsers in the last digit. The
+// error is at most 0.52 units in the last place for exp and 0.6 for tanh. Both look up the value at the nearest point
+// of a table and add a short series.
 
 // The tables are computed in fixed point, with integers that count units of 2 ** -160.
 const ONE = 1n << 160n;

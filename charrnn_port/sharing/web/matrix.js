@@ -5,8 +5,8 @@ export class Matrix {
   constructor(numbers, columns) {
     this.columns = columns;
     this.rows = numbers.length / columns;
-    // Rows are interleaved in groups of four, column by column, so that a product of four rows reads memory sequentially,
-    // which is faster. The last rows, up to three, keep their order.
+    // Rows are interleaved in groups of four, column by column, so that a product of four rows reads memory in order,
+    // which is faster. The last rows, up to three, stay as they are.
     this.numbers = numbers.slice();
     for (let row = 0; row + 4 <= this.rows; row += 4) {
       for (let column = 0, place = row * columns; column < columns; column++) {

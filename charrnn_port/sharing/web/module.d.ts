@@ -17,6 +17,6 @@ export interface SampleOptions {
 /**
  * Yields the bytes of a text, the prime text first: the same bytes as sample.py prints.
  *
- * Throws RangeError for an invalid option, and for a character of the prime text that the training text does not contain.
+ * Throws RangeError for an invalid option, and for a character of the prime text that is not in the training text.
  */
 export function sample(options?: SampleOptions): Generator<number, void, undefined>;

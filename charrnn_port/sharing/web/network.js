@@ -29,7 +29,7 @@ export class Network {
   /** Loads a network written by charrnn_port/sharing/web.py. It is immutable, so sessions may share it. */
   constructor({ cell, rnn_size: H, num_layers, vocab, precision, drawn_from, weights }) {
     this.cell = CELLS[cell];
-    this.vocabSize = [...vocab.symbols].length + (vocab.unknown === null ? 0 : 1); // counts code points, not UTF-16 units
+    this.vocabSize = [...vocab.symbols].length + (vocab.unknown === null ? 0 : 1); // code points, not UTF-16 units
     this.rounded = drawn_from === "float32" ? Math.fround : (probability) => probability; // applied before sampling
     this.size = H;
     this.n = H * this.cell.h2h.reduce((sum, gates) => sum + gates);

@@ -60,7 +60,7 @@ function show({ error, texts, bits, count, done, milliseconds }) {
   if (!done) worker.postMessage({ run }); // request the next piece while this one is displayed
   append(texts, bits);
   written = count;
-  const rate = milliseconds ? `, ${number(Math.round((1000 * written) / milliseconds / 100) * 100)} a second` : "";
+  const rate = milliseconds ? `, ${number(Math.round((1000 * written) / milliseconds / 100) * 100)} per second` : "";
   element("count").textContent = `${number(written)} characters${rate}`;
   if (done) finish(`${number(written)} characters generated.`);
 }

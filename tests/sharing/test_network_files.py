@@ -178,7 +178,8 @@ def test_safetensors_have_their_own_precision(tmp_path):
     result = CliRunner().invoke(
         charrnn.export, [str(LUA / "rnn.t7"), str(tmp_path / "x.safetensors"), "-weights", "float32"]
     )
-    assert_one_line_error(result, 1, "-weights float32 is not supported for .safetensors, which keeps", "precision")
+    words = "-weights float32 is not supported for .safetensors, which keeps the checkpoint's precision"
+    assert_one_line_error(result, 1, words)
 
 
 @pytest.mark.parametrize("ending", [*ENDINGS, "safetensors"])

@@ -1,8 +1,8 @@
-"""How a network leaves: a way out is a file here, and a verb of `charrnn`.
+"""Commands that convert, export and serve checkpoints: each is a module here and a verb of `charrnn`.
 
-    convert      to the Lua original or safetensors, and back
-    export       to a page, a JavaScript module, ONNX, PyTorch's own: for each ending of a file's name a function
-    serve        over HTTP (the server's parts are in server/)
+    convert      between this port's format, the Lua original's and safetensors
+    export       to an HTML page, a JavaScript module, ONNX or PyTorch: one function for each file extension
+    serve        over HTTP (the parts of the server are in server/)
 
-Nothing else of the project uses this room but charrnn_port/__main__.py.
+Only charrnn_port/__main__.py imports this package.
 """

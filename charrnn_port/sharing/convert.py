@@ -1,4 +1,4 @@
-"""`charrnn convert`: from one format of checkpoints to the other."""
+"""`charrnn convert`: convert a checkpoint to another checkpoint format."""
 
 import click
 
@@ -9,10 +9,13 @@ from charrnn_port.util.errors import UserError
 
 
 def convert(options: ConvertOptions) -> None:
-    """Write a checkpoint in the format that the target's name ends in. Raises UserError where it tells none."""
+    """Write a checkpoint in the format given by the extension of the target.
+
+    Raises UserError for an unknown extension, and where the source cannot be read or the target cannot be written.
+    """
     if not options.target.endswith((".t7", ".t7.pt", ".safetensors")):
         raise UserError(
-            f"{options.target} tells no format: let it end in .t7 (Lua original), .t7.pt (this port) or .safetensors"
+            f"{options.target}: unknown format; use one of .t7 (Lua original), .t7.pt (this port) or .safetensors"
         )
     save_checkpoint(load_checkpoint(options.source, log_line), options.target)
     click.echo(f"saving checkpoint to {options.target}")

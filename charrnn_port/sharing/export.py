@@ -1,4 +1,4 @@
-"""`charrnn export`: a network as a file that others can use without this program."""
+"""`charrnn export`: export a network to a file that can be used without this package."""
 
 from collections.abc import Callable
 
@@ -15,15 +15,16 @@ from charrnn_port.util.errors import UserError
 
 
 def write_safetensors(checkpoint: Checkpoint, options: ExportOptions) -> None:
-    """Write a checkpoint. Raises UserError where that fails, or another precision than its own is asked for."""
+    """Write a checkpoint as safetensors. Raises UserError for -weights, and where the file cannot be written."""
     if options.weights != "float64":
         raise UserError(
-            f"-weights {options.weights}: a .safetensors has the checkpoint's own precision, so leave it out"
+            f"-weights {options.weights} is not supported for .safetensors, which keeps the checkpoint's precision: "
+            "omit it"
         )
     save_checkpoint(checkpoint, options.target)
 
 
-# By what the file's name ends in. Each writes the file, and whatever belongs beside it.
+# The writer for each file extension. It writes the file and any companion files.
 FORMATS: dict[str, Callable[[Checkpoint, ExportOptions], None]] = {
     ".html": write_page,
     ".mjs": write_module,
@@ -35,9 +36,12 @@ FORMATS: dict[str, Callable[[Checkpoint, ExportOptions], None]] = {
 
 
 def export(options: ExportOptions) -> None:
-    """Write a checkpoint in the format that the target's name ends in. Raises UserError where it tells none."""
+    """Export a checkpoint in the format given by the extension of the target.
+
+    Raises UserError for an unknown extension, and where the source cannot be read or the target cannot be written.
+    """
     ending = next((each for each in FORMATS if options.target.endswith(each)), None)
     if ending is None:
-        raise UserError(f"{options.target} tells no format: let it end in {', '.join(FORMATS)}")
+        raise UserError(f"{options.target}: unknown format; use one of the extensions {', '.join(FORMATS)}")
     FORMATS[ending](load_checkpoint(options.checkpoint, log_line), options)
-    click.echo(f"the network is in {options.target}")
+    click.echo(f"network exported to {options.target}")

@@ -1,4 +1,4 @@
-"""`charrnn export CHECKPOINT model.mjs`: an ES module, and its types beside it."""
+"""`charrnn export CHECKPOINT model.mjs`: write an ES module and its TypeScript declarations."""
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import ExportOptions
@@ -7,7 +7,7 @@ from charrnn_port.util.files import write_atomically
 
 
 def write_module(checkpoint: Checkpoint, options: ExportOptions) -> None:
-    """Write NAME.mjs and NAME.d.mts, by which TypeScript knows it."""
+    """Write NAME.mjs and its TypeScript declarations, NAME.d.mts. Raises UserError where they cannot be written."""
     network = f"const NETWORK = {network_json(checkpoint, options.weights)};\n"
     write_atomically(f"{scripts(*SAMPLING)}\n{network}\n{source('module.js')}".encode(), options.target)
     write_atomically(source("module.d.ts").encode(), options.target.removesuffix(".mjs") + ".d.mts")

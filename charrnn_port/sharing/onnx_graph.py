@@ -1,4 +1,7 @@
-"""`charrnn export CHECKPOINT model.onnx`: one time step as a graph of ONNX, which programs in many languages run."""
+"""`charrnn export CHECKPOINT model.onnx`: write one time step as an ONNX graph.
+
+Shapes: batch B, layer input I, hidden size H, outputs n.
+"""
 
 import json
 from collections.abc import Sequence
@@ -14,11 +17,11 @@ from charrnn_port.sharing.step import INPUTS, OUTPUTS, described, precision
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import write_atomically
 
-OPSET, IR_VERSION = 17, 8  # of 2022: programs from then on read it
+OPSET, IR_VERSION = 17, 8  # released in 2022, so that runtimes since then can read the file
 
 
 def write_onnx(checkpoint: Checkpoint, options: ExportOptions) -> None:
-    """Write the file. Raises UserError where that fails, or onnx is not installed."""
+    """Write the file. Raises UserError where onnx is not installed, and where the file cannot be written."""
     dtype = precision(options)
     try:
         import onnx
@@ -32,7 +35,7 @@ def write_onnx(checkpoint: Checkpoint, options: ExportOptions) -> None:
     for index, layer in enumerate(network.weights()):
         biases = layer.i2h_bias + layer.h2h_bias
         if not index:
-            rows = graph.constant(layer.rows + biases)  # one for each character
+            rows = graph.constant(layer.rows + biases)  # one row for each character
             pre_activations = graph.add("Gather", rows, ids, axis=0)
         else:
             pre_activations = graph.linear(after[-1], layer.i2h, graph.constant(biases))
@@ -50,7 +53,7 @@ def write_onnx(checkpoint: Checkpoint, options: ExportOptions) -> None:
 
 
 class Graph:
-    """Nodes and constants as they come, each known by the name of its result."""
+    """An ONNX graph under construction; nodes and constants are referred to by the names of their results."""
 
     def __init__(self, onnx: ModuleType) -> None:
         self._onnx = onnx
@@ -58,29 +61,29 @@ class Graph:
         self._constants: list = []
 
     def constant(self, values: Tensor) -> str:
-        """Values that stay the same."""
+        """Add a constant tensor. Return its name."""
         name = f"constant_{len(self._constants)}"
         self._constants.append(self._onnx.numpy_helper.from_array(values.detach().numpy(), name))
         return name
 
     def add(self, kind: str, *inputs: str, outputs: Sequence[str] = (), **attributes: int) -> str:
-        """A node with one output, or the outputs of these names: the name of the first."""
+        """Add a node with one output, or with outputs of the given names. Return the name of the first output."""
         outputs = outputs or [f"{kind}_{len(self._nodes)}"]
         self._nodes.append(self._onnx.helper.make_node(kind, inputs, outputs, **attributes))
         return outputs[0]
 
     def linear(self, x: str, weight: Tensor, added: str) -> str:
-        """x `[batch, I]`, weight `[n, I]` → `[batch, n]`, with `added` to it: a bias `[n]` or values `[batch, n]`."""
+        """Add a product: x `[B, I]`, weight `[n, I]` → `[B, n]`, plus `added`: a bias `[n]` or values `[B, n]`."""
         return self.add("Gemm", x, self.constant(weight), added, transB=1)
 
     def parts(self, x: str, count: int) -> list[str]:
-        """x `[batch, count * n]` → `[batch, n]` each."""
+        """Split x `[B, count * n]` into `count` tensors `[B, n]`. Return their names."""
         names = [f"{x}_part_{number}" for number in range(count)]
         self.add("Split", x, axis=1, outputs=names)
         return names
 
-    def model(self, shapes: dict[str, tuple], dtype: torch.dtype, told: dict[str, Any]) -> object:
-        """All of it, with the shapes of inputs and outputs, and what is told with it."""
+    def model(self, shapes: dict[str, tuple], dtype: torch.dtype, metadata: dict[str, Any]) -> object:
+        """Return the checked ONNX model, with the shapes of inputs and outputs by name, and metadata as JSON."""
         helper, kinds = self._onnx.helper, self._onnx.TensorProto
         number = kinds.DOUBLE if dtype == torch.float64 else kinds.FLOAT
         kind_of = dict.fromkeys(shapes, number) | {INPUTS[0]: kinds.INT64}
@@ -91,15 +94,17 @@ class Graph:
         graph = helper.make_graph(self._nodes, "charrnn_port", *ends, self._constants)
         opset = helper.make_opsetid("", OPSET)
         model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="charrnn_port")
-        helper.set_model_props(model, {name: json.dumps(value) for name, value in told.items()})
+        helper.set_model_props(model, {name: json.dumps(value) for name, value in metadata.items()})
         self._onnx.checker.check_model(model)
         return model
 
 
-# A time step of each cell: `step` of model/CELL.py, from pre-activations that lack h2h(h) only.
+# One time step of each cell: `step` in model/CELL.py, but with pre-activations `[B, n]` that already contain all but
+# h2h(h). States are `[B, H]`. Each function returns the names of the next states, the output last.
 
 
 def lstm(graph: Graph, pre_activations: str, c: str, h: str, h2h: Tensor) -> list[str]:
+    """Add an LSTM step. Return the names of the next c and h."""
     gates = graph.parts(graph.linear(h, h2h, pre_activations), 4)
     in_gate, forget_gate, out_gate = (graph.add("Sigmoid", gate) for gate in gates[:3])
     transform = graph.add("Tanh", gates[3])
@@ -108,6 +113,7 @@ def lstm(graph: Graph, pre_activations: str, c: str, h: str, h2h: Tensor) -> lis
 
 
 def gru(graph: Graph, pre_activations: str, h: str, h2h: Tensor) -> list[str]:
+    """Add a GRU step. Return the name of the next h."""
     update, reset, candidate = graph.parts(pre_activations, 3)
     for_update, for_reset, for_candidate = h2h.chunk(3)
     update_gate = graph.add("Sigmoid", graph.linear(h, for_update, update))
@@ -117,6 +123,7 @@ def gru(graph: Graph, pre_activations: str, h: str, h2h: Tensor) -> list[str]:
 
 
 def rnn(graph: Graph, pre_activations: str, h: str, h2h: Tensor) -> list[str]:
+    """Add a step of a vanilla RNN. Return the name of the next h."""
     return [graph.add("Tanh", graph.linear(h, h2h, pre_activations))]
 
 

@@ -1,4 +1,4 @@
-"""`charrnn export CHECKPOINT page.html`: a page that samples, in one file."""
+"""`charrnn export CHECKPOINT page.html`: write a self-contained HTML page that samples from the network."""
 
 import math
 from pathlib import Path
@@ -9,7 +9,7 @@ from charrnn_port.sharing.web import SAMPLING, network_json, page, scripts
 from charrnn_port.util.files import write_atomically
 from charrnn_port.version import __version__
 
-POLICY = """<!-- Nothing is fetched from anywhere, and nothing can be. -->
+POLICY = """<!-- This page makes no network requests, and this policy forbids them. -->
 <meta http-equiv="Content-Security-Policy"
   content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; worker-src blob:">"""
 SCRIPTS = """<script id="network" type="application/json">{network}</script>
@@ -22,7 +22,7 @@ SCRIPTS = """<script id="network" type="application/json">{network}</script>
 
 
 def write_page(checkpoint: Checkpoint, options: ExportOptions) -> None:
-    """Write the page with the network in it."""
+    """Write the page with the network in it. Raises UserError where the file cannot be written."""
     facts = {
         "name": Path(options.checkpoint).name,
         "parameters": checkpoint.params.numel(),
@@ -33,13 +33,13 @@ def write_page(checkpoint: Checkpoint, options: ExportOptions) -> None:
     }
     content = page(
         policy=POLICY,
-        title="A network that writes",
+        title="Text from a character-level RNN",
         networks="",
         coldest="0.05",
         shortest="0",
         filter="Top-k",
         filtered='min="0" step="1" value="0"',
-        hint="Length 0 is without end. Top-k draws from so many likeliest characters only, 0 from all.",
+        hint="Length 0 means no limit. Top-k samples from the k most likely characters only; 0 means all.",
         pause="Pause",
         scripts=SCRIPTS.format(
             network=network_json(checkpoint, options.weights, **facts),

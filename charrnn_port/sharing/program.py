@@ -1,7 +1,7 @@
-"""One time step as a program of PyTorch, which runs without this package.
+"""Export one time step as a PyTorch program that runs without this package.
 
-`charrnn export CHECKPOINT model.pt2` is for torch.export.load; `model.torchscript` for torch.jit.load, in old PyTorch
-and in C++: TorchScript is deprecated.
+`charrnn export CHECKPOINT model.pt2` writes a program for torch.export.load. `model.torchscript` is for torch.jit.load,
+in old versions of PyTorch and in C++; TorchScript is deprecated.
 """
 
 import io
@@ -20,11 +20,11 @@ from charrnn_port.sharing.step import described, precision
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import write_atomically
 
-EXTRA = "charrnn_port.json"  # beside the program: what is told of the network
+EXTRA = "charrnn_port.json"  # the file with the metadata, inside the archive
 
 
 def write_program(checkpoint: Checkpoint, options: ExportOptions) -> None:
-    """Write a program of torch.export. Raises UserError where it cannot be written."""
+    """Write a torch.export program. Raises UserError where the file cannot be written."""
     step, out = Step(checkpoint.build("plain", precision(options))), io.BytesIO()
     batch = torch.export.Dim("batch")
     program = torch.export.export(step, step.example(), dynamic_shapes={"ids": {0: batch}, "state": {1: batch}})
@@ -33,25 +33,27 @@ def write_program(checkpoint: Checkpoint, options: ExportOptions) -> None:
 
 
 def write_script(checkpoint: Checkpoint, options: ExportOptions) -> None:
-    """Write a program of TorchScript. Raises UserError where it cannot be written, or this PyTorch has none."""
+    """Write a TorchScript program. Raises UserError where PyTorch lacks TorchScript or the file cannot be written."""
     step, out = Step(checkpoint.build("plain", precision(options))), io.BytesIO()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it is deprecated is told below
+            warnings.simplefilter("ignore")  # the deprecation is reported in one line below
             torch.jit.save(torch.jit.trace(step, step.example()), out, _extra_files=extra(checkpoint))
     except (AttributeError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"PyTorch {torch.__version__} has no TorchScript for this Python: take .pt2") from error
-    log_line("TorchScript is deprecated: take .pt2 where torch.export.load is there to read it")
+        raise UserError(
+            f"PyTorch {torch.__version__} does not support TorchScript on this version of Python: use .pt2"
+        ) from error
+    log_line("TorchScript is deprecated: use .pt2 where torch.export.load is available")
     write_atomically(out.getvalue(), options.target)
 
 
 def extra(checkpoint: Checkpoint) -> dict[str, str]:
-    """The file beside the program."""
+    """Return the extra file of the archive: the metadata as JSON, by file name."""
     return {EXTRA: json.dumps(described(checkpoint))}
 
 
 class Step(torch.nn.Module):
-    """The step: the plain cells', with the parameters of a network."""
+    """A module that computes one time step with the plain cells and a network's parameters."""
 
     def __init__(self, network: CharRNN) -> None:
         super().__init__()
@@ -63,7 +65,7 @@ class Step(torch.nn.Module):
         self.dtype = network.params.dtype
 
     def _keep(self, parameters: dict[str, Tensor], prefix: str) -> dict[str, str]:
-        """Keep tensors as buffers, which move with the module: the name of each there."""
+        """Register tensors as buffers, which move with the module. Return the buffer of each by its own name."""
         names = {name: f"{prefix}_{name}" for name in parameters}
         for name, parameter in parameters.items():
             self.register_buffer(names[name], parameter.detach().clone())
@@ -73,7 +75,7 @@ class Step(torch.nn.Module):
         return [getattr(self, name) for name in names.values()]
 
     def forward(self, ids: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """As charrnn_port/sharing/step.py tells."""
+        """Compute one time step; see charrnn_port/sharing/step.py for the shapes."""
         before, width = state.unbind(0), len(self.cell.STATE)
         output = (ids[:, None] == self.characters).to(self.dtype)
         after: list[Tensor] = []
@@ -83,5 +85,5 @@ class Step(torch.nn.Module):
         return torch.log_softmax(linear(output, *self._tensors(self.decoder)), 1), torch.stack(after)
 
     def example(self) -> tuple[Tensor, Tensor]:
-        """Inputs of a batch of two."""
+        """Return example inputs for tracing: a batch of two."""
         return torch.zeros(2, dtype=torch.int64), torch.zeros(self.shape, dtype=self.dtype)

@@ -1,4 +1,4 @@
-"""`charrnn serve`: networks over HTTP."""
+"""`charrnn serve`: serve networks over HTTP."""
 
 import socket
 
@@ -6,12 +6,15 @@ from charrnn_port.command_line import log_line
 from charrnn_port.options import ServeOptions
 from charrnn_port.util.errors import UserError
 
-LAST_SECONDS = 10  # that texts in progress have once the server is to end
-BACKLOG = 2048  # connections that wait to be accepted
+LAST_SECONDS = 10  # seconds that texts in progress have to finish after SIGINT or SIGTERM
+BACKLOG = 2048  # connections that may wait to be accepted
 
 
 def serve(options: ServeOptions) -> None:
-    """Answer until a signal ends it. Raises UserError for what cannot be loaded or listened on."""
+    """Answer requests until SIGINT or SIGTERM.
+
+    Raises UserError where starlette or uvicorn is missing, a checkpoint cannot be loaded or the port cannot be opened.
+    """
     try:
         from charrnn_port.sharing.server.models import Models
         from charrnn_port.sharing.server.run import run
@@ -24,7 +27,7 @@ def serve(options: ServeOptions) -> None:
     listening = listen(options.host, options.port)
     host, port = listening.getsockname()[:2]
     names = ", ".join(model.id for model in models)
-    log_line(f"serving {names} at http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl-C ends it)")
+    log_line(f"serving {names} at http://{f'[{host}]' if ':' in host else host}:{port} (press Ctrl-C to stop)")
     if options.workers == 1:
         run(options, listening, LAST_SECONDS, models)
         return
@@ -32,7 +35,7 @@ def serve(options: ServeOptions) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket to accept from. Raises UserError where there can be none."""
+    """Return a listening socket. Raises UserError for an invalid address and a port that is in use."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=BACKLOG)

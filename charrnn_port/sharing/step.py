@@ -1,8 +1,9 @@
-"""What the files that hold one time step of a network have in common: its inputs and outputs, and what is told with it.
+"""The interface of exported files that hold one time step (ONNX, .pt2, TorchScript): inputs, outputs and metadata.
 
     ids [batch] int64, state [states, batch, rnn_size]  →  log_probs [batch, vocab_size], next_state
 
-`states` counts those of all layers from the lowest: for an lstm c and h of each. A text begins with zeros.
+`states` is the number of state tensors of all layers, from the lowest layer up: c and h of each layer for an lstm, h
+for a gru and rnn. The state before a text is zero.
 """
 
 from typing import Any
@@ -15,18 +16,18 @@ from charrnn_port.options import ExportOptions
 from charrnn_port.util.errors import UserError
 
 INPUTS, OUTPUTS = ("ids", "state"), ("log_probs", "next_state")
-NOT_TOLD = ("train_losses", "val_losses")  # as many as there were iterations
+OMITTED = ("train_losses", "val_losses")  # too long for metadata: they grow with the number of iterations
 
 
 def described(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The vocabulary, the options and what else is told of a network, by name; and how many `states` it has."""
+    """Return the metadata of a checkpoint without its loss histories, and `states`, the number of state tensors."""
     states = checkpoint.opt["num_layers"] * len(CELLS[checkpoint.opt["model"]].STATE)
-    told = {name: value for name, value in metadata(checkpoint).items() if name not in NOT_TOLD}
-    return told | {"states": states}
+    kept = {name: value for name, value in metadata(checkpoint).items() if name not in OMITTED}
+    return kept | {"states": states}
 
 
 def precision(options: ExportOptions) -> torch.dtype:
-    """The type of weights and of what is computed. Raises UserError for one in which no step is written."""
+    """Return the dtype of the weights and of the computation. Raises UserError for float16, which is not supported."""
     if options.weights == "float16":
-        raise UserError("-weights float16 is for pages and modules, which compute in float64: take float32")
+        raise UserError("-weights float16 is only for .html and .mjs, which compute in float64: use float32")
     return getattr(torch, options.weights)

@@ -1,4 +1,4 @@
-"""What pages and a module share: their sources, the JavaScript that samples, and the network as it reads it."""
+"""Sources shared by the HTML pages and the JavaScript module: templates, sampling scripts, and the network as JSON."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from charrnn_port.checkpoints import Checkpoint, metadata
 from charrnn_port.util.errors import UserError
 
 FOLDER = Path(__file__).with_name("web")
-# What samples, each after those that it imports from.
+# The scripts that sample, each after the ones that it imports.
 SAMPLING = (
     "activations.js",
     "matrix.js",
@@ -29,25 +29,25 @@ LINKS = re.compile(r"^import .*\n|^export (?=const|class|function)", re.MULTILIN
 
 @cache
 def source(name: str) -> str:
-    """A file of web/."""
+    """Return the text of a file in web/."""
     return FOLDER.joinpath(name).read_text(encoding="utf-8")
 
 
 def scripts(*names: str) -> str:
-    """Modules of web/ as one script: in one scope they need no imports and exports."""
+    """Join modules of web/ into one script. Their imports and exports are removed, since they share one scope."""
     return "\n".join(LINKS.sub("", source(name)).strip() + "\n" for name in names)
 
 
 def page(**parts: str) -> str:
-    """web/page.html with what each {{name}} stands for in it."""
+    """Return web/page.html with each {{name}} replaced by the argument of that name."""
     parts["style"] = source("page.css")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], source("page.html"))
 
 
 def network_json(checkpoint: Checkpoint, weights: str, **facts: str | int | float | None) -> str:
-    """All that the JavaScript has to know of a network, and `facts` for a page to tell.
+    """Return the network as JSON for the JavaScript, with `facts` for a page to display.
 
-    `weights` is the type that they are rounded to. Raises UserError where they are too large for it.
+    `weights` is the dtype that the weights are rounded to. Raises UserError where one of them is out of its range.
     """
     opt = checkpoint.opt
     values = {
@@ -60,15 +60,16 @@ def network_json(checkpoint: Checkpoint, weights: str, **facts: str | int | floa
         "facts": facts,
         "weights": base64.b64encode(rounded(arrays(checkpoint), weights).tobytes()).decode(),
     }
-    # A page has it in an element <script>, which must not end before its end.
+    # A page embeds this in a <script> element, which the string "</script>" in a value would close too early.
     return json.dumps(values, allow_nan=False).replace("<", r"\u003c")
 
 
 def arrays(checkpoint: Checkpoint) -> np.ndarray:
-    """All weights `[n]`, float64, each array row-major, in the order in which network.js takes them.
+    """Return all weights as one float64 array, each matrix row-major, in the order in which network.js reads them.
 
-    For each layer its input weights and biases, which in the first are a row `[n]` for each character and have the
-    biases in them, and h2h; then the decoder's. The sums are those of charrnn_port/sampling/model.py, to the bit.
+    First layer: the pre-activations `[vocab_size, n]` of each character, biases included, then h2h. Other layers: i2h,
+    the sum of the biases, h2h. Last the decoder's weight and bias. The sums are bitwise those of
+    charrnn_port/sampling/model.py.
     """
     network = checkpoint.build("fused", torch.float64)
     first, *above = network.weights()
@@ -80,9 +81,12 @@ def arrays(checkpoint: Checkpoint) -> np.ndarray:
 
 
 def rounded(numbers: np.ndarray, kind: str) -> np.ndarray:
-    """Numbers in another precision, least significant byte first. Raises UserError where one becomes infinite."""
+    """Round numbers to a little-endian dtype. Raises UserError where a finite number overflows to infinity."""
     with np.errstate(over="ignore"):
         result = numbers.astype(np.dtype(kind).newbyteorder("<"))
     if (np.isfinite(result) != np.isfinite(numbers)).any():
-        raise UserError(f"-weights {kind}: a weight of this network is {np.abs(numbers).max():.3g}, too large for that")
+        raise UserError(
+            f"-weights {kind}: overflow, the largest weight of this network is {np.abs(numbers).max():.3g}; "
+            "use a wider type"
+        )
     return result

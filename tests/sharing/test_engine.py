@@ -1,4 +1,4 @@
-"""Texts that go on together: each has the characters that it has alone, whenever others come and go."""
+"""Continuous batching: each text has the same characters as alone, whenever others join and leave."""
 
 import itertools
 
@@ -19,7 +19,7 @@ from charrnn_port.util.vocabulary import Vocabulary
 
 
 def stream_of(model, prime=(), length=50, seed=1, random=None, choose=None, top=None, echo=False, stops=(), **how):
-    """A stream as sample.py's options ask for it, or with a choice of its own."""
+    """Return a stream with the options of sample.py, or with the sampler `choose`."""
     options, random = SampleOptions(model="", **how), random or Generator(seed)
     plain = not choose and not {"top_k", "top_p", "min_p", "sample"} & how.keys()
     choose = choose or ban(model.vocab.unknown, sampler_of(options, random, model))
@@ -31,7 +31,7 @@ def stream_of(model, prime=(), length=50, seed=1, random=None, choose=None, top=
 
 
 def written(engine, *streams):
-    """The ids of these texts, written to their ends."""
+    """Generate these texts to their ends. Return their ids."""
     engine.submit(streams)
     while any(engine.load):
         engine.step()
@@ -39,12 +39,12 @@ def written(engine, *streams):
 
 
 def ids_of(stream):
-    """What has come of a stream."""
+    """Return the new ids of a stream."""
     return [token.id for token in stream.read()]
 
 
 def alone(model, prime=(), length=50, seed=1, **how):
-    """The same text from a session of its own."""
+    """Return the ids of the same text from a session of its own."""
     choose = sampler_of(SampleOptions(model="", **how), Generator(seed), model)
     return list(Session(model).sample(length, choose, prime))[len(prime) :]
 
@@ -59,7 +59,7 @@ def random_model(cell, dtype, unknown=False, use_numpy=None):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_each_text_is_what_it_is_alone(cell, dtype, compiler, monkeypatch):
-    """100 texts that begin at random moments, of other lengths, prime texts, temperatures and filters each."""
+    """100 texts that start at random steps, each with its own length, prime text, temperature and filter."""
     if not compiler:
         monkeypatch.setattr(samplers, "library", lambda dtype: None)
     random = np.random.RandomState(0)
@@ -90,7 +90,7 @@ def test_each_text_is_what_it_is_alone(cell, dtype, compiler, monkeypatch):
     ids=lambda path: path.name,
 )
 def test_texts_are_sample_pys(path):
-    """33 at once from a network of the original's or torch-rnn's, each with a seed of its own."""
+    """33 texts at once from a network of char-rnn or torch-rnn, each with its own seed."""
     model = Model.of(charrnn_port.load_checkpoint(path))
     prime = model.vocab.encode(b"The ")
     streams = [stream_of(model, prime, 60, seed, temperature=0.8, echo=True) for seed in range(33)]
@@ -101,7 +101,7 @@ def test_texts_are_sample_pys(path):
 
 @pytest.mark.parametrize(("sampling_dtype", "ids"), [("float32", [0, 1]), ("float64", [0, 0])])
 def test_probabilities_are_rounded_as_the_checkpoints_program_does(sampling_dtype, ids):
-    """Where it makes a difference: the first one is a little above a quarter, and so is the number that is drawn."""
+    """A case where rounding matters: the first probability and the random number are both just above 1/4."""
 
     class Word:
         def random_raw(self) -> int:
@@ -116,8 +116,8 @@ def test_probabilities_are_rounded_as_the_checkpoints_program_does(sampling_dtyp
     assert written(Engine(model, 1, 0), stream_of(model, length=2, random=random)) == [ids]
 
 
-def test_a_network_without_numbers_and_a_very_low_temperature():
-    """Where probabilities come to none, those beside are drawn as ever."""
+def test_very_low_temperatures():
+    """Probabilities that underflow in one text do not affect the texts next to it."""
     model = random_model("lstm", torch.float64)
     requests = [{"temperature": 1e-5, "seed": 4}, {"seed": 5}, {"temperature": 1e-300, "seed": 6}]
     texts = written(Engine(model, 3, 0), *(stream_of(model, **request) for request in requests))
@@ -125,7 +125,7 @@ def test_a_network_without_numbers_and_a_very_low_temperature():
 
 
 def test_log_probabilities():
-    """Those of a session, also of the prime text; of its first character there is none."""
+    """Log-probabilities are those of a session, for the prime text too; its first character has none."""
     model = random_model("lstm", torch.float64)
     prime = [3, 1, 4, 1, 5]
     stream = stream_of(model, prime, 10, top=2, echo=True)
@@ -143,8 +143,8 @@ def test_log_probabilities():
         assert [value for _, value in token.top] == sorted(log_probs, reverse=True)[:2]
 
 
-def test_a_text_ends_before_the_first_of_several_stops():
-    """What may begin one waits, and is told if it was none; no character comes after a stop."""
+def test_a_text_ends_before_the_first_of_several_stop_sequences():
+    """A possible beginning is held back, and emitted if it was none; nothing follows a stop sequence."""
     model = random_model("lstm", torch.float64)
     text = bytes(alone(model, length=50))
     for stops in [[text[20:22]], [text[30:33], text[10:11]], [text[48:50]], [text[47:50] + b"x"], [b"\xff"]]:
@@ -155,8 +155,8 @@ def test_a_text_ends_before_the_first_of_several_stops():
         assert stream.finish_reason == ("stop" if places else "length")
 
 
-def test_no_room():
-    """All texts of a request find room, or none of them begins."""
+def test_a_full_queue():
+    """Either all texts of a request are queued, or none."""
     model = random_model("rnn", torch.float64)
     engine = Engine(model, 1, 2)
     endless = [stream_of(model, length=10**9) for _ in range(3)]
@@ -173,8 +173,8 @@ def test_no_room():
     engine.submit([stream_of(model) for _ in range(2)])
 
 
-def test_an_error_reaches_those_who_wait(capsys):
-    """Nobody waits for ever, and the next one is served."""
+def test_an_exception_ends_the_texts_in_progress(capsys):
+    """They finish with an error, and the next text is generated as usual."""
     model = random_model("rnn", torch.float64)
 
     def fail(scores):

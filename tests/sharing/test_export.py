@@ -1,4 +1,4 @@
-"""A page and a JavaScript module sample the bytes that sample.py does."""
+"""The exported page and JavaScript module sample the same bytes as sample.py."""
 
 import base64
 import json
@@ -38,7 +38,7 @@ TEXTS = [
     for seed, primetext in ((1, ""), (123, "CAV\u00c9"), (-5, "\u00c8"), (2**32, "\u2014 "), (2**40 + 7, "the "))
     for temperature in (0.5, 1)
 ]
-# Reads options as JSON lines; prints for each the bytes in base64, or the error.
+# Reads options as JSON lines, and prints for each the sampled bytes in base64, or the error.
 DRIVER = """
 import { readFileSync } from "node:fs";
 const { sample } = await import(process.argv[2]);
@@ -59,14 +59,14 @@ def run_export(*arguments):
 
 
 def exported(checkpoint, target, *options):
-    """The file that `charrnn export` writes."""
+    """Run `charrnn export`. Return the file that it writes."""
     result = run_export(checkpoint, target, *options)
     assert result.exit_code == 0, result.output
     return target
 
 
 def in_node(script, *arguments, stdin=""):
-    """What a script prints, line by line, in a process that knows nothing of this package."""
+    """Run a script in Node, in its own folder. Return the lines that it prints."""
     folder = script.parent
     ran = subprocess.run(["node", script, *arguments], input=stdin, capture_output=True, text=True, cwd=folder)
     assert ran.returncode == 0, ran.stderr
@@ -74,7 +74,7 @@ def in_node(script, *arguments, stdin=""):
 
 
 def sampled(module, *options):
-    """The texts that a module samples in Node; an error as text."""
+    """Return the texts that a module samples in Node, as bytes; an error as a string."""
     driver = module.with_name("driver.mjs")
     driver.write_text(DRIVER)
     lines = in_node(driver, module, stdin="\n".join(map(json.dumps, options)))
@@ -82,7 +82,7 @@ def sampled(module, *options):
 
 
 def network(vocab, model, rnn_size=7):
-    """A checkpoint whose parameters are multiples of 1/64: float16 holds them, and the sums of biases."""
+    """Return a checkpoint with multiples of 1/64 as parameters: they and the sums of biases are exact in float16."""
     count = parameter_count(model, len(vocab), rnn_size, 2)
     whole = torch.randint(-64, 65, (count,), generator=torch.Generator().manual_seed(1))
     opt = {"model": model, "rnn_size": rnn_size, "num_layers": 2, "dropout": 0.0}
@@ -91,7 +91,7 @@ def network(vocab, model, rnn_size=7):
 
 @pytest.fixture
 def sources(tmp_path):
-    """The JavaScript as modules that Node can import."""
+    """The JavaScript sources as modules that Node can import."""
     shutil.copytree(web.FOLDER, tmp_path / "web")
     (tmp_path / "web/package.json").write_text('{"type": "module"}')
     return tmp_path / "web"
@@ -99,7 +99,7 @@ def sources(tmp_path):
 
 @NEEDS_NODE
 def test_recorded_samples(tmp_path):
-    """All that sample.lua printed from the recorded checkpoints."""
+    """Everything that sample.lua printed from the recorded checkpoints."""
     for path in sorted(CHECKPOINTS.glob("*.t7")):
         samples = runs()[path.stem].samples
         options = [SampleOptions(model="", **sample.arguments) for sample in samples]
@@ -122,7 +122,7 @@ def test_recorded_samples(tmp_path):
 
 @cache
 def expected(cell):
-    """What sample.py prints for TEXTS."""
+    """Return what sample.py prints for TEXTS."""
     model = Model.of(load_checkpoint(LUA / f"{cell}.t7"))
     return [b"".join(sample_bytes(model, **options)) for options in TEXTS]
 
@@ -136,13 +136,13 @@ def test_long_texts(cell, tmp_path):
 
 
 @NEEDS_NODE
-def test_fewer_characters_and_the_likeliest(tmp_path):
+def test_top_k_and_extreme_temperatures(tmp_path):
     checkpoint = load_checkpoint(LUA / "lstm.t7")
     module = exported(LUA / "lstm.t7", tmp_path / "model.mjs")
     for top_k in (1, 3, 1000):
         (text,) = sampled(module, {"topK": top_k, "length": 300, "temperature": 1.3})
         assert text == b"".join(sample_bytes(checkpoint, 300, top_k=top_k, temperature=1.3))
-    for temperature in (0.001, 1e-6, 100):  # where exp overflows, and where all become equally likely
+    for temperature in (0.001, 1e-6, 100):  # exp overflows; all characters become equally likely
         (text,) = sampled(module, {"length": 300, "temperature": temperature})
         assert text == b"".join(sample_bytes(checkpoint, 300, temperature=temperature))
 
@@ -152,8 +152,10 @@ def test_fewer_characters_and_the_likeliest(tmp_path):
 @pytest.mark.parametrize("vocab", [ALL, SOME], ids=["all", "unknown"])
 @pytest.mark.parametrize("weights", ["float64", "float32", "float16"])
 def test_characters_of_unicode(vocab, model, weights, tmp_path):
-    """With an unknown symbol, which a prime text may have and which is never sampled; in each precision, where the
-    weights are such that all hold them. Sizes that are no multiple of four."""
+    """An unknown symbol may occur in a prime text and is never sampled. The weights are exact in each precision.
+
+    The sizes are not multiples of four.
+    """
     checkpoint = network(vocab, model)
     save_checkpoint(checkpoint, tmp_path / "net.t7.pt")
     module = exported(tmp_path / "net.t7.pt", tmp_path / "model.mjs", "-weights", weights)
@@ -176,7 +178,7 @@ def test_rounded_weights_make_a_smaller_file(tmp_path):
 
 
 @NEEDS_NODE
-def test_a_text_is_drawn_as_it_is_asked_for_and_disturbs_no_other(tmp_path):
+def test_texts_are_generated_lazily_and_independently(tmp_path):
     exported(LUA / "gru.t7", tmp_path / "model.mjs")
     script = tmp_path / "two.mjs"
     script.write_text("""
@@ -208,11 +210,11 @@ def test_the_program_in_the_documentation(tmp_path):
 def test_wrong_options(tmp_path):
     module = exported(LUA / "rnn.t7", tmp_path / "model.mjs")
     wrong = [
-        ({"length": -1}, "RangeError: length is -1: it must be a whole number, or 0 for a text without end"),
-        ({"seed": 1.5}, "RangeError: seed is 1.5: it must be a whole number"),
-        ({"temperature": 0}, "RangeError: temperature is 0: it must be a number above 0"),
-        ({"topK": "3"}, "RangeError: topK is 3: it must be a whole number, or 0 for all characters"),
-        ({"primetext": "a\u6587"}, 'RangeError: the training text never has "\u6587": leave it out'),
+        ({"length": -1}, "RangeError: invalid length -1: expected a positive integer, or 0 for no limit"),
+        ({"seed": 1.5}, "RangeError: invalid seed 1.5: expected an integer"),
+        ({"temperature": 0}, "RangeError: invalid temperature 0: expected a number above 0"),
+        ({"topK": "3"}, "RangeError: invalid topK 3: expected a positive integer, or 0 for all characters"),
+        ({"primetext": "a\u6587"}, 'RangeError: unknown character "\u6587": it is not in the training text'),
     ]
     assert sampled(module, *[options for options, _ in wrong]) == [message for _, message in wrong]
     (text,) = sampled(module, {"bytes": base64.b64encode("\u00c9".encode()).decode(), "length": 1})
@@ -221,7 +223,7 @@ def test_wrong_options(tmp_path):
 
 @NEEDS_NODE
 def test_random_numbers(sources):
-    """The recorded streams of Torch7: numbers in [-0.08, 0.08), which are words times 2 ** -32, and choices."""
+    """The recorded streams of Torch7: uniform numbers in [-0.08, 0.08), which are scaled words, and sampled indices."""
     script = sources / "numbers.js"
     script.write_text("""
 import { Generator } from "./random.js";
@@ -241,7 +243,7 @@ for (const seed of seeds) {
 
 @NEEDS_NODE
 def test_exp_and_tanh(sources):
-    """Within 0.6 units of the last place (1 where exp is so small that it has fewer digits), from 60 digits."""
+    """The error is at most 0.6 units in the last place (1 for subnormal values of exp), measured with 60 digits."""
     draw = random.Random(1)
     points = {
         "exp": [draw.uniform(-700, 700) for _ in range(500)] + [draw.uniform(-10, 1) for _ in range(1000)],
@@ -272,7 +274,7 @@ console.log([functions.exp(-800), functions.exp(800), functions.exp(NaN), functi
 
 
 def test_types_are_beside_the_module(tmp_path):
-    """TypeScript looks for the types of model.mjs in model.d.mts."""
+    """TypeScript reads the types of model.mjs from model.d.mts."""
     exported(LUA / "rnn.t7", tmp_path / "model.mjs")
     types = (tmp_path / "model.d.mts").read_text()
     for name in ("primetext", "length", "seed", "temperature", "topK", "argmax"):
@@ -280,7 +282,7 @@ def test_types_are_beside_the_module(tmp_path):
 
 
 def test_what_cannot_be_exported(tmp_path):
-    assert_one_line_error(run_export(LUA / "rnn.t7", tmp_path / "model.txt"), 1, "model.txt tells no format", ".html")
+    assert_one_line_error(run_export(LUA / "rnn.t7", tmp_path / "model.txt"), 1, "model.txt: unknown format", ".html")
     assert_one_line_error(run_export(LUA / "rnn.t7", tmp_path / "no/model.mjs"), 1, "no/model.mjs: No such file")
     checkpoint = load_checkpoint(LUA / "rnn.t7")
     checkpoint.params[0] = 1e6
@@ -290,7 +292,7 @@ def test_what_cannot_be_exported(tmp_path):
     assert not (tmp_path / "page.html").exists()
 
 
-def test_a_page_asks_for_nothing_from_elsewhere(tmp_path):
+def test_a_page_has_no_external_resources(tmp_path):
     page = exported(LUA / "rnn.t7", tmp_path / "page.html").read_text()
     assert "default-src 'none'" in page
     for word in ("http:", "https:", "src=", "href=", "fetch(", "{{", "\nimport ", "\nexport "):
@@ -304,12 +306,12 @@ def browser():
 
 
 def shown(browser, id_):
-    """The text of an element of the page."""
+    """Return the text of an element of the page."""
     return browser.run("return document.getElementById(arguments[0]).textContent", id_)
 
 
 def written(browser, button="write", **options):
-    """The text that the page writes when a button is clicked, with these values in its form."""
+    """Fill in the form with these values and click a button. Return the text that the page generates."""
     script = """
         const [button, options] = arguments;
         for (const [id, value] of Object.entries(options)) document.getElementById(id).value = value;
@@ -321,7 +323,7 @@ def written(browser, button="write", **options):
 
 
 def assert_nothing_from_elsewhere(browser):
-    """The browser has asked for the page and its worker only, and has not complained."""
+    """Assert that the browser requested only the page and its worker, and logged no errors."""
     assert {url.split(":")[0] for url in browser.requests()} == {"file", "blob"}
     assert browser.complaints() == []
 
@@ -337,7 +339,7 @@ def test_long_texts_in_the_page(cell, browser, tmp_path):
 
 @NEEDS_CHROMIUM
 def test_the_page_of_a_network_of_torch_rnn(browser, tmp_path):
-    """Of characters, which it draws with probabilities that are not rounded."""
+    """A network of characters, sampled with probabilities that are not rounded."""
     path = REFERENCE / "torch_rnn/b_100.t7"
     browser.open(exported(path, tmp_path / "page.html"))
     options = {"seed": 5, "temperature": 1, "primetext": "H\u00c9L\u00c8NE: ", "length": 2000}
@@ -348,18 +350,18 @@ def test_the_page_of_a_network_of_torch_rnn(browser, tmp_path):
 
 @NEEDS_CHROMIUM
 def test_the_page_with_rounded_weights(browser, tmp_path):
-    """It tells that sample.py's text is another one."""
+    """The page says that sample.py prints a different text."""
     for weights in ("float64", "float32", "float16"):
         browser.open(exported(LUA / "gru.t7", tmp_path / "page.html", "-weights", weights))
         assert len(written(browser, length=50).encode()) >= 50
-        told = shown(browser, "promise") + shown(browser, "about-bytes")
-        assert ("prints the same bytes" in told) == (weights == "float64")
-        assert (f"rounded to {weights}" in told) == (weights != "float64")
+        notice = shown(browser, "promise") + shown(browser, "about-bytes")
+        assert ("prints the same bytes" in notice) == (weights == "float64")
+        assert (f"rounded to {weights}" in notice) == (weights != "float64")
 
 
 @NEEDS_CHROMIUM
 def test_the_page_at_work(browser, tmp_path):
-    """It begins to write by itself, with the options in its address."""
+    """The page starts generating when it is loaded, with the options in its URL."""
     page = exported(LUA / "rnn.t7", tmp_path / "page.html")
     options = {"seed": 7, "temperature": 0.5, "primetext": "CAV\u00c9 ", "length": 300}
     checkpoint = load_checkpoint(LUA / "rnn.t7")
@@ -369,28 +371,28 @@ def test_the_page_at_work(browser, tmp_path):
     assert shown(browser, "text") == text.decode(errors="replace")
     assert browser.run("return document.querySelector('#text .prime').textContent") == options["primetext"]
 
-    # The command in it, as a shell reads it.
+    # The command on the page, parsed by a shell.
     command = ["sh", "-c", r"printf '%s\0' " + shown(browser, "command")]
     python, program, name, *words = subprocess.run(command, capture_output=True, text=True).stdout.split("\0")[:-1]
     assert (python, program, name) == ("python", "sample.py", "rnn.t7")
     assert run_sample(LUA / name, *words).stdout_bytes == text + b"\n"
 
-    # Another seed by the button.
+    # The button for the next seed.
     text = b"".join(sample_bytes(checkpoint, **options | {"seed": 8}, top_k=3))
     assert written(browser, "another") == text.decode(errors="replace")
 
-    # A text without end, which pauses and goes on.
+    # A text of unlimited length, paused and resumed.
     browser.run("document.getElementById('length').value = 0; document.getElementById('write').click()")
     browser.wait("document.getElementById('text').textContent.length > 1000")
     browser.run("document.getElementById('pause').click()")
     paused = shown(browser, "text")
-    assert shown(browser, "pause") == "Go on"
+    assert shown(browser, "pause") == "Resume"
     assert shown(browser, "text") == paused
     browser.run("document.getElementById('pause').click()")
     browser.wait(f"document.getElementById('text').textContent.length > {len(paused) + 1000}")
     assert shown(browser, "text").startswith(paused)
 
-    # A character that the network does not know.
+    # An unknown character.
     browser.open(page, "?" + urllib.parse.urlencode({"primetext": "\u6587"}))
-    assert shown(browser, "problem") == 'The training text never has "\u6587": leave it out.'
+    assert shown(browser, "problem") == 'Unknown character "\u6587": it is not in the training text.'
     assert_nothing_from_elsewhere(browser)

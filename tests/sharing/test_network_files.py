@@ -1,4 +1,4 @@
-"""A file of one time step computes what this program does, and opens where this program is not."""
+"""Exported files of one time step compute what this package computes, and load without this package."""
 
 import json
 import math
@@ -29,14 +29,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 
 def export(checkpoint: object, target: Path, *options: object) -> Path:
-    """`charrnn export`."""
+    """Run `charrnn export`. Return the target."""
     result = CliRunner().invoke(charrnn.export, [str(word) for word in (checkpoint, target, *options)])
     assert result.exit_code == 0, result.output
     return target
 
 
 def step_of(path: Path):
-    """What runs the step in a file, for arrays."""
+    """Return a function that runs the step in a file on NumPy arrays."""
     if path.suffix == ".onnx":
         session = onnxruntime.InferenceSession(path)
         return lambda ids, state: session.run(None, {"ids": ids, "state": state})
@@ -45,7 +45,7 @@ def step_of(path: Path):
 
 
 def log_probs(path: Path, ids: np.ndarray, states: int, rnn_size: int, dtype: str) -> np.ndarray:
-    """Log-probabilities `[T, B, V]` that a file gives for ids `[T, B]`."""
+    """Return the log-probabilities `[T, B, V]` that a file computes for ids `[T, B]`."""
     step, state, found = step_of(path), np.zeros((states, ids.shape[1], rnn_size), dtype), []
     for row in ids:
         scores, state = step(row, state)
@@ -57,9 +57,9 @@ def log_probs(path: Path, ids: np.ndarray, states: int, rnn_size: int, dtype: st
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
 def test_log_probabilities(name, ending, weights, tmp_path):
-    """Those of trained networks, of three texts side by side and of one: to 1e-12; in float32 to 1e-6.
+    """Log-probabilities of trained networks, for batches of three and of one, agree to 1e-12; in float32 to 1e-6.
 
-    Where a log-probability is beyond 1 in size, to that part of it.
+    The error is relative where a log-probability is larger than 1 in magnitude.
     """
     saved = charrnn_port.load_checkpoint(LUA / f"{name}.t7")
     path = export(LUA / f"{name}.t7", tmp_path / f"model.{ending}", "-weights", weights)
@@ -75,7 +75,7 @@ def test_log_probabilities(name, ending, weights, tmp_path):
 
 
 def made(model: str) -> Checkpoint:
-    """A checkpoint of a network of one layer, with an unknown symbol, that no run has evaluated."""
+    """Return a checkpoint of a network of one layer, with an unknown symbol and without a validation loss."""
     vocab = Vocabulary("aé文", with_unknown=True)
     opt = {"model": model, "rnn_size": 5, "num_layers": 1, "dropout": 0.0, "data_dir": "d\udce4ta"}
     checkpoint = Checkpoint(opt, vocab, torch.zeros(0), 0, 0.0, [], {}, math.nan)
@@ -85,41 +85,42 @@ def made(model: str) -> Checkpoint:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_what_is_told(ending, tmp_path):
-    """Vocabulary and options, in JSON; and the size of a state, by which one layer of a gru is run."""
+def test_metadata(ending, tmp_path):
+    """The metadata has vocabulary and options in JSON, and the size of the state, with which one gru layer is run."""
     saved = made("gru")
     charrnn_port.save_checkpoint(saved, tmp_path / "lm.t7.pt")
     path = export(tmp_path / "lm.t7.pt", tmp_path / f"model.{ending}")
     if ending == "onnx":
         texts = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-        told = {name: json.loads(text) for name, text in texts.items()}
+        metadata = {name: json.loads(text) for name, text in texts.items()}
     else:
         inside = {"charrnn_port.json": ""}
         if ending == "pt2":
             torch.export.load(path, extra_files=inside)
         else:
             torch.jit.load(path, _extra_files=inside)
-        told = json.loads(inside["charrnn_port.json"])
-    assert told["vocab"] == {"encoding": "utf-8", "symbols": "aé文", "unknown": 3}
-    assert (told["opt"], told["states"], told["format"]) == (saved.opt, 1, "charrnn_port network 1")
-    assert math.isnan(told["val_loss"])
-    assert log_probs(path, np.array([[3], [0]]), told["states"], told["opt"]["rnn_size"], "float64").shape == (2, 1, 4)
+        metadata = json.loads(inside["charrnn_port.json"])
+    assert metadata["vocab"] == {"encoding": "utf-8", "symbols": "aé文", "unknown": 3}
+    assert (metadata["opt"], metadata["states"], metadata["format"]) == (saved.opt, 1, "charrnn_port network 1")
+    assert math.isnan(metadata["val_loss"])
+    states, rnn_size = metadata["states"], metadata["opt"]["rnn_size"]
+    assert log_probs(path, np.array([[3], [0]]), states, rnn_size, "float64").shape == (2, 1, 4)
 
 
-# Where this program is not
+# Without this package
 
 WITHOUT = "import sys\nfor name in {names}: sys.modules[name] = None  # importing it raises ImportError\n"
 OURS = ["charrnn_port", "model", "util", "train", "sample"]
 
 
 def block(name: str) -> str:
-    """What docs/export.md has people run."""
+    """Return a program of docs/export.md."""
     (found,) = [each for each in blocks(ROOT / "docs/export.md") if each.info == f"python {name}"]
     return found.text
 
 
 def run_alone(program: str, folder: Path, python: str = sys.executable, without: tuple[str, ...] = ()) -> str:
-    """What a Python program prints that cannot import this package."""
+    """Run a Python program that cannot import this package. Return what it prints."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     extra = [place for place in path if place and not Path(place, "charrnn_port").exists()]
@@ -129,40 +130,40 @@ def run_alone(program: str, folder: Path, python: str = sys.executable, without:
     ).stdout
 
 
-def likeliest(length: int) -> str:
-    """The text that the programs on the page print."""
+def greedy_text(length: int) -> str:
+    """Return the text that the programs on the page print."""
     saved = charrnn_port.load_checkpoint(LUA / "lstm.t7")
     return b"".join(charrnn_port.sample_bytes(saved, length, primetext="The ", argmax=True)).decode()
 
 
 @pytest.mark.parametrize("ending", ["onnx", "pt2"])
 def test_a_text_from_the_file_alone(ending, tmp_path):
-    """By the program on the page; for ONNX without torch."""
+    """The program on the page prints the text of sample.py; for ONNX without torch."""
     export(LUA / "lstm.t7", tmp_path / f"model.{ending}")
     printed = run_alone(block(ending), tmp_path, without=("torch", "onnx") if ending == "onnx" else ())
-    assert printed == likeliest(97) + "\n"
+    assert printed == greedy_text(97) + "\n"
 
 
 def test_tensors_from_the_file_alone(tmp_path):
-    """TorchScript and safetensors, by the programs on the page."""
+    """The programs on the page for TorchScript and safetensors."""
     for ending in ("torchscript", "safetensors"):
         export(LUA / "lstm.t7", tmp_path / f"model.{ending}")
     printed = run_alone(block("safetensors") + block("torchscript"), tmp_path)
     opt = charrnn_port.load_checkpoint(LUA / "lstm.t7").opt
-    assert printed.splitlines() == ["lstm 60", f"(60, {opt['rnn_size']})", likeliest(1)[-1]]
+    assert printed.splitlines() == ["lstm 60", f"(60, {opt['rnn_size']})", greedy_text(1)[-1]]
 
 
 @pytest.mark.long
 def test_a_new_environment_with_onnxruntime_alone(tmp_path):
-    """It is installed from the package index."""
+    """onnxruntime is installed from the package index."""
     export(LUA / "lstm.t7", tmp_path / "model.onnx")
     venv.create(tmp_path / "environment", with_pip=True)
     python = str(tmp_path / "environment" / ("Scripts" if os.name == "nt" else "bin") / "python")
     subprocess.run([python, "-m", "pip", "install", "-q", "onnxruntime"], check=True)
-    assert run_alone(block("onnx"), tmp_path, python) == likeliest(97) + "\n"
+    assert run_alone(block("onnx"), tmp_path, python) == greedy_text(97) + "\n"
 
 
-# What does not work
+# Errors
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -170,14 +171,15 @@ def test_half_precision_is_for_pages(ending, tmp_path):
     result = CliRunner().invoke(
         charrnn.export, [str(LUA / "rnn.t7"), str(tmp_path / f"x.{ending}"), "-weights", "float16"]
     )
-    assert_one_line_error(result, 1, "-weights float16 is for pages and modules", "take float32")
+    assert_one_line_error(result, 1, "-weights float16 is only for .html and .mjs", "use float32")
 
 
 def test_safetensors_have_their_own_precision(tmp_path):
     result = CliRunner().invoke(
         charrnn.export, [str(LUA / "rnn.t7"), str(tmp_path / "x.safetensors"), "-weights", "float32"]
     )
-    assert_one_line_error(result, 1, "-weights float32: a .safetensors has the checkpoint's own precision")
+    words = "-weights float32 is not supported for .safetensors, which keeps the checkpoint's precision"
+    assert_one_line_error(result, 1, words)
 
 
 @pytest.mark.parametrize("ending", [*ENDINGS, "safetensors"])
@@ -200,11 +202,11 @@ def test_a_library_that_is_not_installed(library, tmp_path, monkeypatch):
 
 def test_torchscript_is_said_to_be_deprecated(tmp_path):
     result = CliRunner().invoke(charrnn.export, [str(LUA / "rnn.t7"), str(tmp_path / "model.torchscript")])
-    assert "TorchScript is deprecated: take .pt2" in result.stderr
+    assert "TorchScript is deprecated: use .pt2" in result.stderr
 
 
-def test_a_step_is_no_checkpoint(tmp_path):
-    """Each is refused in one line where a checkpoint is read."""
+def test_a_step_is_not_a_checkpoint(tmp_path):
+    """Each file is rejected in one line where a checkpoint is expected."""
     for ending in ENDINGS:
         path = export(REFERENCE / "torch_rnn/c_100.t7", tmp_path / f"model.{ending}")
         result = CliRunner().invoke(charrnn.inspect, [str(path)])

@@ -1,6 +1,6 @@
-"""The server, asked as clients ask it: what it answers, what it refuses, and that it outlives bad clients.
+"""The server: responses, rejected requests, and robustness against bad clients.
 
-In this process through Starlette's TestClient, but for what only a real server on a socket shows.
+Most tests use Starlette's TestClient in this process; the last ones start a real server on a socket.
 """
 
 import http.client
@@ -40,7 +40,7 @@ LSTM, GRU = (RECORDINGS / f"lua_checkpoints/{name}.t7" for name in ("lstm", "gru
 
 @contextmanager
 def client_of(*paths, **options):
-    """A client of a server in this process."""
+    """Yield a client of a server in this process."""
     options = ServeOptions(checkpoints=tuple(map(str, paths)), **options)
     with TestClient(Server(options, models.Models(options)).app(), raise_server_exceptions=False) as client:
         yield client
@@ -59,7 +59,7 @@ def checkpoint():
 
 @pytest.fixture(scope="module")
 def alone(checkpoint):
-    """What sample.py prints after a prime text."""
+    """A function that returns what sample.py prints after a prime text."""
     model = Model.of(checkpoint)
 
     def text(length, primetext=b"", **options):
@@ -69,7 +69,7 @@ def alone(checkpoint):
 
 
 def wait_for(condition):
-    """Until it holds."""
+    """Wait until a condition holds, at most 60 seconds."""
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
@@ -77,14 +77,14 @@ def wait_for(condition):
 
 
 def complete(client, **body):
-    """The answer to a request that can be answered."""
+    """Send a valid request. Return the response."""
     answer = client.post("/v1/completions", json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
 def events(client, **body):
-    """Those of a streamed answer, without the end."""
+    """Return the events of a streamed response, without the last, [DONE]."""
     answer = client.post("/v1/completions", json={"stream": True, **body})
     assert answer.headers["content-type"].startswith("text/event-stream")
     *lines, end = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
@@ -93,7 +93,7 @@ def events(client, **body):
 
 
 def test_a_text_is_sample_pys(client, alone):
-    """As characters, and as the ids of the same bytes; streamed or not."""
+    """Characters and token ids are those of sample.py, streamed or not."""
     how = {"seed": 7, "temperature": 0.8, "top_p": 0.95}
     asked = {"prompt": "The ", "max_tokens": 300, "return_token_ids": True, **how}
     text = alone(300, b"The ", **how)
@@ -111,7 +111,7 @@ def test_a_text_is_sample_pys(client, alone):
 
 
 def test_several_prompts_and_texts(client, alone):
-    """n texts for each prompt, with the seeds from `seed` on; a prompt may be ids."""
+    """Each prompt gets n texts, with the seeds `seed`, `seed` + 1, ...; a prompt may be a list of ids."""
     ids = client.post("/tokenize", json={"prompt": "To "}).json()["tokens"]
     for prompts in (["The ", "To "], [client.post("/tokenize", json={"prompt": "The "}).json()["tokens"], ids]):
         choices = complete(client, prompt=prompts, n=2, seed=3, max_tokens=30)["choices"]
@@ -125,13 +125,13 @@ def test_several_prompts_and_texts(client, alone):
     assert complete(client, prompt=ids, max_tokens=5, seed=1) != complete(client, prompt=ids, max_tokens=5, seed=2)
 
 
-def test_temperature_0_takes_the_likeliest(client, alone):
+def test_temperature_0_is_greedy(client, alone):
     text = complete(client, prompt="The ", temperature=0, max_tokens=40)["choices"][0]["text"]
     assert text.encode() == alone(40, b"The ", argmax=True)
 
 
 def test_stops(client, alone):
-    """A text ends before the first of them, as sample.py's -stop has it, and says so."""
+    """A text ends before the first stop sequence, as with sample.py's -stop, and has the finish reason "stop"."""
     text = alone(200, b"The ", seed=2)
     stop = text[40:43].decode()
     for stops in (stop, [stop, "@@"], ["", stop]):
@@ -143,7 +143,7 @@ def test_stops(client, alone):
 
 
 def test_the_log_probabilities_of_a_prompt_are_those_of_score(client, checkpoint):
-    """As evaluation harnesses ask for them: an entry for each character and the one that is written, the first null."""
+    """Requested as evaluation harnesses do: one entry per prompt character and one generated; the first is null."""
     text = "The man that hath no music in himself"
     ids = client.post("/tokenize", json={"prompt": text}).json()["tokens"]
     expected = Reader(checkpoint.build("fused", torch.float64)).read(ids)
@@ -153,15 +153,15 @@ def test_the_log_probabilities_of_a_prompt_are_those_of_score(client, checkpoint
         assert len(found["token_logprobs"]) == len(text) + 1
         assert found["token_logprobs"][0] is found["top_logprobs"][0] is None
         np.testing.assert_allclose(found["token_logprobs"][1:-1], expected.log_probs, rtol=0, atol=1e-12)
-        likeliest = [max(top.values()) for top in found["top_logprobs"][1:-1]]
-        np.testing.assert_allclose(likeliest, expected.predictions.max(1), rtol=0, atol=1e-12)
+        largest = [max(top.values()) for top in found["top_logprobs"][1:-1]]
+        np.testing.assert_allclose(largest, expected.predictions.max(1), rtol=0, atol=1e-12)
         assert "".join(found["tokens"]) == answer["choices"][0]["text"]
         assert found["text_offset"] == list(range(len(text) + 1))
     assert complete(client, prompt=text, max_tokens=0, echo=True, logprobs=0)["usage"]["completion_tokens"] == 0
 
 
 def test_characters_of_several_bytes(client, checkpoint):
-    """A network of bytes may write halves of characters: text has U+FFFD for them, tokens and ids have the bytes."""
+    """A network of bytes may generate part of a character: U+FFFD in the text, the byte in tokens and ids."""
     half = [symbol for symbol in checkpoint.vocab.symbols if symbol > 127][-1]
     ids = checkpoint.vocab.encode(bytes([half]))
     choice = complete(client, prompt=ids, max_tokens=0, echo=True, logprobs=0, return_token_ids=True)["choices"][0]
@@ -171,7 +171,7 @@ def test_characters_of_several_bytes(client, checkpoint):
 
 
 def test_models(client, checkpoint):
-    """What they are called, and what is known of them; the first answers where none is named."""
+    """Names and descriptions of models; the first model is the default."""
     assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["lstm", "gru"]
     facts = client.get("/v1/models/lstm").json()
     assert (facts["cell"], facts["rnn_size"], facts["num_layers"]) == ("lstm", 32, 2)
@@ -187,7 +187,7 @@ def test_models(client, checkpoint):
 
 
 def test_tokens(client):
-    """There and back, and what harnesses ask beside."""
+    """Tokenize, detokenize, and the other requests of evaluation harnesses."""
     found = client.post("/tokenize", json={"prompt": "The man", "add_special_tokens": False}).json()
     assert (found["count"], found["max_model_len"]) == (7, 3000)
     assert client.post("/detokenize", json={"tokens": found["tokens"]}).json() == {"prompt": "The man"}
@@ -195,8 +195,8 @@ def test_tokens(client):
     assert client.get("/health").json() == {"status": "ok"}
 
 
-def test_the_page_needs_nobody_else(client):
-    """It is one file, and its policy lets it ask its own server only."""
+def test_the_page_has_no_external_resources(client):
+    """The page is one file, and its policy allows connections to its own server only."""
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert "connect-src 'self'" in page.headers["content-security-policy"]
@@ -206,11 +206,11 @@ def test_the_page_needs_nobody_else(client):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"max_tokens": -1}, "max_tokens must be from 0 to 3000, not -1"),
-        ({"max_tokens": "many"}, "max_tokens must be a whole number, not 'many'"),
-        ({"max_tokens": True}, "max_tokens must be a whole number"),
-        ({"max_tokens": 0}, "max_tokens 0 goes with a prompt and echo"),
-        ({"prompt": "a" * 2000, "max_tokens": 1001}, "at most 3000"),
+        ({"max_tokens": -1}, "max_tokens must be from 0 to 3000, got -1"),
+        ({"max_tokens": "many"}, "max_tokens must be an integer, got 'many'"),
+        ({"max_tokens": True}, "max_tokens must be an integer"),
+        ({"max_tokens": 0}, "max_tokens 0 requires a prompt and echo"),
+        ({"prompt": "a" * 2000, "max_tokens": 1001}, "together at most 3000"),
         ({"temperature": -0.1}, "temperature must be from 0 to 100"),
         ({"temperature": 10**400}, "temperature must be from 0 to 100"),
         ({"top_p": 0}, "top_p: 0 is out of range"),
@@ -218,19 +218,19 @@ def test_the_page_needs_nobody_else(client):
         ({"prompt": ["a"] * 100, "n": 2}, "at most 128 texts"),
         ({"logprobs": 21}, "logprobs must be from 0 to 20"),
         ({"stop": [1]}, "stop must be"),
-        ({"prompt": {}}, "a prompt must be a text or a list of token ids"),
+        ({"prompt": {}}, "a prompt must be a string or a list of token ids"),
         ({"prompt": []}, "prompt is an empty list"),
-        ({"prompt": [10**30]}, "there is no token"),
+        ({"prompt": [10**30]}, "invalid token id"),
         ({"prompt": "The §"}, "'§' (byte 0xc2) at position 4"),
-        ({"prompt": "\ud800"}, "half a character"),
+        ({"prompt": "\ud800"}, "an unpaired surrogate"),
         ({"suffix": "x"}, "suffix is not supported"),
         ({"presence_penalty": 1.5}, "presence_penalty is not supported"),
         ({"best_of": 3}, "best_of is not supported"),
         ({"stream": "yes"}, "stream must be true or false"),
     ],
 )
-def test_bad_requests_are_refused_with_a_reason(client, body, words):
-    """In OpenAI's form, which its package turns into an exception."""
+def test_invalid_requests_get_an_error_message(client, body, words):
+    """Errors have OpenAI's form, which its package turns into an exception."""
     answer = client.post("/v1/completions", content=json.dumps(body))
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]
@@ -238,14 +238,14 @@ def test_bad_requests_are_refused_with_a_reason(client, body, words):
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[1]", b"[" * 50_000, b'{"prompt": "\xc3"}', b"9" * 5000])
-def test_what_is_no_json_is_refused(client, body):
+def test_invalid_json_is_rejected(client, body):
     answer = client.post("/v1/completions", content=body)
     assert answer.status_code == 400
     assert "JSON" in answer.json()["error"]["message"]
 
 
 def test_limits_of_a_request(client):
-    """A body that is too large, with and without its length told; another path; another method."""
+    """A body that is too large, with and without Content-Length; an unknown path; a method that is not allowed."""
     assert client.post("/v1/completions", content=b"x" * 100_001).status_code == 413
     assert client.post("/v1/completions", content=iter([b"x" * 60_000] * 2)).status_code == 413
     unknown = [("GET", "/v1/completions", 405), ("GET", "/x", 404), ("POST", "/v1/chat/completions", 404)]
@@ -255,8 +255,8 @@ def test_limits_of_a_request(client):
         assert answer.json()["error"]["message"].startswith(f"{method} {path}")
 
 
-def test_texts_that_find_no_room():
-    """Status 429, and when to come again; nothing of such a request begins."""
+def test_a_full_queue():
+    """The response is 429 with Retry-After; no text of such a request starts."""
     with client_of(LSTM, streams=1, queue=2) as client:
         answer = client.post("/v1/completions", json={"n": 4})
         assert answer.status_code == 429
@@ -264,8 +264,8 @@ def test_texts_that_find_no_room():
         assert len(complete(client, n=3)["choices"]) == 3
 
 
-def test_a_text_that_takes_too_long():
-    """Ends with an error, streamed or not, and gives its place to others."""
+def test_timeout():
+    """A text that takes too long ends with an error, streamed or not, and frees its place."""
     with client_of(LSTM, timeout=0.05, max_length=10**6, streams=1) as client:
         assert client.post("/v1/completions", json={"max_tokens": 10**6}).status_code == 504
         *_, last = events(client, max_tokens=10**6)
@@ -274,7 +274,7 @@ def test_a_text_that_takes_too_long():
 
 
 def test_a_key(monkeypatch):
-    """From the option or the environment; the page and /health are open."""
+    """The key comes from the option or the environment; the page and /health need none."""
     monkeypatch.setenv("CHARRNN_API_KEY", "from the environment")
     for options, key in (({"api_key": "given"}, "given"), ({}, "from the environment")):
         with client_of(LSTM, **options) as client:
@@ -285,7 +285,7 @@ def test_a_key(monkeypatch):
                 assert client.get(path, headers={"Authorization": f"Bearer {key}"}).status_code == 200
 
 
-def test_other_origins_are_let_in_only_if_asked_for(client):
+def test_cors_headers_require_the_option(client):
     origin = {"Origin": "https://example.org"}
     assert "access-control-allow-origin" not in client.get("/v1/models", headers=origin).headers
     preflight = origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
@@ -296,7 +296,7 @@ def test_other_origins_are_let_in_only_if_asked_for(client):
 
 
 def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):
-    """A text in progress is finished with the network it began with; a damaged file changes nothing."""
+    """A text in progress is finished with the old network; a corrupt file changes nothing."""
     monkeypatch.setattr(models, "LOOK_AGAIN", 0.05)
     path = tmp_path / "network.t7"
     shutil.copy(LSTM, path)
@@ -318,14 +318,14 @@ def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):
 
 
 def test_random_requests(client):
-    """Whatever their parts are: an answer, or a reason; never an error of the server's."""
+    """Any combination of parameters gets a response or an error message, never an internal server error."""
     requests = random_requests(1)
     statuses = {client.post(path, content=body).status_code for path, body in itertools.islice(requests, 600)}
     assert statuses == {200, 400, 404}
 
 
 def random_requests(seed):
-    """Without end: paths, and bodies with some parameters that may be anything."""
+    """Yield paths and request bodies with random parameters and values, without limit."""
     values = [None, True, 0, 1, -1, 2, 0.5, -0.0, 1e308, 10**25, "", "The ", "é", "\ud800"]
     values += [[], [1, 2], ["a"], [[1]], {}, [{}]]
     names = "model prompt max_tokens n seed temperature top_p top_k min_p logprobs stop echo stream".split()
@@ -338,11 +338,11 @@ def random_requests(seed):
 
 
 def test_files_that_cannot_be_served(tmp_path):
-    """One line, before anything listens."""
+    """Errors are one line, before the server listens."""
     run = click.testing.CliRunner().invoke
     assert_one_line_error(run(charrnn.serve, [str(tmp_path / "none.t7")]), 1, "none.t7")
     shutil.copy(GRU, tmp_path / "lstm.t7.pt")
-    assert_one_line_error(run(charrnn.serve, [str(LSTM), str(tmp_path / "lstm.t7.pt")]), 1, "both be called lstm")
+    assert_one_line_error(run(charrnn.serve, [str(LSTM), str(tmp_path / "lstm.t7.pt")]), 1, "duplicate model name lstm")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert_one_line_error(run(charrnn.serve, [str(LSTM), "-port", port]), 1, f"on 127.0.0.1, port {port}")
@@ -354,7 +354,7 @@ def test_files_that_cannot_be_served(tmp_path):
 
 @contextmanager
 def process(*arguments):
-    """`charrnn serve` as a program, and its port."""
+    """Start `charrnn serve` as a program. Yield the process and its port."""
     command = [sys.executable, "-m", "charrnn_port", "serve", *map(str, arguments), "-port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as program:
         try:
@@ -366,7 +366,7 @@ def process(*arguments):
 
 
 def raw(port, body, path="/v1/completions"):
-    """A connection that has sent a request."""
+    """Return a connection that has sent a request."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=60)
     head = f"POST {path} HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     connection.sendall(head.encode() + body)
@@ -374,13 +374,13 @@ def raw(port, body, path="/v1/completions"):
 
 
 def everything(connection):
-    """What still comes."""
+    """Return everything that a connection still receives."""
     with connection:
         return b"".join(iter(lambda: connection.recv(1 << 16), b""))
 
 
 def test_a_real_server(alone):
-    """With the openai package and bad clients; then SIGTERM, while a text is being written, which is finished."""
+    """The openai package and bad clients; then SIGTERM while a text is in progress, which is finished."""
     with process(LSTM, "-max_length", 10**6, "-streams", 40) as (program, port):
         client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0)
         assert [model.id for model in client.models.list()] == ["lstm"]
@@ -391,7 +391,7 @@ def test_a_real_server(alone):
         with pytest.raises(openai.BadRequestError, match="never has"):
             client.completions.create(**asked | {"prompt": "§"})
 
-        # Slow readers, who read nothing at all for now, and clients who leave, in front of those who are in time.
+        # Clients that do not read, and clients that disconnect, before one that behaves well.
         much = {"max_tokens": 20_000, "stream": True, "seed": 1, "logprobs": 3}
         slow = [raw(port, json.dumps(much).encode()) for _ in range(3)]
         for k in range(100):
@@ -408,7 +408,7 @@ def test_a_real_server(alone):
             assert everything(connection).count(b'"finish_reason": "length"') == 1
 
         ending = raw(port, json.dumps({"max_tokens": 5000, "stream": True}).encode())
-        assert ending.recv(1)  # its text has begun
+        assert ending.recv(1)  # its text has started
         program.send_signal(signal.SIGTERM)
         assert everything(ending).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
         assert program.wait(20) in (0, -signal.SIGTERM)
@@ -430,7 +430,7 @@ def test_the_id_of_a_model_is_its_files_name(path, id_):
 
 
 def test_a_newer_checkpoint_of_any_kind_is_seen(tmp_path):
-    """In a folder, where other files do not count."""
+    """New checkpoints in a folder are noticed; other files are ignored."""
     seen = [models.stamp(str(tmp_path))]
     for name in ("a.t7.pt", "b.t7", "c.safetensors", "log.csv"):
         (tmp_path / name).write_bytes(b"1")
@@ -440,7 +440,7 @@ def test_a_newer_checkpoint_of_any_kind_is_seen(tmp_path):
 
 @pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install chromium chromium-driver")
 def test_the_page(alone):
-    """It asks for a key where there is one, writes sample.py's text with the network chosen, and asks nobody else."""
+    """The page requests the key, generates sample.py's text with the chosen network, and contacts only its server."""
     with process(LSTM, GRU, "-api_key", "secret") as (_, port), Browser() as browser:
         browser.get(f"http://127.0.0.1:{port}/")
         browser.wait("document.getElementById('problem').textContent.includes('API key')")
@@ -463,7 +463,7 @@ def test_the_page(alone):
 
 @pytest.mark.long
 def test_several_workers(alone):
-    """The same texts from each; one that is killed is replaced."""
+    """All workers generate the same texts; a worker that is killed is replaced."""
     text = alone(30, seed=9)
     body = json.dumps({"max_tokens": 30, "seed": 9}).encode()
     with process(LSTM, "-workers", 2) as (program, port):
@@ -489,7 +489,7 @@ def test_several_workers(alone):
 
 @pytest.mark.long
 def test_bad_clients(alone):
-    """Good ones get their texts beside them, nothing of the server's fails, and nothing of it all is kept."""
+    """Good clients get their texts meanwhile, the server has no internal errors, and its memory does not grow."""
     texts = [alone(100, b"The ", seed=seed).decode(errors="replace") for seed in range(20)]
 
     def well_meant(seed):
@@ -509,20 +509,20 @@ def test_bad_clients(alone):
 
     def large(k):
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, suppress(ConnectionError):
-            told = [b"Content-Length: 100000000", b"Transfer-Encoding: chunked"][k % 2]
-            connection.sendall(b"POST /tokenize HTTP/1.1\r\nHost: here\r\n" + told + b"\r\n\r\n")
+            header = [b"Content-Length: 100000000", b"Transfer-Encoding: chunked"][k % 2]
+            connection.sendall(b"POST /tokenize HTTP/1.1\r\nHost: here\r\n" + header + b"\r\n\r\n")
             for _ in range(100):
                 connection.sendall([b"", b"F4240\r\n"][k % 2] + b"x" * 1_000_000 + [b"", b"\r\n"][k % 2])
 
     def slow(k):
-        """Until the server has had enough of it."""
+        """Send one byte a second until the server closes the connection."""
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, suppress(ConnectionError):
             head = [b"GET / HTTP/1.1\r\n", b"POST /tokenize HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"]
             connection.sendall(head[k % 2])
             for _ in range(60):
                 connection.sendall(b"x")
                 time.sleep(1)
-            raise AssertionError("it would wait for ever")
+            raise AssertionError("the server waits without a limit")
 
     def no_text(k):
         with raw(port, [b'{"prompt": "\xc3"}', b"\xff\xfe", b"\x00" * 100, b"[" * 100_000][k % 4]) as connection:
@@ -562,5 +562,5 @@ def test_bad_clients(alone):
 
 
 def resident(pid):
-    """Bytes of a process in memory."""
+    """Return the resident memory of a process, in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

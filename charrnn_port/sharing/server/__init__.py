@@ -1,15 +1,15 @@
-"""The parts of `charrnn serve`, from a text in progress to what a client gets.
+"""The parts of `charrnn serve`, from one text in progress to the HTTP response.
 
-    stream.py         a text in progress
-    engine.py         steps all of those on one network together
-    models.py         the networks that are served
-    completions.py    OpenAI's forms of what is asked for, and of what is answered
-    answer.py         what one request gets, all at once or as it is written
-    errors.py         why a request is not answered
-    metrics.py        counts of what happened
+    stream.py         one text in progress
+    engine.py         continuous batching: steps all texts on one network together
+    models.py         the served networks
+    completions.py    requests and responses in the form of OpenAI's completions API
+    answer.py         the response to one request, whole or streamed
+    errors.py         error responses
+    metrics.py        metrics for Prometheus
     app.py            the routes
-    protocol.py       connections, and an end to those on which no request comes
-    run.py            all that, in one process
-    workers.py        several processes
-    page.py           a page to try it on
+    protocol.py       connections, with a timeout for request headers
+    run.py            the server in one process
+    workers.py        several worker processes
+    page.py           a web page to try the networks on
 """

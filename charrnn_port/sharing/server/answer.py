@@ -1,4 +1,4 @@
-"""What one request for texts gets, all at once or as it is written."""
+"""The response to one completion request, whole or streamed as server-sent events."""
 
 import asyncio
 import json
@@ -15,16 +15,16 @@ from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.sharing.server.metrics import Metrics
 from charrnn_port.sharing.server.models import Served
 
-# To send a piece takes as long as to write some ten characters. So with many texts each comes in longer pieces.
-PAUSE = 0.05  # seconds between two pieces of a text, at least
-PIECES = 500  # a second, of all texts on a network together, at most
+# Sending an event takes about as long as computing ten characters. With many texts, each is sent in longer pieces.
+PAUSE = 0.05  # least number of seconds between two events of a text
+PIECES = 500  # most events a second, for all texts on a network together
 
 
 class Answer:
-    """The texts that one request gets, which begin with it. Raises BusyError where there is no room for them."""
+    """The texts of one request, which start when it is created. Raises BusyError where the queue is full."""
 
     def __init__(self, asked: Completion, model: Served, metrics: Metrics, seconds: float) -> None:
-        """`seconds` is the time it may take."""
+        """Start the texts of a completion; `seconds` is the time limit of the whole response."""
         self._asked, self._model, self._metrics = asked, model, metrics
         self._texts, self._news, self._loop = asked.texts(), asyncio.Event(), asyncio.get_running_loop()
         self._deadline = time.monotonic() + seconds
@@ -32,18 +32,18 @@ class Answer:
         model.write(self._streams)
 
     def leave(self) -> None:
-        """Nobody waits for the rest."""
+        """Cancel the texts that are still in progress, and count the response in the metrics."""
         self._model.engine.cancel([stream for stream in self._streams if stream.goes_on])
         self._metrics.ended(self._model.id, self._streams, sum(text.count for text in self._texts))
 
     async def whole(self) -> dict:
-        """All at once. Raises RequestError where it takes too long, or the engine failed."""
+        """Return the whole response. Raises RequestError after the time limit, and where the engine failed."""
         while not all(stream.finish_reason for stream in self._streams):
             await self._wait()
         return self._asked.answer(self._parts(range(len(self._streams))), self._asked.usage(self._texts))
 
     async def events(self) -> AsyncIterator[str]:
-        """As it is written: server-sent events, in each the next characters of one text."""
+        """Yield the response as server-sent events, each with the next characters of one text."""
         usage = {"usage": None} if self._asked.with_usage else {}
         going, pause = range(len(self._streams)), None
         try:
@@ -62,31 +62,31 @@ class Answer:
             yield event_of(error.body()) + END
 
     def _parts(self, places: Sequence[int]) -> list[dict]:
-        """What has come of these texts, of those of which something has."""
+        """Return the new characters of those of the given texts that have any. Raises RequestError if one failed."""
         parts = []
         for place in places:
             stream = self._streams[place]
-            reason = stream.finish_reason  # first: once it is there, so are all characters
+            reason = stream.finish_reason  # read before the tokens: once it is set, all characters are there
             if reason == "error":
-                raise RequestError("the server failed to write this text", status=500)
+                raise RequestError("internal server error while generating the text", status=500)
             if (tokens := stream.read()) or reason:
                 parts.append(self._texts[place].part(tokens, reason))
         return parts
 
     async def _wait(self, pause: float | None = None) -> None:
-        """Until there is news, at most for a pause; not beyond the time that there is."""
+        """Wait for new characters, at most `pause` seconds. Raises RequestError after the time limit."""
         left = self._deadline - time.monotonic()
         with anyio.move_on_after(left if pause is None else min(left, pause)):
             await self._news.wait()
         if time.monotonic() >= self._deadline:
-            raise RequestError("the text takes too long: ask for a shorter one", status=504, code="timeout")
+            raise RequestError("the request timed out: lower max_tokens", status=504, code="timeout")
         self._news.clear()
 
     def _notify(self) -> None:
         try:
             asyncio.get_running_loop()
-        except RuntimeError:  # a step in a thread
-            with suppress(RuntimeError):  # the loop has ended, and nobody waits
+        except RuntimeError:  # called by a step that runs in a thread, where there is no event loop
+            with suppress(RuntimeError):  # the event loop has been closed, so no response is waiting
                 self._loop.call_soon_threadsafe(self._news.set)
         else:
             self._news.set()
@@ -96,19 +96,19 @@ END = "data: [DONE]\n\n"
 
 
 def event_of(value: dict) -> str:
-    """A server-sent event."""
+    """Return a value as a server-sent event."""
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
 
 
 class Events(StreamingResponse):
-    """An answer as server-sent events. Its texts end with it, whether it was read to the end or not."""
+    """A response of server-sent events that cancels its texts when it ends or the client disconnects."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As Starlette's."""
+        """See `StreamingResponse.__call__`; cancel the texts afterwards."""
         try:
             await super().__call__(scope, receive, send)
         finally:

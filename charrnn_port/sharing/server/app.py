@@ -1,4 +1,4 @@
-"""The routes: what is asked over HTTP, and what is answered."""
+"""The ASGI application: routes, authentication, limits on requests, and error responses."""
 
 import asyncio
 import hmac
@@ -28,13 +28,13 @@ from charrnn_port.sharing.server.metrics import Metrics
 from charrnn_port.sharing.server.models import Models, Served
 from charrnn_port.sharing.server.page import POLICY, server_page
 
-BODY_SECONDS = 15.0  # for a client to send what it asks
-OPEN = ("/", "/health")  # without a key
-GONE = 499  # as nginx has it: the client left, and gets no answer
+BODY_SECONDS = 15.0  # time limit for a client to send the request body
+OPEN = ("/", "/health")  # paths that need no API key
+GONE = 499  # nginx's status for a client that disconnected before the response
 
 
 class Server:
-    """What answers requests about some models."""
+    """The routes of a server for some models."""
 
     def __init__(self, options: ServeOptions, models: Models) -> None:
         self.options, self.models, self.metrics = options, models, Metrics()
@@ -43,7 +43,7 @@ class Server:
         self._key = (options.api_key or os.environ.get("CHARRNN_API_KEY", "")).encode()
 
     def app(self) -> Starlette:
-        """As Starlette has it."""
+        """Return the Starlette application."""
         get, post = partial(Route, methods=["GET"]), partial(Route, methods=["POST"])
         middleware = [Middleware(Counted, metrics=self.metrics)]
         if self.options.cors:
@@ -56,7 +56,7 @@ class Server:
                 get("/health", self.health),
                 get("/metrics", self.metrics_text),
                 get("/v1/models", self.list_models),
-                get("/v1/models/{id:path}", self.tell_model),
+                get("/v1/models/{id:path}", self.get_model),
                 post("/v1/completions", self.complete),
                 post("/tokenize", self.tokenize),
                 post("/detokenize", self.detokenize),
@@ -75,35 +75,35 @@ class Server:
             watching.cancel()
 
     async def page(self, request: Request) -> Response:
-        """A page to try the models on."""
+        """Return the web page to try the models on."""
         return HTMLResponse(self._page, headers={"Content-Security-Policy": POLICY})
 
     async def health(self, request: Request) -> Response:
-        """That it answers at all."""
+        """Return a constant response, for health checks."""
         return JSONResponse({"status": "ok"})
 
     async def metrics_text(self, request: Request) -> Response:
-        """Counts for Prometheus; with several processes, those of the one that answers."""
+        """Return metrics for Prometheus, of the process that answers."""
         return PlainTextResponse(self.metrics.text({model.id: model.engine.load for model in self.models}))
 
     async def list_models(self, request: Request) -> Response:
-        """All of them."""
+        """Return descriptions of all models."""
         return JSONResponse({"object": "list", "data": [model.facts for model in self.models]})
 
-    async def tell_model(self, request: Request) -> Response:
-        """One of them."""
+    async def get_model(self, request: Request) -> Response:
+        """Return the description of one model."""
         return JSONResponse(self.models.get(request.path_params["id"]).facts)
 
     async def tokenize(self, request: Request) -> Response:
-        """The ids of a text's characters, as vLLM answers."""
+        """Return the token ids of a text, in vLLM's form."""
         body, model = await self._asked(request)
         if not isinstance(body.get("prompt"), str):
-            raise RequestError("prompt must be a text", "prompt")
+            raise RequestError("prompt must be a string", "prompt")
         ids = ids_of(body["prompt"], model.vocab, self.options.unknown)
         return JSONResponse({"count": len(ids), "max_model_len": self.options.max_length, "tokens": ids})
 
     async def detokenize(self, request: Request) -> Response:
-        """The text of some ids; bytes that are no character are U+FFFD in it."""
+        """Return the text of some token ids; bytes that are not valid UTF-8 become U+FFFD."""
         body, model = await self._asked(request)
         if not isinstance(body.get("tokens"), list):
             raise RequestError("tokens must be a list of token ids", "tokens")
@@ -111,7 +111,7 @@ class Server:
         return JSONResponse({"prompt": model.vocab.decode(ids).decode(errors="replace")})
 
     async def tokenizer_info(self, request: Request) -> Response:
-        """What evaluation harnesses want to know. A text begins and ends with a line, if with anything."""
+        """Return a description for evaluation harnesses, which require BOS and EOS tokens: a newline, if known."""
         vocab = self.models.get(request.query_params.get("model")).vocab
         newline = "\n" if (b"\n" if isinstance(vocab.symbols, bytes) else "\n") in vocab.symbols else None
         return JSONResponse(
@@ -127,13 +127,13 @@ class Server:
         )
 
     async def complete(self, request: Request) -> Response:
-        """Texts, as OpenAI's completions."""
+        """Answer a request of OpenAI's completions API."""
         body, model = await self._asked(request)
         asked = Completion(body, model.id, model.engine.model, self._limits)
         try:
             answer = Answer(asked, model, self.metrics, self.options.timeout)
         except BusyError:
-            raise RequestError("too many texts are being written: try again", status=429, code="busy") from None
+            raise RequestError("the queue is full: try again later", status=429, code="busy") from None
         if asked.stream:
             return Events(answer)
         try:
@@ -142,35 +142,36 @@ class Server:
             answer.leave()
 
     async def _asked(self, request: Request) -> tuple[dict[str, Any], Served]:
-        """What is asked for, and of which model."""
+        """Return the request body and the model that it names."""
         body = await self._body(request)
         return body, self.models.get(body.get("model"))
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        """The JSON object in a request. Raises RequestError where there is none, or it is too large or too slow."""
+        """Return the JSON object in the body. Raises RequestError for invalid JSON, a large body and a slow client."""
         body = bytearray()
         try:
             if int(request.headers.get("content-length", 0)) > self.options.max_body:
-                raise RequestError(f"the request is larger than {self.options.max_body} bytes", status=413)
+                raise RequestError(f"the request body is larger than {self.options.max_body} bytes", status=413)
             with anyio.fail_after(BODY_SECONDS):
                 async for chunk in request.stream():
                     body += chunk
                     if len(body) > self.options.max_body:
-                        raise RequestError(f"the request is larger than {self.options.max_body} bytes", status=413)
+                        raise RequestError(f"the request body is larger than {self.options.max_body} bytes", status=413)
             value = json.loads(body)
         except TimeoutError:
-            raise RequestError(f"the request was not there after {BODY_SECONDS:g} s", status=408) from None
+            message = f"timeout: the request body was not received within {BODY_SECONDS:g} s"
+            raise RequestError(message, status=408) from None
         except ClientDisconnect:
-            raise RequestError("nobody waits for an answer", status=GONE) from None
+            raise RequestError("the client disconnected", status=GONE) from None
         except (ValueError, RecursionError):
-            raise RequestError("the request is no JSON") from None
+            raise RequestError("the request body is not valid JSON") from None
         if not isinstance(value, dict):
-            raise RequestError("the request is no JSON object")
+            raise RequestError("the request body must be a JSON object")
         return value
 
 
 async def unless_gone(request: Request, work: Coroutine) -> Any:
-    """What `work` comes to. Raises RequestError where the client leaves before it is done, and gives it up."""
+    """Return the result of `work`. Cancels it and raises RequestError if the client disconnects before it is done."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -181,20 +182,20 @@ async def unless_gone(request: Request, work: Coroutine) -> Any:
         await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        raise RequestError("nobody waits for an answer", status=GONE)
+        raise RequestError("the client disconnected", status=GONE)
     finally:
         working.cancel()
         leaving.cancel()
 
 
 class Counted:
-    """Counts requests by route and status."""
+    """Middleware that counts requests by route and status."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
+        """Handle an ASGI request and count it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -214,39 +215,39 @@ class Counted:
 
 
 class Guarded:
-    """Lets only those in who have the key, if there is one."""
+    """Middleware that requires the API key, if one is set."""
 
     def __init__(self, app: ASGIApp, key: bytes) -> None:
         self._app, self._key = app, key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
+        """Handle an ASGI request, or answer it with status 401."""
         if scope["type"] == "http" and self._key and scope["path"] not in OPEN:
             given = dict(scope["headers"]).get(b"authorization", b"")
             if not hmac.compare_digest(given, b"Bearer " + self._key):
-                error = RequestError("the API key is missing or wrong", status=401, code="invalid_api_key")
+                error = RequestError("missing or invalid API key", status=401, code="invalid_api_key")
                 await answer_of(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
 def answer_of(error: RequestError) -> Response:
-    """An error in OpenAI's form."""
+    """Return an error response in OpenAI's form."""
     headers = {429: {"Retry-After": "1"}, 401: {"WWW-Authenticate": "Bearer"}}.get(error.status)
     return JSONResponse(error.body(), error.status, headers)
 
 
 async def refuse(request: Request, error: RequestError) -> Response:
-    """For what cannot be answered."""
+    """Handle a RequestError."""
     return answer_of(error)
 
 
 async def refuse_http(request: Request, error: HTTPException) -> Response:
-    """For paths and methods that there are not."""
+    """Handle an unknown path and a method that is not allowed."""
     message = f"{request.method} {request.url.path[:100]}: {error.detail}"
     return answer_of(RequestError(message, status=error.status_code))
 
 
 async def fail(request: Request, error: Exception) -> Response:
-    """For errors of ours, of which the log tells."""
-    return answer_of(RequestError("the server failed", status=500))
+    """Handle an unexpected exception, whose traceback is in the log."""
+    return answer_of(RequestError("internal server error", status=500))

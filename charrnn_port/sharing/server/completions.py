@@ -1,4 +1,4 @@
-"""OpenAI's forms of a completion: what may be asked for, and what is answered. A character is a token.
+"""Requests and responses of OpenAI's completions API. One character is one token.
 
 https://platform.openai.com/docs/api-reference/completions, with vLLM's `top_k`, `min_p` and `return_token_ids`.
 """
@@ -26,24 +26,24 @@ MOST_LOGPROBS = 20
 MOST_STOPS = 16
 MOST_TEXTS = 128
 MOST_TEMPERATURE = 100
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", dict: "an object"}
-# What else the original API has, by the value that changes nothing: another one is refused, not ignored.
+KINDS = {int: "an integer", float: "a number", bool: "true or false", dict: "an object"}
+# Unsupported parameters of OpenAI's API, each with its neutral value. Other values are an error, not ignored.
 WITHOUT_EFFECT = {"suffix": "", "presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may ask for."""
+    """Limits on one request."""
 
-    length: int  # characters of a prompt and what follows it
-    unknown: str  # error or skip: what to do with characters that the network does not know
+    length: int  # most characters of a prompt and its continuation together
+    unknown: str  # error or skip: how to handle characters that the network does not know
 
 
 class Completion:
-    """What one request asks for, and its answers. Each prompt gets `n` texts, with the seeds from `seed` on."""
+    """A parsed request and its responses. Each prompt gets `n` texts, with the seeds `seed`, `seed` + 1, ..."""
 
     def __init__(self, body: dict[str, Any], model_id: str, model: Model, limits: Limits) -> None:
-        """Raises RequestError for what cannot be done, which names the parameter."""
+        """Parse the body of a request. Raises RequestError, which names the parameter, for an invalid value."""
         take = partial(value_of, body)
         self.id, self.created, self.model_id = f"cmpl-{secrets.token_hex(12)}", int(time.time()), model_id
         self.model, self.vocab = model, model.vocab
@@ -67,15 +67,15 @@ class Completion:
         for prompt in self.prompts:
             if len(prompt) + self.length > limits.length:
                 raise RequestError(
-                    f"a prompt of {len(prompt)} characters and max_tokens {self.length}: at most {limits.length} "
-                    "together",
+                    f"the prompt has {len(prompt)} characters and max_tokens is {self.length}: together at most "
+                    f"{limits.length}",
                     "max_tokens",
                 )
             if not (self.length or (self.echo and prompt)):
-                raise RequestError("max_tokens 0 goes with a prompt and echo: there is nothing to tell", "max_tokens")
+                raise RequestError("max_tokens 0 requires a prompt and echo", "max_tokens")
 
     def streams(self, notify: Callable[[], None]) -> list[Stream]:
-        """The texts, to be begun: those of the first prompt, then those of the next."""
+        """Return the texts, not yet started: `n` for the first prompt, then `n` for the next."""
         return [self._stream(prompt, self.seed + k, notify) for prompt in self.prompts for k in range(self.n)]
 
     def _stream(self, prompt: Sequence[int], seed: int, notify: Callable[[], None]) -> Stream:
@@ -93,34 +93,34 @@ class Completion:
         )
 
     def texts(self) -> "list[Text]":
-        """What makes the answers' choices from each stream's tokens."""
+        """Return a `Text` for each stream, which turns its tokens into the choices of responses."""
         return [Text(self, index) for index in range(len(self.prompts) * self.n)]
 
     def answer(self, parts: list[dict], usage: dict | None = None) -> dict:
-        """A whole answer, or an event of one that is streamed."""
+        """Return a whole response, or one event of a streamed response."""
         frame = {"id": self.id, "object": "text_completion", "created": self.created, "model": self.model_id}
         return frame | {"choices": parts} | ({} if usage is None else {"usage": usage})
 
     def usage(self, texts: "list[Text]") -> dict[str, int]:
-        """How many characters were read and written."""
+        """Return the numbers of prompt tokens and completion tokens."""
         read = sum(map(len, self.prompts))
         written = sum(text.count for text in texts) - (self.echo and sum(map(len, self.prompts)) * self.n)
         return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
 class Text:
-    """One of a request's texts, told piece by piece."""
+    """One text of a request, converted to choices piece by piece."""
 
     def __init__(self, completion: Completion, index: int) -> None:
-        self.count = 0  # characters told so far, those of an echo too
+        self.count = 0  # characters sent so far, those of an echoed prompt included
         self._completion, self._index = completion, index
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._offset = 0  # of the next character, in those of the text
+        self._offset = 0  # of the next character, counted in characters of the decoded text
 
     def part(self, tokens: Sequence[Token], finish_reason: str | None) -> dict:
-        """A choice of OpenAI's, with what has come: bytes that are no character are U+FFFD in its text.
+        """Return a choice with the given tokens. In its text, bytes that are not valid UTF-8 are U+FFFD.
 
-        `logprobs` tells them as vLLM does, as "bytes:\\xc3"; `token_ids` has them as they are.
+        In `logprobs` such a byte is "bytes:\\xc3", as in OpenAI's API; `token_ids` has all tokens unchanged.
         """
         asked, vocab = self._completion, self._completion.vocab
         self.count += len(tokens)
@@ -136,7 +136,7 @@ class Text:
             log_probs = {
                 "tokens": [token_text(vocab, id_) for id_ in ids],
                 "token_logprobs": [finite(token.log_prob) for token in tokens],
-                "top_logprobs": [likeliest(vocab, token) for token in tokens],
+                "top_logprobs": [top_log_probs(vocab, token) for token in tokens],
                 "text_offset": offsets,
             }
             self._offset += len(text)
@@ -147,15 +147,18 @@ class Text:
         return part | ({"token_ids": ids} if asked.with_ids else {})
 
 
-def likeliest(vocab: Vocabulary, token: Token) -> dict[str, float] | None:
-    """The likeliest characters and the one that came, by their texts; None where nothing was foretold."""
+def top_log_probs(vocab: Vocabulary, token: Token) -> dict[str, float] | None:
+    """Return the log-probabilities, in nats, of the most likely characters and of the token itself, by their texts.
+
+    Returns None for a token without a prediction: the first character of a prompt has no context.
+    """
     if token.log_prob is None:
         return None
     return {token_text(vocab, id_): finite(value) for id_, value in [*token.top, (token.id, token.log_prob)]}
 
 
 def token_text(vocab: Vocabulary, id_: int) -> str:
-    """A character; a byte that is but a part of one as OpenAI's `tokens` have it."""
+    """Return the text of a token; "bytes:\\xc3", as in OpenAI's API, for a byte that is not a whole character."""
     text = vocab.decode([id_])
     try:
         return text.decode()
@@ -164,14 +167,14 @@ def token_text(vocab: Vocabulary, id_: int) -> str:
 
 
 def finite(value: float | None) -> float | None:
-    """The number; None, which JSON's null is, for one that JSON does not have."""
+    """Return a finite number unchanged, and None (null in JSON) for NaN and infinities, which JSON cannot hold."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def value_of(
     body: dict[str, Any], name: str, usual: Any, kind: type, least: float = -math.inf, most: float = math.inf
 ) -> Any:
-    """A parameter's value; null and what is not there are `usual`. Raises RequestError for one that cannot be."""
+    """Return the value of a parameter; `usual` if it is null or missing. Raises RequestError for an invalid value."""
     value = body.get(name)
     if value is None:
         return usual
@@ -179,14 +182,14 @@ def value_of(
         value = int(value)
     fits = isinstance(value, int | float if kind is float else kind)
     if not fits or (isinstance(value, bool) and kind is not bool):
-        raise RequestError(f"{name} must be {KINDS[kind]}, not {shown(value)}", name)
+        raise RequestError(f"{name} must be {KINDS[kind]}, got {shown(value)}", name)
     if kind in (int, float) and not least <= value <= most:
-        raise RequestError(f"{name} must be from {least:g} to {most:g}, not {shown(value)}", name)
+        raise RequestError(f"{name} must be from {least:g} to {most:g}, got {shown(value)}", name)
     return value
 
 
 def sample_options(body: dict[str, Any]) -> SampleOptions:
-    """How characters are chosen, as sample.py has it; temperature 0 takes the likeliest."""
+    """Return the sampling options of a request as those of sample.py; temperature 0 is greedy sampling."""
     temperature = value_of(body, "temperature", 1.0, float, 0, MOST_TEMPERATURE)
     try:
         return SampleOptions(
@@ -194,7 +197,7 @@ def sample_options(body: dict[str, Any]) -> SampleOptions:
             sample=1 if temperature else 0,
             temperature=temperature or 1.0,
             top_p=value_of(body, "top_p", 1.0, float, 0, 1),
-            top_k=max(0, value_of(body, "top_k", 0, int, -1, 2**31)),  # vLLM's -1 is all of them
+            top_k=max(0, value_of(body, "top_k", 0, int, -1, 2**31)),  # in vLLM, -1 also means all characters
             min_p=value_of(body, "min_p", 0.0, float, 0, 1),
         )
     except OptionError as error:
@@ -202,15 +205,15 @@ def sample_options(body: dict[str, Any]) -> SampleOptions:
 
 
 def stops_of(stop: object) -> list[bytes]:
-    """The texts before the first of which a text is to end."""
+    """Return the stop sequences as UTF-8. Raises RequestError for an invalid list."""
     stops = [stop] if isinstance(stop, str) else stop or []
     if not isinstance(stops, list) or len(stops) > MOST_STOPS or not all(isinstance(each, str) for each in stops):
-        raise RequestError(f"stop must be a text or a list of at most {MOST_STOPS}", "stop")
+        raise RequestError(f"stop must be a string or a list of at most {MOST_STOPS} strings", "stop")
     return [encoded(each, "stop") for each in stops if each]
 
 
 def prompts_of(prompt: object, vocab: Vocabulary, unknown: str) -> list[list[int]]:
-    """The ids of each prompt: of a text or of ids, or of a list of either."""
+    """Return the token ids of each prompt, given as a string or a list of ids, or as a list of these."""
     prompts = "" if prompt is None else prompt
     if not isinstance(prompts, list) or (prompts and is_id(prompts[0])):
         prompts = [prompts]
@@ -220,33 +223,34 @@ def prompts_of(prompt: object, vocab: Vocabulary, unknown: str) -> list[list[int
 
 
 def ids_of(prompt: object, vocab: Vocabulary, unknown: str) -> list[int]:
-    """Those of one prompt. Raises RequestError for a character that the network does not know."""
+    """Return the token ids of one prompt. Raises RequestError for an unknown character and an invalid id."""
     if isinstance(prompt, str):
         try:
             return vocab.encode(encoded(prompt, "prompt"), "the prompt", unknown)
         except UserError as error:
             raise RequestError(str(error), "prompt") from None
     if not isinstance(prompt, list) or not all(map(is_id, prompt)):
-        raise RequestError("a prompt must be a text or a list of token ids", "prompt")
+        raise RequestError("a prompt must be a string or a list of token ids", "prompt")
     for id_ in prompt:
         if not 0 <= id_ < len(vocab):
-            raise RequestError(f"there is no token {shown(id_)}: there are 0 to {len(vocab) - 1}", "prompt")
+            raise RequestError(f"invalid token id {shown(id_)}: expected 0 to {len(vocab) - 1}", "prompt")
     return prompt
 
 
 def is_id(value: object) -> bool:
-    """Whether this is a whole number."""
+    """Return whether this is an integer, and not a boolean."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def encoded(text: str, name: str) -> bytes:
-    """A text as UTF-8. Raises RequestError for one with halves of characters, which JSON can hold."""
+    """Return a text as UTF-8. Raises RequestError for unpaired surrogates, which JSON can hold."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise RequestError(f"{name} has half a character at position {error.start} (from 0)", name) from None
+        message = f"{name} has an unpaired surrogate at position {error.start} (from 0)"
+        raise RequestError(message, name) from None
 
 
 def shown(value: object) -> str:
-    """A value for an error message, which may be of any length in a request."""
+    """Return a shortened repr for error messages, since values in a request may have any length."""
     return reprlib.repr(value)

@@ -1,7 +1,7 @@
-"""Continuous batching: all texts in progress on a model go on together, a character each at a time.
+"""Continuous batching: all texts in progress on a model advance together, one character each per step.
 
-A text may join or leave at any step. Each gets the characters that it would get alone, whoever else is there: the
-arithmetic of a text depends on nothing but itself (charrnn_port/sampling/batch.py).
+A text may join or leave at any step. Each gets the same characters as alone, since the arithmetic of a row of the batch
+does not depend on the other rows (charrnn_port/sampling/batch.py).
 """
 
 import traceback
@@ -14,11 +14,11 @@ from charrnn_port.sharing.server.stream import Stream
 
 
 class BusyError(Exception):
-    """There is no room for more texts, not even to wait."""
+    """The queue is full."""
 
 
 class Engine:
-    """The texts in progress on one model: `at_once` of them together, while `queue` more wait."""
+    """Generates the texts of one model: at most `at_once` together, while at most `queue` more wait."""
 
     def __init__(self, model: Model, at_once: int, queue: int) -> None:
         self.model = model
@@ -30,31 +30,31 @@ class Engine:
 
     @property
     def load(self) -> tuple[int, int]:
-        """How many texts are in progress, and how many wait."""
+        """The numbers of texts in progress and of texts that wait."""
         return len(self._flight), len(self._waiting)
 
     def submit(self, streams: Sequence[Stream]) -> None:
-        """Begin some texts. Raises BusyError where there is no room for all of them; then none begins."""
+        """Queue some texts. Raises BusyError, and queues none, where there is no place for all of them."""
         if len(streams) > self._at_once + self._queue - sum(self.load):
             raise BusyError
         self._waiting.extend(streams)
 
     def cancel(self, streams: Sequence[Stream]) -> None:
-        """Nobody waits for these: those in progress end before the next step, and others never begin."""
+        """Cancel some texts: those in progress end before the next step, those that wait never start."""
         for stream in streams:
             stream.cancel()
             with suppress(ValueError):
                 self._waiting.remove(stream)
 
     def step(self) -> None:
-        """Begin what waits, where there is room, and go on by a character in each text. May be called in any thread."""
+        """Start waiting texts where there is a place, and advance each text by one character. Any thread may call."""
         old = len(self._flight)
-        with suppress(IndexError):  # nobody waits
+        with suppress(IndexError):  # the queue is empty
             while len(self._flight) < self._at_once:
                 self._flight.append(self._waiting.popleft())
         try:
             self._step(old)
-        except Exception:  # an error of ours: those who wait for these texts are to know, and others to be served
+        except Exception:  # a bug: these texts end with an error, and the engine keeps serving others
             traceback.print_exc()
             for stream in self._flight:
                 stream.finish("error")
@@ -62,11 +62,11 @@ class Engine:
 
     def _clear(self) -> None:
         self._flight: list[Stream] = []
-        self._next: list[int] = []  # what each of them is to be fed
+        self._next: list[int] = []  # the id to feed to each of them in the next step
         self._sessions = BatchedSession(self.model, 0)
 
     def _step(self, old: int) -> None:
-        """Feed the `old` texts in progress, the first, then choose the next character of all."""
+        """Feed the first `old` texts, which were in progress before, then choose the next character of all texts."""
         count, flight = len(self._flight), self._flight
         if old:
             self._sessions.feed(self._next)

@@ -1,4 +1,4 @@
-"""Counts for Prometheus, in its text format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+"""Metrics for Prometheus, in its text format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,22 +6,22 @@ from math import inf
 
 from charrnn_port.sharing.server.stream import Stream
 
-# Seconds, of the time to the first character.
+# Upper bounds, in seconds, of the histogram of the time to the first character.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics:
-    """What this process has answered so far."""
+    """Counts of the requests and responses of this process."""
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()  # by path and status
         self.characters: Counter[str] = Counter()  # sent, by model
-        self.gone = 0  # clients that left before their answer's end
-        self._waits = Counter()  # by bucket
-        self._waited = 0.0
+        self.gone = 0  # clients that disconnected before the end of their response
+        self._waits = Counter()  # texts by bucket of the time to the first character
+        self._waited = 0.0  # seconds to the first character, summed over texts
 
     def ended(self, model: str, streams: Sequence[Stream], characters: int) -> None:
-        """An answer has ended, of its texts' end or because the client left."""
+        """Count a response that has ended, because its texts are complete or the client disconnected."""
         self.characters[model] += characters
         self.gone += not all(stream.finish_reason for stream in streams)
         for stream in streams:
@@ -31,7 +31,7 @@ class Metrics:
                 self._waited += seconds
 
     def text(self, loads: dict[str, tuple[int, int]]) -> str:
-        """All of them; `loads`: of each model how many texts are in progress, and how many wait."""
+        """Return all metrics; `loads` has for each model the numbers of texts in progress and of texts that wait."""
         return "".join(f"{line}\n" for line in self._lines(loads))
 
     def _lines(self, loads: dict[str, tuple[int, int]]) -> Iterator[str]:
@@ -40,9 +40,9 @@ class Metrics:
             ((f'{{path="{path}",status="{status}"}}', n) for (path, status), n in sorted(self.requests.items())),
         )  # fmt: skip
         yield from metric("characters_total", "counter", "Characters sent.", labelled(self.characters.items()))
-        yield from metric("clients_gone_total", "counter", "Clients that left half-way.", [("", self.gone)])
+        yield from metric("clients_gone_total", "counter", "Clients that disconnected early.", [("", self.gone)])
         for place, (name, about) in enumerate(
-            [("streams_in_progress", "Texts being written."), ("streams_waiting", "Texts that wait for their turn.")]
+            [("streams_in_progress", "Texts in progress."), ("streams_waiting", "Texts in the queue.")]
         ):
             yield from metric(name, "gauge", about, labelled((model, load[place]) for model, load in loads.items()))
         values, total = [], 0
@@ -54,7 +54,7 @@ class Metrics:
 
 
 def metric(name: str, kind: str, about: str, values: Iterable[tuple[str, float]]) -> Iterator[str]:
-    """The lines of one metric: each value with what follows the name."""
+    """Yield the lines of one metric; each value comes with the text after the name, such as labels."""
     yield f"# HELP charrnn_{name} {about}"
     yield f"# TYPE charrnn_{name} {kind}"
     for rest, value in values:
@@ -62,7 +62,7 @@ def metric(name: str, kind: str, about: str, values: Iterable[tuple[str, float]]
 
 
 def labelled(values: Iterable[tuple[str, float]]) -> Iterator[tuple[str, float]]:
-    """Values by model."""
+    """Yield values with the model's name as a label."""
     for model, value in values:
         escaped = model.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
         yield f'{{model="{escaped}"}}', value

@@ -1,4 +1,4 @@
-"""The networks that are served, each under its file's name."""
+"""The served networks, each named after its file."""
 
 import asyncio
 import os
@@ -17,28 +17,31 @@ from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.sharing.server.stream import Stream
 from charrnn_port.util.errors import UserError
 
-LOOK_AGAIN = 1.0  # seconds between two looks at whether a checkpoint is a newer one
-TURN = 0.0005  # seconds of steps between two looks at what else there is to do
-SLOW = 0.01  # seconds of a step: from then on it takes place in a thread, and others need not wait for it
+LOOK_AGAIN = 1.0  # seconds between two checks for a newer checkpoint
+TURN = 0.0005  # seconds of steps before control returns to the event loop
+SLOW = 0.01  # seconds: steps that take longer run in a thread, so that they do not block the event loop
 
 
 class Served:
-    """A network, and what writes texts with it in the event loop."""
+    """A network, and the task in the event loop that generates its texts."""
 
     def __init__(self, id_: str, engine: Engine, facts: dict) -> None:
         self.id, self.engine, self.vocab = id_, engine, engine.model.vocab
-        self.facts = facts  # what /v1/models tells of it
+        self.facts = facts  # its description in /v1/models
         self._writing: asyncio.Task | None = None
 
     def write(self, streams: Sequence[Stream]) -> None:
-        """Begin some texts. Raises BusyError where there is no room for all of them; then none begins."""
+        """Start some texts. Raises BusyError, and starts none, where there is no place for all of them."""
         self.engine.submit(streams)
         if not self._writing or self._writing.done():
             self._writing = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
-        """Step for as long as there are texts. Threads would wait for each other at every step (Python's lock)."""
-        seconds = 0.0  # that the last step took
+        """Run steps while there are texts.
+
+        Short steps run in the event loop: in a thread, each would wait for Python's global interpreter lock.
+        """
+        seconds = 0.0  # duration of the last step
         while any(self.engine.load):
             end = time.monotonic() + TURN
             while (begin := time.monotonic()) < end and any(self.engine.load):
@@ -51,15 +54,15 @@ class Served:
 
 
 class Models:
-    """All that are served. One that is loaded anew takes the place of the old, which finishes its texts."""
+    """All served networks. A reloaded network replaces the old one, which finishes its texts."""
 
     def __init__(self, options: ServeOptions) -> None:
-        """Raises UserError for a file that cannot be loaded, and for two of one name."""
+        """Load the checkpoints. Raises UserError for a file that cannot be loaded, and for duplicate names."""
         self._options = options
         self._paths: dict[str, str] = {}
         for path in options.checkpoints:
             if (name := id_of(path)) in self._paths:
-                raise UserError(f"{path} and {self._paths[name]} would both be called {name}: rename one")
+                raise UserError(f"duplicate model name {name}: rename {path} or {self._paths[name]}")
             self._paths[name] = path
         self._stamps = {name: stamp(path) for name, path in self._paths.items()}
         self._served = {name: self._load(name) for name in self._paths}
@@ -68,16 +71,16 @@ class Models:
         return iter(self._served.values())
 
     def get(self, name: object) -> Served:
-        """That of this id; the first one where none is named. Raises RequestError where there is none."""
+        """Return the model with this id; the first one for None. Raises RequestError for an unknown id."""
         if name is None:
             return next(iter(self))
         if not isinstance(name, str) or name not in self._served:
-            message = f"there is no model {shown(name)}: there are {', '.join(self._served)}"
+            message = f"model {shown(name)} not found: available are {', '.join(self._served)}"
             raise RequestError(message, "model", 404, "model_not_found")
         return self._served[name]
 
     async def watch(self) -> None:
-        """For ever: load those anew whose files have changed. One that cannot be loaded leaves the old in its place."""
+        """Reload networks whose files have changed, until cancelled. A file that cannot be loaded changes nothing."""
         while True:
             await asyncio.sleep(LOOK_AGAIN)
             for name, path in self._paths.items():
@@ -88,10 +91,10 @@ class Models:
                 try:
                     newer = await asyncio.to_thread(self._load, name)
                 except UserError as error:
-                    log_line(f"{name} stays as it is: {error}")
+                    log_line(f"cannot reload {name}, keeping the old network: {error}")
                     continue
                 self._served[name] = newer
-                log_line(f"{name} is loaded anew")
+                log_line(f"reloaded {name}")
 
     def _load(self, name: str) -> Served:
         saved = load_checkpoint(self._paths[name], log_line)
@@ -102,13 +105,13 @@ class Models:
 
 
 def id_of(path: str) -> str:
-    """A file's name without its endings, a folder's as it is."""
+    """Return a file's name without its extensions, or a folder's name."""
     name = Path(os.path.abspath(path)).name
     return name.removesuffix(".safetensors").removesuffix(".pt").removesuffix(".t7") or name
 
 
 def stamp(path: str) -> Sequence[tuple[str, int, int]]:
-    """What changes when a checkpoint is written: names, times and sizes; nothing where there is none."""
+    """Return names, modification times and sizes, which change with each write; an empty list for a missing file."""
     try:
         files = sorted(folder.files_in(path)) if os.path.isdir(path) else [Path(path)]
         return [(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
@@ -117,7 +120,7 @@ def stamp(path: str) -> Sequence[tuple[str, int, int]]:
 
 
 def facts_of(name: str, saved: Checkpoint, model: Model, max_length: int) -> dict:
-    """OpenAI's description of a model, and what there is to know of a network."""
+    """Return a model's description in OpenAI's form, with the sizes, vocabulary and losses of the network."""
     vocab = saved.vocab
     return {
         "id": name,

@@ -1,7 +1,7 @@
-// What the page does: it asks the server for a text, and shows it as it comes.
+// The script of the server's page: requests a streamed text from the server and displays it.
 
 let models = [];
-let leave = null; // ends the text in progress
+let leave = null; // the AbortController of the text in progress
 
 async function ask(path, options = {}) {
   const key = element("key").value;
@@ -10,7 +10,7 @@ async function ask(path, options = {}) {
   if (answer.ok) return answer;
   if (answer.status === 401) element("for-key").hidden = false;
   const body = await answer.json().catch(() => null);
-  throw new Error(body?.error?.message ?? `the server answers with status ${answer.status}`);
+  throw new Error(body?.error?.message ?? `the server returned status ${answer.status}`);
 }
 
 function complain(error) {
@@ -21,19 +21,19 @@ async function list() {
   models = (await (await ask("v1/models")).json()).data;
   element("problem").textContent = "";
   element("model").replaceChildren(...models.map(({ id }) => new Option(id)));
-  tellAboutIt();
+  describe();
 }
 
-function tellAboutIt() {
+function describe() {
   const model = models.find(({ id }) => id === element("model").value);
   element("size").textContent = `${model.cell} ${model.rnn_size}x${model.num_layers}`;
   element("loss").textContent = model.val_loss === null ? "" : `loss ${model.val_loss.toFixed(4)}`;
   tellFacts({
-    Cell: `${model.cell}, ${model.num_layers} of ${number(model.rnn_size)} units`,
+    Cell: `${model.cell}, layers: ${model.num_layers}, units per layer: ${number(model.rnn_size)}`,
     Parameters: number(model.parameters),
     Vocabulary: `${number(model.vocabulary.length)} ${model.encoding === "bytes" ? "bytes" : "characters"}`,
     Training: `${number(model.iteration)} iterations` + (model.epoch === null ? "" : `, ${model.epoch.toFixed(2)} epochs`),
-    "Validation loss": model.val_loss === null ? "not measured" : `${model.val_loss.toFixed(4)} nats a character`,
+    "Validation loss": model.val_loss === null ? "not measured" : `${model.val_loss.toFixed(4)} nats per character`,
     Precision: model.dtype.replace("torch.", ""),
   });
 }
@@ -50,7 +50,7 @@ function asked() {
   };
 }
 
-/** Begin a text; returns whether what is asked for will do. */
+/** Start a text. Returns whether the options are valid. */
 function write() {
   if (!element("form").reportValidity()) return false;
   leave?.abort();
@@ -78,7 +78,7 @@ async function follow(mine) {
       element("count").textContent = `${number(count)} characters`;
     }
   } finally {
-    if (mine === leave) finish(`${number(count)} characters are written.`);
+    if (mine === leave) finish(`${number(count)} characters generated.`);
   }
 }
 
@@ -94,7 +94,7 @@ async function* events(answer) {
   }
 }
 
-/** Show a piece, which begins `base` characters after the text's beginning. Tells how many it has. */
+/** Show a piece that starts at character `base` of the text. Returns the number of its characters. */
 function show(characters, { token_logprobs, text_offset }, base) {
   const places = [...text_offset.map((offset) => offset - base), characters.length];
   const texts = token_logprobs.map((_, i) => characters.slice(places[i], places[i + 1]).join(""));
@@ -103,8 +103,8 @@ function show(characters, { token_logprobs, text_offset }, base) {
 }
 
 element("introduction").textContent =
-  "They have read a text, character by character, and have learned to tell which one comes next.";
-element("model").addEventListener("change", tellAboutIt);
+  "Recurrent neural networks trained to predict the next character of a text.";
+element("model").addEventListener("change", describe);
 element("key").addEventListener("change", () => list().catch(complain));
 listen(write, () => leave.abort());
 list().catch(complain);

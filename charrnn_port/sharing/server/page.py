@@ -1,26 +1,26 @@
-"""The page to try the models on: that of `charrnn export`, with the server in place of a network."""
+"""The web page of the server: the page of `charrnn export`, which requests texts from the server."""
 
 from pathlib import Path
 
 from charrnn_port.sharing.web import page, scripts
 
 FOLDER = Path(__file__).parent
-# It runs no script but its own, and asks nobody but its server.
+# The page runs only its own inline script, and connects only to its own server.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
 
 
 def server_page() -> str:
-    """In HTML."""
+    """Return the page as HTML."""
     script = scripts("controls.js") + FOLDER.joinpath("page.js").read_text(encoding="utf-8")
     return page(
-        policy="",  # which is among the headers of the answer
-        title="Networks that write",
+        policy="",  # it is sent as a header of the response
+        title="Text from character-level RNNs",
         networks=FOLDER.joinpath("networks.html").read_text(encoding="utf-8"),
         coldest="0",
         shortest="1",
         filter="Top-p",
         filtered='min="0.01" max="1" step="0.01" value="1"',
-        hint="Top-p draws from the fewest likeliest characters that have so much probability together.",
+        hint="Top-p (nucleus) samples from the smallest set of characters whose probabilities add up to p.",
         pause="Stop",
         scripts=f'<script>\n"use strict";\n{script}</script>',
     )

@@ -1,25 +1,25 @@
-"""Connections: uvicorn's, with an end to those on which no whole request comes."""
+"""uvicorn's HTTP connections with a timeout for request headers."""
 
 import asyncio
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-PATIENCE = 15.0  # seconds from a connection, or from a request's first bytes, to the end of its headers
+PATIENCE = 15.0  # seconds from the start of a connection, or from a request's first bytes, to the end of its headers
 
 
 class Protocol(H11Protocol):
-    """uvicorn itself would wait for ever for the rest of a request's headers."""
+    """An HTTP connection that is closed when the headers are late; uvicorn itself waits for them without a limit."""
 
     _impatience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """As uvicorn's, and wait for a request from now on."""
+        """Start the timeout on a new connection."""
         super().connection_made(transport)
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """As uvicorn's; waits on where these are but a part of a request's headers."""
+        """Process data; cancel the timeout unless the headers are still incomplete."""
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
             self._wait()
@@ -28,7 +28,7 @@ class Protocol(H11Protocol):
             self._impatience = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """As uvicorn's."""
+        """Cancel the timeout of a closed connection."""
         super().connection_lost(exc)
         if self._impatience:
             self._impatience.cancel()

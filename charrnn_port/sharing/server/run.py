@@ -1,4 +1,4 @@
-"""A server in this process."""
+"""Run the server in this process."""
 
 import gc
 import socket
@@ -13,7 +13,10 @@ from charrnn_port.sharing.server.protocol import Protocol
 
 
 def run(options: ServeOptions, listening: socket.socket, last_seconds: int, models: Models | None = None) -> None:
-    """Answer until SIGINT or SIGTERM; texts in progress have `last_seconds` then. Loads the models unless given."""
+    """Answer requests until SIGINT or SIGTERM; texts in progress then have `last_seconds` to finish.
+
+    Loads the models unless they are given. Raises UserError for a checkpoint that cannot be loaded.
+    """
     config = uvicorn.Config(
         Server(options, models or Models(options)).app(),
         http=Protocol,
@@ -23,6 +26,6 @@ def run(options: ServeOptions, listening: socket.socket, last_seconds: int, mode
         server_header=False,
         timeout_graceful_shutdown=last_seconds,
     )
-    torch.set_num_threads(1)  # most steps are so short that threads would only wait for each other
-    gc.freeze()  # what is there now stays: searching it for garbage, again and again, would take 0.1 s each time
+    torch.set_num_threads(1)  # most steps are so short that synchronizing threads would cost more than they save
+    gc.freeze()  # the objects that exist now are permanent; without this, each full collection scans them for 0.1 s
     uvicorn.Server(config).run(sockets=[listening])

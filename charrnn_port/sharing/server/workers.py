@@ -1,4 +1,4 @@
-"""Several processes that do the same, for as long as they are wanted."""
+"""Run a function in several worker processes, and replace workers that die."""
 
 import os
 import signal
@@ -10,13 +10,13 @@ from typing import Any
 
 from charrnn_port.command_line import log_line
 
-LOOK = 1.0  # seconds between two looks at who is still alive
+LOOK = 1.0  # seconds between two checks for workers that have died
 
 
 def keep_working(count: int, work: Callable[..., None], *arguments: Any, last_seconds: float) -> None:
-    """Run `work(*arguments)` in `count` processes until SIGINT or SIGTERM; one that dies is replaced.
+    """Run `work(*arguments)` in `count` processes until SIGINT or SIGTERM; a process that dies is replaced.
 
-    They end on SIGTERM, and are killed where they have not after `last_seconds`.
+    At the end the processes get SIGTERM, and after `last_seconds` they are killed.
     """
     context, ending = get_context("spawn"), threading.Event()
 
@@ -31,7 +31,7 @@ def keep_working(count: int, work: Callable[..., None], *arguments: Any, last_se
     while not ending.wait(LOOK):
         for place, process in enumerate(processes):
             if not process.is_alive():
-                log_line(f"a worker has ended with status {process.exitcode}: another takes its place")
+                log_line(f"a worker exited with status {process.exitcode}: starting another")
                 processes[place] = start()
     for process in processes:
         process.terminate()
@@ -41,7 +41,7 @@ def keep_working(count: int, work: Callable[..., None], *arguments: Any, last_se
 
 
 def worker(work: Callable[..., None], *arguments: Any) -> None:
-    """What each of them runs; it does not outlive the one that started it."""
+    """Run `work` in a worker process, which ends when its parent ends."""
 
     def leave_with_parent() -> None:
         connection.wait([parent_process().sentinel])

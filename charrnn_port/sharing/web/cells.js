@@ -1,6 +1,6 @@
-// One time step of each cell. `pre` [n] are its pre-activations, which lack h2h(h) only; they are overwritten. So is the
-// state, by that after the step; its last array is the output. `h2h` is in as many matrices as a cell takes products;
-// `spare` [H] is room to work in. Gates are stacked as in model/lstm.py, gru.py and rnn.py.
+// One time step of each cell. `pre` [n] holds the pre-activations without h2h(h) and is overwritten. The state, arrays
+// [H], is updated in place; its last array is the output. `h2h` is split into one matrix for each product of the cell.
+// `spare` [H] is scratch space. Gates are stacked as in model/lstm.py, gru.py and rnn.py.
 import { sigmoid, tanh } from "./activations.js";
 
 function lstm(pre, [c, h], [h2h]) {
@@ -25,7 +25,7 @@ function rnn(pre, [h], [h2h]) {
   for (let i = 0; i < h.length; i++) h[i] = tanh(pre[i]);
 }
 
-/** Each with how many arrays its state has, and how many gates are in each matrix of its h2h. */
+/** The cells: step function, number of arrays in the state, and number of gates in each matrix of h2h. */
 export const CELLS = {
   lstm: { advance: lstm, states: 2, h2h: [4] },
   gru: { advance: gru, states: 1, h2h: [2, 1] },

@@ -1,16 +1,16 @@
-// What the pages have in common: how a text is shown, and what its controls do.
+// Shared by the pages: displaying a text, and the controls of the form.
 
 const element = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
 
-/** Show characters, and how many bits of surprise each was; null for those that were given. */
+/** Appends characters, shaded by the surprise of each in bits; null marks the prime text. */
 function append(texts, bits) {
   const some = document.createDocumentFragment();
   let last = null;
   texts.forEach((text, i) => {
     const shade = bits[i] === null ? "prime" : `s${[1, 2, 4, 7].filter((bound) => bits[i] >= bound).length}`;
     if (last?.className !== shade) {
-      last = document.createElement("span"); // neighbours of the same shade are one element
+      last = document.createElement("span"); // adjacent characters of the same shade share one element
       last.className = shade;
       some.append(last);
     }
@@ -19,43 +19,44 @@ function append(texts, bits) {
   element("text").append(some);
 }
 
-/** A text is under way, which this command writes too. */
+/** Clears the page for a new text; `command` is the command line that generates the same text. */
 function begin(command) {
   for (const id of ["problem", "text", "count"]) element(id).textContent = "";
   element("pause").disabled = element("copy").disabled = false;
-  element("status").textContent = "It writes.";
+  element("status").textContent = "Generating.";
   element("command").textContent = command;
-  tellTemperature();
+  showTemperature();
   document.body.dataset.state = "writing";
 }
 
-/** It has ended; says so to those who do not see it. */
+/** Ends a text; the message is for screen readers. */
 function finish(message) {
   element("status").textContent = message;
   element("pause").disabled = true;
   document.body.dataset.state = "done";
 }
 
-/** A text for the shell, as one word. */
+/** Quotes a text as one word for the shell. */
 function quoted(text) {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
+/** Copies the text to the clipboard. */
 async function copy() {
   const text = element("text");
   try {
     await navigator.clipboard.writeText(text.textContent);
   } catch {
-    // Browsers give a clipboard to pages from this machine and over TLS only, but all can copy what is selected.
+    // The clipboard API works only on localhost and over TLS; copying a selection works everywhere.
     getSelection().selectAllChildren(text);
     document.execCommand("copy");
   }
-  element("status").textContent = "The text is copied.";
+  element("status").textContent = "Text copied.";
   element("copy").textContent = "Copied";
   setTimeout(() => (element("copy").textContent = "Copy"), 1500);
 }
 
-/** What there is to know of a network, by name. */
+/** Shows the description of a network, a list of names and values. */
 function tellFacts(rows) {
   element("facts").replaceChildren();
   for (const [name, value] of Object.entries(rows)) {
@@ -65,11 +66,11 @@ function tellFacts(rows) {
   }
 }
 
-function tellTemperature() {
+function showTemperature() {
   element("shown").textContent = Number(element("temperature").value).toFixed(2);
 }
 
-/** Begin a text when somebody asks for it: one that begins far down, as on a phone, comes into view. */
+/** Connects the controls to `write`, which starts a text, and `pause`. A text below the fold is scrolled into view. */
 function listen(write, pause) {
   const writeInView = () => {
     const { top } = element("text").getBoundingClientRect();
@@ -94,6 +95,6 @@ function listen(write, pause) {
   element("shade").addEventListener("change", ({ target }) => {
     element("text").parentElement.classList.toggle("shaded", target.checked);
   });
-  element("temperature").addEventListener("input", tellTemperature);
-  tellTemperature();
+  element("temperature").addEventListener("input", showTemperature);
+  showTemperature();
 }

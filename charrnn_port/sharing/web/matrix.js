@@ -1,12 +1,12 @@
-// A matrix, and its product with a vector, where nearly all of the time goes.
+// A matrix and its product with a vector, which takes nearly all of the computing time.
 
 export class Matrix {
-  /** From numbers that are row after row. */
+  /** Creates a matrix from numbers in row-major order. */
   constructor(numbers, columns) {
     this.columns = columns;
     this.rows = numbers.length / columns;
-    // Four rows lie side by side, column after column: they are read together, and memory is quicker where it is read
-    // from one end to the other. Up to three rows that are left come after them, as they were.
+    // Rows are interleaved in groups of four, column by column, so that a product of four rows reads memory in order,
+    // which is faster. The last rows, up to three, stay as they are.
     this.numbers = numbers.slice();
     for (let row = 0; row + 4 <= this.rows; row += 4) {
       for (let column = 0, place = row * columns; column < columns; column++) {
@@ -15,12 +15,12 @@ export class Matrix {
     }
   }
 
-  /** Add to sums[at], sums[at + 1], ... the products of the rows with a vector, each summed from the left. */
+  /** Adds the products of the rows with a vector to sums[at], sums[at + 1], ...; each is summed from the left. */
   addProduct(vector, sums, at = 0) {
     const { numbers, rows, columns } = this;
     let row = 0, place = 0;
     for (; row + 4 <= rows; row += 4) {
-      let a = 0, b = 0, c = 0, d = 0; // four sums, which do not wait for each other
+      let a = 0, b = 0, c = 0, d = 0; // four independent sums, which the processor computes in parallel
       for (let column = 0; column < columns; column++, place += 4) {
         const x = vector[column];
         a += numbers[place] * x;

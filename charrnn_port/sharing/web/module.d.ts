@@ -1,22 +1,22 @@
-/** Options of sample.py, with its defaults. */
+/** Options of `sample`, with the defaults of sample.py. */
 export interface SampleOptions {
-  /** What the text begins with; a string counts as UTF-8. Default: nothing. */
+  /** The prime text (prompt), at the beginning of the text; a string is encoded as UTF-8. Default: empty. */
   primetext?: string | Uint8Array;
-  /** How many characters come after it; 0: without end. Default: 2000. */
+  /** Number of characters after the prime text; 0: no limit. Default: 2000. */
   length?: number;
-  /** A whole number, which counts modulo 2 ** 32. Default: 123. */
+  /** Seed of the random numbers, an integer modulo 2 ** 32. Default: 123. */
   seed?: number;
-  /** Above 0: lower is likelier, duller text. Default: 1. */
+  /** Sampling temperature, above 0: lower values give more likely, less varied text. Default: 1. */
   temperature?: number;
-  /** Draw from this many likeliest characters only; 0: all. Default: 0. */
+  /** Sample from the k most likely characters only; 0: from all. Default: 0. */
   topK?: number;
-  /** Take the likeliest character each time. Default: false. */
+  /** Greedy sampling: always take the most likely character. Default: false. */
   argmax?: boolean;
 }
 
 /**
- * The bytes of a text one by one, the prime text first: those that sample.py prints.
+ * Yields the bytes of a text, the prime text first: the same bytes as sample.py prints.
  *
- * Throws RangeError for an option that won't do, and for a character in the prime text that the training text never has.
+ * Throws RangeError for an invalid option, and for a character of the prime text that is not in the training text.
  */
 export function sample(options?: SampleOptions): Generator<number, void, undefined>;

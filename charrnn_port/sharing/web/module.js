@@ -1,7 +1,7 @@
 const network = new Network(NETWORK);
 const vocab = new Vocabulary(NETWORK.vocab);
 
-/** What the file of types beside this one says of it. */
+/** Yields the bytes of a text; see module.d.ts. */
 export function sample(options = {}) {
   return bytesOf(idsOf(new Session(network), vocab, options));
 }

@@ -1,4 +1,4 @@
-// A network's weights, and one text in progress on it.
+// A network's weights, and the state of one text in progress.
 import { CELLS } from "./cells.js";
 import { Matrix } from "./matrix.js";
 
@@ -8,7 +8,7 @@ const READERS = {
   float16: { bytes: 2, read: (view, place) => half(view.getUint16(place, true)) },
 };
 
-/** The number that 16 bits stand for (IEEE 754 binary16), where it is finite. */
+/** Decodes a finite float16 (IEEE 754 binary16). */
 function half(bits) {
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 1023;
@@ -16,7 +16,7 @@ function half(bits) {
   return bits >> 15 ? -size : size;
 }
 
-/** The weights in base64 as doubles. */
+/** Decodes weights in base64 to doubles. */
 function decodeWeights(text, precision) {
   const binary = atob(text);
   const view = new DataView(new ArrayBuffer(binary.length));
@@ -26,18 +26,18 @@ function decodeWeights(text, precision) {
 }
 
 export class Network {
-  /** From what charrnn_port/sharing/web.py writes. Nothing changes it, so any number of sessions may share it. */
+  /** Loads a network written by charrnn_port/sharing/web.py. It is immutable, so sessions may share it. */
   constructor({ cell, rnn_size: H, num_layers, vocab, precision, drawn_from, weights }) {
     this.cell = CELLS[cell];
-    this.vocabSize = [...vocab.symbols].length + (vocab.unknown === null ? 0 : 1); // not its UTF-16 units
-    this.rounded = drawn_from === "float32" ? Math.fround : (probability) => probability; // before one is drawn
+    this.vocabSize = [...vocab.symbols].length + (vocab.unknown === null ? 0 : 1); // code points, not UTF-16 units
+    this.rounded = drawn_from === "float32" ? Math.fround : (probability) => probability; // applied before sampling
     this.size = H;
     this.n = H * this.cell.h2h.reduce((sum, gates) => sum + gates);
     const numbers = decodeWeights(weights, precision);
     let place = 0;
     const take = (count) => numbers.subarray(place, (place += count));
     const matrix = (rows) => new Matrix(take(rows * H), H);
-    this.first = take(this.vocabSize * this.n); // the first layer's pre-activations for each character, in rows
+    this.first = take(this.vocabSize * this.n); // [vocabSize, n]: the first layer's pre-activations for each character
     this.layers = Array.from({ length: num_layers }, (_, layer) => ({
       i2h: layer ? matrix(this.n) : null,
       bias: layer ? take(this.n) : null,
@@ -47,7 +47,7 @@ export class Network {
   }
 }
 
-/** One text in progress. */
+/** The state of one text in progress. */
 export class Session {
   constructor(network) {
     this.network = network;
@@ -55,11 +55,11 @@ export class Session {
     this.states = layers.map(() => Array.from({ length: cell.states }, () => new Float64Array(size)));
     this.pre = new Float64Array(network.n);
     this.spare = new Float64Array(size);
-    /** Of what comes next: log-probabilities up to a constant. Before the first character all are equally likely. */
+    /** Unnormalized log-probabilities of the next character. Before the first one, all are equally likely. */
     this.scores = new Float64Array(network.vocabSize).fill(1 / network.vocabSize);
   }
 
-  /** Go on by one character. */
+  /** Advances by one character. */
   feed(id) {
     const { network, states, pre, scores } = this;
     const { n, cell, layers, decoder } = network;

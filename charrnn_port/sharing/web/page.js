@@ -1,24 +1,24 @@
-// What the page does: it asks the worker for one piece of text after the other, and shows it.
+// The script of the page: requests one piece of text after the other from the worker and displays it.
 
 const { weights, ...about } = JSON.parse(element("network").textContent);
 const vocab = new Vocabulary(about.vocab);
 const FIELDS = { primetext: "primetext", temperature: "temperature", topK: "filter", seed: "seed", length: "length" };
 
 const script = new Blob([element("worker").textContent], { type: "text/javascript" });
-const worker = new Worker(URL.createObjectURL(script)); // a page from disk may start no worker from a file
+const worker = new Worker(URL.createObjectURL(script)); // a page opened from disk cannot start a worker from a file
 worker.postMessage({ network: { ...about, weights } });
 
-let run = 0; // counts the texts: what comes of one that was given up is not shown
+let run = 0; // number of the current text: pieces of earlier, abandoned texts are ignored
 let paused = false;
 let written = 0;
-let held = null; // the piece that came while the text was paused
+let held = null; // the piece that arrived while the text was paused
 
 function optionsNow() {
   const value = (id) => (id === "primetext" ? element(id).value : Number(element(id).value));
   return Object.fromEntries(Object.entries(FIELDS).map(([name, id]) => [name, value(id)]));
 }
 
-/** Whether the options will do; says so where they do not. */
+/** Returns whether the options are valid, and shows an error if they are not. */
 function checkOptions() {
   element("problem").textContent = "";
   try {
@@ -30,7 +30,7 @@ function checkOptions() {
   return element("form").checkValidity();
 }
 
-/** Begin a text; returns whether the options will do. */
+/** Starts a text. Returns whether the options are valid. */
 function write() {
   if (!checkOptions()) {
     element("form").reportValidity();
@@ -54,21 +54,21 @@ worker.onmessage = ({ data }) => {
 function show({ error, texts, bits, count, done, milliseconds }) {
   if (error) {
     element("problem").textContent = error;
-    finish("It cannot write this.");
+    finish("The text cannot be generated.");
     return;
   }
-  if (!done) worker.postMessage({ run }); // it goes on while this is shown
+  if (!done) worker.postMessage({ run }); // request the next piece while this one is displayed
   append(texts, bits);
   written = count;
-  const rate = milliseconds ? `, ${number(Math.round((1000 * written) / milliseconds / 100) * 100)} a second` : "";
+  const rate = milliseconds ? `, ${number(Math.round((1000 * written) / milliseconds / 100) * 100)} per second` : "";
   element("count").textContent = `${number(written)} characters${rate}`;
-  if (done) finish(`${number(written)} characters are written.`);
+  if (done) finish(`${number(written)} characters generated.`);
 }
 
 function pause() {
   paused = !paused;
-  element("pause").textContent = paused ? "Go on" : "Pause";
-  element("status").textContent = paused ? `Paused after ${number(written)} characters.` : "It goes on.";
+  element("pause").textContent = paused ? "Resume" : "Pause";
+  element("status").textContent = paused ? `Paused after ${number(written)} characters.` : "Resumed.";
   document.body.dataset.state = paused ? "paused" : "writing";
   if (!paused && held) {
     const piece = held;
@@ -77,7 +77,7 @@ function pause() {
   }
 }
 
-/** The command line that prints this text, an option a line. */
+/** Returns the command line that prints this text, one option per line. */
 function commandOf({ primetext, temperature, topK, seed, length }) {
   const lines = [`python sample.py ${quoted(about.facts.name)}`, `-seed ${seed}`, `-temperature ${temperature}`];
   lines.push(`-length ${length}`, "-verbose 0");
@@ -86,13 +86,13 @@ function commandOf({ primetext, temperature, topK, seed, length }) {
   return lines.join(" \\\n  ");
 }
 
-function tellAboutIt() {
+function describe() {
   const { cell, rnn_size, num_layers, facts, precision } = about;
   const kinds = { lstm: "An LSTM", gru: "A GRU", rnn: "A vanilla RNN" };
   const layers = num_layers === 1 ? "one layer" : `${num_layers} layers`;
   element("introduction").textContent =
-    `${kinds[cell]} of ${number(facts.parameters)} numbers has read a text, character by character, and has learned to ` +
-    "tell which one comes next. Now it writes, one character after the other, in your browser: nothing leaves it.";
+    `${kinds[cell]} with ${number(facts.parameters)} parameters, trained to predict the next character of a text. ` +
+    "It generates text in your browser, one character at a time; nothing is sent to a server.";
   tellFacts({
     Name: facts.name,
     Cell: `${cell}, ${layers} of ${number(rnn_size)} units`,
@@ -100,20 +100,19 @@ function tellAboutIt() {
     Vocabulary: `${number(vocab.bytes.length)} ${vocab.ofBytes ? "bytes" : "characters"}: ${symbolsShown()}`,
     Training: `${number(facts.iteration)} iterations` + (facts.epoch === null ? "" : `, ${facts.epoch} epochs`),
     "Validation loss": facts.val_loss === null ? "not measured" :
-      `${facts.val_loss.toFixed(4)} nats a character: at each, about as unsure as among ` +
-      `${Math.exp(facts.val_loss).toFixed(1)} that are equally likely`,
+      `${facts.val_loss.toFixed(4)} nats per character (perplexity ${Math.exp(facts.val_loss).toFixed(1)})`,
     Weights: precision,
-    "Made by": `charrnn_port ${facts.made_by}`,
+    "Exported by": `charrnn_port ${facts.made_by}`,
   });
   const same = precision === "float64";
-  element("promise").textContent = same ? "The same text, without a browser" : "Why sample.py writes another text";
+  element("promise").textContent = same ? "The same text on the command line" : "Why sample.py prints a different text";
   element("about-bytes").textContent = same
     ? "With the same seed sample.py prints the same bytes:"
-    : `The weights in this page are rounded to ${precision}. With the same seed sample.py, which has all of their ` +
-      "digits, begins like this page and then goes another way:";
+    : `The weights in this page are rounded to ${precision}. With the same seed, sample.py uses the exact weights: ` +
+      "its text begins like this one and then differs.";
 }
 
-/** The vocabulary, with what cannot be seen left out. */
+/** Returns the visible characters of the vocabulary, at most 200. */
 function symbolsShown() {
   const text = vocab.ofBytes ? String.fromCharCode(...about.vocab.symbols.filter((byte) => byte < 127)) : about.vocab.symbols;
   const seen = [...text].filter((character) => /[^\p{Z}\p{C}]/u.test(character));
@@ -122,6 +121,6 @@ function symbolsShown() {
 
 for (const [name, value] of new URLSearchParams(location.search)) if (FIELDS[name]) element(FIELDS[name]).value = value;
 element("form").addEventListener("input", checkOptions);
-tellAboutIt();
+describe();
 listen(write, pause);
 write();

@@ -1,11 +1,11 @@
-// Torch7's random numbers (torch7/lib/TH/THRandom.c): one stream of MT19937 (Matsumoto and Nishimura 1998), one 32-bit
-// word a number.
+// Torch7's random number generator (torch7/lib/TH/THRandom.c): MT19937 (Matsumoto and Nishimura 1998), with one 32-bit
+// word per number.
 
 const SIZE = 624;
 const SHIFT = 397;
 
 export class Generator {
-  /** The stream after `torch.manualSeed(seed)`. Seeds count modulo 2 ** 32. */
+  /** Creates the stream of `torch.manualSeed(seed)`. Seeds are taken modulo 2 ** 32. */
   constructor(seed) {
     this.words = new Uint32Array(SIZE);
     this.words[0] = seed;
@@ -16,7 +16,7 @@ export class Generator {
     this.place = SIZE;
   }
 
-  /** The next word. */
+  /** Returns the next word, an unsigned 32-bit integer. */
   next() {
     if (this.place === SIZE) this.renew();
     let word = this.words[this.place++];
@@ -26,6 +26,7 @@ export class Generator {
     return (word ^ (word >>> 18)) >>> 0;
   }
 
+  /** Computes the next 624 words of the state. */
   renew() {
     const { words } = this;
     for (let i = 0; i < SIZE; i++) {
@@ -36,9 +37,9 @@ export class Generator {
   }
 
   /**
-   * An index, drawn with these probabilities, which need not add up to 1.
+   * Samples an index with the given probabilities, which need not add up to 1.
    *
-   * They are `rounded` first. Torch7 takes the running sum in double precision, from the left.
+   * `rounded` is applied to each probability first. As in Torch7, the cumulative sum is in double precision.
    */
   multinomial(probabilities, rounded) {
     const sums = new Float64Array(probabilities.length);

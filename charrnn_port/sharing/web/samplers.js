@@ -1,15 +1,15 @@
-// How the next character is chosen: a choice is a function from scores, log-probabilities up to a constant, to an id.
-// The arithmetic is that of charrnn_port/sampling/samplers.py.
+// Samplers: functions from scores, which are unnormalized log-probabilities, to the id of the next character. The
+// arithmetic is that of charrnn_port/sampling/samplers.py.
 import { exp } from "./activations.js";
 
-/** The likeliest; of several the first. */
+/** Greedy sampling: returns the most likely id, the first of several. */
 function greedy(scores) {
   let best = 0;
   for (let i = 1; i < scores.length; i++) if (scores[i] > scores[best]) best = i;
   return best;
 }
 
-/** Drawn from the probabilities ** (1 / temperature), as sample.lua and torch.multinomial do. */
+/** Samples from probabilities ** (1 / temperature), as sample.lua and torch.multinomial do. */
 function categorical(random, temperature, rounded) {
   return (scores) => {
     let probabilities = scores.map((score) => exp(score / temperature));
@@ -30,7 +30,7 @@ function sum(numbers) {
   return total;
 }
 
-/** The same choice among the `k` likeliest; those that are as likely as the last of them stay too. */
+/** Top-k sampling: applies `choose` to the k most likely ids, and to those that tie with the last of them. */
 function amongTop(k, choose, temperature) {
   return (scores) => {
     const largest = scores[greedy(scores)];
@@ -41,7 +41,7 @@ function amongTop(k, choose, temperature) {
   };
 }
 
-/** What the options choose by. The unknown symbol, where there is one, is never among what is taken. */
+/** Returns the sampler of the options. The id of the unknown symbol, unless it is null, is never sampled. */
 export function sampler({ temperature, topK, argmax }, random, unknown, rounded) {
   let choose = argmax ? greedy : categorical(random, temperature, rounded);
   if (topK && !argmax) choose = amongTop(topK, choose, temperature);

@@ -1,14 +1,14 @@
-// A text as the options ask for it.
+// Sampling a text with options.
 import { sampler } from "./samplers.js";
 import { Generator } from "./random.js";
 
-/** sample.py's. */
+/** The defaults of sample.py. */
 const DEFAULTS = { primetext: "", length: 2000, seed: 123, temperature: 1, topK: 0, argmax: false };
 
 /**
- * Ids, one by one: those of the prime text, then `length` more. When one comes, the session has not read it yet.
+ * Yields the ids of the prime text, then `length` more. The session is advanced after each id is yielded.
  *
- * Throws RangeError for an option that won't do, and for a prime text of unknown characters.
+ * Throws RangeError for an invalid option, and for unknown characters in the prime text.
  */
 export function idsOf(session, vocab, options) {
   const all = checked({ ...DEFAULTS, ...options });
@@ -32,12 +32,12 @@ function checked(options) {
   const { length, seed, temperature, topK } = options;
   const natural = (value) => Number.isInteger(value) && value >= 0;
   for (const [fits, name, rule] of [
-    [natural(length) || length === Infinity, "length", "a whole number, or 0 for a text without end"],
-    [Number.isSafeInteger(seed), "seed", "a whole number"],
+    [natural(length) || length === Infinity, "length", "a positive integer, or 0 for no limit"],
+    [Number.isSafeInteger(seed), "seed", "an integer"],
     [temperature > 0 && temperature < Infinity, "temperature", "a number above 0"],
-    [natural(topK), "topK", "a whole number, or 0 for all characters"],
+    [natural(topK), "topK", "a positive integer, or 0 for all characters"],
   ]) {
-    if (!fits) throw new RangeError(`${name} is ${options[name]}: it must be ${rule}`);
+    if (!fits) throw new RangeError(`invalid ${name} ${options[name]}: expected ${rule}`);
   }
   return options;
 }

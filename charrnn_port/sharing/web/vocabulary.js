@@ -1,9 +1,9 @@
-// Which symbols a network knows, and the id of each: bytes, or characters of Unicode.
+// The vocabulary of a network: its symbols, which are bytes or Unicode characters, and their ids.
 
 const UTF_8 = new TextEncoder();
 
 export class Vocabulary {
-  /** `unknown` is the id of the symbol that stands for all others, or null. */
+  /** `unknown` is the id of the unknown symbol, which stands for all other characters, or null. */
   constructor({ encoding, symbols, unknown }) {
     this.unknown = unknown;
     this.ofBytes = encoding === "bytes";
@@ -13,7 +13,7 @@ export class Vocabulary {
     if (unknown !== null) this.bytes.push(UTF_8.encode("\ufffd"));
   }
 
-  /** The ids of a text, a string or bytes. Throws RangeError for a character that the training text never has. */
+  /** Returns the ids of a text, a string or bytes. Throws RangeError for a character that is not in the vocabulary. */
   encode(text) {
     const bytes = typeof text === "string" ? UTF_8.encode(text) : text;
     const units = this.ofBytes ? bytes : new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -21,14 +21,14 @@ export class Vocabulary {
       const id = this.ids.get(unit) ?? this.unknown;
       if (id === null) {
         const name = this.ofBytes ? readable(bytes, position) : JSON.stringify(unit);
-        throw new RangeError(`the training text never has ${name}: leave it out`);
+        throw new RangeError(`unknown character ${name}: it is not in the training text`);
       }
       return id;
     });
   }
 }
 
-/** A byte as a person wrote it: the character that it belongs to. */
+/** Returns the whole character that the byte at this position belongs to, for messages. */
 function readable(bytes, position) {
   let begin = position;
   while (begin > 0 && (bytes[begin] & 0xc0) === 0x80) begin--;

@@ -1,5 +1,5 @@
-// Writes texts beside the page's own thread, a piece whenever the page asks for one: so a page that does not ask pauses
-// the text, and one that is slow holds it up. In: {network} once; {options, run}; {run} for a piece of that run.
+// A web worker that generates texts, one piece for each request of the page: a page that sends no request pauses the
+// text. Messages to it: {network} once; {options, run} starts a text; {run} requests the next piece of that text.
 
 const PIECE = 30; // milliseconds
 let network, vocab, text;
@@ -23,23 +23,23 @@ function begun(options) {
   return {
     session,
     ids: idsOf(session, vocab, options),
-    prime: vocab.encode(options.primetext).length, // how much of it is still to come
+    prime: vocab.encode(options.primetext).length, // ids of the prime text that are still to come
     decoder: new TextDecoder("utf-8", { ignoreBOM: true }),
-    bits: 0, // of a character whose last byte is still to come
+    bits: 0, // surprise of the bytes so far of an incomplete character
     count: 0,
     milliseconds: 0,
   };
 }
 
 /**
- * Some characters: `texts`, with the `bits` of surprise that each was, null in the prime text. And of the whole text, the
- * `count` of characters written so far, without the prime text, how long that took, and whether this was the end.
+ * Returns the next piece: the characters in `texts` and the surprise of each in `bits`, null in the prime text. Of the
+ * whole text: the `count` of characters after the prime text, the `milliseconds` they took, and whether it is `done`.
  */
 function piece(text) {
   const started = performance.now();
   const [texts, bits] = [[], []];
   const add = (shown, surprises) => {
-    if (!shown) return; // a character of several bytes comes with the last of them
+    if (!shown) return; // a character of several bytes is complete with the last of them
     texts.push(shown);
     bits.push(surprises);
     text.bits = 0;
@@ -64,7 +64,7 @@ function piece(text) {
   return { texts, bits, count: text.count, done, milliseconds: text.milliseconds };
 }
 
-/** How unlikely the network found this character, in bits: at temperature 1, whatever it is drawn with. */
+/** Returns the surprise of a character, -log2 of its probability, at temperature 1 whatever it was sampled with. */
 function surprise(scores, id) {
   let total = 0;
   for (let i = 0; i < scores.length; i++) total += exp(scores[i]);

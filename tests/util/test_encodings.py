@@ -89,7 +89,7 @@ def test_what_is_not_utf_8_is_told_by_its_place(tmp_path, chunk, wrong, offset, 
         load(tmp_path, before + wrong + after, encoding="utf-8")
     place = len(before) + offset
     assert f"input.txt is not UTF-8: byte {wrong[offset]:#04x} at position {place} (" in str(error.value)
-    assert str(error.value).endswith("convert it to UTF-8, or take -encoding bytes")
+    assert str(error.value).endswith("convert it to UTF-8, or use -encoding bytes")
     assert os.listdir(tmp_path) == ["input.txt"]
     assert load(tmp_path, before + wrong + after).vocab.unit == "bytes"
 
@@ -216,7 +216,7 @@ def test_ids_outside_the_vocabulary_are_refused(tmp_path):
     with h5py.File(tmp_path / "data.utf-8.h5", "r+") as file:
         file["data"][:] = 300
     loader = loaded(tmp_path, [], encoding="utf-8")
-    with pytest.raises(UserError, match=r"data\.utf-8\.h5 is damaged: delete it"):
+    with pytest.raises(UserError, match=r"data\.utf-8\.h5 is corrupt: delete it"):
         loader.next_batch(1)
 
 
@@ -227,5 +227,5 @@ def test_a_text_too_short_counts_characters(tmp_path):
 
 
 def test_an_empty_text(tmp_path):
-    with pytest.raises(UserError, match=r"input\.txt is empty: put a text there"):
+    with pytest.raises(UserError, match=r"input\.txt is empty: put a text into it"):
         load(tmp_path, b"", encoding="utf-8")

@@ -192,7 +192,7 @@ def test_a_lock_file_that_is_a_link_or_no_file(kind, path):
         "folder": made.mkdir,
         "pipe": lambda: os.mkfifo(made),
     }[kind]()
-    with pytest.raises(OSError, match=r"\.lock in it is a link or no plain file: delete it"):
+    with pytest.raises(OSError, match=r"\.lock in it is a link or not a regular file: delete it"):
         open_lock(made)
     assert path.read_text() == before
     assert set(os.listdir(path.parent)) == {"file", ".lock"}

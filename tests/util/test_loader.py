@@ -333,7 +333,7 @@ def test_data_of_torch_rnn_are_not_overwritten(tmp_path):
 def test_a_text_that_was_not_fetched(tmp_path):
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0\nsize 12345\n"
     folder(tmp_path, pointer)
-    with pytest.raises(UserError, match=r"input\.txt is a Git LFS pointer, .*: fetch the file itself: git lfs pull$"):
+    with pytest.raises(UserError, match=r"input\.txt is a Git LFS pointer, .*: download the file itself: git lfs pull$"):
         load(tmp_path)
     assert os.listdir(tmp_path) == ["input.txt"]
     folder(tmp_path, b"about " + pointer)
@@ -349,7 +349,7 @@ def test_ids_outside_the_vocabulary_are_refused(tmp_path, beyond):
     assert load(tmp_path).next_batch(1)[0].tolist() == [[last, last]] * 3
     with h5py.File(tmp_path / "data.h5", "r+") as file:
         file["data"][:] = last + beyond
-    with pytest.raises(UserError, match=r"data\.h5 is damaged"):
+    with pytest.raises(UserError, match=r"data\.h5 is corrupt"):
         load(tmp_path).next_batch(1)
 
 
@@ -385,7 +385,7 @@ def test_a_text_that_grows_while_it_is_read(tmp_path, monkeypatch, encoding):
         if line == "putting data into tensor...":
             text.write_bytes(b"hello world. " * 11)
 
-    with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run again"):
+    with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run the command again"):
         preprocess(text, tmp_path / "data.h5", write_more, encoding=encoding)
     assert os.listdir(tmp_path) == ["input.txt"]
 
@@ -399,7 +399,7 @@ def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
         rewrite_in_place(tmp_path)
 
     monkeypatch.setattr(minibatch_loader, "chunks", chunks_then_a_change)
-    with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run again"):
+    with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run the command again"):
         load(tmp_path)
     assert text.read_bytes() == b"HELLO WORLD. " * 10
     assert os.listdir(tmp_path) == ["input.txt"]

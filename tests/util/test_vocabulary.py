@@ -112,7 +112,7 @@ def test_what_is_not_utf_8_is_no_unknown_symbol():
 
 
 def test_unknown_symbols_make_vocabularies_differ():
-    with pytest.raises(UserError, match="only one of them has an unknown symbol, which -min_count makes"):
+    with pytest.raises(UserError, match="only one of them has an unknown symbol, which -min_count adds"):
         Vocabulary(b"ab").require_same(Vocabulary(b"ab", with_unknown=True))
 
 

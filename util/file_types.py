@@ -57,9 +57,7 @@ FILE_TYPES = (
     FileType(rb"%PDF-", "a PDF", CHOOSE),
     FileType(rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|RIFF", "an image, audio or video file", CHOOSE),
     FileType(rb"\x7fELF|MZ.{58}|\x1bLua|\x1bLJ", "an executable or Lua bytecode", CHOOSE),
-    FileType(
-        rb"\x00\x05\x16\x07", "metadata that macOS keeps beside a file (AppleDouble)", "name the file without ._"
-    ),
+    FileType(rb"\x00\x05\x16\x07", "metadata that macOS keeps beside a file (AppleDouble)", "name the file without ._"),
     FileType(rb"\0\0\0[\x01-\x08]", "a Torch7 file from a big-endian computer", "save it as ASCII there"),
     FileType(
         rb"\0{64}", "nothing but zeros where it begins, as after an interrupted copy", "copy or download it again"

@@ -333,7 +333,7 @@ def test_data_of_torch_rnn_are_not_overwritten(tmp_path):
 def test_a_text_that_was_not_fetched(tmp_path):
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0\nsize 12345\n"
     folder(tmp_path, pointer)
-    with pytest.raises(UserError, match=r"input\.txt is a Git LFS pointer, .*: download the file itself: git lfs pull$"):
+    with pytest.raises(UserError, match=r"input\.txt is a Git LFS pointer .*: download the file itself: git lfs pull$"):
         load(tmp_path)
     assert os.listdir(tmp_path) == ["input.txt"]
     folder(tmp_path, b"about " + pointer)

@@ -14,8 +14,8 @@ from charrnn_port.model.compiled_char_rnn import CompiledCharRNN
 from charrnn_port.model.fused import FusedCharRNN
 from charrnn_port.model.kernels import available
 
-# The backends that run the cells, with the same results: for reading, with TorchScript, and for speed on any device, on a
-# CPU and on an NVIDIA GPU.
+# The backends that run the cells, with the same results: for reading, with TorchScript, and for speed on any device, on
+# a CPU and on an NVIDIA GPU.
 BACKENDS = {
     "plain": CharRNN,
     "script": partial(CharRNN, scripted=True),

@@ -1,9 +1,9 @@
 """Run the passes of an lstm on a CUDA device in custom kernels: one kernel for all time steps if the weights fit.
 
 Launching a kernel takes longer than the arithmetic of a small time step, even in a CUDA graph. So a whole pass is one
-kernel if the weights fit into registers: those of a few multiprocessors for up to 256 units in float32 or 160 in float64
-(lstm_cluster.cu), those of many for up to 512 or 256 (lstm_grid.cu). With more units, a time step is a matrix product
-and one kernel for the rest (lstm_step.cu).
+kernel if the weights fit into registers: into those of a few multiprocessors with up to 256 units in float32 or 160 in
+float64 (lstm_cluster.cu), into those of many with up to 512 or 256 (lstm_grid.cu). With more units, a time step is a
+matrix product and one kernel for the rest (lstm_step.cu).
 
 This needs NVRTC, which comes with PyTorch, and a GPU with thread block clusters: compute capability 9.0 (Hopper).
 """

@@ -77,7 +77,8 @@ class DecodeBatch:
     def step(self) -> None:
         """Read one character of each text. Raises IndexError for an invalid id; then the state is unchanged."""
         if self._network.advance(ctypes.byref(self._network.struct), ctypes.byref(self._struct)):
-            raise IndexError(f"invalid character id in {self.ids.tolist()}: expected 0 to {self._network.vocab_size - 1}")
+            largest = self._network.vocab_size - 1
+            raise IndexError(f"invalid character id in {self.ids.tolist()}: expected 0 to {largest}")
         self._struct, self._next_struct = self._next_struct, self._struct
         self.state, self._after = self._after, self.state
 

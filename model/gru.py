@@ -1,7 +1,7 @@
 """The gated recurrent unit (the original's model/GRU.lua; Chung et al. 2014, arXiv:1412.3555, eq. 5-8).
 
-The reset gate multiplies h *before* the matrix product. `nn.GRU` and cuDNN multiply after it, which is another function,
-so their weights cannot be used here.
+The reset gate multiplies h *before* the matrix product. `nn.GRU` and cuDNN multiply after it: that is another function,
+and the weights of one cannot be used in the other.
 
 Letters in shapes: B = batch_size, H = rnn_size, I = size of the input (vocab_size in the first layer, H in others).
 """

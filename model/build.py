@@ -55,7 +55,7 @@ def built(dtype: torch.dtype) -> Build:
     except ValueError:  # a quotation mark is missing
         compiler = []
     if not compiler:
-        return Build(None, f"no C compiler found: CC is {named!r}")
+        return Build(None, f"no C compiler was found: CC is {named!r}")
     reason = ""
     try:
         version = output_of([*compiler, "--version"])
@@ -72,7 +72,7 @@ def built(dtype: torch.dtype) -> Build:
     except subprocess.TimeoutExpired:
         reason = f"the C compiler ({named}) timed out"
     except OSError as error:
-        reason = f"no C compiler found ({named})"
+        reason = f"no C compiler was found ({named})"
         if not isinstance(error, FileNotFoundError):
             reason = f"the C compiler ({named}) cannot be run: {error.strerror}"
     return Build(None, " ".join(reason.split()))

@@ -70,7 +70,8 @@ def count_bytes(
         buffers = network.pass_class(network, seq_length, batch_size)
     except (OverflowError, RuntimeError, TypeError, ValueError):
         return 10**30
-    masks = 2 * num_layers * seq_length * batch_size * rnn_size * dtype.itemsize if dropout else 0  # the masks and the masked outputs
+    # The factor 2 is for the masks and the masked outputs.
+    masks = 2 * num_layers * seq_length * batch_size * rnn_size * dtype.itemsize if dropout else 0
     return masks + bytes_in([vars(buffers), network.weights(), network.params]) - 2 * network.params.nbytes
 
 

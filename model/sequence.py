@@ -15,8 +15,8 @@ from charrnn_port.util.one_hot import one_hot
 # The arguments of a cell's `advance`: either all NumPy arrays or all tensors.
 Array = TypeVar("Array")
 
-# Called with (grad_y, y, grad_input=grad_x): they compute the gradient by x from that by y = sigmoid(x) or tanh(x) in one
-# pass over memory. grad_x may be grad_y or y itself.
+# (grad_y, y, grad_input=grad_x): compute the gradient by x from that by y = sigmoid(x) or tanh(x) in one pass over
+# memory. grad_x may be grad_y or y itself.
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
@@ -62,7 +62,7 @@ class Sequence:
         self.state: tuple[Tensor, ...] = (self.h,)  # in the order of the cell's STATE
 
     def h2h_gradients(self) -> list[tuple[tuple[str, ...], Tensor, Tensor]]:
-        """Return, after backward, the h2h parameters by name, their inputs `[T, B, H]` and the gradient by their outputs.
+        """Return, after backward, the h2h parameters by name, their inputs `[T, B, H]` and the gradient by outputs.
 
         The gradient of the stacked weights is the product of the two, summed over T and B.
         """

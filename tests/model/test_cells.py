@@ -61,7 +61,7 @@ def test_torch_gru_is_another_function():
                 getattr(theirs, f"{kind}_{side}").copy_(torch.cat(gates))
     ours = gru.step(x, h, *layer.values())[0]
     assert (ours - theirs(x, h)).abs().max() > 1e-3
-    zero = torch.zeros_like(h)  # without a previous state, and so without a reset, they agree except for the biases of h2h
+    zero = torch.zeros_like(h)  # without a previous state, and so without a reset, they agree except for biases of h2h
     with torch.no_grad():
         layer["candidate_h2h_bias"].zero_()
         theirs.bias_hh[2 * H :].zero_()

@@ -199,7 +199,7 @@ LINEARS = [(1, 1, 1, 1), (2, 3, 3, 5), (2, 9, 300, 33), (10, 10, 129, 70), (3, 2
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, grad_y: torch.Tensor) -> list[torch.Tensor]:
-    """Return y, and the gradients by x and the weight, of an nn.Linear without bias over a sequence (model/linear.h)."""
+    """Return y, and the gradients by x and the weight, of an nn.Linear without bias (model/linear.h)."""
     (T, B, I), O = x.shape, len(weight)  # noqa: E741
     y, grad_x, grad_weight = torch.full_like(grad_y, torch.nan), torch.empty_like(x), torch.empty_like(weight)
     workspace = Workspace(x.new_empty, max(I, O))

@@ -144,7 +144,7 @@ class Layer:
         return kind(new, self.ids, *self.sizes)
 
     def outcome(self, sequence: Sequence) -> dict[str, Tensor]:
-        """Return states and gates after forward, and gradients after backward with another first state, as with alias."""
+        """Return states and gates, and gradients after backward with another first state, as with alias."""
         found = {}
         for buffer, value in zip(sequence.state, self.before, strict=True):
             buffer[0].copy_(value)

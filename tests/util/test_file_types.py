@@ -1,4 +1,4 @@
-"""Files that people mix up with checkpoints and texts are told by their first bytes."""
+"""Files that people mistake for checkpoints and texts are recognized by their first bytes."""
 
 import bz2
 import gzip
@@ -100,7 +100,7 @@ def test_ours_are_no_other_kind(path):
 
 @pytest.mark.parametrize("tag", range(9))
 def test_no_object_of_torch7_is_another_kind(tag):
-    """Whatever follows its tag, which is an int or a digit."""
+    """No content after the tag, an int or a digit, is taken for another file type."""
     for after in [b"\n", *(content for content, _ in FILES.values())]:
         assert file_type_of(tag.to_bytes(4, "little") + b"\1" + after) is None
         assert file_type_of(b"%d\n" % tag + after) is None
@@ -109,7 +109,7 @@ def test_no_object_of_torch7_is_another_kind(tag):
 def test_text():
     assert is_text(b"the quick brown fox\r\n\tjumps\n")
     assert is_text("naïve 文 🙂".encode())
-    assert is_text(("x" * 1023 + "é").encode()[:1024])  # cut in two
+    assert is_text(("x" * 1023 + "é").encode()[:1024])  # the last character is cut in two
     assert is_text(("x" * 1021 + "🙂").encode()[:1024])
     assert is_text("é".encode()[:1]) is False
     assert not is_text(b"x" * 1020 + b"\xffxxx")
@@ -124,7 +124,7 @@ def test_a_folder_a_pipe_and_an_empty_file(tmp_path):
     with pytest.raises(FileTypeError, match=r"^empty, not a text: "):
         first_bytes(tmp_path / "empty", "a text")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(FileTypeError, match=r"^a pipe or a device, not a text: "):  # and does not wait for a writer
+    with pytest.raises(FileTypeError, match=r"^a pipe or a device, not a text: "):  # without waiting for a writer
         first_bytes(tmp_path / "pipe", "a text")
     with pytest.raises(FileNotFoundError):
         first_bytes(tmp_path / "none", "a text")

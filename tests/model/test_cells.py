@@ -160,7 +160,7 @@ def reference_step(model: str, parameters: dict[str, Tensor], x: Tensor, state: 
 def reference_gradient(net: CharRNN, state: list[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
     """Compute the gradient by `params`, flat, with autograd through a loop over time steps and layers.
 
-    With `alias` the final state is written over the initial one before the backward pass.
+    With `alias` the final state overwrites the initial one before the backward pass.
     """
     *layers, decoder = [
         {name: tensor.detach().clone().requires_grad_() for name, tensor in part.items()}

@@ -89,7 +89,7 @@ def in_pieces(function, x: torch.Tensor) -> torch.Tensor:
 def test_functions(name, dtype, lacking):
     """The error in units in the last place, also for small arguments; PyTorch's is 0.7 and 2.5.
 
-    In float64 they are glibc's, whose bits tests/model/test_libm.py has.
+    In float64 they are glibc's functions, whose bits tests/model/test_libm.py checks.
     """
     units = 1.4 if (name, dtype) == ("tanh", torch.float32) else 2.1
     if dtype == torch.float64 and np.finfo(np.longdouble).eps == np.finfo(np.float64).eps:

@@ -199,7 +199,7 @@ def compare(layer: Layer, passes: type) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("H", [33, 128, 256, 300, 512])
 def test_the_same_bits_each_time(H, dtype):
-    """A hundred runs, also in a graph, agree: no number is read before it is written or after it is overwritten."""
+    """A hundred runs, also in a graph, agree: numbers are never read before they are written or after they are overwritten."""
     layer = Layer(dtype, 50, 50, H, 11)
     sequence = layer.make(CudaSequence)
     expected = layer.outcome(sequence)
@@ -230,7 +230,7 @@ def network(cell: str, H: int, dtype: torch.dtype) -> CharRNN:
 def test_equals_the_plain_cells(H, dtype, alias, dropout):
     """Losses, gradients and states agree over three batches, each of which starts from the previous state.
 
-    The parameters bend every gate, and do not let what is rounded otherwise grow from step to step.
+    With these parameters every gate is nonlinear, and rounding differences do not grow from step to step.
     """
     generator = torch.Generator().manual_seed(6)
     masks = torch.bernoulli(torch.full((T, LAYERS, B, H), 0.5), generator=generator).to(CUDA, dtype) / 0.5

@@ -58,11 +58,11 @@ def named(library: ctypes.CDLL, name: str) -> Function:
 
 
 def recorded(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Arguments and results of glibc 2.36 on a processor with FMA.
+    """Load arguments and results of glibc 2.36 on a processor with FMA.
 
-    Among them are the edges of all cases with their neighbours. Most arguments do not tell one way of rounding from
-    another; so there are also some of the few, out of four million, that show one product and sum fused otherwise, or
-    one figure off by its last bit. Where none of the four million shows it, none here does.
+    The arguments include the limits of all cases and their neighbors. Most arguments give the same result with another
+    order of rounding. So the few out of four million are included that detect a product and a sum fused differently, or
+    a constant that is wrong in its last bit, if any of the four million does.
     """
     with h5py.File(REFERENCE / "libm.h5") as file:
         return file[name]["x"][()], file[name]["y"][()]

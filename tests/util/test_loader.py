@@ -449,7 +449,7 @@ def test_a_user_without_a_home(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     monkeypatch.setattr(minibatch_loader, "user_cache", user_cache)
-    with pytest.raises(UserError, match=r"nor the user's cache folder \(Could not determine home directory\.\)"):
+    with pytest.raises(UserError, match=r"nor to the user's cache folder \(Could not determine home directory\.\)"):
         load(folder(tmp_path, b"hello world. " * 10))
 
 

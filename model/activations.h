@@ -1,9 +1,9 @@
-/* sigmoid and tanh, the gradients that go back through them, and exp and log.
+/* sigmoid and tanh with their gradients, exp and log.
  *
- * They have no branches and call nothing outside of these files, so that a loop over units becomes vector instructions,
- * and all machines get the same bits. In double precision they are the C library's that Torch7 was recorded with
- * (libm.h). In single precision tests/model/test_compiled.py says how exact they are: tanh within 1.4 and sigmoid within
- * 2.1 units in the last place.
+ * They have no branches and call no external functions, so that a loop over units compiles to vector instructions and
+ * all machines get the same bits. In double precision they are the functions of the C library that the recorded runs of
+ * Torch7 used (libm.h). In single precision tanh is exact to 1.4 and sigmoid to 2.1 units in the last place
+ * (tests/model/test_compiled.py).
  */
 #pragma once
 #include <string.h>
@@ -16,12 +16,12 @@ static inline real fast_tanh(real x);
 static inline real exponential(real x);
 static inline real logarithm(real x);
 
-/* The gradient of the loss by x, from its gradient by y = sigmoid(x). */
+/* Returns the gradient of the loss by x from its gradient by y = sigmoid(x). */
 static inline real sigmoid_backward(real grad_y, real y) {
     return grad_y * (1 - y) * y;
 }
 
-/* The gradient of the loss by x, from its gradient by y = tanh(x). */
+/* Returns the gradient of the loss by x from its gradient by y = tanh(x). */
 static inline real tanh_backward(real grad_y, real y) {
     return grad_y * (1 - y * y);
 }
@@ -53,17 +53,17 @@ static inline real logarithm(real x) {
 
 #else
 
-static const real EXP_LIMIT = 87; /* exp of it and of its negative are ordinary numbers */
+static const real EXP_LIMIT = 87; /* exp(87) and exp(-87) are normal numbers, neither infinite nor subnormal */
 static const real LN2_HIGH = 6.93359375e-01f, LN2_LOW = -2.12194440e-04f; /* their sum is ln(2) */
 static const real LOG2_E = 1.4426950408889634f;
-/* Cephes' tanhf.c, from the constant term up. */
+/* The coefficients of Cephes' tanhf.c, the constant one first. */
 static const real TANH_P[] = {-3.33332819422e-1f, 1.33314422036e-1f, -5.37397155531e-2f, 2.06390887954e-2f,
                               -5.70498872745e-3f};
-/* (exp(r) - 1 - r) / r^2 by its Taylor series. */
+/* The Taylor series of (exp(r) - 1 - r) / r^2. */
 static const real EXP_SERIES[] = {1.0f / 2, 1.0f / 6, 1.0f / 24, 1.0f / 120, 1.0f / 720, 1.0f / 5040};
 enum { TANH_TERMS = sizeof TANH_P / sizeof(real), EXP_TERMS = sizeof EXP_SERIES / sizeof(real) };
 
-/* The polynomial with these coefficients, the constant one first. */
+/* Evaluates the polynomial with these coefficients, the constant one first, by Horner's rule. */
 static inline __attribute__((always_inline)) real polynomial(const real *coefficients, int terms, real x) {
     real value = coefficients[terms - 1];
     UNROLL
@@ -72,11 +72,11 @@ static inline __attribute__((always_inline)) real polynomial(const real *coeffic
     return value;
 }
 
-/* exp(x) = 2^n * exp(r), with the integer n that brings r = x - n * ln(2) nearest to zero. */
+/* exp(x) = 2^n * exp(r), where n is the integer for which r = x - n * ln(2) is nearest to zero. */
 static inline real exponential(real x) {
     x = x < -EXP_LIMIT ? -EXP_LIMIT : x;
     x = x > EXP_LIMIT ? EXP_LIMIT : x;
-    /* A number this large has no bits for a fraction: adding it rounds to an integer, which the lowest bits then hold. */
+    /* A float this large has no bits for a fraction: adding it rounds to an integer, stored in the lowest bits. */
     const real rounder = 0x1.8p23f;
     const real shifted = multiply_add(x, LOG2_E, rounder), n = shifted - rounder;
     const real r = multiply_add(n, -LN2_LOW, multiply_add(n, -LN2_HIGH, x));
@@ -89,12 +89,12 @@ static inline real exponential(real x) {
     return multiply_add(power, rest, power);
 }
 
-/* The division is in double precision, so that 1 + exp(-x) is not rounded to float first. */
+/* The division is done in double precision, so that 1 + exp(-x) is not rounded to float first. */
 static inline real sigmoid(real x) {
     return 1 / (1 + (double)exponential(-x));
 }
 
-/* As Cephes: |x| + |x|^3 P(x^2) where |x| is below 0.625, 1 - 2 / (1 + exp(2|x|)) above. */
+/* The method of Cephes: |x| + |x|^3 P(x^2) if |x| is below 0.625, otherwise 1 - 2 / (1 + exp(2|x|)). */
 static inline real fast_tanh(real x) {
     const real size = x < 0 ? -x : x, square = x * x;
     const int small = size < 0.625f;

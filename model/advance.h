@@ -1,4 +1,4 @@
-/* One time step of a network that stays the same: for texts in progress, any number of them. */
+/* One time step of a network with constant weights, for a batch of texts that are being decoded. */
 #pragma once
 #include <omp.h>
 #include <string.h>
@@ -7,15 +7,15 @@
 #include "product.h"
 #include "real.h"
 
-/* Filled by model/decode.py, whose class Network has the same names in the same order. */
+/* Filled by model/decode.py, whose class Network has the same fields in the same order. */
 typedef struct {
     long count, V;           /* num_layers, vocab_size */
-    const Layer *layers;     /* sizes, parameters, h2h packed; nothing that a step writes to */
-    const real **packed_i2h; /* of each layer; NULL in the first, which looks up rows */
-    const real *packed_decoder, *decoder_bias;
+    const Layer *layers;     /* [count], sizes, parameters and packed h2h; a step writes to none of these */
+    const real **packed_i2h; /* [count], i2h of each layer; NULL in the first, which looks up rows */
+    const real *packed_decoder, *decoder_bias; /* packed [V, H]; [V] */
 } Network;
 
-/* scores [V] of one text: the sums and the biases; then the largest is subtracted. */
+/* Adds the biases to the scores [V] of one text, then subtracts the largest score. */
 static inline void finish_scores(real *scores, const real *bias, long V) {
     real largest = scores[0] + bias[0];
     for (long i = 0; i < V; i++) {
@@ -26,21 +26,21 @@ static inline void finish_scores(real *scores, const real *bias, long V) {
         scores[i] -= largest;
 }
 
-/* What a step goes from and to, for B texts, each as it is alone. */
+/* The input and output of a step for B texts. The result of a text does not depend on the others. */
 typedef struct {
     long B;
-    const int64_t *ids;       /* [B], their characters */
-    const real *before;       /* [states, B, H]: of each layer an lstm's c and h, or else h */
-    real *after, *scores;     /* the same later; [B, V], of what follows, the largest being 0 */
-    real *space;              /* [B, space_of_text] */
+    const int64_t *ids;       /* [B], the character of each text */
+    const real *before;       /* [states, B, H], the state before the step: c and h of each lstm layer, otherwise h */
+    real *after, *scores;     /* [states, B, H], the state after it; [B, V], scores of the next character, at most 0 */
+    real *space;              /* [B, space_of_text], scratch memory */
 } Batch;
 
-/* Numbers: c and h before and after, pre-activations and their h2h part, tanh(c), the reset h. */
+/* Returns the scratch numbers of a text: c and h before and after, tanh(c), reset h, pre-activations and h2h(h). */
 static inline long space_of_text(const Network *network) {
     return 6 * network->layers->H + 2 * network->layers->n;
 }
 
-/* Some of the texts; `width` is the number of a layer's states. */
+/* Advances the texts `rows`. width: the number of state tensors of a layer. */
 static inline void advance_rows(const Network *network, Step *step, long width, const Batch *batch, Rows rows) {
     const long count = rows.to - rows.from, H = network->layers->H, n = network->layers->n, V = network->V;
     const long size = count * H;
@@ -49,7 +49,7 @@ static inline void advance_rows(const Network *network, Step *step, long width, 
     real *h2h_product = pre_activations + count * n, *states[] = {width == 2 ? c : h, h};
     const Matrix output = {h + size, count, H, H, 1};
     for (long i = 0; i < network->count; i++) {
-        if (i) /* at once: this layer's h will be where the output of the one below is */
+        if (i) /* before the step, since this layer's h overwrites the output of the layer below */
             set_product((Matrix){pre_activations, count, n, n, 1}, output, network->packed_i2h[i], 0);
         Layer layer = network->layers[i];
         layer.T = 1, layer.B = count, layer.ids = i ? NULL : batch->ids + rows.from;
@@ -68,8 +68,8 @@ static inline void advance_rows(const Network *network, Step *step, long width, 
         finish_scores(scores + b * V, network->decoder_bias, V);
 }
 
-/* All of them. Threads share the texts where a step takes long: waking up takes them up to 0.1 ms. Returns 0, or else
-   has done nothing, since an id is of no character. */
+/* Advances all texts. Returns 0, or 1 without doing anything if an id is invalid. Threads share the texts only if a
+   step takes long, since waking them takes up to 0.1 ms. */
 static inline int advance(const Network *network, Step *step, long width, const Batch *batch) {
     for (long b = 0; b < batch->B; b++)
         if (batch->ids[b] < 0 || batch->ids[b] >= network->V)

@@ -1,9 +1,9 @@
-"""The C of this folder as a library that can be called: compiled once for this processor, then kept.
+"""Compile this folder's C files into a shared library, once for this processor, and cache it.
 
-Compiling takes a second, on a slow machine several. So the library goes to the user's cache folder, under a name made
-of all that decides it: sources, compiler and its version, flags, processor. Where nothing can be kept there, or others
-could write there, it is compiled anew in a folder that is gone a moment later; where it cannot be compiled at all, the
-passes use PyTorch's operations. `CC` names the compiler, `cc` if unset; `CC=false` does without.
+Compiling takes a second, or several on a slow machine. So the library is stored in the user's cache folder, under a
+name that depends on the sources, the compiler and its version, the flags and the processor. If that folder is read-only
+or other users can write to it, the library is compiled into a temporary folder at each start. If it cannot be compiled,
+the passes use PyTorch's operations. `CC` names the compiler, by default `cc`; `CC=false` turns compiling off.
 """
 
 import ctypes
@@ -26,36 +26,36 @@ import torch
 from charrnn_port.util.files import atomic_write, user_cache
 
 FOLDER = Path(__file__).parent
-# Products and sums are rounded one by one. Loops are vectorised only where nobody reads errno or the traps of numbers.
+# Products and sums are rounded separately. Loops are vectorized only without errno and floating-point traps.
 FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
-# Tried in this order: not every compiler knows them all.
+# Tried in this order, since not every compiler knows every flag.
 FOR_THIS_MACHINE = [["-march=native", "-mprefer-vector-width=512"], ["-march=native"], []]
 DEFINES = {torch.float64: ["-DDOUBLE"], torch.float32: []}
-PATIENCE = 120  # seconds for the compiler: one that takes longer hangs
+PATIENCE = 120  # seconds after which the compiler is taken to hang
 
 
 class Build(NamedTuple):
-    """What came of it for one type of numbers."""
+    """The result of compiling for one dtype."""
 
-    functions: ctypes.CDLL | None  # those of the .c files; None where they cannot be had
-    how: str  # the compiler and its version, as in "cc 12.2"; without functions, why there are none
+    functions: ctypes.CDLL | None  # the library; None if it is unavailable
+    how: str  # the compiler and its version, as in "cc 12.2"; without a library, the reason
 
 
 def library(dtype: torch.dtype) -> ctypes.CDLL | None:
-    """The functions of this folder's C for tensors of this type on a CPU; None where they cannot be had."""
+    """Return the library for CPU tensors of this dtype, or None if it is unavailable."""
     return built(dtype).functions
 
 
 @lru_cache
 def built(dtype: torch.dtype) -> Build:
-    """Those functions, kept from an earlier start or else compiled now, and by what; or why there are none."""
+    """Load the library from the cache or compile it. Return it with its compiler, or None with the reason."""
     named = os.environ.get("CC", "cc")
     try:
         compiler = shlex.split(named)
-    except ValueError:  # a quotation without an end
+    except ValueError:  # a quotation mark is missing
         compiler = []
     if not compiler:
-        return Build(None, f"there is no C compiler: CC is {named!r}")
+        return Build(None, f"no C compiler was found: CC is {named!r}")
     reason = ""
     try:
         version = output_of([*compiler, "--version"])
@@ -63,58 +63,59 @@ def built(dtype: torch.dtype) -> Build:
             command = [*compiler, *FLAGS, *machine, *DEFINES[dtype]]
             name = f"cells-{digest_of(version, *command, processor(), *sources())[:16]}"
             try:
-                return Build(kept(name) or made(name, command), f"{named} {number_in(version)}".strip())
+                functions = load_cached(name) or compile_library(name, command)
+                return Build(functions, f"{named} {version_number(version)}".strip())
             except subprocess.CalledProcessError as error:
-                reason = reason or f"the C compiler ({named}) fails: {complaint(error)}"
+                reason = reason or f"the C compiler ({named}) fails: {error_line(error)}"
             except OSError as error:
-                reason = reason or f"what the C compiler ({named}) makes cannot be used: {error}"
+                reason = reason or f"the library of the C compiler ({named}) cannot be loaded: {error}"
     except subprocess.TimeoutExpired:
-        reason = f"the C compiler ({named}) does not end"
+        reason = f"the C compiler ({named}) timed out"
     except OSError as error:
-        reason = f"there is no C compiler ({named})"
+        reason = f"no C compiler was found ({named})"
         if not isinstance(error, FileNotFoundError):
             reason = f"the C compiler ({named}) cannot be run: {error.strerror}"
     return Build(None, " ".join(reason.split()))
 
 
-# ---- The name: all that decides what is in the library. ----
+# ---- The library's name, which depends on all that determines its content. ----
 
 
 def sources() -> list[bytes]:
-    """The files that the library is made of."""
+    """Return the contents of the library's source files."""
     return [path.read_bytes() for path in sorted(FOLDER.glob("*.[ch]"))]
 
 
 @lru_cache
 def processor() -> str:
-    """What -march=native depends on."""
+    """Return what -march=native depends on."""
     keys = "vendor_id|cpu family|model|model name|stepping|flags|Features|CPU .*"
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
         kinds = sorted({line for line in lines if re.fullmatch(rf"({keys})\s*:.*", line)})
     except OSError:
         kinds = []
-    # Where the system does not tell, what was compiled on one machine is for that one.
+    # If the system does not describe its processor, a library is for the machine that compiled it.
     return "\n".join([platform.machine(), *(kinds or [platform.processor(), platform.node()])])
 
 
 def digest_of(*parts: str | bytes) -> str:
-    """A number for them all, in hexadecimal; another one if a character moves from one part to the next."""
+    """Return a hexadecimal digest of the parts. It changes if a character moves from one part to the next."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def number_in(version: str) -> str:
-    """`cc (Debian 12.2.0-14) 12.2.0` → 12.2; "" where there is none."""
+def version_number(version: str) -> str:
+    """Return the number in a compiler's version, or "": `cc (Debian 12.2.0-14) 12.2.0` → 12.2."""
     first_line = re.sub(r"\(.*?\)", "", version.partition("\n")[0])
     found = re.search(r"\d+\.\d+", first_line)
     return found[0] if found else ""
 
 
-# ---- Kept libraries: each has the digest of its bytes in its name, so that a damaged one is known. ----
+# ---- Cached libraries. Each has the digest of its bytes in its name, so that a corrupt one is recognized. ----
 
 
-def kept(name: str) -> ctypes.CDLL | None:
-    """The library of this name from the cache folder, if it is there and whole."""
+def load_cached(name: str) -> ctypes.CDLL | None:
+    """Load the library of this name from the cache folder, if it is there and not corrupt."""
     with suppress(OSError, RuntimeError):
         for path in sorted(private_cache(name).parent.glob(f"{name}-*.so")):
             if path.name == file_name(name, path.read_bytes()):
@@ -123,49 +124,52 @@ def kept(name: str) -> ctypes.CDLL | None:
     return None
 
 
-def keep(name: str, library: Path) -> None:
-    """Put a library into the cache folder, where it can be."""
-    with suppress(OSError, RuntimeError):  # read-only, full, others may write there; RuntimeError: a user without home
+def store_in_cache(name: str, library: Path) -> None:
+    """Copy a library to the cache folder, if possible."""
+    with suppress(OSError, RuntimeError):  # read-only, full or writable by others; RuntimeError: no home folder
         content = library.read_bytes()
         with atomic_write(private_cache(file_name(name, content))) as temporary:
             temporary.write_bytes(content)
 
 
 def file_name(name: str, content: bytes) -> str:
-    """What a kept library is called."""
+    """Return the file name of a cached library."""
     return f"{name}-{hashlib.sha256(content).hexdigest()}.so"
 
 
 def private_cache(name: str) -> Path:
-    """A place in the user's cache folder. Raises PermissionError where others can write: what lies there is run."""
+    """Return a path in the user's cache folder. Raises PermissionError if others can write there: its files are run."""
     path = user_cache(name)
     folder = path.parent.stat()
     ours = not hasattr(os, "getuid") or folder.st_uid == os.getuid()
     if not ours or folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(f"others can write to {path.parent}")
+        raise PermissionError(f"other users can write to {path.parent}")
     return path
 
 
 # ---- Compiling. ----
 
 
-def made(name: str, command: list[str]) -> ctypes.CDLL:
-    """The library, compiled by this command, to which sources and result are added; kept for the next start.
+def compile_library(name: str, command: list[str]) -> ctypes.CDLL:
+    """Compile the library with this command, to which sources and output are added, cache it and load it.
 
-    Raises OSError where it cannot be loaded, CalledProcessError or TimeoutExpired for a compiler that makes none.
+    Raises OSError if it cannot be loaded, CalledProcessError or TimeoutExpired if the compiler fails.
     """
-    # The compiler's own temporary files go there too, and so are gone even if it is killed.
+    # The compiler's temporary files go there too, so that they are removed even if it is killed.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         result = Path(folder, "cells.so")
         files = map(str, sorted(FOLDER.glob("*.c")))
         output_of([*command, *files, "-lm", "-o", str(result)], {"TMPDIR": folder}, check=True)
         functions = ctypes.CDLL(str(result))
-        keep(name, result)
+        store_in_cache(name, result)
     return functions
 
 
 def output_of(command: list[str], environment: dict[str, str] | None = None, check: bool = False) -> str:
-    """What a program prints; with `check` it must succeed, else CalledProcessError. TimeoutExpired after PATIENCE."""
+    """Run a program and return its stdout.
+
+    Raises CalledProcessError if it fails and `check` is set, TimeoutExpired after PATIENCE seconds.
+    """
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -174,19 +178,19 @@ def output_of(command: list[str], environment: dict[str, str] | None = None, che
         env=os.environ | (environment or {}),
         text=True,
         errors="replace",
-        start_new_session=True,  # a compiler has children, which are to end with it
+        start_new_session=True,  # the compiler's child processes must end with it
     ) as process:
         try:
             output, errors = process.communicate(timeout=PATIENCE)
         except BaseException:
-            end(process)
+            kill(process)
             raise
     if check and process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output, errors)
     return output
 
 
-def end(process: subprocess.Popen) -> None:
+def kill(process: subprocess.Popen) -> None:
     """Kill a program and its children."""
     with suppress(OSError):
         if hasattr(os, "killpg"):
@@ -195,7 +199,7 @@ def end(process: subprocess.Popen) -> None:
             process.kill()
 
 
-def complaint(error: subprocess.CalledProcessError) -> str:
-    """The line that says what is wrong, of all that a compiler says."""
+def error_line(error: subprocess.CalledProcessError) -> str:
+    """Return the line of a compiler's messages that names the error."""
     lines = [line for line in error.stderr.splitlines() if line.strip()]
     return next((line for line in lines if "error" in line), lines[0] if lines else f"status {error.returncode}")

@@ -1,4 +1,4 @@
-"""The network of train.lua: one-hot input, layers of one cell with dropout between, decoder, log-softmax.
+"""The network of train.lua: one-hot input, layers of one cell, dropout after each, a linear decoder and log-softmax.
 
 Letters in shapes: T = seq_length, B = batch_size, H = rnn_size, V = vocab_size.
 """
@@ -20,14 +20,14 @@ CELLS = {"lstm": lstm, "gru": gru, "rnn": rnn}
 
 
 class CharRNN:
-    """A stack of cells written out step by step, differentiated by autograd.
+    """A stack of cells that runs step by step and is differentiated by autograd.
 
-    `params` and `grad_params` are the flat vectors `[n]` that all parameters and gradients are views of:
-    `layers`, each by name in the cell's order, then the `decoder`'s weight `[V, H]` and bias `[V]`.
+    `params` and `grad_params` are flat vectors `[n]`; all parameters and gradients are views of them: those of
+    `layers`, by name in the cell's order, then the `decoder`'s weight `[V, H]` and bias `[V]`.
 
     The state is a list of `[B, H]` tensors, layer by layer in the cell's order (lstm: c, h).
 
-    `torch7` is the year of the Torch7 whose log-softmax it has (model/log_softmax.py).
+    `torch7` is the year of the Torch7 version whose log-softmax is used (model/log_softmax.py).
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class CharRNN:
         self.torch7 = torch7
         self.log_softmax, self.log_softmax_ = LOG_SOFTMAX[torch7]
         self._step = script(self.cell.step) if scripted else self.cell.step
-        self.products: torch.dtype | None = None  # mixed precision: the type that factors of products are rounded to
-        self.loss_scale = 1.0  # the loss is multiplied by it before the backward pass, and the gradients divided after
+        self.products: torch.dtype | None = None  # mixed precision: the dtype of the factors of matrix products
+        self.loss_scale = 1.0  # multiplies the loss before the backward pass; divides the gradients after it
 
         input_sizes = [vocab_size] + [rnn_size] * (num_layers - 1)
         parts = [self.cell.parameter_shapes(input_size, rnn_size) for input_size in input_sizes]
@@ -62,16 +62,16 @@ class CharRNN:
         *self.layers, self.decoder = [{name: next(remaining) for name in part} for part in parts]
 
     def zero_state(self, batch_size: int) -> list[Tensor]:
-        """The state before the first character: a zero tensor for each layer and name in the cell's STATE."""
+        """Return the state before the first character: a zero tensor for each layer and name in the cell's STATE."""
         count = self.num_layers * len(self.cell.STATE)
         return [self.params.new_zeros(batch_size, self.rnn_size) for _ in range(count)]
 
     def log_probs(self, x: Tensor, state: Sequence[Tensor], masks: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-        """Log-probabilities of every next character: x `[T, B]` int64 → `[T, B, V]`, and the state after it.
+        """Return the log-probabilities `[T, B, V]` of every next character, and the state after x `[T, B]` int64.
 
-        masks `[T, num_layers, B, H]` multiply the output of each layer (dropout); None leaves it as it is.
+        masks `[T, num_layers, B, H]` multiply the output of each layer (dropout); None means no dropout.
 
-        Raises IndexError on a CPU for an id that is of no character, as the passes below do for x and y.
+        Raises IndexError for an invalid id on a CPU, as the passes below do for x and y.
         """
         require_ids(x, self.vocab_size)
         with torch.autocast(self.params.device.type, self.products, enabled=self.products is not None):
@@ -94,9 +94,10 @@ class CharRNN:
 
     @torch.no_grad()
     def activations(self, ids: Tensor, state: Sequence[Tensor]) -> tuple[list[dict[str, Tensor]], Tensor]:
-        """One time step, ids `[B]` int64, with what the plain cells compute on the way, in each layer, by name:
+        """Compute one time step for ids `[B]` int64. Return the gates and states of each layer, and log-probabilities.
 
-        the gates (the cell's GATE_NAMES) and the state after it (STATE), each `[B, H]`. And as `log_probs`, `[B, V]`.
+        The gates (the cell's GATE_NAMES) and the state after the step (STATE) are `[B, H]`, by name; the
+        log-probabilities are `[B, V]`.
         """
         require_ids(ids, self.vocab_size)
         width, names = len(self.cell.STATE), (*self.cell.GATE_NAMES, *self.cell.STATE)
@@ -119,12 +120,12 @@ class CharRNN:
     def training_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
         """Do a forward and a backward pass: fill `grad_params`, advance `state` in place, return the losses `[T]`.
 
-        They are the time steps' batch means, in nats per character. The gradient is of their *sum*, as in train.lua:
-        seq_length times that of the loss, which is their mean.
+        The losses are batch means for each time step, in nats per character. The gradient is that of their *sum*, as
+        in train.lua: seq_length times that of the loss, which is their mean.
 
-        With `alias` the final state is written over `state` before the backward pass, which then reads it as
-        the state before t = 1. The original does so from its second batch on, because the state it carries
-        over is the very buffer its last time step writes into.
+        With `alias` the final state overwrites `state` before the backward pass, which then reads it as the state
+        before t = 1. The original does this from its second batch on, because the state it carries over is the buffer
+        that its last time step writes to.
 
         x, y: `[T, B]` int64; state: `[B, H]` each; masks: as in `log_probs`.
         """
@@ -143,7 +144,7 @@ class CharRNN:
 
     @torch.no_grad()
     def evaluation_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor]) -> Tensor:
-        """Return the loss of each time step `[T]`, without dropout and gradients; advance `state` in place."""
+        """Return the loss of each time step `[T]`, without dropout or gradients; advance `state` in place."""
         require_ids(y, self.vocab_size)
         log_probs, final = self.log_probs(x, state)
         carry(final, state)
@@ -151,9 +152,9 @@ class CharRNN:
 
 
 def add_up(losses: Tensor, total: float = 0.0) -> float:
-    """Add the losses of time steps `[T]` to a total, one after the other: Torch7's last digit depends on that order.
+    """Add the losses of time steps `[T]` to a total one by one: Torch7's last digit depends on that order.
 
-    (Python's own `sum` compensates for rounding, from 3.12 on.)
+    (From Python 3.12 on, the built-in `sum` compensates for rounding.)
     """
     for loss in losses.tolist():
         total += loss
@@ -161,30 +162,30 @@ def add_up(losses: Tensor, total: float = 0.0) -> float:
 
 
 def require_ids(ids: Tensor, vocab_size: int) -> None:
-    """Raises IndexError for ids that are none, where they can be looked at: of a GPU nobody waits for that.
+    """Raise IndexError for ids out of range. Skipped on a GPU, where the check would force a synchronization.
 
-    Negative ones would be taken as from the end, or as to be left out; larger ones are read from beyond an array in C.
+    Otherwise PyTorch would count negative ids from the end or ignore them, and C would read beyond an array.
     """
     if ids.device.type == "cpu" and ids.numel():
         for id_ in torch.stack(torch.aminmax(ids)).tolist():
             if not 0 <= id_ < vocab_size:
-                raise IndexError(f"there is no character {id_} in a vocabulary of {vocab_size}: they count from 0")
+                raise IndexError(f"invalid character id {id_}: expected 0 to {vocab_size - 1}")
 
 
 def carry(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
-    """Copy one state over another behind autograd's back: what it saved of `target` changes with it."""
+    """Copy one state over another without autograd's knowledge: tensors of `target` that it saved change too."""
     for tensor, value in zip(target, source, strict=True):
         tensor.data.copy_(value)
 
 
 def script(step: Callable) -> Callable:
-    """The step compiled by TorchScript. Raises UserError where this PyTorch has none."""
+    """Compile a step with TorchScript. Raises UserError if this PyTorch has no TorchScript."""
     with warnings.catch_warnings():
-        # TorchScript is deprecated upstream; on CUDA it still fuses a step's pointwise operations.
+        # TorchScript is deprecated in PyTorch, but on CUDA it still fuses a step's pointwise operations.
         warnings.simplefilter("ignore")
         try:
             return torch.jit.script(step)
         except (AttributeError, NotImplementedError, RuntimeError) as error:
             raise UserError(
-                f"-cell script: PyTorch {torch.__version__} has no TorchScript for this Python; take plain or fused"
+                f"-cell script: PyTorch {torch.__version__} has no TorchScript for this Python; use plain or fused"
             ) from error

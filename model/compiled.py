@@ -1,6 +1,6 @@
-"""The cells' passes in C: model/sequence.c, which model/build.py compiles when it is first needed.
+"""Run the cells' passes in C: call model/sequence.c, which model/build.py compiles when it is first needed.
 
-Where that cannot be had (no C compiler, or one without OpenMP), the passes use PyTorch's operations.
+If that is unavailable (no C compiler, or one without OpenMP), the passes use PyTorch's operations.
 """
 
 import ctypes
@@ -19,19 +19,19 @@ class CompiledPasses(Sequence):
     """A Sequence whose passes are the functions CELL_forward and CELL_backward of sequence.c.
 
     A cell derives its CompiledSequence from this and from its Buffers, whose attributes are the arrays of Layer.
-    `grad_rows` and `grad_bias` are filled by `backward`: in the first layer `[V, n]`, the gradient by LayerWeights'
-    `rows`, and `[n]`, that by either bias.
+    `backward` fills `grad_rows` `[V, n]` (first layer only), the gradient by LayerWeights' `rows`, and `grad_bias`
+    `[n]`, the gradient by either bias.
     """
 
     CELL: str
-    GRADIENT_ORDER: tuple[int, ...] = (0,)  # in which the gradients by the inputs of the nn.Linears are added
+    GRADIENT_ORDER: tuple[int, ...] = (0,)  # the order in which the gradients by the nn.Linears' input are added
 
     def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int, V: int = 0) -> None:
         """new, ids: see `Sequence`. V: vocab_size, needed in the first layer."""
         super().__init__(new, ids, T, B, H)
         n = self.pre_activations.shape[2]
         self.h2h_product, self.grad_next, self.grad_bias = new(B, n), new(B, H), new(n)
-        # h2h in another layout, in one part or one for each gate, the columns of each rounded up to whole panels.
+        # h2h packed as a whole or gate by gate; the columns of each part are rounded up to whole panels.
         self.packed = new(n + 3 * PANEL, H + PANEL)
         self.grad_rows = new(V, n) if ids is not None else None
         self.same_ids = torch.empty(2 * T * B + 2 * V, dtype=torch.int64) if ids is not None else None
@@ -41,7 +41,7 @@ class CompiledPasses(Sequence):
 
     @property
     def linear_width(self) -> int:
-        """The output size of each of Torch7's nn.Linears that lie side by side in the pre-activations."""
+        """The output size of each of Torch7's nn.Linears, whose outputs lie side by side in the pre-activations."""
         return self.pre_activations.shape[2] // len(self.I2H)
 
     def multiply_input(self, inputs: Tensor, i2h: Tensor, workspace: "Workspace") -> None:
@@ -53,9 +53,9 @@ class CompiledPasses(Sequence):
         self._call("forward", weights)
 
     def backward(self, weights: LayerWeights, grad_output: Tensor | None = None) -> None:
-        """Fill `pre_activations` with the gradient by them, `grad_rows` and `grad_bias`.
+        """Overwrite `pre_activations` with the gradient by them, and fill `grad_rows` and `grad_bias`.
 
-        grad_output `[sources, T, B, H]`: the gradients by the output from above, `grad_h` alone where it is None.
+        grad_output `[sources, T, B, H]`: the gradients by the output from above; None means `grad_h` alone.
         """
         above = self.grad_h[None] if grad_output is None else grad_output
         self._layer.grad_output, self._layer.sources = address(above), len(above)
@@ -69,19 +69,19 @@ class CompiledPasses(Sequence):
 
 
 class Workspace(ctypes.Structure):
-    """The struct of this name in model/linear.h: space for products over all time steps at once."""
+    """The struct Workspace of model/linear.h: scratch memory for products over all time steps at once."""
 
     _fields_ = (("space", ctypes.c_void_p), ("threads", ctypes.c_long))
 
     def __init__(self, new: Callable[..., Tensor], columns: int) -> None:
-        """new: makes a tensor of a given shape. columns: of the largest right factor."""
+        """new: creates a tensor of a given shape. columns: the number of columns of the largest right factor."""
         self._threads = torch.get_num_threads()
         self._space = new(self._threads * library(new(0).dtype).product_space(ctypes.c_long(columns)))
         super().__init__(address(self._space), self._threads)
 
 
 class Layer(ctypes.Structure):
-    """The struct of this name in model/layer.h, where shapes are given: addresses of arrays, NULL unless set."""
+    """The struct Layer of model/layer.h, which has the shapes: addresses of arrays, NULL unless set."""
 
     SIZES = ("T", "B", "H", "n", "V", "odd", "sources")
     PARAMETERS = ("rows", "i2h_bias", "h2h", "h2h_bias")
@@ -98,22 +98,22 @@ class Layer(ctypes.Structure):
 
 
 def run(name: str, *arguments: Tensor | int | ctypes.Structure | None) -> None:
-    """Call a function of this folder's C that takes arrays, numbers and structs. None becomes NULL.
+    """Call a C function of this folder that takes arrays, numbers and structs. None becomes NULL.
 
-    Tensors must be contiguous unless the function is told their strides, and those of floating-point numbers but for
-    losses of one type: that of the first.
+    Tensors must be contiguous, unless the function takes their strides. All floating-point tensors, losses excepted,
+    must have the dtype of the first one, which selects the library.
     """
     dtype = next(each.dtype for each in arguments if isinstance(each, Tensor) and each.dtype.is_floating_point)
     call(dtype, name, *arguments)
 
 
 def call(dtype: torch.dtype, name: str, *arguments: Tensor | int | float | ctypes.Structure | None) -> object:
-    """Call a function of the library for that type of numbers."""
+    """Call a function of the library for this dtype."""
     return getattr(library(dtype), name)(*map(convert, arguments))
 
 
 def convert(argument: Tensor | float | ctypes.Structure | None) -> object:
-    """Return what a C function takes for an argument."""
+    """Convert an argument to the ctypes value that a C function takes."""
     if isinstance(argument, ctypes.Structure):
         return ctypes.byref(argument)
     if isinstance(argument, int):
@@ -122,5 +122,5 @@ def convert(argument: Tensor | float | ctypes.Structure | None) -> object:
 
 
 def address(tensor: Tensor | None) -> int | None:
-    """Return where a tensor's numbers are; None, which is NULL, for None."""
+    """Return the address of a tensor's numbers, or None, which becomes NULL, for None."""
     return None if tensor is None else tensor.data_ptr()

@@ -1,7 +1,7 @@
-"""The network over a whole sequence in C: in double precision Torch7's numbers to the last bit.
+"""Run the network over a whole sequence in C, with Torch7's results to the last bit in double precision.
 
-What makes them so is in the C files of this folder: the order of each sum, and where it is rounded. Here is the order
-of the layers.
+The C files of this folder define the order of each sum and where it is rounded. This file defines the order of the
+layers.
 """
 
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from charrnn_port.util.errors import UserError
 
 
 class CompiledCharRNN(FusedCharRNN):
-    """CharRNN with its passes in C, on a CPU. Raises UserError where that is not possible."""
+    """A CharRNN whose passes run in C, on a CPU. Raises UserError if that is not possible."""
 
     def __init__(self, *args, **options) -> None:
         super().__init__(*args, **options)
         if self.params.device.type != "cpu":
-            raise UserError("-cell compiled: this is for a CPU; take fused")
+            raise UserError("-cell compiled: this backend runs on a CPU only; use fused")
         if not built(self.params.dtype).functions:
             raise UserError(
                 f"-cell compiled: {built(self.params.dtype).how}; install a C compiler with OpenMP as cc, name one "
-                "with CC, or take fused"
+                "with CC, or use fused"
             )
         self.pass_class, self.sequence = CompiledPass, self.cell.CompiledSequence
 
@@ -42,7 +42,7 @@ class CompiledCharRNN(FusedCharRNN):
 
 
 class CompiledPass(Pass):
-    """The buffers for one shape of batch, `[T, B]`, and what is computed on them in C."""
+    """The buffers for batches of one shape, `[T, B]`, and the computations on them in C."""
 
     layers: list[CompiledPasses]
 
@@ -52,8 +52,8 @@ class CompiledPass(Pass):
     def _make_space(self, new: Callable[..., Tensor]) -> None:
         H, V, n = self.network.rnn_size, self.network.vocab_size, self.layers[0].pre_activations.shape[2]
         self.workspace = Workspace(new, max(H, V, n))
-        self.terms = new(torch.get_num_threads(), V)  # of the softmax's sums, for each thread
-        # The gradients by the output of a layer below another, one from each of the nn.Linears that it goes into.
+        self.terms = new(torch.get_num_threads(), V)  # the terms of the softmax's sums, for each thread
+        # The gradients by a lower layer's output, one from each nn.Linear that takes it as input.
         linears = len(self.network.sequence.I2H)
         self.grad_inputs = new(linears, *self.x.shape, H) if linears > 1 and len(self.layers) > 1 else None
 
@@ -85,9 +85,9 @@ class CompiledPass(Pass):
                 self._fill_inputs(grad_outputs, layer.pre_activations, weights.i2h, layer.GRADIENT_ORDER)
 
     def _fill_inputs(self, grad_inputs: Tensor, gradient: Tensor, weight: Tensor, order: tuple[int, ...]) -> None:
-        """Fill grad_inputs `[linears, T, B, I]`, those of stacked nn.Linears in that order.
+        """Fill grad_inputs `[linears, T, B, I]`, the gradients by the input of stacked nn.Linears, in that order.
 
-        gradient `[T, B, n]`: by all their outputs, side by side. weight `[n, I]`.
+        gradient `[T, B, n]`: the gradient by all their outputs, side by side. weight: `[n, I]`.
         """
         T, B, n = gradient.shape
         width = n // len(order)
@@ -102,9 +102,9 @@ class CompiledPass(Pass):
 
 
 def drop_backward(grad_outputs: Tensor, mask: Tensor, target: Tensor) -> Tensor:
-    """Fill target `[T, B, H]` with the sum of grad_outputs `[sources, T, B, H]`, from the first on, times a mask.
+    """Fill target `[T, B, H]` with the sum of grad_outputs `[sources, T, B, H]`, in order, times a dropout mask.
 
-    Returns target as the only source.
+    Returns target as a single source, `[1, T, B, H]`.
     """
     first, *others = grad_outputs
     for other in others:

@@ -1,11 +1,11 @@
-"""The passes of an lstm on a CUDA device in kernels of our own: where the weights fit, one for all time steps.
+"""Run the passes of an lstm on a CUDA device in custom kernels: one kernel for all time steps if the weights fit.
 
-Launching a kernel takes longer than a small step's arithmetic, in a CUDA graph too. So as much as possible is one
-kernel, a whole pass where the weights fit into registers: those of a few multiprocessors with up to 256 units in
-float32 or 160 in float64 (lstm_cluster.cu), those of many with up to 512 or 256 (lstm_grid.cu). With more units it
-is what a time step does beside its matrix product (lstm_step.cu).
+Launching a kernel takes longer than the arithmetic of a small time step, even in a CUDA graph. So a whole pass is one
+kernel if the weights fit into registers: into those of a few multiprocessors with up to 256 units in float32 or 160 in
+float64 (lstm_cluster.cu), into those of many with up to 512 or 256 (lstm_grid.cu). With more units, a time step is a
+matrix product and one kernel for the rest (lstm_step.cu).
 
-It needs NVRTC, which comes with PyTorch, and a GPU with clusters of thread blocks: compute capability 9.0, Hopper.
+This needs NVRTC, which comes with PyTorch, and a GPU with thread block clusters: compute capability 9.0 (Hopper).
 """
 
 from functools import lru_cache
@@ -20,46 +20,46 @@ from charrnn_port.model.sequence import LayerWeights, Sequence, add_biases, step
 from charrnn_port.util.errors import UserError
 
 REALS = {torch.float32: "float", torch.float64: "double"}
-THREADS = 128  # of a block that does a time step's units one by one
-SHARED_MEMORY = 227 * 1024  # bytes that a block can have from compute capability 9.0 on
+THREADS = 128  # threads of a block in lstm_step.cu, one for each unit
+SHARED_MEMORY = 227 * 1024  # bytes available to a block with compute capability 9.0 or more
 
 
 class ClusterPlan(NamedTuple):
-    """How the blocks of a GPU share the work of a pass: what lstm_cluster.cu gets as macros of these names."""
+    """How the blocks of a GPU share the work of a pass: the macros that lstm_cluster.cu is compiled with."""
 
-    BLOCKS: int  # of a cluster, which shares the units
-    ROWS: int  # of the batch, that a cluster does
-    LANES: int  # threads that share the products of a gate of a unit
-    PADDED: int  # rnn_size rounded up, so that units and their products can be shared evenly
+    BLOCKS: int  # blocks of a cluster, which share the units
+    ROWS: int  # rows of the batch that a cluster computes
+    LANES: int  # threads that share the products of one gate of a unit
+    PADDED: int  # rnn_size rounded up, so that units and products can be divided evenly
 
     @property
     def threads(self) -> int:
-        """Of a block."""
+        """The number of threads of a block."""
         return 4 * self.LANES * self.PADDED // self.BLOCKS
 
     def clusters(self, batch_size: int) -> int:
-        """So many it takes."""
+        """Return the number of clusters for a batch."""
         return -(-batch_size // self.ROWS)
 
 
 @lru_cache
 def cluster_plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: int) -> ClusterPlan | None:
-    """The smallest clusters whose registers hold the weights; None where none do, and for large batches.
+    """Choose the smallest clusters whose registers hold the weights; None if there are none, or the batch is large.
 
-    Two blocks rather than one, though, where there are enough multiprocessors. A cluster gets as many rows as it takes
-    for all clusters to run at once; four at most, then some run after others. With many of these, matrix products are
-    large enough to be quicker.
+    With enough multiprocessors a cluster has at least two blocks. It gets as many rows as are needed for all clusters
+    to run at the same time, but at most four: with more rows, some clusters run after others. If too many would have
+    to, matrix products are large enough to be faster.
     """
-    words = dtype.itemsize // 4  # registers of a number
+    words = dtype.itemsize // 4  # registers for one number
     for blocks in (2, 4, 8) if 2 * batch_size <= multiprocessors else (1, 2, 4, 8):
-        # Few threads with many weights each: a number that is read from shared memory is used more often.
+        # Few threads with many weights each use a number from shared memory more often.
         for lanes in (1, 2):
             padded = -(-rnn_size // granularity(dtype, blocks, lanes)) * granularity(dtype, blocks, lanes)
             registers = padded // lanes * words
             threads = ClusterPlan(blocks, 1, lanes, padded).threads
             if registers > 160 or threads * registers > 36 * 1024 or threads > 512:
                 continue
-            # They lie within a group of 16 or 18 multiprocessors each, some of which are out of order.
+            # A cluster must lie within a group of 16 or 18 multiprocessors, some of which are disabled.
             at_once = multiprocessors // blocks if blocks < 4 else multiprocessors * 15 // 16 // blocks
             rows = next((rows for rows in (1, 2) if -(-batch_size // rows) <= at_once), 4)
             made = ClusterPlan(blocks, rows, lanes, padded)
@@ -68,60 +68,60 @@ def cluster_plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiproces
 
 
 def granularity(dtype: torch.dtype, blocks: int, lanes: int) -> int:
-    """What lstm_cluster.cu's PADDED must be a multiple of: whole vectors for every thread, whole warps."""
+    """Return the number that PADDED of lstm_cluster.cu must be a multiple of, for whole vectors and whole warps."""
     vector = 16 // dtype.itemsize
     return max(4 * lanes * vector, blocks * 8 // lanes, blocks * 4)
 
 
 class GridPlan(NamedTuple):
-    """How all blocks of a GPU share the work of a pass: what lstm_grid.cu gets as macros of these names."""
+    """How all blocks of a GPU share the work of a pass: the macros that lstm_grid.cu is compiled with."""
 
-    BLOCKS: int  # of a group, which shares the units
-    ROWS: int  # of the batch, that a group does
-    CHUNK: int  # of them, that it does at a time
+    BLOCKS: int  # blocks of a group, which share the units
+    ROWS: int  # rows of the batch that a group computes
+    CHUNK: int  # rows that it computes at a time
     LANES: int  # a quarter of the threads that share four rows of weights
 
     def groups(self, batch_size: int) -> int:
-        """So many it takes."""
+        """Return the number of groups for a batch."""
         return -(-batch_size // self.ROWS)
 
     def threads(self, rnn_size: int) -> int:
-        """Of a block."""
+        """Return the number of threads of a block."""
         return rnn_size // self.BLOCKS * 4 * self.LANES
 
     def shared_memory(self, dtype: torch.dtype, rnn_size: int, gates: int) -> int:
-        """Bytes of a block in a pass that multiplies by the gradient by so many gates, or by h, which is as one."""
+        """Shared memory of a block in bytes. gates: 4 in the backward pass; 1 in the forward pass, which reads h."""
         return self.ROWS * (gates * rnn_size + 4 * rnn_size // self.BLOCKS) * dtype.itemsize
 
 
 @lru_cache
 def grid_plan(dtype: torch.dtype, rnn_size: int, batch_size: int, multiprocessors: int) -> GridPlan | None:
-    """As many groups as run at once; None where they can't hold the weights, or what they work on."""
-    units_per_block, lanes = 16, 4  # units of a block, each with four times as many threads: 256
-    words = dtype.itemsize // 4  # registers of a number
+    """Choose groups that all run at the same time; None if registers or shared memory are too small for them."""
+    units_per_block, lanes = 16, 4  # 16 units of 4 * 4 threads each make blocks of 256 threads
+    words = dtype.itemsize // 4  # registers for one number
     if rnn_size % (4 * lanes * 16 // dtype.itemsize) or rnn_size // lanes * words > 128:
-        return None  # a thread has whole vectors of weights, and registers for so many
+        return None  # a thread needs whole vectors of weights, and at most 128 registers for them
     blocks = rnn_size // units_per_block
     if blocks > multiprocessors:
         return None
     rows = -(-batch_size // (multiprocessors // blocks))
-    chunk = -(-rows // -(-rows // (14 // words)))  # for whose sums there are registers
+    chunk = -(-rows // -(-rows // (14 // words)))  # as many rows as there are registers for their sums
     made = GridPlan(blocks, -(-rows // chunk) * chunk, chunk, lanes)
     return made if made.shared_memory(dtype, rnn_size, 4) <= SHARED_MEMORY else None
 
 
 def require_kernels(cell: ModuleType, device: torch.device) -> None:
-    """Raises UserError where a cell's passes can't be done by kernels."""
+    """Raise UserError if no kernels are available for a cell on this device."""
     if not available(device):
         raise UserError(
-            "-cell persistent: this needs NVRTC and an NVIDIA GPU of compute capability 9.0 or more; take fused"
+            "-cell persistent: this backend needs NVRTC and an NVIDIA GPU of compute capability 9.0 or more; use fused"
         )
     if not hasattr(cell, "CudaSequence"):
-        raise UserError("-cell persistent: there are kernels for -model lstm alone; take fused")
+        raise UserError("-cell persistent: this backend supports -model lstm only; use fused")
 
 
 class CudaPasses(Sequence):
-    """A Sequence whose passes are done by kernels. The lstm derives its CudaSequence from this and Buffers."""
+    """A Sequence whose passes are CUDA kernels. The lstm derives its CudaSequence from this and Buffers."""
 
     def __init__(self, *args, **options) -> None:
         super().__init__(*args, **options)
@@ -129,25 +129,25 @@ class CudaPasses(Sequence):
         multiprocessors = torch.cuda.get_device_properties(self.h.device).multi_processor_count
         sizes = self.h.dtype, H, B, multiprocessors
         cluster, grid = cluster_plan(*sizes), grid_plan(*sizes)
-        # Of large clusters few run at once. Where others would wait for them to end, a grid is quicker.
+        # Only few large clusters run at the same time. If others would have to wait, a grid is faster.
         if cluster and (grid is None or cluster.BLOCKS < 8 or 8 * cluster.clusters(B) <= multiprocessors):
             self._passes = ClusterKernels(self, cluster)
         else:
             self._passes = GridKernels(self, grid) if grid else PerStepKernels(self)
 
     def forward(self, weights: LayerWeights) -> None:
-        """As Sequence's."""
+        """See `Sequence.forward`."""
         add_biases(self.pre_activations, weights, self.ids)
         self._passes.forward(self, weights.h2h)
 
     def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
-        """As Sequence's."""
+        """See `Sequence.backward`."""
         self._passes.backward(self, weights.h2h)
         sum_rows(self.pre_activations, grad_rows, self.ids)
 
 
 class ClusterKernels:
-    """A pass is one kernel: lstm_forward and lstm_backward of lstm_cluster.cu."""
+    """The passes as one kernel each: lstm_forward and lstm_backward of lstm_cluster.cu."""
 
     def __init__(self, layer: CudaPasses, plan: ClusterPlan) -> None:
         T, B, H = layer.grad_h.shape
@@ -157,11 +157,11 @@ class ClusterKernels:
         self._kernels = kernels("lstm_cluster.cu", layer.h.device, **macros)
 
     def forward(self, layer: CudaPasses, h2h: Tensor) -> None:
-        """From the pre-activations, h2h(h) aside, to the states."""
+        """Compute the states from the pre-activations, which lack h2h(h), and h2h `[4 * H, H]`."""
         self._launch("lstm_forward", h2h, layer.pre_activations, layer.c, layer.h, layer.tanh_c)
 
     def backward(self, layer: CudaPasses, h2h: Tensor) -> None:
-        """From `grad_h` to the gradient by the pre-activations."""
+        """Compute the gradient by the pre-activations from `grad_h`."""
         self._launch("lstm_backward", h2h, layer.pre_activations, layer.c, layer.tanh_c, layer.grad_h)
 
     def _launch(self, name: str, *tensors: Tensor) -> None:
@@ -169,7 +169,7 @@ class ClusterKernels:
 
 
 class GridKernels:
-    """A pass is one kernel: lstm_forward and lstm_backward of lstm_grid.cu."""
+    """The passes as one kernel each: lstm_forward and lstm_backward of lstm_grid.cu."""
 
     def __init__(self, layer: CudaPasses, plan: GridPlan) -> None:
         T, B, H = layer.grad_h.shape
@@ -181,11 +181,11 @@ class GridKernels:
         self._kernels = kernels("lstm_grid.cu", layer.h.device, REAL=REALS[dtype], H=H, **plan._asdict())
 
     def forward(self, layer: CudaPasses, h2h: Tensor) -> None:
-        """As ClusterKernels'."""
+        """See `ClusterKernels.forward`."""
         self._launch("lstm_forward", 1, h2h, layer.pre_activations, layer.c, layer.h, layer.tanh_c)
 
     def backward(self, layer: CudaPasses, h2h: Tensor) -> None:
-        """As ClusterKernels'."""
+        """See `ClusterKernels.backward`."""
         self._launch("lstm_backward", 4, h2h, layer.pre_activations, layer.c, layer.tanh_c, layer.grad_h)
 
     def _launch(self, name: str, gates: int, *tensors: Tensor) -> None:
@@ -197,7 +197,7 @@ class GridKernels:
 
 
 class PerStepKernels:
-    """A time step is a matrix product and a kernel of lstm_step.cu."""
+    """The passes with a matrix product and a kernel of lstm_step.cu for each time step."""
 
     def __init__(self, layer: CudaPasses) -> None:
         _, B, H = layer.grad_h.shape
@@ -208,14 +208,14 @@ class PerStepKernels:
         self._steps_back = steps(gates, c[:-1], layer.tanh_c, layer.grad_h)[::-1]
 
     def forward(self, layer: CudaPasses, h2h: Tensor) -> None:
-        """As ClusterKernels'."""
+        """See `ClusterKernels.forward`."""
         h2h_transposed = transposed(h2h)
         for pre_activations, c, next_c, h, next_h, tanh_c in self._steps:
             pre_activations.addmm_(h, h2h_transposed)
             self._launch("lstm_step", pre_activations, c, next_c, next_h, tanh_c)
 
     def backward(self, layer: CudaPasses, h2h: Tensor) -> None:
-        """As ClusterKernels'."""
+        """See `ClusterKernels.backward`."""
         layer.grad_c.zero_()
         later = None  # gradient by the pre-activations of the next time step
         for grad_pre_activations, c, tanh_c, grad_h in self._steps_back:

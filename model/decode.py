@@ -1,6 +1,6 @@
-"""Texts in progress on a network that never changes, in C (model/advance.h), and the draw of characters (model/draw.h).
+"""Decode texts with an immutable model in C (model/advance.h), and sample characters (model/draw.h).
 
-H is rnn_size, V vocab_size. A text's numbers depend on nothing but itself, however many there are.
+Letters in shapes: H = rnn_size, V = vocab_size. The results for a text do not depend on the other texts of a batch.
 """
 
 import ctypes
@@ -14,70 +14,71 @@ from charrnn_port.model.sequence import LayerWeights
 
 
 class CompiledNetwork:
-    """The weights of a network, as the steps in C read them. Threads may share it."""
+    """The weights of a network in the layout of the C code. It is thread-safe."""
 
     def __init__(self, cell: str, weights: list[LayerWeights], decoder: tuple[Tensor, Tensor]) -> None:
-        """cell: lstm, gru or rnn. decoder: its weight `[V, H]` and bias `[V]`. All are copied."""
+        """cell: lstm, gru or rnn. decoder: weight `[V, H]` and bias `[V]`. All weights are copied."""
         weight, bias = decoder
         self.vocab_size, self.dtype = len(bias), bias.dtype
-        self._kept: list[Tensor] = []  # what addresses are of
+        self._tensors: list[Tensor] = []  # keeps the memory of all addresses alive
         layers, packed_i2h = (Layer * len(weights))(), (ctypes.c_void_p * len(weights))()
         for index, (layer, each) in enumerate(zip(layers, weights, strict=True)):
             layer.n, layer.H = each.h2h.shape
             for name in ("rows", "i2h_bias", "h2h_bias"):
-                setattr(layer, name, self._copied(getattr(each, name)))
-            layer.h2h, layer.packed = address(each.h2h), self._room(each.h2h)
+                setattr(layer, name, self._copy(getattr(each, name)))
+            layer.h2h, layer.packed = address(each.h2h), self._new_packed(each.h2h)
             getattr(library(self.dtype), f"{cell}_pack")(ctypes.byref(layer))
             if index:
-                packed_i2h[index] = self._packed(each.i2h)
-        self.struct = Network(len(weights), len(bias), layers, packed_i2h, self._packed(weight), self._copied(bias))
+                packed_i2h[index] = self._pack(each.i2h)
+        self.struct = Network(len(weights), len(bias), layers, packed_i2h, self._pack(weight), self._copy(bias))
         self.advance = getattr(library(self.dtype), f"{cell}_advance")
         self.text_space = library(self.dtype).text_space(ctypes.byref(self.struct))
 
-    def _copied(self, tensor: Tensor | None) -> int | None:
-        """Where a copy of it is."""
+    def _copy(self, tensor: Tensor | None) -> int | None:
+        """Copy a tensor and return the address of the copy, or None for None."""
         if tensor is None:
             return None
-        self._kept.append(tensor.detach().clone())
-        return address(self._kept[-1])
+        self._tensors.append(tensor.detach().clone())
+        return address(self._tensors[-1])
 
-    def _room(self, weight: Tensor) -> int:
-        """Where there is space for a matrix as product.h reads it."""
+    def _new_packed(self, weight: Tensor) -> int:
+        """Allocate memory for a packed copy (model/product.h) of a matrix and return its address."""
         rows, columns = weight.shape
-        self._kept.append(weight.new_empty(rows + 2 * PANEL, columns + PANEL))
-        return address(self._kept[-1])
+        self._tensors.append(weight.new_empty(rows + 2 * PANEL, columns + PANEL))
+        return address(self._tensors[-1])
 
-    def _packed(self, weight: Tensor) -> int:
-        """Where a copy is that is laid out so."""
-        room = self._room(weight)
-        run("pack_weight", self._kept[-1], weight, *weight.shape)
-        return room
+    def _pack(self, weight: Tensor) -> int:
+        """Make a packed copy of a matrix and return its address."""
+        packed = self._new_packed(weight)
+        run("pack_weight", self._tensors[-1], weight, *weight.shape)
+        return packed
 
 
 class DecodeBatch:
-    """So many texts in progress.
+    """A batch of texts that are decoded together, one character per step.
 
-    `ids` `[texts]`, int64, is what the next step reads. After it `scores` `[texts, V]` are of what follows:
-    log-probabilities up to a constant, the largest being 0. `state` is `[states, texts, H]`, states being each layer's
-    in the order of the cell's STATE. All are overwritten by later steps.
+    The next step reads `ids` `[texts]`, int64. It writes `scores` `[texts, V]` of the characters that follow:
+    log-probabilities up to a constant, with 0 for the largest. `state` is `[states, texts, H]`, layer by layer in the
+    order of the cell's STATE. Later steps overwrite all of them.
     """
 
     def __init__(self, network: CompiledNetwork, state: Tensor) -> None:
-        """state: before the first step; it is copied."""
+        """state `[states, texts, H]`: the state before the first step; it is copied."""
         self._network, count = network, state.shape[1]
         self.state = state.to(network.dtype, copy=True).contiguous()
         self.ids = torch.zeros(count, dtype=torch.int64)
         self.scores = torch.empty(count, network.vocab_size, dtype=network.dtype)
         self._space = torch.empty(count, network.text_space, dtype=network.dtype)
         self._after = torch.empty_like(self.state)
-        # The two states take turns.
+        # Steps alternate between two states.
         self._struct = self._struct_of(self.state, self._after)
         self._next_struct = self._struct_of(self._after, self.state)
 
     def step(self) -> None:
-        """Go on by a character in each. Raises IndexError for an id that is of no character."""
+        """Read one character of each text. Raises IndexError for an invalid id; then the state is unchanged."""
         if self._network.advance(ctypes.byref(self._network.struct), ctypes.byref(self._struct)):
-            raise IndexError(f"not all of {self.ids.tolist()} are in a vocabulary of {self._network.vocab_size}")
+            largest = self._network.vocab_size - 1
+            raise IndexError(f"invalid character id in {self.ids.tolist()}: expected 0 to {largest}")
         self._struct, self._next_struct = self._next_struct, self._struct
         self.state, self._after = self._after, self.state
 
@@ -86,14 +87,14 @@ class DecodeBatch:
 
 
 class CompiledSampler:
-    """A character for each of some texts, drawn with Torch7's arithmetic.
+    """A sampler with Torch7's arithmetic, which draws one character for each text.
 
-    To be filled before a call: `scores` `[texts, n]`, and in float64 `[texts]` `temperatures` and `uniforms`, which are
-    numbers in [0, 1). It fills `ids` `[texts]`, int64.
+    Before a call, fill `scores` `[texts, n]`, and `temperatures` and `uniforms` (numbers in [0, 1)), both float64
+    `[texts]`. The call fills `ids` `[texts]`, int64.
     """
 
     def __init__(self, texts: int, n: int, dtype: torch.dtype, single: bool) -> None:
-        """single: probabilities are rounded to float32 first, as sample.lua does."""
+        """single: round probabilities to float32 first, as sample.lua does."""
         self.scores = torch.empty(texts, n, dtype=dtype)
         self.temperatures, self.uniforms = torch.empty(2, texts, dtype=torch.float64)
         self.ids = torch.empty(texts, dtype=torch.int64)
@@ -103,12 +104,12 @@ class CompiledSampler:
         self._draw = library(dtype).draw
 
     def __call__(self) -> None:
-        """Draw."""
+        """Draw a character for each text."""
         self._draw(*self._arguments)
 
 
 def exp(x: Tensor) -> Tensor:
-    """Return exp(x), x `[n]` float64 on a CPU: in C, with the same bits on every machine, else by PyTorch."""
+    """Return exp(x), x `[n]` float64 on a CPU: in C, with the same bits on every machine, or else with PyTorch."""
     if not library(x.dtype):
         return x.exp()
     result = torch.empty_like(x)
@@ -117,7 +118,7 @@ def exp(x: Tensor) -> Tensor:
 
 
 class Network(ctypes.Structure):
-    """The struct of this name in model/advance.h."""
+    """The struct Network of model/advance.h."""
 
     _fields_ = (
         ("count", ctypes.c_long),
@@ -130,7 +131,7 @@ class Network(ctypes.Structure):
 
 
 class Batch(ctypes.Structure):
-    """The struct of this name in model/advance.h."""
+    """The struct Batch of model/advance.h."""
 
     _fields_ = (
         ("B", ctypes.c_long),

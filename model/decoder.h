@@ -1,18 +1,18 @@
-/* After the decoder's product: log-softmax, loss and their gradient, as Torch7's nn.LogSoftMax and ClassNLLCriterion. */
+/* Log-softmax and loss with their gradient, like Torch7's nn.LogSoftMax and nn.ClassNLLCriterion. */
 #pragma once
 #include <stdint.h>
 
 #include "activations.h"
 #include "real.h"
 
-/* About exp(-x), for x of at least 0: THExpMinusApprox of torch7/lib/TH, which nn.LogSoftMax used until April 2016. */
+/* Approximates exp(-x) for x >= 0: THExpMinusApprox of torch7/lib/TH, which nn.LogSoftMax used until April 2016. */
 static inline real approximate_exp_minus(real x) {
     const real p = (real)1.0 + x * ((real)0.125 + x * ((real)0.0078125 + x * ((real)0.00032552083 + x * (real)1.0172526e-5)));
     const real square = p * p, fourth = square * square;
     return x < 13 ? 1 / (fourth * fourth) : 0;
 }
 
-/* row [V], the product → log-probabilities. terms: space [V]. */
+/* Adds bias [V] to the decoder's product, row [V], and replaces it by log-probabilities. terms [V]: scratch memory. */
 static inline void log_softmax_row(real *row, const real *bias, long V, int of_2015, real *terms) {
     real largest = row[0] + bias[0], sum = 0;
     for (long i = 0; i < V; i++) {
@@ -33,17 +33,18 @@ static inline void log_softmax_row(real *row, const real *bias, long V, int of_2
         row[i] -= log_sum;
 }
 
-/* Log-probabilities [V] → the gradient of the loss by the decoder's outputs, for the character `id` of a batch of B. */
+/* Replaces log-probabilities, row [V], by the gradient of the loss by the decoder's outputs. id: the target; B:
+   batch_size. */
 static inline void log_softmax_backward_row(real *row, int64_t id, long B, long V) {
-    const real share = (real)-1 / B; /* the only gradient by a log-probability that is not 0 */
+    const real share = (real)-1 / B; /* the gradient by the target's log-probability; the others are 0 */
     exponentials(row, row, 0, V);
     VECTORIZE
     for (long i = 0; i < V; i++)
         row[i] = 0 - row[i] * share;
-    row[id] = share + row[id]; /* = share - exp(y) * share, rounded as there */
+    row[id] = share + row[id]; /* equals share - exp(y) * share, rounded as in Torch7 */
 }
 
-/* The mean over a batch [B] of the negative log-probabilities [B, V] of its characters. */
+/* Returns the loss of a time step: the batch mean of -log_probs [B, V] at the targets ids [B], in nats. */
 static inline double loss_of_step(const real *log_probs, const int64_t *ids, long B, long V) {
     real loss = 0;
     for (long b = 0; b < B; b++)

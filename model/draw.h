@@ -1,4 +1,4 @@
-/* A character drawn from scores with Torch7's arithmetic: sample.lua's, and torch.multinomial's as it is in
+/* Sampling of a character from scores with Torch7's arithmetic: that of sample.lua, and that of torch.multinomial in
  * torch7/lib/TH/generic/THTensorRandom.c.
  */
 #pragma once
@@ -7,7 +7,8 @@
 #include "libm.h"
 #include "real.h"
 
-/* probabilities [V], up to a factor: exp((scores - subtracted) / temperature). Returns their sum, from the left. */
+/* Sets probabilities [V], up to a factor, to exp((scores - subtracted) / temperature). Returns their sum, added from
+   the left. */
 static inline real weigh(real *probabilities, const real *scores, real subtracted, real temperature, long V) {
     real total = 0;
     for (long i = 0; i < V; i++)
@@ -22,9 +23,9 @@ static inline real largest_of(const real *scores, long V) {
     return largest;
 }
 
-/* The place where `uniform` falls among the running sums of the probabilities, for which there is space [V]. Where
-   `single` says so they are rounded to single precision first, as in sample.lua. Where their sum is 0 or not finite, as
-   at very low temperatures, the largest score is subtracted first. */
+/* Draws an index from scores [V]: the first whose cumulative probability reaches `uniform`, a number in [0, 1). With
+   `single`, probabilities are rounded to single precision first, as in sample.lua. If their sum is 0 or not finite, as
+   at very low temperatures, the largest score is subtracted first. probabilities [V]: scratch memory. */
 static inline long categorical(const real *scores, double temperature, double uniform, long V, long single,
                          real *probabilities) {
     real total = weigh(probabilities, scores, 0, temperature, V);

@@ -1,9 +1,9 @@
-"""The whole network over a whole sequence at once, forward and backward by hand, on buffers made once.
+"""Run the whole network over a whole sequence, with a hand-written backward pass and preallocated buffers.
 
-The same function as CharRNN, in about half the time: the input products of the upper layers, the decoder and all
-weight gradients are single matrix products over all time steps, and one-hot products are row gathers and sums.
+It computes the same function as CharRNN in about half the time: the input products of the upper layers, the decoder and
+all weight gradients are single matrix products over all time steps, and one-hot products are row gathers and sums.
 
-model/memory.py has the bill of the buffers.
+model/memory.py counts the memory of the buffers.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ from charrnn_port.model.sequence import Sequence as LayerSequence
 
 
 class FusedCharRNN(CharRNN):
-    """CharRNN without autograd. `log_probs` and the state it returns are buffers: valid until the next call.
+    """A CharRNN without autograd. The results of `log_probs` are buffers, valid until the next call.
 
-    With `persistent`, on a CUDA device, time steps are done in kernels of our own (model/cuda_lstm.py). Raises
-    UserError where that is not possible.
+    With `persistent`, time steps run in custom CUDA kernels (model/cuda_lstm.py). Raises UserError if that is not
+    possible.
     """
 
     def __init__(self, *args, persistent: bool = False, **options) -> None:
@@ -35,12 +35,12 @@ class FusedCharRNN(CharRNN):
         self._weights_version = -1
 
     def params_changed(self) -> None:
-        """To be called where the parameters change without PyTorch's knowledge, as when a CUDA graph is replayed."""
+        """Note that the parameters have changed without PyTorch's knowledge, as when a CUDA graph is replayed."""
         self._weights_version = -1
 
     @torch.no_grad()
     def weights(self) -> list[LayerWeights]:
-        """Those of each layer, made from the parameters again when these have changed since the last call."""
+        """Return the weights of each layer. They are rebuilt if the parameters have changed since the last call."""
         if self._weights_version != self.params._version:
             self._weights_version = self.params._version
             self._weights = [self._layer_weights(index) for index in range(self.num_layers)]
@@ -61,11 +61,11 @@ class FusedCharRNN(CharRNN):
 
     @staticmethod
     def copy_transposed(target: Tensor, source: Tensor) -> None:
-        """Set target `[c, r]`, contiguous, to source.T, source `[r, c]` being columns of a matrix."""
+        """Copy the transpose of source `[r, c]`, columns of a matrix, to target `[c, r]`, contiguous."""
         target.copy_(source.T)
 
     def _pass(self, x: Tensor) -> "Pass":
-        """The buffers for batches of this shape, `[T, B]`."""
+        """Return the buffers for batches of x's shape, `[T, B]`."""
         shape = tuple(x.shape)
         if shape not in self._passes:
             self._passes[shape] = self.pass_class(self, *shape)
@@ -73,7 +73,7 @@ class FusedCharRNN(CharRNN):
 
     @torch.no_grad()
     def log_probs(self, x: Tensor, state: Sequence[Tensor], masks: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-        """As CharRNN's."""
+        """See `CharRNN.log_probs`."""
         require_ids(x, self.vocab_size)
         run = self._pass(x)
         run.set_state(state)
@@ -82,7 +82,7 @@ class FusedCharRNN(CharRNN):
 
     @torch.no_grad()
     def training_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
-        """As CharRNN's."""
+        """See `CharRNN.training_pass`."""
         require_ids(x, self.vocab_size)
         require_ids(y, self.vocab_size)
         run = self._pass(x)
@@ -97,7 +97,7 @@ class FusedCharRNN(CharRNN):
 
     @torch.no_grad()
     def evaluation_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor]) -> Tensor:
-        """As CharRNN's."""
+        """See `CharRNN.evaluation_pass`."""
         require_ids(x, self.vocab_size)
         require_ids(y, self.vocab_size)
         run = self._pass(x)
@@ -108,7 +108,7 @@ class FusedCharRNN(CharRNN):
 
 
 class Pass:
-    """The buffers for one shape of batch, `[T, B]`, and what happens on them."""
+    """The buffers for batches of one shape, `[T, B]`, and the computations on them."""
 
     def __init__(self, network: FusedCharRNN, seq_length: int, batch_size: int) -> None:
         T, B, V = seq_length, batch_size, network.vocab_size
@@ -116,21 +116,21 @@ class Pass:
         self.network = network
         self.x = torch.empty(T, B, dtype=torch.int64, device=network.params.device)
         self.layers = [self._new_layer(new, self.x if index == 0 else None) for index in range(network.num_layers)]
-        self.dropped = [new(0)] * len(self.layers)  # outputs after dropout, [T, B, H], once there is some
-        self.log_probs = new(T, B, V)  # later the gradient by the decoder's outputs, which log-softmax gets
+        self.dropped = [new(0)] * len(self.layers)  # outputs after dropout, [T, B, H], allocated when first needed
+        self.log_probs = new(T, B, V)  # overwritten by the gradient by the decoder's outputs, the input of log-softmax
         self._make_space(new)
 
     def _new_layer(self, new: Callable[..., Tensor], ids: Tensor | None) -> LayerSequence:
         return self.network.sequence(new, ids, *self.x.shape, self.network.rnn_size)
 
     def _make_space(self, new: Callable[..., Tensor]) -> None:
-        """Make the buffers of the products and sums over all time steps. new: makes a tensor of a given shape."""
+        """Allocate the buffers of the products and sums over all time steps. new: creates a tensor of a given shape."""
         H, V, n = self.network.rnn_size, self.network.vocab_size, self.layers[0].pre_activations.shape[2]
         self.grad_rows = [new(V if index == 0 else 1, n) for index in range(len(self.layers))]  # see `Sequence`
         self._transposed = new(H * max(V, n))
 
     def set_state(self, state: Sequence[Tensor]) -> None:
-        """Write the state before the sequence."""
+        """Set the state before the sequence."""
         buffers = [buffer for layer in self.layers for buffer in layer.state]
         for buffer, value in zip(buffers, state, strict=True):
             buffer[0].copy_(value)
@@ -146,13 +146,13 @@ class Pass:
         for index, (layer, weights) in enumerate(zip(self.layers, self.network.weights(), strict=True)):
             if index > 0:
                 self._multiply_input(layer, output, weights.i2h)
-            # The biases come after the product, as Torch7's nn.Linear adds them: nearest to its rounding.
+            # The biases are added after the product, as in Torch7's nn.Linear, so that rounding is similar.
             layer.forward(weights)
             output = self._drop(index, masks)
         self._decode(output)
 
     def _drop(self, index: int, masks: Tensor | None) -> Tensor:
-        """Return what a layer gives to the one above, `[T, B, H]`: its output, multiplied by its mask."""
+        """Apply dropout: return a layer's output times its mask, `[T, B, H]`, which is the input of the next layer."""
         output = self.layers[index].h[1:]
         if masks is None:
             return output
@@ -172,7 +172,7 @@ class Pass:
         self.network.log_softmax_(log_probs)
 
     def backward(self, y: Tensor, masks: Tensor | None) -> None:
-        """Fill all gradients. `forward` must have run; it is undone, since most buffers are used again."""
+        """Fill all gradients after `forward`, most of whose results are overwritten."""
         gradient, weight = self._decoder_backward(y, masks), self.network.decoder["weight"]
         for index in reversed(range(len(self.layers))):
             layer, weights = self.layers[index], self.network.weights()[index]
@@ -186,10 +186,10 @@ class Pass:
     def _decoder_backward(self, y: Tensor, masks: Tensor | None) -> Tensor:
         """Fill the decoder's gradients; return the gradient by its outputs, `[T * B, V]`, in place of `log_probs`.
 
-        It is of the sum over time of the batch means: (softmax - one-hot) / B.
+        The loss is the sum over time of batch means, so this is (softmax - one-hot) / B.
         """
         gradient = self.log_probs.flatten(0, 1).exp_()
-        share = 1 / y.shape[1]  # in Torch7 too it is a factor, which rounds otherwise than the division would
+        share = 1 / y.shape[1]  # a factor, as in Torch7, since a division would round differently
         gradient.mul_(share)
         gradient.scatter_add_(1, y.reshape(-1, 1), gradient.new_full((1, 1), -share).expand(len(gradient), 1))
         decoder = self.network.decoder
@@ -198,9 +198,9 @@ class Pass:
         return gradient
 
     def _fill_gradients(self, index: int, masks: Tensor | None, grad_rows: Tensor, grad_bias: Tensor) -> None:
-        """Fill the gradients of a layer's parameters, once its backward pass has run.
+        """Fill the gradients of a layer's parameters after its backward pass.
 
-        grad_rows `[V, n]`: that by the first layer's `rows`. grad_bias `[n]`: that by either bias.
+        grad_rows `[V, n]`: the gradient by the first layer's `rows`. grad_bias `[n]`: the gradient by either bias.
         """
         layer, parameters = self.layers[index], self.network.layers[index]
         grad_i2h = [parameters[f"{name}_weight"].grad for name in layer.I2H]
@@ -218,8 +218,7 @@ class Pass:
     def _fill_weights(self, grads: list[Tensor], gradient: Tensor, inputs: Tensor) -> None:
         """Fill the gradients of stacked weights: gradient `[T, B, n]` transposed times inputs `[T, B, H]`.
 
-        The transpose of that is computed instead: in float64 MKL takes half again as long for the product as it is
-        written.
+        The transpose of this product is computed, since MKL needs 1.5 times as long for the product itself in float64.
         """
         gradient, inputs = gradient.flatten(0, 1), inputs.flatten(0, 1)
         product = self._transposed[: inputs.shape[1] * gradient.shape[1]].view(inputs.shape[1], -1)
@@ -228,10 +227,10 @@ class Pass:
             self.network.copy_transposed(grad, part)
 
     def _output(self, index: int, masks: Tensor | None) -> Tensor:
-        """Return what a layer gave to the one above, `[T, B, H]`."""
+        """Return a layer's output after dropout, `[T, B, H]`, the input of the next layer."""
         return self.layers[index].h[1:] if masks is None else self.dropped[index]
 
 
 def stack(tensors: list[Tensor]) -> Tensor:
-    """Return the tensors one below the other; a single tensor as it is."""
+    """Concatenate tensors along the first dimension. A single tensor is returned without a copy."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors)

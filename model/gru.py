@@ -1,8 +1,9 @@
-"""Gated recurrent unit (the original's model/GRU.lua; Chung et al. 2014, arXiv:1412.3555, eq. 5-8).
+"""The gated recurrent unit (the original's model/GRU.lua; Chung et al. 2014, arXiv:1412.3555, eq. 5-8).
 
-The reset gate multiplies h *before* the matrix product. `nn.GRU` and cuDNN multiply after it, which is
-another function: their weights and ours are not interchangeable.
-B is batch_size, H rnn_size, I the size of the input (vocab_size in the first layer, H above it).
+The reset gate multiplies h *before* the matrix product. `nn.GRU` and cuDNN multiply after it: that is another function,
+and the weights of one cannot be used in the other.
+
+Letters in shapes: B = batch_size, H = rnn_size, I = size of the input (vocab_size in the first layer, H in others).
 """
 
 from collections.abc import Callable
@@ -24,13 +25,13 @@ from charrnn_port.model.sequence import (
     transposed,
 )
 
-# The state a layer carries; the last one is also its output.
+# The state of a layer; the last tensor is also its output.
 STATE = ("h",)
-GATE_NAMES = ("update", "reset", "candidate")  # of what step_with_gates gives beside it
+GATE_NAMES = ("update", "reset", "candidate")  # what step_with_gates returns before the state
 
 
 def parameter_shapes(input_size: int, rnn_size: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes in the order of Torch7's flat vector, which is the order nngraph visits the nodes in."""
+    """Return names and shapes in the order of Torch7's flat vector: the order in which nngraph visits the nodes."""
     i2h, h2h, bias = (rnn_size, input_size), (rnn_size, rnn_size), (rnn_size,)
     return {
         "update_i2h_weight": i2h,
@@ -64,7 +65,7 @@ def step(
     candidate_h2h_weight: Tensor,
     candidate_h2h_bias: Tensor,
 ) -> tuple[Tensor]:
-    """One time step: x `[B, I]`, h `[B, H]` → the next h, as a tuple of one.
+    """Compute one time step: x `[B, I]`, h `[B, H]` → (next_h,).
 
     update, reset = sigmoid(i2h(x) + h2h(h)), each with its own i2h and h2h
     candidate = tanh(i2h(x) + h2h(reset * h))
@@ -94,7 +95,7 @@ def step_with_gates(
     candidate_h2h_weight: Tensor,
     candidate_h2h_bias: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The same, with what it computes on the way: update, reset, candidate, then the next h, each `[B, H]`."""
+    """Compute one time step like `step`, but return update, reset, candidate and the next h, each `[B, H]`."""
     update_gate = torch.sigmoid(
         linear(x, update_i2h_weight, update_i2h_bias) + linear(h, update_h2h_weight, update_h2h_bias)
     )
@@ -115,9 +116,9 @@ def advance(
     sigmoid: Callable[[Array], Array],
     tanh: Callable[[Array], Array],
 ) -> tuple[Array]:
-    """One time step of a single sequence, for NumPy arrays or tensors: h `[H]` → the next h, as a tuple of one.
+    """Compute one time step of a single sequence, for NumPy arrays or tensors: h `[H]` → (next_h,).
 
-    pre_activations `[3 * H]`, of update, reset and candidate, lack h2h only: i2h(x) and both biases are in them.
+    pre_activations `[3 * H]`, of update, reset and candidate, are i2h(x) and both biases, without h2h.
     h2h_weight: `[3 * H, H]`.
     """
     H = len(h)
@@ -128,7 +129,7 @@ def advance(
 
 
 class Buffers(Sequence):
-    """The fast pass of one layer over a whole sequence (model/sequence.py): what both ways to run it work on."""
+    """The buffers of one layer over a whole sequence (see `Sequence`), shared by all backends."""
 
     I2H = ("update_i2h", "reset_i2h", "candidate_i2h")
     H2H = ("update_h2h", "reset_h2h", "candidate_h2h")
@@ -136,33 +137,33 @@ class Buffers(Sequence):
 
     def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int) -> None:
         super().__init__(new, ids, T, B, H)
-        self.reset_h = new(T, B, H)  # reset gate times the h before
-        self.grad_reset_h = new(B, H)  # gradient by it, of one time step
+        self.reset_h = new(T, B, H)  # reset gate * previous h
+        self.grad_reset_h = new(B, H)  # gradient by reset_h of one time step
 
     def h2h_gradients(self) -> list[tuple[tuple[str, ...], Tensor, Tensor]]:
-        """As Sequence's: the gates have h for their input, the candidate has reset_h."""
+        """See `Sequence.h2h_gradients`. The input of the gates is h, that of the candidate is reset_h."""
         H = self.h.shape[2]
         gates, candidate = self.pre_activations.split([2 * H, H], dim=2)
         return [(self.H2H[:2], self.h[:-1], gates), (self.H2H[2:], self.reset_h, candidate)]
 
 
 class EagerSequence(Buffers):
-    """The passes in PyTorch's operations, as few as possible."""
+    """The passes with as few of PyTorch's operations as possible."""
 
     def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int) -> None:
         super().__init__(new, ids, T, B, H)
-        self.grad_h_before = new(B, H)  # gradient by the state before the sequence, which has no use
-        self.reset, self.keep = new(T, B, H), new(T, B, H)  # for the backward pass: reset gate, 1 - update gate
+        self.grad_h_before = new(B, H)  # gradient by the state before the sequence, which is not used
+        self.reset, self.keep = new(T, B, H), new(T, B, H)  # for the backward pass: reset gate and 1 - update gate
         gates = self.pre_activations[..., : 2 * H]
         update, reset, candidate = self.gates = self.pre_activations.split(H, dim=2)
-        grads_h_before = [self.grad_h_before, *self.grad_h[:-1]]  # of each step: gradient by the h it started from
+        grads_h_before = [self.grad_h_before, *self.grad_h[:-1]]  # for each step: gradient by its previous h
         self._steps = steps(gates, update, reset, candidate, self.reset_h, self.h[:-1], self.h[1:])
         self._steps_back = steps(
             gates, update, reset, candidate, self.reset, self.keep, self.grad_h, grads_h_before
         )[::-1]  # fmt: skip
 
     def forward(self, weights: LayerWeights) -> None:
-        """As Sequence's."""
+        """See `Sequence.forward`."""
         add_biases(self.pre_activations, weights, self.ids)
         h2h_transposed = transposed(weights.h2h)
         H = len(h2h_transposed)
@@ -174,7 +175,7 @@ class EagerSequence(Buffers):
             torch.lerp(h, candidate, update, out=next_h)
 
     def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
-        """As Sequence's."""
+        """See `Sequence.backward`."""
         self._differentiate_gates()
         H = weights.h2h.shape[1]
         gates_weight, candidate_weight = weights.h2h.split([2 * H, H])
@@ -189,10 +190,10 @@ class EagerSequence(Buffers):
         sum_rows(self.pre_activations, grad_rows, self.ids)
 
     def _differentiate_gates(self) -> None:
-        """Put the derivative of h by its pre-activation into the place of each gate, of reset_h in the reset gate's.
+        """Overwrite each gate with the derivative of h, or of reset_h for the reset gate, by its pre-activation.
 
-        This is for all time steps at once, so that a step has only to multiply by the gradients by h and by reset_h.
-        What a step needs of the gates themselves goes to `reset` and `keep`.
+        This is done for all time steps together, so that a step only multiplies by the gradients by h and reset_h.
+        The gate values that a step needs are copied to `reset` and `keep`.
         """
         update, reset, candidate = self.gates
         torch.neg(update, out=self.keep).add_(1)
@@ -208,8 +209,8 @@ class CompiledSequence(CompiledPasses, Buffers):
     """The passes in C: gru_forward and gru_backward of model/sequence.c."""
 
     CELL = "gru"
-    GRADIENT_ORDER = (0, 2, 1)  # in which those by the input of update, candidate and reset gate are added
+    GRADIENT_ORDER = (0, 2, 1)  # update, candidate, reset: the order in which the gradients by their input are added
 
     def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int, V: int = 0) -> None:
-        self.grad_update, self.grad_reset = new(B, H), new(B, H)  # by the h before, by way of a gate's h2h
+        self.grad_update, self.grad_reset = new(B, H), new(B, H)  # gradients by the previous h through a gate's h2h
         super().__init__(new, ids, T, B, H, V)

@@ -1,8 +1,8 @@
-"""CUDA kernels: the .cu files beside this one, compiled for a GPU by NVRTC when they are first needed.
+"""Compile CUDA kernels, the .cu files of this folder, with NVRTC when they are first needed, and launch them.
 
-That takes half a second to one. NVRTC comes with PyTorch for CUDA. PyTorch's own way to it,
-torch.cuda._compile_kernel, is private, and younger than the oldest PyTorch we run on: so here are the few functions it
-takes, of NVRTC and of the CUDA driver, which have stayed the same for ten years.
+Compiling takes half a second to a second. NVRTC comes with PyTorch for CUDA. PyTorch's interface to it,
+torch.cuda._compile_kernel, is private and missing from the oldest supported version. So this file calls the few
+functions of NVRTC and of the CUDA driver that are needed; they have not changed for ten years.
 """
 
 import ctypes
@@ -14,15 +14,15 @@ from torch import Tensor
 
 FOLDER = Path(__file__).parent
 MAX_DYNAMIC_SHARED_SIZE_BYTES = 8  # CU_FUNC_ATTRIBUTE_…
-MAJOR, MINOR = 9, 0  # the least compute capability: Hopper's clusters of thread blocks
+MAJOR, MINOR = 9, 0  # minimum compute capability: Hopper, which has thread block clusters
 
 
 @lru_cache
 def libraries() -> tuple[ctypes.CDLL, ctypes.CDLL] | None:
-    """NVRTC and the CUDA driver; None where one is missing."""
+    """Load NVRTC and the CUDA driver. Return None if one is missing."""
     if torch.version.cuda is None:
         return None
-    # PyTorch has it loaded under its own name, or links it to a library that does: either finds the functions.
+    # PyTorch has loaded NVRTC under its own name, or through this library: both provide the functions.
     names = [
         f"libnvrtc.so.{torch.version.cuda.split('.')[0]}",
         str(Path(torch.__file__).parent / "lib" / "libcaffe2_nvrtc.so"),
@@ -37,7 +37,7 @@ def libraries() -> tuple[ctypes.CDLL, ctypes.CDLL] | None:
 
 @lru_cache
 def available(device: torch.device) -> bool:
-    """Whether kernels can be had for this device."""
+    """Return whether kernels are available for this device."""
     if device.type != "cuda" or libraries() is None or not torch.cuda.is_available():
         return False
     if torch.cuda.get_device_capability(device) < (MAJOR, MINOR):
@@ -51,17 +51,17 @@ def available(device: torch.device) -> bool:
 
 @lru_cache
 def kernels(file: str, device: torch.device, **macros: object) -> "Kernels":
-    """The kernels of a file, compiled with these macros defined. Raises RuntimeError if that fails."""
+    """Compile the kernels of a file with these macros. Raises RuntimeError if that fails."""
     return Kernels(device, compiled(file, capability(device), **macros))
 
 
 class Kernels:
-    """The kernels that machine code has, by name, on a device."""
+    """The kernels of compiled machine code on a device, by name."""
 
     def __init__(self, device: torch.device, code: bytes) -> None:
         self.device = device
         with torch.cuda.device(device):
-            torch.cuda.current_stream().synchronize()  # makes PyTorch's context the current one
+            torch.cuda.current_stream().synchronize()  # makes PyTorch's CUDA context the current one
             self._module, self._functions = ctypes.c_void_p(), {}
             _call("cuModuleLoadData", ctypes.byref(self._module), code)
 
@@ -80,10 +80,10 @@ class Kernels:
         shared_memory: int = 0,
         at_once: bool = False,
     ) -> None:
-        """Start a kernel on PyTorch's stream. Tensors are passed by address, numbers as int.
+        """Launch a kernel on PyTorch's current stream. Tensors are passed by address, numbers as int.
 
-        shared_memory: bytes of a block, beside what the kernel declares. at_once: blocks wait for each other, so all of
-        them must run at the same time, or none. Raises RuntimeError where they can't.
+        shared_memory: dynamic shared memory of a block in bytes. at_once: blocks wait for each other, so all of them
+        must run at the same time (a cooperative launch). Raises RuntimeError if they cannot.
         """
         values = [
             ctypes.c_int(each) if isinstance(each, int) else ctypes.c_void_p(each.data_ptr()) for each in arguments
@@ -92,7 +92,7 @@ class Kernels:
         stream = ctypes.c_void_p(torch.cuda.current_stream(self.device).cuda_stream)
         function, sizes = self._function(name), (blocks, 1, 1, threads, 1, 1, shared_memory, stream, addresses)
         with torch.cuda.device(self.device):
-            if shared_memory > 48 * 1024:  # more than kernels get without asking
+            if shared_memory > 48 * 1024:  # beyond this size an attribute must be set
                 _call("cuFuncSetAttribute", function, MAX_DYNAMIC_SHARED_SIZE_BYTES, shared_memory)
             if at_once:
                 _call("cuLaunchCooperativeKernel", function, *sizes)
@@ -101,19 +101,19 @@ class Kernels:
 
 
 def capability(device: torch.device) -> str:
-    """As NVRTC and the compiler name it: sm_90."""
+    """Return the device's architecture in NVRTC's notation: sm_90."""
     return "sm_{}{}".format(*torch.cuda.get_device_capability(device))
 
 
 def compiled(file: str, architecture: str, **macros: object) -> bytes:
-    """The machine code of a file. Raises RuntimeError with the compiler's messages if there are errors."""
+    """Compile a file to machine code. Raises RuntimeError with the compiler's messages if that fails."""
     options = [f"--gpu-architecture={architecture}", *(f"-D{name}={value}" for name, value in macros.items())]
     program = ctypes.c_void_p()
     source = (FOLDER / file).read_bytes()
     _call("nvrtcCreateProgram", ctypes.byref(program), source, file.encode(), 0, None, None)
     try:
-        given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
-        if libraries()[0].nvrtcCompileProgram(program, len(options), given):
+        encoded = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+        if libraries()[0].nvrtcCompileProgram(program, len(options), encoded):
             raise RuntimeError(_result("nvrtcGetProgramLog", program).decode(errors="replace"))
         return _result("nvrtcGetCUBIN", program)
     finally:
@@ -121,7 +121,7 @@ def compiled(file: str, architecture: str, **macros: object) -> bytes:
 
 
 def _result(name: str, program: ctypes.c_void_p) -> bytes:
-    """What nvrtcGet… writes, of the length that nvrtcGet…Size tells."""
+    """Return the bytes that the function `name` writes; its length comes from the function `name`Size."""
     size = ctypes.c_size_t()
     _call(f"{name}Size", program, ctypes.byref(size))
     text = ctypes.create_string_buffer(size.value)
@@ -130,7 +130,7 @@ def _result(name: str, program: ctypes.c_void_p) -> bytes:
 
 
 def _call(name: str, *arguments: object) -> None:
-    """Call a function of either library. Raises RuntimeError unless it returns 0, which is success in both."""
+    """Call a function of NVRTC or the driver. Raises RuntimeError unless it returns 0, which means success in both."""
     nvrtc, driver = libraries()
     status = getattr(nvrtc if name.startswith("nvrtc") else driver, name)(*arguments)
     if status:

@@ -1,13 +1,12 @@
-/* Products of any two matrices, as those over all time steps at once are.
+/* Products of any two matrices, such as those over all time steps at once.
  *
- * Each thread has rows of the left matrix, and goes its way alone: threads that meet often wait often. The inner index
- * is cut into the blocks of product.h, and a few of them make a group. A thread packs a group of rows of the right
- * matrix into panels, takes a strip of its rows at a time, copies it to where it stays in the thread's own caches, and
- * multiplies it by all panels. Each number of the result is a sum of the blocks' sums, in order, whatever the number of
- * threads.
+ * Each thread computes some rows of the result without synchronization. The inner index is divided into the blocks of
+ * product.h, and a few blocks form a group. A thread packs a group of rows of the right matrix into panels. Then it
+ * copies a strip of its left rows at a time, so that it stays in the thread's caches, and multiplies it by all panels.
+ * Each number of the result is the sum of the blocks' sums, in order, for any number of threads.
  *
- * Torch7 adds to a weight's gradient once for each time step, from the last one to the first. So the inner index of
- * such a product is [steps, length], and it goes through the steps backward; else there is one step.
+ * Torch7 adds to a weight's gradient once for each time step, from the last to the first. So the inner index of such a
+ * product is [steps, length], and the steps are taken backward. Other products have one step.
  */
 #pragma once
 #include <string.h>
@@ -16,42 +15,42 @@
 #include "real.h"
 
 enum {
-    GROUP = 1024 / sizeof(real),                /* rows of right in a group, unless one block is longer */
-    PADDING = 64 / sizeof(real),                /* between the rows of a copied tile */
-    STRIP_ROWS = 8 * TILE_ROWS,                 /* copied at a time */
+    GROUP = 1024 / sizeof(real),                /* maximum rows of right in a group, unless one block is longer */
+    PADDING = 64 / sizeof(real),                /* numbers of a cache line */
+    STRIP_ROWS = 8 * TILE_ROWS,                 /* left rows that are copied at a time */
 };
 _Static_assert(GROUP <= LONGEST_BLOCK, "a group must fit where the longest block does");
 
-/* A block of the inner index. */
+/* A block of the inner index: the range from start. */
 typedef struct {
     long start, length;
 } Block;
 
-/* Some blocks, one after the other in the order in which they are summed. */
+/* Consecutive blocks, in the order in which they are summed. */
 typedef struct {
     Block blocks[LONGEST_BLOCK];
     long count, length; /* number of blocks; sum of their lengths */
 } Group;
 
-/* From a row of a copied tile to the next: whole lines of the cache, an odd number of them, so that rows do not push each
-   other out. */
+/* Returns the distance between the rows of a copied tile. It is an odd number of cache lines, so that rows do not map
+   to the same cache sets. */
 static inline long padded(const Group *group) {
     return (group->length + 2 * PADDING - 1) / (2 * PADDING) * (2 * PADDING) + PADDING;
 }
 
-/* The block after one of an inner index [steps, length]: in the same step, or the first one of the step before; of
-   length 0 where there is none. */
+/* Returns the next block of an inner index [steps, length]: in the same step, or the first of the previous step. Its
+   length is 0 after the last block. */
 static inline Block next_block(Block before, long length) {
     const long end = before.start + before.length, start = end % length ? end : end - 2 * length;
     return start < 0 ? (Block){0, 0} : (Block){start, block_length(length - start % length)};
 }
 
-/* The first block: of the last step. */
+/* Returns the first block, which is in the last step. */
 static inline Block first_block(long inner, long length) {
     return next_block((Block){inner + length, 0}, length);
 }
 
-/* The group that begins with a block. */
+/* Returns the group that begins with a block. */
 static inline Group group_from(Block block, long length) {
     Group group = {.count = 0};
     while (block.length && (!group.count || group.length + block.length <= GROUP)) {
@@ -62,9 +61,9 @@ static inline Group group_from(Block block, long length) {
     return group;
 }
 
-/* A few columns of a matrix whose rows are `step` apart, as the rows of a tile: [rows, TILE_ROWS]. */
+/* Copies `width` columns of a matrix, whose rows are `step` numbers apart, to the rows of a tile [rows, TILE_ROWS]. */
 static inline void copy_across(const real *columns, long step, long rows, long width, real *copy) {
-    if (width == TILE_ROWS) /* a constant, for the compiler */
+    if (width == TILE_ROWS) /* a constant size compiles to faster code */
         for (long k = 0; k < rows; k++)
             memcpy(copy + k * TILE_ROWS, columns + k * step, TILE_ROWS * sizeof(real));
     else
@@ -72,8 +71,8 @@ static inline void copy_across(const real *columns, long step, long rows, long w
             memcpy(copy + k * TILE_ROWS, columns + k * step, width * sizeof(real));
 }
 
-/* Up to STRIP_ROWS rows of a matrix, the columns of a block, to column `place` of a copy that is laid out tile by tile,
-   for the inner caches to hold. `step`: padded(group). */
+/* Copies a strip, up to STRIP_ROWS rows of a matrix in the columns of a block, to column `place` of a copy that is
+   stored tile by tile. step: padded(group). */
 static inline void copy_strip(Matrix strip, long place, real *copy, long step) {
     if (strip.column_step == 1) {
         for (long r = 0; r < strip.rows; r++)
@@ -87,7 +86,7 @@ static inline void copy_strip(Matrix strip, long place, real *copy, long step) {
                         copy + r * step + (place + k) * TILE_ROWS);
 }
 
-/* A tile's rows in that copy, in the columns of a block. */
+/* Returns the rows of a tile in that copy, in the columns of a block. */
 static inline Matrix copied_tile(Matrix strip, real *copy, long step, long row, long place, long length) {
     const long rows = min_long(strip.rows - row, TILE_ROWS);
     if (strip.column_step == 1)
@@ -95,14 +94,14 @@ static inline Matrix copied_tile(Matrix strip, real *copy, long step, long row, 
     return (Matrix){copy + row * step + place * TILE_ROWS, rows, length, 1, TILE_ROWS};
 }
 
-/* The rows of left from `top`, up to `bottom` and no more than a strip, in the columns of a block; none if there are
-   none. */
+/* Returns the strip of left that begins at row `top` and ends at `bottom` or earlier, in the columns of a block. It may
+   be empty. */
 static inline Matrix strip_of(Matrix left, long top, long bottom, Block block) {
     return (Matrix){left.numbers + top * left.row_step + block.start * left.column_step,
                     min_long(bottom - top, STRIP_ROWS), block.length, left.row_step, left.column_step};
 }
 
-/* Ask for one of `pieces` of a strip, so that memory brings it while something else is computed. */
+/* Prefetches one of `pieces` parts of a strip into the cache while other numbers are computed. */
 static inline void prefetch(Matrix strip, long piece, long pieces) {
     const int along_rows = strip.column_step == 1;
     const long lines = along_rows ? strip.rows : strip.columns, length = along_rows ? strip.columns : strip.rows;
@@ -112,8 +111,8 @@ static inline void prefetch(Matrix strip, long piece, long pieces) {
             __builtin_prefetch(strip.numbers + i * step + j, 0, 2);
 }
 
-/* result [strip.rows, columns] = a copied strip times packed panels, added to what is there with `add`. `four_sums` as
-   in set_product, but for all rows. */
+/* Sets result [strip.rows, columns] to a copied strip times packed panels, or adds the product to it if `add` is set.
+   four_sums: as in set_product, but for all rows. next: the strip to prefetch. */
 static inline void strip_product(Matrix result, Matrix strip, real *copy, const real *packed, const Group *group,
                                  int add, long four_sums, Matrix next) {
     const long tiles = (strip.rows + TILE_ROWS - 1) / TILE_ROWS;
@@ -140,14 +139,14 @@ static inline void strip_product(Matrix result, Matrix strip, real *copy, const 
         }
 }
 
-/* A product of matrices left [rows, inner] and right [inner, columns]. */
+/* The product of left [rows, inner] and right [inner, columns]. */
 typedef struct {
     Matrix result, left, right;
-    long length;    /* of a step: inner is steps * length */
+    long length;    /* length of a step: inner is steps * length */
     long four_sums; /* as in set_product, but for all rows */
 } Product;
 
-/* Rows of result from `top` to `bottom`. */
+/* Computes the rows of result from `top` to `bottom`. space: large_product_space(columns) numbers. */
 static inline void large_product_rows(const Product *product, long top, long bottom, real *space) {
     const Matrix left = product->left, right = product->right, result = product->result;
     real *packed = space, *copy = space + packed_size(right.columns, LONGEST_BLOCK);
@@ -171,12 +170,12 @@ static inline void large_product_rows(const Product *product, long top, long bot
     }
 }
 
-/* How many numbers of space a thread needs. */
+/* Returns the size of a thread's scratch memory in numbers. */
 static inline long large_product_space(long columns) {
     return packed_size(columns, LONGEST_BLOCK) + STRIP_ROWS * (LONGEST_BLOCK + 2 * PADDING);
 }
 
-/* space: large_product_space(columns) numbers for each of at most `most` threads. */
+/* Computes a product with at most `most` threads. space: large_product_space(columns) numbers for each of them. */
 static inline void large_product(Product product, real *space, long most) {
     const long rows = product.left.rows, columns = product.right.columns;
     const long tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, size = large_product_space(columns);

@@ -1,7 +1,7 @@
-/* The functions of libm.h for whole rows, to be called from outside. */
+/* The functions of libm.h for arrays, exported by the library. */
 #include "libm.h"
 
-/* y [count] = the function of each number of x [count]; y may be x. */
+/* Set y [count] to the function of each number of x [count]; y may be x. */
 void exp_all(double *y, const double *x, int64_t count);
 void sigmoid_all(double *y, const double *x, int64_t count);
 void tanh_all(double *y, const double *x, int64_t count);

@@ -1,14 +1,14 @@
-/* exp, tanh and log in double precision as glibc 2.36 computes them on a processor with FMA; sigmoid by that exp.
+/* exp, tanh and log in double precision, with the bits of glibc 2.36 on a processor with FMA; sigmoid uses that exp.
  *
- * The bits are the same with every compiler and on every processor, for all arguments (but for the bits in a NaN).
- * These functions are not correctly rounded: another way to compute them gives other bits. So their steps are repeated
- * here one by one. A product and a sum that glibc's compiler fused are in fused(); every other operation is rounded by
- * itself, which takes -ffp-contract=off.
+ * The bits are the same with every compiler and on every processor, for all arguments (except for the bits of a NaN).
+ * glibc's functions are not correctly rounded, so another algorithm would give other bits. Therefore their steps are
+ * repeated here one by one. fused() is a product and a sum that glibc's compiler fused; every other operation is
+ * rounded separately, which needs -ffp-contract=off.
  *
- * exact_exp, exact_sigmoid and exact_tanh have no branches: a loop after VECTORIZE becomes vector instructions.
- * exact_log has some.
+ * exact_exp, exact_sigmoid and exact_tanh have no branches, so that a loop after VECTORIZE compiles to vector
+ * instructions. exact_log has branches.
  *
- * The figures of exp and log are from Arm's optimized routines (their licence: libm_tables.h), those of tanh from
+ * The constants of exp and log are from Arm's optimized routines (their license: libm_tables.h), those of tanh from
  * fdlibm: Copyright (C) 1993 by Sun Microsystems, Inc. All rights reserved. Developed at SunPro, a Sun Microsystems,
  * Inc. business. Permission to use, copy, modify, and distribute this software is freely granted, provided that this
  * notice is preserved.
@@ -46,13 +46,13 @@ static inline double of_bits(uint64_t bits) {
     return x;
 }
 
-/* All bits set, or none. Masks choose between numbers below, not ?:, of which GCC makes branches that it then follows
-   one by one: the loop gets several times as many instructions, or is not vectorised at all. */
+/* Returns all bits set if the condition holds, otherwise none. Masks select between numbers instead of ?:, which GCC
+   compiles to branches: the loop would have several times as many instructions, or would not be vectorized. */
 static inline uint64_t mask_of(bool condition) {
     return -(uint64_t)condition;
 }
 
-/* x where the mask is set, else 0. */
+/* Returns x if the mask is set, otherwise 0. */
 static inline double where(uint64_t mask, double x) {
     return of_bits(bits_of(x) & mask);
 }
@@ -61,23 +61,23 @@ static inline double chosen(uint64_t mask, double where_set, double elsewhere) {
     return of_bits((bits_of(where_set) & mask) | (bits_of(elsewhere) & ~mask));
 }
 
-/* 2^n for a whole number n from -1022 to 1023. The sum has no bits for a fraction: its lowest bits are the exponent. */
+/* Returns 2^n for an integer n from -1022 to 1023. The sum has no bits for a fraction: its lowest bits are n + 1023. */
 static inline double power_of_two(double n) {
     return of_bits(bits_of(n + (0x1.8p52 + 1023)) << 52);
 }
 
 /* ---- exp: 2^(k/128) from a table, times exp(r) from a polynomial, where x = k ln(2)/128 + r. ---- */
 
-/* exp(x) = 2^100 (power + power * part): so that the power of a large x is an ordinary number, too. */
+/* exp(x) = 2^100 (power + power * part). The factor 2^100 keeps the power of a large x finite. */
 typedef struct {
-    uint64_t power; /* its bits; where it would be below an ordinary number, its exponent has wrapped around */
+    uint64_t power; /* its bits; where it would be subnormal, its exponent has wrapped around */
     double part;
 } ExpParts;
 
-/* For x from -760 to 760; of others comes anything. */
+/* For x from -760 to 760; otherwise the result is undefined. */
 static inline ExpParts exp_parts(double x) {
-    /* Adding it rounds to a whole number, which the lowest bits of the sum then hold. Multiples of 128 in it change
-       nothing but the exponent of the power. */
+    /* Adding it rounds to an integer, stored in the lowest bits of the sum. A multiple of 128 in it changes only the
+       exponent of the power. */
     const double rounder = 0x1.8p52 - 128 * 100;
     const double shifted = fused(x, 0x1.71547652b82fep7, rounder), k = shifted - rounder;
     const uint64_t bits = bits_of(shifted), i = bits & 127;
@@ -90,13 +90,13 @@ static inline ExpParts exp_parts(double x) {
 
 static inline double exact_exp(double x) {
     const ExpParts parts = exp_parts(x);
-    /* The powers of negative x are raised by 2^1122: so they are ordinary numbers, too. */
+    /* The powers of negative x are scaled by 2^1122, so that they are normal numbers, too. */
     const uint64_t negative = mask_of(x < 0), raised = negative & (uint64_t)1122 << 52;
     const double power = of_bits(parts.power + raised), scale = of_bits(bits_of(0x1p100) - raised);
-    /* From -512 down glibc rounds the product by itself. */
+    /* For x <= -512 glibc rounds the product separately. */
     const double product = power * parts.part;
     const double y = chosen(mask_of(x <= -512), power + product, fused(power, parts.part, power));
-    /* A result below ordinary numbers has fewer bits than y: it is rounded to them from more bits than y has. */
+    /* A subnormal result has fewer bits than y. It is rounded to them from a sum with more bits than y. */
     const double rest = power - y + product, sum = 1 + y;
     const double subnormal = 1 - sum + y + rest + sum - 1;
     const double result = chosen(negative & mask_of(y < 1), subnormal, y) * scale;
@@ -106,7 +106,7 @@ static inline double exact_exp(double x) {
 static inline double exact_sigmoid(double x) {
     const ExpParts parts = exp_parts(-x);
     const double power = of_bits(parts.power), y = fused(power, parts.part, power);
-    /* It is 1 from 37 on and 0 from -746 down. In between a large exp(-x) overflows only in the sum. */
+    /* The result is 1 for x >= 37 and 0 for x <= -746. In between a large exp(-x) overflows only in the sum. */
     const uint64_t one = mask_of(x > 100), zero = mask_of(x < -760);
     return where(~zero, 1 / fused(where(~one, y), 0x1p100, 1));
 }
@@ -115,12 +115,12 @@ static inline double exact_sigmoid(double x) {
 
 static inline double exact_tanh(double x) {
     const double size = __builtin_fabs(x), twice = size + size;
-    const uint64_t large = mask_of(size >= 1), one = mask_of(size >= 22); /* from there on tanh is 1 */
+    const uint64_t large = mask_of(size >= 1), one = mask_of(size >= 22); /* for |x| >= 22 tanh is 1 */
     const uint64_t sign = ~large & bits_of(-0.0);
 
     /* 2|x| or -2|x| = k ln(2) + r + rest. */
     const double argument = of_bits(bits_of(twice) ^ sign);
-    const uint64_t reduced = mask_of(twice >= 0x1.62e43p-2); /* else k and rest are 0, and glibc leaves them out */
+    const uint64_t reduced = mask_of(twice >= 0x1.62e43p-2); /* otherwise k and rest are 0, and glibc omits them */
     const double n = where(reduced, __builtin_floor(twice * 0x1.71547652b82fep0 + 0.5)), k = of_bits(bits_of(n) ^ sign);
     const double high = fused(k, -0x1.62e42feep-1, argument), low = k * 0x1.a39ef35793c76p-33;
     const double r = high - low, rest = high - r - low;
@@ -135,8 +135,8 @@ static inline double exact_tanh(double x) {
     const double ratio = square * ((sum - other) / fused(-r, other, 6));
     const double error = fused(r, ratio - rest, -chosen(reduced, rest, square)) - where(reduced, square);
 
-    /* t = 2^k (from - (error + added - r)) + offset. glibc has a case for each of k = 0, k = -1, k below that, k from 3
-       to 19, and k from 20 on. */
+    /* t = 2^k (from - (error + added - r)) + offset. glibc has separate cases for k = 0, k = -1, k < -1, k from 3 to
+       19, and k >= 20. */
     const double scale = power_of_two(k), inverse = power_of_two(-n);
     const uint64_t whole = mask_of(n >= 2), huge = mask_of(n >= 20);
     const double from = where(whole, 1) - where(large & ~huge, inverse), added = where(huge, inverse);
@@ -149,7 +149,7 @@ static inline double exact_tanh(double x) {
 
 /* ---- log ---- */
 
-/* log(1 + r) for r from -0x1p-4 to 0x1.09p-4: r - r^2 / 2 + r^3 times a polynomial. */
+/* Returns log(1 + r) for r from -0x1p-4 to 0x1.09p-4: r - r^2 / 2 + r^3 times a polynomial. */
 static inline double log_near_one(double r) {
     const double square = r * r, cube = r * square;
     const double low = fused(square, 0x1.999999995dd0cp-3,
@@ -173,7 +173,7 @@ static inline double exact_log(double x) {
         return x;
     const bool subnormal = x < 0x1p-1022;
     const uint64_t bits = bits_of(subnormal ? x * 0x1p52 : x);
-    /* x = 2^k z with z from 0x1.6p-1 to 0x1.6p0, in part i of that. log(x) = k ln(2) + log(c) + log(1 + r). */
+    /* x = 2^k z, where z is in part i of the range 0x1.6p-1 to 0x1.6p0. log(x) = k ln(2) + log(c) + log(1 + r). */
     const uint64_t above = bits - 0x3fe6000000000000, i = above >> 45 & 127;
     const double z = of_bits(bits - (above & 0xfff0000000000000));
     const double k = (double)((int64_t)above >> 52) - (subnormal ? 52 : 0);

@@ -1,12 +1,12 @@
 /* The tables of exp and log (libm.h).
  *
- * Their figures are from Arm's optimized routines, and in glibc the same:
- * Copyright (c) 1999-2022, Arm Limited. SPDX-License-Identifier: MIT (the text of that licence is in /LICENSE).
+ * The numbers are from Arm's optimized routines; those in glibc are the same.
+ * Copyright (c) 1999-2022, Arm Limited. SPDX-License-Identifier: MIT (the text of that license is in /LICENSE).
  */
 #pragma once
 #include <stdint.h>
 
-/* The bits of 2^(i/128) less i << 45: with k << 45 added they are those of 2^(k/128), if i is k modulo 128. */
+/* The bits of 2^(i/128) minus i << 45. With k << 45 added they are those of 2^(k/128), where i is k modulo 128. */
 static const uint64_t EXP_POWER[128] = {
     0x3ff0000000000000, 0x3feff63da9fb3335, 0x3fefec9a3e778061, 0x3fefe315e86e7f85, 0x3fefd9b0d3158574,
     0x3fefd06b29ddf6de, 0x3fefc74518759bc8, 0x3fefbe3ecac6f383, 0x3fefb5586cf9890f, 0x3fefac922b7247f7,
@@ -36,7 +36,7 @@ static const uint64_t EXP_POWER[128] = {
     0x3fefdbfdad9cbe14, 0x3fefe7c1819e90d8, 0x3feff3c22b8f71f1,
 };
 
-/* 2^(i/128) is the number in EXP_POWER times 1 + this. */
+/* 2^(i/128) is the number in EXP_POWER times (1 + this number). */
 static const double EXP_TAIL[128] = {
     0, 0x1.b3b4f1a88bf6ep-54, -0x1.160139cd8dc5dp-56, -0x1.05e7a108766d1p-54, 0x1.cd2523567f613p-55,
     -0x1.bce8023f98efap-55, 0x1.0f74e61e6c861p-57, 0x1.0a3e45b33d399p-54, 0x1.79aa65d837b6dp-54, 0x1.eb51a92fdeffcp-55,
@@ -69,7 +69,7 @@ static const double EXP_TAIL[128] = {
     -0x1.e37bae43be3edp-55, 0x1.7893b4d91cd9dp-56, 0x1.305c14160cc89p-58,
 };
 
-/* 1 / c, with a c near the middle of each of the 128 parts into which 0x1.6p-1 to 0x1.6p0 is cut. */
+/* 1 / c, where c is near the middle of each of 128 parts of the range 0x1.6p-1 to 0x1.6p0. */
 static const double LOG_INVERSE[128] = {
     0x1.734f0c3e0de9fp+0, 0x1.713786a2ce91fp+0, 0x1.6f26008fab5a0p+0, 0x1.6d1a61f138c7dp+0, 0x1.6b1490bc5b4d1p+0,
     0x1.69147332f0cbap+0, 0x1.6719f18224223p+0, 0x1.6524f99a51ed9p+0, 0x1.63356aa8f24c4p+0, 0x1.614b36b9ddc14p+0,
@@ -99,7 +99,7 @@ static const double LOG_INVERSE[128] = {
     0x1.79baa679725c2p-1, 0x1.77907f2170657p-1, 0x1.756cadbd6130cp-1,
 };
 
-/* log(c). */
+/* log(c) for the same c. */
 static const double LOG_CENTRE[128] = {
     -0x1.7cc7f79e69000p-2, -0x1.76feec20d0000p-2, -0x1.713e31351e000p-2, -0x1.6b85b38287800p-2, -0x1.65d5590807800p-2,
     -0x1.602d076180000p-2, -0x1.5a8ca86909000p-2, -0x1.54f4356035000p-2, -0x1.4f637c36b4000p-2, -0x1.49da7fda85000p-2,

@@ -1,20 +1,20 @@
 /* nn.Linear over a whole sequence, forward and backward.
  *
- * T, B: seq_length, batch_size; I, O: sizes of input and output. Where several Linears of one input lie side by side, as
- * a gru's gates do, O is the sum of their output sizes, `width` that of one of them.
+ * T = seq_length, B = batch_size, I = size of the input, O = size of the output. If several Linears of one input lie
+ * side by side, like a gru's gates, O is the sum of their output sizes, and `width` is the output size of one.
  */
 #pragma once
 #include "large_product.h"
 #include "real.h"
 
-/* Where the products' space is, and for how many threads. */
+/* Scratch memory for products, and the number of threads that it suffices for. */
 typedef struct {
     real *space;
     long threads;
 } Workspace;
 
-/* Multiply, where sums are those of a product [inner, B] for each time step: OpenBLAS sums the last sequence of an odd
-   batch otherwise. `product` is that of all rows [T * B]. */
+/* Computes a product of T * B rows with the sums of a separate product for each time step: OpenBLAS sums the last
+   sequence of an odd batch differently. */
 static inline void product_of_sequences(Product product, long B, long width, Workspace workspace) {
     product.length = product.left.columns;
     if (B > 1)
@@ -29,23 +29,23 @@ static inline void product_of_sequences(Product product, long B, long width, Wor
     large_product(product, workspace.space, workspace.threads);
 }
 
-/* y [T, B, O] = x [T, B, I] times the transpose of weight [O, I], without bias. */
+/* Computes y [T, B, O] = x [T, B, I] times the transpose of weight [O, I], without bias. */
 static void linear_forward(real *y, real *x, real *weight, long T, long B, long I, long O, long width,
                            Workspace workspace) {
     const Product product = {{y, T * B, O, O, 1}, {x, T * B, I, I, 1}, {weight, I, O, 1, I}, 0, 0};
     product_of_sequences(product, B, width, workspace);
 }
 
-/* grad_x [T, B, I] = grad_y [T, B, width], whose rows lie `step` numbers apart, times weight [width, I]. */
+/* Computes grad_x [T, B, I] = grad_y [T, B, width], whose rows are `step` numbers apart, times weight [width, I]. */
 static void linear_grad_input(real *grad_x, real *grad_y, long step, real *weight, long T, long B, long I, long width,
                               Workspace workspace) {
     const Product product = {{grad_x, T * B, I, I, 1}, {grad_y, T * B, width, step, 1}, {weight, width, I, I, 1}, 0, 0};
     product_of_sequences(product, B, I, workspace);
 }
 
-/* grad_weight [width, I] = the transpose of grad_y [T * B, width], whose rows lie `step` numbers apart, times x
-   [T * B, I]: added up once for each time step, from the last to the first. OpenBLAS sums the last row otherwise where
-   their number is odd. */
+/* Computes grad_weight [width, I] = the transpose of grad_y [T * B, width], whose rows are `step` numbers apart, times
+   x [T * B, I]. It is added up once for each time step, from the last to the first. If the number of rows is odd,
+   OpenBLAS sums the last one differently. */
 static void linear_grad_weight(real *grad_weight, real *grad_y, long step, real *x, long T, long B, long I, long width,
                                Workspace workspace) {
     const Matrix right = {x, T * B, I, I, 1};

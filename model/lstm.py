@@ -1,7 +1,8 @@
 """Long short-term memory (the original's model/LSTM.lua; Zaremba et al. 2014, arXiv:1409.2329, eq. 2-4).
 
-The job of a cell is to turn its input and its state of one step ago into its state now.
-B is batch_size, H rnn_size, I the size of the input (vocab_size in the first layer, H above it).
+A cell computes its next state from its input and its previous state.
+
+Letters in shapes: B = batch_size, H = rnn_size, I = size of the input (vocab_size in the first layer, H in others).
 """
 
 from collections.abc import Callable
@@ -24,13 +25,13 @@ from charrnn_port.model.sequence import (
     transposed,
 )
 
-# The state a layer carries, in the original's order; the last one is also its output.
+# The state of a layer, in the original's order; the last tensor is also its output.
 STATE = ("c", "h")
-GATE_NAMES = ("in", "forget", "out", "transform")  # of what step_with_gates gives beside it
+GATE_NAMES = ("in", "forget", "out", "transform")  # what step_with_gates returns before the state
 
 
 def parameter_shapes(input_size: int, rnn_size: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes in the order of Torch7's flat vector. Gates are stacked: in, forget, out, transform."""
+    """Return names and shapes in the order of Torch7's flat vector. Gates are stacked: in, forget, out, transform."""
     return {
         "i2h_weight": (4 * rnn_size, input_size),
         "i2h_bias": (4 * rnn_size,),
@@ -42,7 +43,7 @@ def parameter_shapes(input_size: int, rnn_size: int) -> dict[str, tuple[int, ...
 def step(
     x: Tensor, c: Tensor, h: Tensor, i2h_weight: Tensor, i2h_bias: Tensor, h2h_weight: Tensor, h2h_bias: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """One time step: x `[B, I]`, c and h `[B, H]` → the next c and h.
+    """Compute one time step: x `[B, I]`, c and h `[B, H]` → (next_c, next_h).
 
     in, forget, out = sigmoid, transform = tanh of their quarter of i2h(x) + h2h(h)
     next_c = forget * c + in * transform
@@ -54,7 +55,7 @@ def step(
 def step_with_gates(
     x: Tensor, c: Tensor, h: Tensor, i2h_weight: Tensor, i2h_bias: Tensor, h2h_weight: Tensor, h2h_bias: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The same, with what it computes on the way: in, forget, out, transform, then the next c and h, each `[B, H]`."""
+    """Compute one time step like `step`, but return in, forget, out, transform, next_c and next_h, each `[B, H]`."""
     pre_activations = linear(x, i2h_weight, i2h_bias) + linear(h, h2h_weight, h2h_bias)
     for_in, for_forget, for_out, for_transform = pre_activations.chunk(4, dim=1)
     in_gate, forget_gate, out_gate = torch.sigmoid(for_in), torch.sigmoid(for_forget), torch.sigmoid(for_out)
@@ -72,9 +73,9 @@ def advance(
     sigmoid: Callable[[Array], Array],
     tanh: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
-    """One time step of a single sequence, for NumPy arrays or tensors: c and h `[H]` → the next c and h.
+    """Compute one time step of a single sequence, for NumPy arrays or tensors: c and h `[H]` → (next_c, next_h).
 
-    pre_activations `[4 * H]` lack h2h(h) only: i2h(x) and both biases are in them. h2h_weight: `[4 * H, H]`.
+    pre_activations `[4 * H]` are i2h(x) and both biases, without h2h(h). h2h_weight: `[4 * H, H]`.
     """
     H = len(h)
     pre_activations = pre_activations + h2h_weight @ h
@@ -84,20 +85,20 @@ def advance(
 
 
 class Buffers(Sequence):
-    """The fast pass of one layer over a whole sequence (model/sequence.py): what all ways to run it work on."""
+    """The buffers of one layer over a whole sequence (see `Sequence`), shared by all backends."""
 
     GATES = 4
 
     def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int) -> None:
         super().__init__(new, ids, T, B, H)
-        self.c = new(T + 1, B, H)  # place 0 is the state before the sequence
-        self.tanh_c = new(T, B, H)  # of c[1:]
+        self.c = new(T + 1, B, H)  # c[0] is the state before the sequence
+        self.tanh_c = new(T, B, H)  # tanh(c[1:])
         self.grad_c = new(B, H)  # gradient by the c of one time step
         self.state = (self.c, self.h)
 
 
 class EagerSequence(Buffers):
-    """The passes in PyTorch's operations, as few as possible."""
+    """The passes with as few of PyTorch's operations as possible."""
 
     def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int) -> None:
         super().__init__(new, ids, T, B, H)
@@ -114,7 +115,7 @@ class EagerSequence(Buffers):
         )[::-1]
 
     def forward(self, weights: LayerWeights) -> None:
-        """As Sequence's."""
+        """See `Sequence.forward`."""
         add_biases(self.pre_activations, weights, self.ids)
         h2h_transposed = transposed(weights.h2h)
         for (
@@ -128,11 +129,11 @@ class EagerSequence(Buffers):
             torch.mul(out_gate, tanh_c, out=next_h)
 
     def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
-        """As Sequence's."""
+        """See `Sequence.backward`."""
         self._differentiate_gates()
         grad_c = self.grad_c.zero_()
         grad_c_twice = grad_c.unsqueeze(1)  # for the input and the forget gate
-        later = None  # gradient by the pre-activations of the next time step
+        later = None  # the gradient by the pre-activations of the next time step
         for grad_pre_activations, in_and_forget, out_gate, transform, forget_gate, dh_by_dc, grad_h in self._steps_back:
             if later is not None:
                 grad_h.addmm_(later, weights.h2h)
@@ -145,10 +146,10 @@ class EagerSequence(Buffers):
         sum_rows(self.pre_activations, grad_rows, self.ids)
 
     def _differentiate_gates(self) -> None:
-        """Put the derivative of c by its pre-activation into the place of each gate, of h in that of the out gate.
+        """Overwrite each gate with the derivative of c, or of h for the out gate, by its pre-activation.
 
-        This is for all time steps at once, so that a step has only to multiply by the gradients by c and by h. The
-        forget gate itself, which a step needs too, goes where tanh_c was.
+        This is done for all time steps together, so that a step only multiplies by the gradients by c and h. The value
+        of the forget gate, which a step also needs, overwrites tanh_c.
         """
         in_gate, forget_gate, out_gate, transform = self.gates
         tanh_backward(out_gate, self.tanh_c, grad_input=self.dh_by_dc)
@@ -167,4 +168,4 @@ class CompiledSequence(CompiledPasses, Buffers):
 
 
 class CudaSequence(CudaPasses, Buffers):
-    """The passes in CUDA kernels: one each (model/lstm_cluster.cu), or one a time step (model/lstm_step.cu)."""
+    """The passes in CUDA kernels (model/cuda_lstm.py)."""

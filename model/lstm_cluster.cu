@@ -1,27 +1,28 @@
-// All time steps of an lstm layer in one launch: model/cuda_lstm.py compiles this for one size and launches it.
+// All time steps of an lstm layer in one launch. model/cuda_lstm.py compiles this file for one size and launches it.
 //
-// Weights stay in registers for the whole sequence. They are too many for one multiprocessor, so a cluster of BLOCKS
-// blocks shares the units (numbers of h), and does ROWS rows of the batch: each block computes its units' part of a
-// time step and writes it into the shared memory of all blocks of its cluster. Clusters know nothing of each other.
+// The weights stay in registers for the whole sequence. They are too many for one multiprocessor, so a cluster of
+// BLOCKS blocks shares the units (components of h) and computes ROWS rows of the batch. Each block computes its units'
+// part of a time step and writes it to the shared memory of all blocks of its cluster. Clusters are independent.
 //
-// A block waits for nothing but the numbers of the step before: the writes to its shared memory count down a barrier
-// of its own (st.async, mbarrier), so that those to global memory hold nobody up. There are two buffers, for even and
-// for odd steps, and no more are needed: who sends the numbers of a step has got those of the step before from every
-// warp of the cluster, and a warp sends them after it has read the buffer that they went into.
+// A block waits only for the numbers of the previous step. Each write to its shared memory (st.async) also counts down
+// a barrier (mbarrier) of that block, so that no block has to wait for the writes to global memory. There are two
+// buffers, for even and odd steps. Two suffice: a warp sends the numbers of a step only after it has received those of
+// the previous step from every warp of the cluster, and each of these was sent after its warp had read the buffer that
+// is overwritten now.
 //
-// From the command line: REAL (float or double), H (rnn_size), PADDED (H rounded up: units from H on have weights of
-// zero, and are zero), BLOCKS, ROWS and LANES, powers of two. 4 * LANES threads work on a unit, each on as many
-// of its products; in the backward pass UNITS such groups of threads do theirs together.
+// Macros on the command line: REAL (float or double), H (rnn_size), PADDED (H rounded up; units from H on have zero
+// weights and are zero), BLOCKS, ROWS and LANES, which are powers of two. 4 * LANES threads work on a unit, and each
+// computes an equal part of its products. In the backward pass the threads of UNITS_PER_GROUP units work as one group.
 //
-// Shapes as in model/lstm.py: T time steps, B rows of the batch; gates in the order in, forget, out, transform.
+// Shapes as in model/lstm.py: T time steps, B rows of the batch. The order of gates is in, forget, out, transform.
 typedef REAL real;
 
-constexpr int VECTOR = 16 / sizeof(real);  // numbers that are loaded at once
-constexpr int UNITS_PER_BLOCK = PADDED / BLOCKS;       // units of a block
-constexpr int GROUP = 4 * LANES;                  // threads of a unit
-constexpr int THREADS = UNITS_PER_BLOCK * GROUP;  // of a block
-constexpr int UNITS = LANES > 2 ? 8 / LANES : 4;
-constexpr int UNITS_GROUP = UNITS * GROUP;  // at most a warp
+constexpr int VECTOR = 16 / sizeof(real);  // numbers in a 16-byte load
+constexpr int UNITS_PER_BLOCK = PADDED / BLOCKS;
+constexpr int THREADS_PER_UNIT = 4 * LANES;
+constexpr int THREADS = UNITS_PER_BLOCK * THREADS_PER_UNIT;  // threads of a block
+constexpr int UNITS_PER_GROUP = LANES > 2 ? 8 / LANES : 4;
+constexpr int THREADS_PER_GROUP = UNITS_PER_GROUP * THREADS_PER_UNIT;  // at most a warp
 
 struct __align__(16) Vector {
   real x[VECTOR];
@@ -31,11 +32,13 @@ __device__ real sigmoid(real x) { return real(1) / (real(1) + exp(-x)); }
 
 __device__ constexpr int min_int(int a, int b) { return a < b ? a : b; }
 
-// Threads whose numbers differ in the bits up to DISTANCE, inclusive, add up their COUNT values. As long as a thread
-// has more than one, it keeps half of them: the upper half, if the bit is set, in the place of the lower one. When one
-// is left, all threads that differ in the remaining bits get the same sum.
+// Add the COUNT values of all threads whose indices differ only in the bits up to DISTANCE, inclusive. While a thread
+// has more than one value, it keeps one half and sends the other to its partner (reduce-scatter): if the bit DISTANCE
+// of its index is set, it keeps the upper half, which moves to the place of the lower one. This needs fewer shuffles
+// than a reduction of each value. Once a single value is left, the threads that differ in the remaining bits all get
+// the sum.
 template <int COUNT, int DISTANCE, int N>
-__device__ __forceinline__ void add_up(real (&values)[N]) {
+__device__ __forceinline__ void reduce_scatter(real (&values)[N]) {
   if constexpr (DISTANCE > 0 && COUNT > 1) {
     bool upper = threadIdx.x & DISTANCE;
 #pragma unroll
@@ -43,10 +46,10 @@ __device__ __forceinline__ void add_up(real (&values)[N]) {
       real kept = upper ? values[i + COUNT / 2] : values[i], sent = upper ? values[i] : values[i + COUNT / 2];
       values[i] = kept + __shfl_xor_sync(~0u, sent, DISTANCE);
     }
-    add_up<COUNT / 2, DISTANCE / 2>(values);
+    reduce_scatter<COUNT / 2, DISTANCE / 2>(values);
   } else if constexpr (DISTANCE > 0) {
     values[0] += __shfl_xor_sync(~0u, values[0], DISTANCE);
-    add_up<1, DISTANCE / 2>(values);
+    reduce_scatter<1, DISTANCE / 2>(values);
   }
 }
 
@@ -58,14 +61,14 @@ __device__ unsigned rank_in_cluster() {
   return rank;
 }
 
-// The address of p in the shared memory of another block.
+// Return the address that corresponds to p in the shared memory of another block of the cluster.
 __device__ unsigned address_at(unsigned rank, const void *p) {
   unsigned result;
   asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(result) : "r"(shared_address(p)), "r"(rank));
   return result;
 }
 
-// Write into the shared memory of a block, and count the bytes down on its barrier. Addresses are those of address_at.
+// Write x to the shared memory of a block and count the bytes down on its barrier; address_at returns both addresses.
 #define SEND "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes"
 __device__ void send(unsigned to, unsigned barrier, float x) {
   asm volatile(SEND ".f32 [%0], %1, [%2];" ::"r"(to), "f"(x), "r"(barrier) : "memory");
@@ -73,7 +76,7 @@ __device__ void send(unsigned to, unsigned barrier, float x) {
 __device__ void send(unsigned to, unsigned barrier, double x) {
   asm volatile(SEND ".f64 [%0], %1, [%2];" ::"r"(to), "d"(x), "r"(barrier) : "memory");
 }
-__device__ void send(unsigned to, unsigned barrier, const float *x) {  // as many as are in a Vector
+__device__ void send(unsigned to, unsigned barrier, const float *x) {  // x: [VECTOR]
   asm volatile(SEND ".v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(to), "f"(x[0]), "f"(x[1]), "f"(x[2]), "f"(x[3]),
                "r"(barrier)
                : "memory");
@@ -82,7 +85,8 @@ __device__ void send(unsigned to, unsigned barrier, const double *x) {
   asm volatile(SEND ".v2.f64 [%0], {%1, %2}, [%3];" ::"r"(to), "d"(x[0]), "d"(x[1]), "r"(barrier) : "memory");
 }
 
-// A barrier that is passed when so many bytes have arrived; `expect` is for one thread, once for each time.
+// A barrier that completes a phase when the expected number of bytes has arrived. One thread calls `expect` once for
+// each phase.
 typedef unsigned long long Barrier;
 
 __device__ void expect(Barrier *barrier, int bytes) {
@@ -90,7 +94,7 @@ __device__ void expect(Barrier *barrier, int bytes) {
                : "memory");
 }
 
-// Wait for them; parity is 0 the first time, 1 the second, 0 the third …
+// Wait until a phase is complete. parity: 0 for the first phase, 1 for the second, 0 for the third, and so on.
 __device__ void await(Barrier *barrier, unsigned parity) {
   unsigned passed = 0;
   while (!passed)
@@ -103,8 +107,8 @@ __device__ void await(Barrier *barrier, unsigned parity) {
         : "memory");
 }
 
-// Both barriers, ready for the first time, when all blocks of the cluster are there.
-__device__ void start(Barrier (&barriers)[2], int bytes) {
+// Initialize both barriers for their first phase, and wait until all blocks of the cluster have done so.
+__device__ void init_barriers(Barrier (&barriers)[2], int bytes) {
   if (threadIdx.x == 0) {
     for (int i = 0; i < 2; i++) {
       asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(&barriers[i])) : "memory");
@@ -115,31 +119,34 @@ __device__ void start(Barrier (&barriers)[2], int bytes) {
   asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 
-// From sums [T, B, 4 * H], which is i2h(x) with both biases, and c[0], h[0] to all of c, h [T + 1, B, H] and tanh_c
-// [T, B, H], the tanh of c[1:]; the gates go where the sums were. h2h: [4 * H, H].
+// The forward pass.
+//   h2h     [4 * H, H]     in: weights
+//   sums    [T, B, 4 * H]  in: i2h(x) with both biases; out: the gates
+//   c, h    [T + 1, B, H]  in: c[0], h[0], the state before the sequence; out: c[1:], h[1:]
+//   tanh_c  [T, B, H]      out: tanh of c[1:]
 extern "C" __global__ void __cluster_dims__(BLOCKS) __launch_bounds__(THREADS, 1)
 lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, int T, int B) {
-  constexpr int OF_GATE = PADDED / GROUP;          // weights of a thread for each gate
-  constexpr int ROW_SPLITS = min_int(ROWS, LANES);  // a sum done, so many threads of a gate share the rows
-  constexpr int ROWS_PER_THREAD = ROWS / ROW_SPLITS;              // rows of a thread
-  constexpr int REPLICAS = GROUP / ROW_SPLITS;            // threads that have the same rows, four gates or more
-  constexpr int BYTES = ROWS * PADDED * sizeof(real);
-  __shared__ Vector smem_in[2][ROWS][PADDED / VECTOR];  // h before the step
+  constexpr int WEIGHTS_PER_GATE = PADDED / THREADS_PER_UNIT;  // weights of a thread for each gate
+  constexpr int ROW_SPLITS = min_int(ROWS, LANES);  // threads of a gate that split its rows after the reduction
+  constexpr int ROWS_PER_THREAD = ROWS / ROW_SPLITS;
+  constexpr int REPLICAS = THREADS_PER_UNIT / ROW_SPLITS;  // threads of a unit with the same rows: four gates or more
+  constexpr int STEP_BYTES = ROWS * PADDED * sizeof(real);
+  __shared__ Vector smem_in[2][ROWS][PADDED / VECTOR];  // h of the previous step, for even and odd steps
   __shared__ Barrier arrived[2];
 
-  const int lane = threadIdx.x % GROUP, gate = lane / LANES, lane_of_gate = lane % LANES;
-  const int local_unit = threadIdx.x / GROUP, unit = rank_in_cluster() * UNITS_PER_BLOCK + local_unit;
+  const int lane = threadIdx.x % THREADS_PER_UNIT, gate = lane / LANES, lane_of_gate = lane % LANES;
+  const int local_unit = threadIdx.x / THREADS_PER_UNIT, unit = rank_in_cluster() * UNITS_PER_BLOCK + local_unit;
   const int replica = gate + 4 * (lane_of_gate % (LANES / ROW_SPLITS));
-  const int row0 = blockIdx.x / BLOCKS * ROWS;  // of the cluster; the thread's:
-  const int row = row0 + lane_of_gate / (LANES / ROW_SPLITS) * ROWS_PER_THREAD;
+  const int row0 = blockIdx.x / BLOCKS * ROWS;  // first row of the cluster
+  const int row = row0 + lane_of_gate / (LANES / ROW_SPLITS) * ROWS_PER_THREAD;  // first row of the thread
   const bool exists = unit < H;
 
-  real weights[4][OF_GATE];  // of all gates, for every GROUP-th vector of h
+  real weights[4][WEIGHTS_PER_GATE];  // for every THREADS_PER_UNIT-th vector of h
 #pragma unroll
   for (int g = 0; g < 4; g++)
 #pragma unroll
-    for (int i = 0; i < OF_GATE; i++) {
-      int k = (i / VECTOR * GROUP + lane) * VECTOR + i % VECTOR;
+    for (int i = 0; i < WEIGHTS_PER_GATE; i++) {
+      int k = (i / VECTOR * THREADS_PER_UNIT + lane) * VECTOR + i % VECTOR;
       weights[g][i] = exists && k < H ? h2h[(size_t)(g * H + unit) * H + k] : real(0);
     }
   for (int i = threadIdx.x; i < ROWS * PADDED; i += THREADS) {
@@ -149,46 +156,46 @@ lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, int T,
   real state[ROWS_PER_THREAD], next_sum[ROWS_PER_THREAD];
 #pragma unroll
   for (int r = 0; r < ROWS_PER_THREAD; r++) {
-    bool there = exists && row + r < B;
-    state[r] = there ? c[(size_t)(row + r) * H + unit] : real(0);
-    next_sum[r] = there ? sums[((size_t)(row + r) * 4 + gate) * H + unit] : real(0);
+    bool valid = exists && row + r < B;
+    state[r] = valid ? c[(size_t)(row + r) * H + unit] : real(0);
+    next_sum[r] = valid ? sums[((size_t)(row + r) * 4 + gate) * H + unit] : real(0);
   }
-  start(arrived, BYTES);
+  init_barriers(arrived, STEP_BYTES);
 
   for (int t = 0; t < T; t++) {
     real sum[ROWS_PER_THREAD];
 #pragma unroll
     for (int r = 0; r < ROWS_PER_THREAD; r++) {
       sum[r] = next_sum[r];
-      if (t + 1 < T && exists && row + r < B)  // long before it is needed
+      if (t + 1 < T && exists && row + r < B)  // load early, to hide the latency
         next_sum[r] = sums[(((size_t)(t + 1) * B + row + r) * 4 + gate) * H + unit];
     }
     if (t > 0) {
       await(&arrived[t & 1], (t - 1) >> 1 & 1);
-      if (threadIdx.x == 0) expect(&arrived[t & 1], BYTES);
+      if (threadIdx.x == 0) expect(&arrived[t & 1], STEP_BYTES);
     }
     real products[4 * ROWS] = {};
 #pragma unroll
-    for (int i = 0; i < OF_GATE; i += VECTOR)
+    for (int i = 0; i < WEIGHTS_PER_GATE; i += VECTOR)
 #pragma unroll
       for (int r = 0; r < ROWS; r++) {
-        Vector x = smem_in[t & 1][r][i / VECTOR * GROUP + lane];
+        Vector x = smem_in[t & 1][r][i / VECTOR * THREADS_PER_UNIT + lane];
 #pragma unroll
         for (int v = 0; v < VECTOR; v++)
 #pragma unroll
           for (int g = 0; g < 4; g++) products[g * ROWS + r] += weights[g][i + v] * x.x[v];
       }
-    add_up<4 * ROWS, GROUP / 2>(products);
+    reduce_scatter<4 * ROWS, THREADS_PER_UNIT / 2>(products);
 
     real activation[ROWS_PER_THREAD], tanh_state[ROWS_PER_THREAD], output[ROWS_PER_THREAD];
 #pragma unroll
     for (int r = 0; r < ROWS_PER_THREAD; r++) {
       real x = sum[r] + products[r];
       activation[r] = gate == 3 ? tanh(x) : sigmoid(x);
-      real in = __shfl_sync(~0u, activation[r], lane_of_gate, GROUP);
-      real forget = __shfl_sync(~0u, activation[r], lane_of_gate + LANES, GROUP);
-      real out = __shfl_sync(~0u, activation[r], lane_of_gate + 2 * LANES, GROUP);
-      real transform = __shfl_sync(~0u, activation[r], lane_of_gate + 3 * LANES, GROUP);
+      real in = __shfl_sync(~0u, activation[r], lane_of_gate, THREADS_PER_UNIT);
+      real forget = __shfl_sync(~0u, activation[r], lane_of_gate + LANES, THREADS_PER_UNIT);
+      real out = __shfl_sync(~0u, activation[r], lane_of_gate + 2 * LANES, THREADS_PER_UNIT);
+      real transform = __shfl_sync(~0u, activation[r], lane_of_gate + 3 * LANES, THREADS_PER_UNIT);
       state[r] = forget * state[r] + in * transform;
       tanh_state[r] = tanh(state[r]);
       output[r] = exists ? out * tanh_state[r] : real(0);
@@ -199,7 +206,7 @@ lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, int T,
           send(address_at(to, place), address_at(to, &arrived[next]), output[r]);
       }
     }
-    __syncwarp();  // replicas may have read what is written over now
+    __syncwarp();  // replicas read these sums, so they must not be overwritten before
 #pragma unroll
     for (int r = 0; r < ROWS_PER_THREAD; r++)
       if (exists && row + r < B) {
@@ -212,32 +219,37 @@ lstm_forward(const real *h2h, real *sums, real *c, real *h, real *tanh_c, int T,
   }
 }
 
-// What forward left, c[0] as it is now, and grad_h [T, B, H] (from above alone), to the gradient by the sums, which
-// goes where the gates were.
+// The backward pass. The gradient from the next step is computed from its gates' gradients.
+//   h2h     [4 * H, H]     in: weights
+//   gates   [T, B, 4 * H]  in: the gates; out: the gradient by their pre-activations
+//   c       [T + 1, B, H]  in: as forward left it, with any c[0]
+//   tanh_c  [T, B, H]      in: as forward left it
+//   grad_h  [T, B, H]      in: the gradient by the outputs, from the layer above only
 extern "C" __global__ void __cluster_dims__(BLOCKS) __launch_bounds__(THREADS, 1)
 lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, const real *grad_h, int T, int B) {
-  constexpr int PARTS = 4 / VECTOR;                     // Vectors for the four gates of a unit
-  constexpr int OF_UNIT = 4 * PADDED / UNITS_GROUP;     // weights of a thread for each of its UNITS
-  constexpr int ROW_SPLITS = min_int(ROWS, GROUP);  // as in forward
+  constexpr int VECTORS_PER_UNIT = 4 / VECTOR;  // Vectors that hold the four gates of a unit
+  constexpr int WEIGHTS_PER_UNIT = 4 * PADDED / THREADS_PER_GROUP;  // weights of a thread for each unit of its group
+  constexpr int ROW_SPLITS = min_int(ROWS, THREADS_PER_UNIT);  // as in the forward pass
   constexpr int ROWS_PER_THREAD = ROWS / ROW_SPLITS;
-  constexpr int REPLICAS = GROUP / ROW_SPLITS;
-  constexpr int BYTES = ROWS * 4 * PADDED * sizeof(real);
-  __shared__ Vector smem_in[2][ROWS][PARTS * PADDED];  // gradient by the sums of the step after; [PARTS][PADDED]
+  constexpr int REPLICAS = THREADS_PER_UNIT / ROW_SPLITS;
+  constexpr int STEP_BYTES = ROWS * 4 * PADDED * sizeof(real);
+  __shared__ Vector smem_in[2][ROWS][VECTORS_PER_UNIT * PADDED];  // gradient by the next step's sums
   __shared__ Barrier arrived[2];
 
-  const int lane = threadIdx.x % UNITS_GROUP, lane_of_unit = lane % GROUP, replica = lane_of_unit % REPLICAS;
-  const int first_unit = rank_in_cluster() * UNITS_PER_BLOCK + threadIdx.x / UNITS_GROUP * UNITS;
-  const int unit = first_unit + lane / GROUP;  // whose sum the thread will get
+  const int lane = threadIdx.x % THREADS_PER_GROUP, lane_of_unit = lane % THREADS_PER_UNIT;
+  const int replica = lane_of_unit % REPLICAS;
+  const int first_unit = rank_in_cluster() * UNITS_PER_BLOCK + threadIdx.x / THREADS_PER_GROUP * UNITS_PER_GROUP;
+  const int unit = first_unit + lane / THREADS_PER_UNIT;  // the unit whose sum the thread gets
   const int row0 = blockIdx.x / BLOCKS * ROWS;
   const int row = row0 + lane_of_unit / REPLICAS * ROWS_PER_THREAD;
   const bool exists = unit < H;
 
-  real weights[OF_UNIT][UNITS];  // of every UNITS_GROUP-th vector of the gradient
+  real weights[WEIGHTS_PER_UNIT][UNITS_PER_GROUP];  // for every THREADS_PER_GROUP-th vector of the gradient
 #pragma unroll
-  for (int i = 0; i < OF_UNIT; i++)
+  for (int i = 0; i < WEIGHTS_PER_UNIT; i++)
 #pragma unroll
-    for (int n = 0; n < UNITS; n++) {
-      int vector = i / VECTOR * UNITS_GROUP + lane;
+    for (int n = 0; n < UNITS_PER_GROUP; n++) {
+      int vector = i / VECTOR * THREADS_PER_GROUP + lane;
       int gate = vector / PADDED * VECTOR + i % VECTOR, k = vector % PADDED;
       weights[i][n] = k < H && first_unit + n < H ? h2h[(size_t)(gate * H + k) * H + first_unit + n] : real(0);
     }
@@ -258,42 +270,42 @@ lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, c
       }
   };
   load(T - 1);
-  start(arrived, BYTES);
+  init_barriers(arrived, STEP_BYTES);
 
-  for (int t = T - 1, n = 0; t >= 0; t--, n++) {  // n: steps done
-    real products[UNITS * ROWS] = {};
+  for (int t = T - 1, n = 0; t >= 0; t--, n++) {  // n: number of steps done
+    real products[UNITS_PER_GROUP * ROWS] = {};
     if (n > 0) {
       await(&arrived[n & 1], (n - 1) >> 1 & 1);
-      if (threadIdx.x == 0) expect(&arrived[n & 1], BYTES);
+      if (threadIdx.x == 0) expect(&arrived[n & 1], STEP_BYTES);
 #pragma unroll
-      for (int i = 0; i < OF_UNIT; i += VECTOR)
+      for (int i = 0; i < WEIGHTS_PER_UNIT; i += VECTOR)
 #pragma unroll
         for (int r = 0; r < ROWS; r++) {
-          Vector x = smem_in[n & 1][r][i / VECTOR * UNITS_GROUP + lane];
+          Vector x = smem_in[n & 1][r][i / VECTOR * THREADS_PER_GROUP + lane];
 #pragma unroll
           for (int v = 0; v < VECTOR; v++)
 #pragma unroll
-            for (int u = 0; u < UNITS; u++) products[u * ROWS + r] += weights[i + v][u] * x.x[v];
+            for (int u = 0; u < UNITS_PER_GROUP; u++) products[u * ROWS + r] += weights[i + v][u] * x.x[v];
         }
-      add_up<UNITS * ROWS, UNITS_GROUP / 2>(products);
+      reduce_scatter<UNITS_PER_GROUP * ROWS, THREADS_PER_GROUP / 2>(products);
     }
     real gradient[ROWS_PER_THREAD][4];
 #pragma unroll
     for (int r = 0; r < ROWS_PER_THREAD; r++) {
-      auto [in, forget, out, transform, tanh_state, c_before, from_above] = at_step[r];
-      real by_h = from_above + products[r];
-      real by_c = grad_c[r] + by_h * out * (1 - tanh_state * tanh_state);
-      gradient[r][0] = by_c * transform * (1 - in) * in;
-      gradient[r][1] = by_c * c_before * (1 - forget) * forget;
-      gradient[r][2] = by_h * tanh_state * (1 - out) * out;
-      gradient[r][3] = by_c * in * (1 - transform * transform);
-      grad_c[r] = by_c * forget;
+      auto [in, forget, out, transform, tanh_state, c_before, grad_above] = at_step[r];
+      real dh = grad_above + products[r];
+      real dc = grad_c[r] + dh * out * (1 - tanh_state * tanh_state);
+      gradient[r][0] = dc * transform * (1 - in) * in;
+      gradient[r][1] = dc * c_before * (1 - forget) * forget;
+      gradient[r][2] = dh * tanh_state * (1 - out) * out;
+      gradient[r][3] = dc * in * (1 - transform * transform);
+      grad_c[r] = dc * forget;
       if (!exists)
 #pragma unroll
         for (int g = 0; g < 4; g++) gradient[r][g] = 0;
       if (t > 0)
 #pragma unroll
-        for (int part = 0; part < PARTS; part++) {
+        for (int part = 0; part < VECTORS_PER_UNIT; part++) {
           int next = (n + 1) & 1;
           const Vector *place = &smem_in[next][row - row0 + r][part * PADDED + unit];
           for (int to = replica; to < BLOCKS; to += REPLICAS)

@@ -1,13 +1,17 @@
-// What a time step of an lstm does beside its matrix product, in one launch: for sizes whose weights no cluster of
-// blocks can hold (lstm_cluster.cu). A thread does one unit of one row.
+// The elementwise part of an lstm's time step in one launch, after its matrix product, for sizes whose weights do not
+// fit into registers (lstm_cluster.cu, lstm_grid.cu). A thread computes one unit of one row.
 //
-// REAL is float or double. Shapes and the order of gates as in model/lstm.py; the pointers are to one time step.
+// Macro on the command line: REAL (float or double). Shapes and the order of gates are those of model/lstm.py; pointers
+// are to one time step.
 typedef REAL real;
 
 __device__ real sigmoid(real x) { return real(1) / (real(1) + exp(-x)); }
 
-// sums [B, 4 * H], all of i2h and h2h, and c [B, H] to next_c, next_h and tanh_c, the tanh of next_c, [B, H]; the gates
-// go where the sums were.
+// The forward step.
+//   sums            [B, 4 * H]  in: the pre-activations, i2h(x) + h2h(h) with biases; out: the gates
+//   c               [B, H]      in: the state before the step
+//   next_c, next_h  [B, H]      out: the state after the step
+//   tanh_c          [B, H]      out: tanh of next_c
 extern "C" __global__ void lstm_step(real *sums, const real *c, real *next_c, real *next_h, real *tanh_c, int B, int H) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= B * H) return;
@@ -23,18 +27,21 @@ extern "C" __global__ void lstm_step(real *sums, const real *c, real *next_c, re
   next_h[i] = out * tanh_state;
 }
 
-// grad_h [B, H], of this step and those after it, and grad_c [B, H] from the step after to the gradient by the sums,
-// which goes where the gates were, and to grad_c for the step before. c: before the step.
+// The backward step.
+//   gates      [B, 4 * H]  in: the gates; out: the gradient by their pre-activations
+//   c, tanh_c  [B, H]      in: c before the step, tanh of c after it
+//   grad_h     [B, H]      in: the gradient by h after the step, from the layer above and from later steps
+//   grad_c     [B, H]      in: the gradient by c after the step, from later steps; out: that by c before the step
 extern "C" __global__ void lstm_step_back(real *gates, const real *c, const real *tanh_c, const real *grad_h,
                                           real *grad_c, int B, int H) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= B * H) return;
   real *gate = gates + (size_t)(i / H) * 4 * H + i % H;
   real in = gate[0], forget = gate[H], out = gate[2 * H], transform = gate[3 * H];
-  real by_h = grad_h[i], by_c = grad_c[i] + by_h * out * (1 - tanh_c[i] * tanh_c[i]);
-  gate[0] = by_c * transform * (1 - in) * in;
-  gate[H] = by_c * c[i] * (1 - forget) * forget;
-  gate[2 * H] = by_h * tanh_c[i] * (1 - out) * out;
-  gate[3 * H] = by_c * in * (1 - transform * transform);
-  grad_c[i] = by_c * forget;
+  real dh = grad_h[i], dc = grad_c[i] + dh * out * (1 - tanh_c[i] * tanh_c[i]);
+  gate[0] = dc * transform * (1 - in) * in;
+  gate[H] = dc * c[i] * (1 - forget) * forget;
+  gate[2 * H] = dh * tanh_c[i] * (1 - out) * out;
+  gate[3 * H] = dc * in * (1 - transform * transform);
+  grad_c[i] = dc * forget;
 }

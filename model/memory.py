@@ -1,9 +1,9 @@
-"""How much memory training takes, before any is taken.
+"""Compute how much memory training needs, before it is allocated.
 
-The buffers are counted as they are, on PyTorch's meta device, where tensors have shapes and no numbers. As long as all
-parameters are, beside them, ON_DEVICE vectors: they themselves, their gradients and RMSprop's mean square; and COPIES,
-in the CPU's memory: train.py's copies of the first and the third, for when the loss explodes, twice while it makes new
-ones. Adam has another mean, and so another copy.
+The buffers are created on PyTorch's meta device, where tensors have shapes but no memory, and counted. Besides them
+there are vectors as long as the parameters. ON_DEVICE: the parameters, their gradients and RMSprop's mean square.
+COPIES, in CPU memory: train.py's copies of the parameters and the mean square, for the case that the loss diverges;
+twice that while new copies are made. Adam has one more mean, and so one more copy.
 """
 
 import math
@@ -15,12 +15,12 @@ from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.model.compiled_char_rnn import CompiledPass
 from charrnn_port.model.fused import FusedCharRNN
 
-ON_DEVICE, COPIES = 3, 2  # of the vectors as long as the parameters
-MORE = {"rmsprop": 0, "adam": 1, "adamw": 1}  # of them with an optimiser that keeps two running means
+ON_DEVICE, COPIES = 3, 2  # numbers of vectors as long as the parameters
+MORE = {"rmsprop": 0, "adam": 1, "adamw": 1}  # additional ones for optimizers with two running means
 
 
 def parameter_count(model: str, vocab_size: int, rnn_size: int, num_layers: int) -> int:
-    """How many parameters a network has, decoder included."""
+    """Return the number of parameters of a network, decoder included."""
 
     def layer(input_size: int) -> int:
         return sum(math.prod(shape) for shape in CELLS[model].parameter_shapes(input_size, rnn_size).values())
@@ -39,19 +39,19 @@ def buffer_bytes(
     dropout: bool,
     dtype: torch.dtype,
 ) -> int:
-    """Return how many bytes the buffers of a pass hold, and the weights in another layout beside them.
+    """Return the size in bytes of the buffers of a pass and of the weights in their second layout.
 
-    `cell` is how the cell runs; those of `plain` and `script`, which autograd keeps, are taken to be those of `fused`.
+    `cell` is the backend. For `plain` and `script`, whose buffers autograd keeps, the size for `fused` is returned.
     """
     sizes = model, vocab_size, rnn_size
     shape = seq_length, batch_size, dropout, dtype
     if num_layers < 3:
-        return counted(cell, *sizes, num_layers, *shape)
-    two, three = (counted(cell, *sizes, layers, *shape) for layers in (2, 3))
+        return count_bytes(cell, *sizes, num_layers, *shape)
+    two, three = (count_bytes(cell, *sizes, layers, *shape) for layers in (2, 3))
     return two + (num_layers - 2) * (three - two)
 
 
-def counted(
+def count_bytes(
     cell: str,
     model: str,
     vocab_size: int,
@@ -62,7 +62,7 @@ def counted(
     dropout: bool,
     dtype: torch.dtype,
 ) -> int:
-    """Count the bytes of such a network's buffers. Of sizes beyond what PyTorch can count there are 10**30."""
+    """Return the bytes of a network's buffers, or 10**30 for sizes that are too large for PyTorch."""
     try:
         network = FusedCharRNN(model, vocab_size, rnn_size, num_layers, dtype=dtype, device="meta")
         if cell == "compiled" and library(dtype):
@@ -70,12 +70,13 @@ def counted(
         buffers = network.pass_class(network, seq_length, batch_size)
     except (OverflowError, RuntimeError, TypeError, ValueError):
         return 10**30
-    masks = 2 * num_layers * seq_length * batch_size * rnn_size * dtype.itemsize if dropout else 0  # and what they mask
+    # The factor 2 is for the masks and the masked outputs.
+    masks = 2 * num_layers * seq_length * batch_size * rnn_size * dtype.itemsize if dropout else 0
     return masks + bytes_in([vars(buffers), network.weights(), network.params]) - 2 * network.params.nbytes
 
 
 def bytes_in(thing: object) -> int:
-    """Count the bytes of all tensors in an object of ours and in what it holds; memory that they share counts once."""
+    """Return the bytes of all tensors in an object of this package and in its attributes. Shared memory counts once."""
     storages, seen, todo = {}, set(), [thing]
     while todo:
         thing = todo.pop()

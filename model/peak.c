@@ -1,12 +1,12 @@
-/* What the processor can do at most, to hold the rest against: arithmetic in registers alone, and reading alone. */
+/* The peak throughput of the processor, for comparison: arithmetic in registers only, and reading memory only. */
 #include "product.h"
 #include "real.h"
 
-/* Fused multiply-adds on every thread, `rounds` times as many as a product's tile has sums. `operations` becomes the
-   number of all multiplications and additions. Returns a sum of what they come to, so that no compiler leaves one out. */
+/* Does `rounds` fused multiply-adds for each sum of a product's tile, on every thread. Sets `operations` to the number
+   of multiplications and additions. Returns the sum of the results, so that the compiler cannot remove any of them. */
 real multiply_adds(long rounds, double *operations);
 
-/* The sum of numbers [count]; each thread reads a part of them. */
+/* Returns the sum of numbers [count]; each thread reads a part of them. */
 double read_all(const real *numbers, long count);
 
 enum { SUMS = 2 * TILE_ROWS };
@@ -40,7 +40,7 @@ real multiply_adds(long rounds, double *operations) {
 }
 
 double read_all(const real *numbers, long count) {
-    enum { VECTORS = 8, STRIDE = VECTORS * LANES }; /* more sums than one, since an addition takes several clocks */
+    enum { VECTORS = 8, STRIDE = VECTORS * LANES }; /* several sums, since an addition takes several clock cycles */
     real total = 0;
 #pragma omp parallel reduction(+ : total)
     {

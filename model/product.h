@@ -1,16 +1,16 @@
-/* Products with a matrix that stays the same for many of them, as h2h does for all steps of a sequence.
+/* Products with the same right matrix many times, like h2h in all steps of a sequence.
  *
  * At the sizes of a time step, a batch of rows times h2h, this takes 1/2 to 3/4 of the time of PyTorch's BLAS on an AMD
- * EPYC (two cores of Zen 4; float64: 100 to 113 GFLOP/s of 118 there can be, MKL 62 to 79; float32: 200 to 225 of 237,
- * MKL 110 to 160).
+ * EPYC (two cores of Zen 4; float64: 100 to 113 GFLOP/s of a peak of 118, MKL 62 to 79; float32: 200 to 225 of 237, MKL
+ * 110 to 160).
  *
- * The matrix is packed first: cut into panels as wide as two vectors, so that it is read from one end to the other.
- * A panel times a few rows is a tile of the result, summed up in registers.
+ * The matrix is packed first: it is divided into panels of two vectors' width, which are read sequentially. A panel
+ * times a few rows is a tile of the result, which is summed in registers.
  *
- * Each number of the result is summed in the order of OpenBLAS's dgemm, as Torch7 called it (its kernels for Haswell,
- * version 0.3.21), whatever the number of threads. The inner index is cut into blocks (block_length). The terms of a
- * block are added to 0 one after the other, by fused multiply-adds, and their sum to the result. What OpenBLAS sums
- * otherwise, one row or sequence where their number is odd, is in four_sums_tile.
+ * Each number of the result is summed in the order of OpenBLAS's dgemm as Torch7 called it (the Haswell kernels of
+ * version 0.3.21), for any number of threads. The inner index is divided into blocks (block_length). The terms of a
+ * block are added to 0 one by one, with fused multiply-adds, and their sum is added to the result. four_sums_tile is
+ * the exception: one row or sequence, if their number is odd, is summed in another order.
  */
 #pragma once
 #include <omp.h>
@@ -19,29 +19,30 @@
 #include "real.h"
 #include "vectors.h"
 
-/* A matrix, or part of a wider one. */
+/* A matrix, or a part of a wider one. */
 typedef struct {
     real *numbers;
     long rows, columns;
-    long row_step, column_step; /* from one row, or column, to the next, in numbers; the latter is 1 in results */
+    long row_step, column_step; /* distance between rows and between columns, in numbers; column_step is 1 in results */
 } Matrix;
 
-/* matrix [rows, columns], contiguous → packed, to multiply by it: packed_size(columns, rows) numbers. */
+/* Packs matrix [rows, columns], contiguous, to multiply by it. packed: packed_size(columns, rows) numbers. */
 static void pack(const real *matrix, long rows, long columns, real *packed);
 
-/* matrix [rows, columns], contiguous → packed, to multiply by its transpose: packed_size(rows, columns) numbers. */
+/* Packs matrix [rows, columns], contiguous, to multiply by its transpose. packed: packed_size(rows, columns)
+   numbers. */
 static void pack_transposed(const real *matrix, long rows, long columns, real *packed);
 
-/* The number of values that a packed matrix takes to multiply by: [inner, columns]. */
+/* Returns the size of a packed matrix [inner, columns] in numbers. */
 static inline long packed_size(long columns, long inner);
 
-/* result [rows, columns] = left [rows, inner] times a packed matrix [inner, columns].
-   Where `four_sums` is not 0, the last row is summed as four_sums_tile says, the columns being those of nn.Linears of
-   that width side by side. Threads share the columns, unless they share the work already. */
+/* Computes result [rows, columns] = left [rows, inner] times a packed matrix [inner, columns]. If `four_sums` is not 0,
+   the last row is summed by four_sums_tile, and `four_sums` is the width of each of the nn.Linears whose outputs lie
+   side by side in the columns. Threads share the columns, except inside of a parallel region. */
 static void set_product(Matrix result, Matrix left, const real *packed, long four_sums);
 
 enum { PANEL_WIDTH = 2 * LANES };
-enum { PACKED_ROWS = 64 / sizeof(real) }; /* at a time: whole lines of the cache, whichever way the matrix lies */
+enum { PACKED_ROWS = 64 / sizeof(real) }; /* packed at a time, whole cache lines in either layout */
 enum { LONGEST_BLOCK = 256 };
 
 static inline long packed_size(long columns, long inner) {
@@ -52,13 +53,13 @@ static inline long min_long(long a, long b) {
     return a < b ? a : b;
 }
 
-/* The length of the next block of the inner index, where so many terms are left. */
+/* Returns the length of the next block of the inner index, where `left` terms remain. */
 static inline long block_length(long left) {
     return left >= 2 * LONGEST_BLOCK ? LONGEST_BLOCK : left > LONGEST_BLOCK ? (left / 2 + 3) / 4 * 4 : left;
 }
 
-/* Some rows of a panel: of right [rows, columns], with zeros where there is no column. From one row of right to the
-   next it is row_step numbers, from one column to the next column_step. */
+/* Packs some rows of a panel from right [rows, columns], and fills missing columns with zeros. row_step and column_step
+   are the distances between rows and columns of right, in numbers. */
 static inline void pack_panel(const real *right, long row_step, long column_step, long rows, long columns,
                               real *panel) {
     if (columns >= PANEL_WIDTH && column_step == 1) {
@@ -71,7 +72,7 @@ static inline void pack_panel(const real *right, long row_step, long column_step
             panel[k * PANEL_WIDTH + j] = j < columns ? right[k * row_step + j * column_step] : 0;
 }
 
-/* right [inner, columns] → part of packed [panels, height, PANEL_WIDTH], which begins at a row of its panels. */
+/* Packs right [inner, columns] into a part of packed [panels, height, PANEL_WIDTH], from some row of each panel on. */
 static inline void pack_panels(const real *right, long row_step, long column_step, long inner, long columns,
                                real *packed, long height) {
 #pragma omp parallel for if (!omp_in_parallel() && inner * columns > 10000)
@@ -89,22 +90,22 @@ static void pack_transposed(const real *matrix, long rows, long columns, real *p
     pack_panels(matrix, 1, columns, columns, rows, packed, columns);
 }
 
-/* The first `columns` numbers of a row of a tile. A function of its own, since an index into the sums would take them
-   out of the registers in the loop of `tile`. */
+/* Stores the first `columns` numbers of a row of a tile. It is a separate function, since indexing the sums would move
+   them from registers to memory in the loop of `tile`. */
 static __attribute__((noinline)) void store_some(real *numbers, vector first, vector second, long columns, int add) {
     const vector both[2] = {first, second};
     for (long j = 0; j < columns; j++)
         numbers[j] = (add ? numbers[j] : 0) + ((const real *)both)[j];
 }
 
-/* result [rows, columns ≤ PANEL_WIDTH] = left [rows, inner] times rows of a panel, added to what is there with `add`.
-   inner is a block at most. It is inlined once for each constant number of rows, so that the sums are registers;
-   result.rows is not looked at. */
+/* Sets result [rows, columns <= PANEL_WIDTH] to left [rows, inner] times rows of a panel, or adds the product to it if
+   `add` is set. inner is at most a block. The function is inlined for each constant number of rows, so that the sums
+   are kept in registers; result.rows is ignored. */
 static inline __attribute__((always_inline)) void tile(const long rows, Matrix result, Matrix left, const real *panel,
                                                        int add) {
     vector sum[TILE_ROWS][2] = {0};
     UNROLL
-    for (long r = 0; r < rows; r++) /* memory brings what is written to while the sums are taken */
+    for (long r = 0; r < rows; r++) /* prefetch the memory of the result while the sums are computed */
         for (long j = 0; j < PANEL_WIDTH; j += 64 / sizeof(real))
             __builtin_prefetch(result.numbers + r * result.row_step + j, 1, 3);
     for (long k = 0; k < left.columns; k++) {
@@ -132,7 +133,7 @@ static inline __attribute__((always_inline)) void tile(const long rows, Matrix r
     }
 }
 
-/* Not inlined: the sums need all registers. */
+/* Not inlined, since the sums need all registers. */
 static __attribute__((noinline)) void tile_of_any_height(Matrix result, Matrix left, const real *panel, int add) {
     switch (result.rows) {
         case 1: return tile(1, result, left, panel, add);
@@ -152,10 +153,10 @@ static __attribute__((noinline)) void tile_of_any_height(Matrix result, Matrix l
     }
 }
 
-/* The rows of a tile where OpenBLAS has an odd number of columns (which are rows here, since it counts by columns): the
-   last one. Term k of a block is added to sum k mod 4, those behind the last multiple of 8 to sum 0; then (sum 0 + sum
-   1) + (sum 2 + sum 3). This holds for the columns below the last multiple of 4 of those of an nn.Linear, which are
-   `width`; the others have one sum, as everywhere. `from` is the number of the panel's first column. */
+/* Computes the last row of an odd number of rows in the order of OpenBLAS (whose matrices are column-major: there it is
+   the last column). Term k of a block is added to sum k mod 4, and terms after the last multiple of 8 to sum 0. The
+   result is (sum 0 + sum 1) + (sum 2 + sum 3). Of each nn.Linear's `width` columns this applies to those below the last
+   multiple of 4; the others have one sum as usual. from: index of the panel's first column. */
 static inline void four_sums_tile(Matrix result, Matrix left, const real *panel, long from, long width, int add) {
     vector sums[4][2] = {0}, one_sum[2] = {0};
     for (long k = 0; k < left.columns; k++) {
@@ -175,9 +176,9 @@ static inline void four_sums_tile(Matrix result, Matrix left, const real *panel,
     }
 }
 
-enum { ROW_PANELS = 4 }; /* so that a sum need not wait for the one before it */
+enum { ROW_PANELS = 4 }; /* independent sums hide the latency of an addition */
 
-/* ROW_PANELS whole panels of `height` rows times a block of a single row: the same sums as those of a tile. */
+/* Multiplies a block of a single row by ROW_PANELS whole panels of `height` rows, with the same sums as a tile. */
 static inline void row_product(real *result, const real *left, long inner, const real *panels, long height, int add) {
     vector sum[ROW_PANELS][2] = {0};
     for (long k = 0; k < inner; k++) {
@@ -197,10 +198,10 @@ static inline void row_product(real *result, const real *left, long inner, const
     }
 }
 
-/* Tiles of all rows, with one panel. */
+/* Computes the tiles of all rows for one panel. */
 static inline void panel_product(Matrix result, Matrix left, const real *panel) {
     const long rows = result.rows, inner = left.columns;
-    const long tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; /* in a column of them; as alike in height as can be */
+    const long tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; /* as equal in height as possible */
     for (long i = 0; i < tiles; i++) {
         const long top = rows * i / tiles, height = rows * (i + 1) / tiles - top;
         const Matrix part = {result.numbers + top * result.row_step, height, result.columns, result.row_step, 1};
@@ -212,7 +213,7 @@ static inline void panel_product(Matrix result, Matrix left, const real *panel) 
     }
 }
 
-/* A row whose terms have four sums, with one panel. */
+/* Computes the row with four sums (four_sums_tile) for one panel. */
 static inline void four_sums_product(Matrix result, Matrix left, const real *panel, long from, long width) {
     for (long k = 0, length; k < left.columns; k += length) {
         length = block_length(left.columns - k);

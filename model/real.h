@@ -1,4 +1,4 @@
-/* The type of all numbers: float, or double with -DDOUBLE; its fused multiply-add; and what compilers are told. */
+/* The type of all numbers, float or with -DDOUBLE double; its fused multiply-add; and compiler hints for loops. */
 #pragma once
 #include <stdint.h>
 
@@ -14,15 +14,15 @@ typedef float real;
 #define HAS_MULTIPLY_ADD 0
 #endif
 
-/* x * y + z, rounded once. Every fused operation is written out like this, and the compiler may fuse no others
-   (-ffp-contract=off): so all compilers and processors round alike. Where the processor has no such instruction, the C
-   library computes it exactly, some fifty times as slowly. */
+/* Returns x * y + z, rounded once. Every fused operation is written with this function, and the compiler must not fuse
+   others (-ffp-contract=off), so that all compilers and processors round alike. Without such an instruction the C
+   library computes the same result, about fifty times slower. */
 static inline real multiply_add(real x, real y, real z) {
     return sizeof(real) == 8 ? __builtin_fma(x, y, z) : __builtin_fmaf(x, y, z);
 }
 
-/* Before a loop: its turns do not depend on each other, so that they can be done side by side in vectors; or it has a
-   few turns, known in advance, each of which should be written out. */
+/* To be written before a loop. VECTORIZE: iterations are independent and can be vectorized. UNROLL: the loop has few
+   iterations, of a constant number, and should be unrolled. */
 #ifdef __clang__
 #define VECTORIZE _Pragma("clang loop vectorize(assume_safety)")
 #define UNROLL _Pragma("clang loop unroll(full)")

@@ -1,6 +1,6 @@
-"""Vanilla recurrent network (the original's model/RNN.lua; Elman 1990).
+"""The vanilla recurrent network (the original's model/RNN.lua; Elman 1990).
 
-B is batch_size, H rnn_size, I the size of the input (vocab_size in the first layer, H above it).
+Letters in shapes: B = batch_size, H = rnn_size, I = size of the input (vocab_size in the first layer, H in others).
 """
 
 from collections.abc import Callable
@@ -21,13 +21,13 @@ from charrnn_port.model.sequence import (
     transposed,
 )
 
-# The state a layer carries; the last one is also its output.
+# The state of a layer; the last tensor is also its output.
 STATE = ("h",)
-GATE_NAMES = ()  # it has none
+GATE_NAMES = ()  # an rnn has no gates
 
 
 def parameter_shapes(input_size: int, rnn_size: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes in the order of Torch7's flat vector."""
+    """Return names and shapes in the order of Torch7's flat parameter vector."""
     return {
         "i2h_weight": (rnn_size, input_size),
         "i2h_bias": (rnn_size,),
@@ -39,11 +39,11 @@ def parameter_shapes(input_size: int, rnn_size: int) -> dict[str, tuple[int, ...
 def step(
     x: Tensor, h: Tensor, i2h_weight: Tensor, i2h_bias: Tensor, h2h_weight: Tensor, h2h_bias: Tensor
 ) -> tuple[Tensor]:
-    """One time step: x `[B, I]`, h `[B, H]` → the next h, as a tuple of one: tanh(i2h(x) + h2h(h))."""
+    """Compute one time step, x `[B, I]`, h `[B, H]` → (next_h,): tanh(i2h(x) + h2h(h))."""
     return (torch.tanh(linear(x, i2h_weight, i2h_bias) + linear(h, h2h_weight, h2h_bias)),)
 
 
-step_with_gates = step  # with no gates
+step_with_gates = step  # an rnn has no gates
 
 
 def advance(
@@ -53,21 +53,21 @@ def advance(
     sigmoid: Callable[[Array], Array],
     tanh: Callable[[Array], Array],
 ) -> tuple[Array]:
-    """One time step of a single sequence, for NumPy arrays or tensors: h `[H]` → the next h, as a tuple of one.
+    """Compute one time step of a single sequence, for NumPy arrays or tensors: h `[H]` → (next_h,).
 
-    pre_activations `[H]` lack h2h(h) only: i2h(x) and both biases are in them. h2h_weight: `[H, H]`.
+    pre_activations `[H]` are i2h(x) and both biases, without h2h(h). h2h_weight: `[H, H]`.
     """
     return (tanh(pre_activations + h2h_weight @ h),)
 
 
 class Buffers(Sequence):
-    """The fast pass of one layer over a whole sequence (model/sequence.py): what both ways to run it work on."""
+    """The buffers of one layer over a whole sequence (see `Sequence`), shared by all backends."""
 
-    GATES = 1  # which is the output itself
+    GATES = 1  # the output itself
 
 
 class EagerSequence(Buffers):
-    """The passes in PyTorch's operations."""
+    """The passes with PyTorch's operations."""
 
     def __init__(self, new: Callable[..., Tensor], ids: Tensor | None, T: int, B: int, H: int) -> None:
         super().__init__(new, ids, T, B, H)
@@ -75,15 +75,15 @@ class EagerSequence(Buffers):
         self._steps_back = steps(self.pre_activations, self.h[1:], self.grad_h)[::-1]
 
     def forward(self, weights: LayerWeights) -> None:
-        """As Sequence's."""
+        """See `Sequence.forward`."""
         add_biases(self.pre_activations, weights, self.ids)
         h2h_transposed = transposed(weights.h2h)
         for pre_activations, h, next_h in self._steps:
             torch.tanh(pre_activations.addmm_(h, h2h_transposed), out=next_h)
 
     def backward(self, weights: LayerWeights, grad_rows: Tensor) -> None:
-        """As Sequence's."""
-        later = None  # gradient by the pre-activations of the next time step
+        """See `Sequence.backward`."""
+        later = None  # the gradient by the pre-activations of the next time step
         for grad_pre_activations, next_h, grad_h in self._steps_back:
             if later is not None:
                 grad_h.addmm_(later, weights.h2h)

@@ -1,8 +1,8 @@
 /* Gradients that are sums of rows: those of biases, and that of the weight whose input is one-hot.
  *
  * Both add up the gradient by the pre-activations, gradient [T, B, n], once for each time step, from the last to the
- * first, in the order of OpenBLAS (product.h has the rest of it). `width` is the size of an nn.Linear, several of which
- * may lie side by side in the n columns.
+ * first, in the order of OpenBLAS (see product.h). `width` is the output size of an nn.Linear; several may lie side by
+ * side in the n columns.
  */
 #pragma once
 #include <stdint.h>
@@ -12,7 +12,7 @@
 
 /* ---- The bias. ---- */
 
-/* Adds rows [B, n] of a time step to sum [n], in columns from `from` to `to`: four rows at a time, ... */
+/* Adds the rows [B, n] of a time step to sum [n], in columns from `from` to `to`, four rows at a time. */
 static inline void add_rows_by_four(real *sum, const real *rows, long B, long n, long from, long to) {
     const long fours = B / 4 * 4, pairs = B / 2 * 2;
     for (long b = 0; b < fours; b += 4) {
@@ -29,7 +29,7 @@ static inline void add_rows_by_four(real *sum, const real *rows, long B, long n,
             sum[j] += rows[pairs * n + j];
 }
 
-/* ... or all of them one after the other, as OpenBLAS's dgemv does with the last outputs of an nn.Linear; ... */
+/* Does the same one row after the other, like OpenBLAS's dgemv with the last outputs of an nn.Linear. */
 static inline void add_rows_in_order(real *sum, const real *rows, long B, long n, long from, long to) {
     for (long j = from; j < to; j++) {
         real total = 0;
@@ -39,7 +39,7 @@ static inline void add_rows_in_order(real *sum, const real *rows, long B, long n
     }
 }
 
-/* ... or, where an nn.Linear has one to three outputs, by groups of four of another kind. */
+/* Does the same in the order for an nn.Linear with one to three outputs. */
 static inline void add_rows_of_few(real *sum, const real *rows, long B, long n, long from, long to, long width) {
     for (long j = from; j < to; j++) {
         const real *column = rows + j;
@@ -68,15 +68,15 @@ static inline void add_to_bias(real *sum, const real *rows, long B, long n, long
 
 /* ---- The weight of a one-hot input. ---- */
 
-/* Which rows of a block (block_length) have the same id. */
+/* The rows of each block (block_length) that have the same id, as linked lists. */
 typedef struct {
-    int64_t *first; /* [T * B], whether no row of the block before this one has its id */
-    int64_t *next;  /* [T * B], the next row of the block with its id, -1 if there is none */
+    int64_t *first; /* [T * B], 1 if no earlier row of the block has the same id */
+    int64_t *next;  /* [T * B], the next row of the block with the same id, or -1 */
 } SameIds;
 
-/* space: [2 * T * B + 2 * V] */
+/* Finds the rows with the same id. space [2 * T * B + 2 * V]: memory for the result and scratch memory. */
 static inline SameIds find_same_ids(const int64_t *ids, long T, long B, long V, int64_t *space) {
-    int64_t *block_of = space + 2 * T * B, *last = block_of + V; /* of each id, where it was seen last */
+    int64_t *block_of = space + 2 * T * B, *last = block_of + V; /* [V], block and row where each id was last seen */
     const SameIds same = {space, space + T * B};
     memset(block_of, 0, V * sizeof *block_of);
     for (long t = 0, block = 1; t < T; t++)
@@ -93,9 +93,10 @@ static inline SameIds find_same_ids(const int64_t *ids, long T, long B, long V, 
     return same;
 }
 
-enum { STRIP = 64 }; /* columns at a time */
+enum { STRIP = 64 }; /* columns that a thread sums at a time */
 
-/* Adds rows of a time step, gradient [B, n] from row `start` of all, to grad_rows [V, n], in at most STRIP columns. */
+/* Adds the rows of a time step, which begin at row `start` of gradient [T * B, n], to grad_rows [V, n] by their ids, in
+   columns from `from` to `to`, at most STRIP. */
 static inline void add_by_id(real *grad_rows, const int64_t *ids, const real *gradient, SameIds same, long start,
                              long B, long n, long from, long to) {
     for (long i = start; i < start + B; i++) {
@@ -116,8 +117,8 @@ static inline void add_by_id(real *grad_rows, const int64_t *ids, const real *gr
     }
 }
 
-/* One column once more, as OpenBLAS has it where that is the last of an odd number of outputs: with four sums
-   (four_sums_tile) for the ids below the last multiple of 4 of V. */
+/* Computes one column again, the last of an odd number of outputs, which OpenBLAS sums with four sums (four_sums_tile)
+   for ids below the last multiple of 4 of V. */
 static inline void add_by_id_with_four_sums(real *grad_rows, const int64_t *ids, const real *gradient, SameIds same,
                                             long T, long B, long V, long n, long column) {
     for (long id = 0; id < V / 4 * 4; id++)
@@ -140,14 +141,14 @@ static inline void add_by_id_with_four_sums(real *grad_rows, const int64_t *ids,
 
 /* ---- Both. ---- */
 
-/* Fills grad_bias [n], and where there are ids [T, B] grad_rows [V, n]. space: [2 * T * B + 2 * V] with ids. */
+/* Fills grad_bias [n] and, if ids [T, B] is not NULL, grad_rows [V, n]. space: [2 * T * B + 2 * V] with ids. */
 static inline void sum_rows_of(real *grad_bias, real *grad_rows, const int64_t *ids, const real *gradient, long T,
                                long B, long V, long n, long width, int64_t *space) {
     const SameIds same = ids ? find_same_ids(ids, T, B, V, space) : (SameIds){0};
     memset(grad_bias, 0, n * sizeof(real));
     if (ids)
         memset(grad_rows, 0, V * n * sizeof(real));
-        /* Threads take strips of columns, so that no two of them add to the same number. */
+        /* Threads sum different strips of columns, so that no two threads add to the same number. */
 #pragma omp parallel for
     for (long from = 0; from < n; from += STRIP)
         for (long t = T - 1; t >= 0; t--) {

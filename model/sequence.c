@@ -1,10 +1,10 @@
-/* Whole sequences forward and backward in C, for float or, with -DDOUBLE, for double.
+/* The forward and backward passes over whole sequences, for float or, with -DDOUBLE, for double.
  *
  * model/build.py compiles this file when it is first needed, and model/compiled.py calls the functions below. A time
- * step is a matrix product (product.h) and one pass over memory for all that is done unit by unit (activations.h).
+ * step is a matrix product (product.h) and one pass over memory for all elementwise operations (activations.h).
  *
- * In double precision all numbers are Torch7's to the last bit: each sum and product is rounded where its modules round
- * it, and where several gradients reach one value, they are added in the order in which nngraph adds them.
+ * In double precision all results agree with Torch7 to the last bit: each sum and product is rounded where its modules
+ * round it, and the gradients of a value that is used several times are added in nngraph's order.
  */
 #include <string.h>
 
@@ -18,49 +18,49 @@
 #include "real.h"
 #include "row_sums.h"
 
-/* Whether the processor that this is compiled for multiplies and adds in one instruction. Without it the numbers are the
-   same, at a fiftieth of the speed. */
+/* Returns whether the processor that this is compiled for has fused multiply-add instructions. Without them the results
+   are the same, but fifty times slower. */
 long has_multiply_add(void);
 
-/* From the state before the sequence and the input to all states; pre_activations become gates (in an rnn they stay as
-   they are: its only gate is h). */
+/* Compute all states from the input and the state before the sequence. pre_activations are overwritten by the gates; in
+   an rnn, which has none, they are unchanged. */
 void lstm_forward(const Layer *layer);
 void gru_forward(const Layer *layer);
 void rnn_forward(const Layer *layer);
 
-/* From grad_output and what forward left to the gradient of the loss by the pre-activations, in their place. */
+/* Overwrite pre_activations with the gradient of the loss by them, from grad_output and the results of forward. */
 void lstm_backward(const Layer *layer);
 void gru_backward(const Layer *layer);
 void rnn_backward(const Layer *layer);
 
-/* After that: grad_bias and, in the first layer, grad_rows. width: of the Linears side by side in the pre-activations. */
+/* Fills grad_bias and, in the first layer, grad_rows, after the backward pass. width: output size of each nn.Linear. */
 void sum_rows(const Layer *layer, long width);
 
-/* Fills `packed` as the steps forward need it. */
+/* Fill `packed` for the forward steps. */
 void lstm_pack(const Layer *layer);
 void gru_pack(const Layer *layer);
 void rnn_pack(const Layer *layer);
 
-/* One time step of a network that stays the same (advance.h). Returns 0, or else has done nothing: an id is of no
-   character. */
+/* Do one time step of decoding (advance.h). Return 0, or 1 without doing anything if an id is invalid. */
 int lstm_advance(const Network *network, const Batch *batch);
 int gru_advance(const Network *network, const Batch *batch);
 int rnn_advance(const Network *network, const Batch *batch);
 
-/* How many numbers of space each text needs. */
+/* Returns the scratch memory of each text in numbers. */
 long text_space(const Network *network);
 
-/* ids [B]: drawn from scores [B, V] at temperatures [B] with uniforms [B], numbers in [0, 1). space: [V]. */
+/* Draws ids [B] from scores [B, V] at temperatures [B] with uniforms [B], numbers in [0, 1). space [V]: scratch
+   memory. */
 void draw(int64_t *ids, const real *scores, const double *temperatures, const double *uniforms, long B, long V,
           long single, real *space);
 
-/* packed: weight [rows, columns], to multiply by its transpose. */
+/* Packs weight [rows, columns], to multiply by its transpose. */
 void pack_weight(real *packed, const real *weight, long rows, long columns);
 
-/* target [columns, rows]: the transpose of source [rows, columns], whose rows are `stride` numbers apart. */
+/* Sets target [columns, rows] to the transpose of source [rows, columns], whose rows are `stride` numbers apart. */
 void transpose(real *target, const real *source, long stride, long rows, long columns);
 
-/* Those of linear.h. space: product_space(largest number of columns) for each of so many threads. */
+/* Call linear.h. workspace: product_space(largest number of columns) numbers for each thread. */
 void input_products(const Layer *layer, real *input, real *i2h, long I, long width, Workspace *workspace);
 void linear_outputs(real *y, real *x, real *weight, long T, long B, long I, long O, Workspace *workspace);
 void grad_inputs(real *grad_x, real *grad_y, long step, real *weight, long T, long B, long I, long width,
@@ -69,13 +69,13 @@ void grad_weights(real *grad_weight, real *grad_y, long step, real *x, long T, l
                   Workspace *workspace);
 long product_space(long columns);
 
-/* outputs [N, V] of the decoder, without bias → log-probabilities. terms: space [V] for each of so many threads. */
+/* Replaces the decoder's outputs [N, V], without bias, by log-probabilities. terms [threads, V]: scratch memory. */
 void log_softmax(real *outputs, const real *bias, long N, long V, long of_2015, real *terms, long threads);
 
-/* losses [T]: of each time step, in nats per character, from log-probabilities [T, B, V] and targets [T, B]. */
+/* Sets losses [T] to the loss of each time step, in nats per character, for log_probs [T, B, V] and targets [T, B]. */
 void step_losses(double *losses, const real *log_probs, const int64_t *targets, long T, long B, long V);
 
-/* Log-probabilities [T, B, V] → the gradient by the decoder's outputs, and grad_bias [V]. */
+/* Replaces log-probabilities [T, B, V] by the gradient by the decoder's outputs, and sums it into grad_bias [V]. */
 void log_softmax_backward(real *log_probs, const int64_t *targets, real *grad_bias, long T, long B, long V);
 
 long has_multiply_add(void) {
@@ -100,8 +100,8 @@ static inline LstmState lstm_next_state(LstmGates gate, real c) {
     return (LstmState){next_c, tanh_c, gate.out * tanh_c};
 }
 
-/* Gradient by the pre-activations. c: of one step ago; tanh_c: of the next c; grad_h: by the next h.
-   grad_c: by the next c as the later steps use it → by c. */
+/* Returns the gradient by the pre-activations. c: previous c; tanh_c: tanh(next c); grad_h: gradient by the next h.
+   grad_c: the gradient by the next c from later steps; it is replaced by the gradient by c. */
 static inline LstmGates lstm_gradient(LstmGates gate, real c, real tanh_c, real grad_h, real *grad_c) {
     const real grad_next_c = *grad_c + tanh_backward(grad_h * gate.out, tanh_c);
     *grad_c = grad_next_c * gate.forget;
@@ -127,7 +127,7 @@ static inline void lstm_forward_row(const Layer *layer, long t, long b) {
     const real *c = row_of(layer, layer->c, t, b);
     real *gates = gates_of(layer, t, b), *tanh_c = row_of(layer, layer->tanh_c, t, b);
     real *next_c = row_of(layer, layer->c, t + 1, b), *next_h = row_of(layer, layer->h, t + 1, b);
-    /* A loop for each function: all of them in one need more registers than there are. */
+    /* One loop for each function, since a single loop would need more registers than the processor has. */
     VECTORIZE
     for (long j = 0; j < 3 * H; j++)
         gates[j] = sigmoid(pre_activation(sum, j));
@@ -194,7 +194,7 @@ static inline real gru_next_h(real update, real candidate, real h) {
     return update * candidate + (1 - update) * h;
 }
 
-/* h2h is packed in three parts, one after the other, for forward or for backward: a gate each. */
+/* Returns a gate's part of packed h2h, which consists of three parts, for forward or for backward. */
 static inline real *gru_packed(const Layer *layer, long gate) {
     return layer->packed + gate * packed_size(layer->H, layer->H);
 }
@@ -251,8 +251,8 @@ void gru_forward(const Layer *layer) {
     walk(layer, FORWARD, gru_forward_step);
 }
 
-/* Gradients by the pre-activations of the candidate and the update gate; grad_next becomes the gradient by the h before
-   where the update gate keeps it. */
+/* Computes the gradients by the pre-activations of the candidate and of the update gate. Sets grad_next to the gradient
+   by the previous h through the factor 1 - update gate. */
 static inline void gru_backward_candidate_row(const Layer *layer, long t, long b) {
     const long H = layer->H;
     const real *h = row_of(layer, layer->h, t, b), *grad_reset = row_of(layer, layer->grad_reset, 0, b);
@@ -260,7 +260,7 @@ static inline void gru_backward_candidate_row(const Layer *layer, long t, long b
     VECTORIZE
     for (long j = 0; j < H; j++) {
         const real update = gates[j], candidate = gates[2 * H + j];
-        grad_next[j] += grad_reset[j]; /* the last summand, of the step before */
+        grad_next[j] += grad_reset[j]; /* the last summand of the gradient by this step's h */
         const real grad_h = grad_h_of(layer, t, b, j);
         gates[j] = sigmoid_backward(grad_h * candidate - grad_h * h[j], update);
         gates[2 * H + j] = tanh_backward(grad_h * update, candidate);
@@ -268,8 +268,8 @@ static inline void gru_backward_candidate_row(const Layer *layer, long t, long b
     }
 }
 
-/* Gradient by the pre-activation of the reset gate, and what reaches the h before by it and by the update gate. Torch7
-   adds them in another order in the first layer. */
+/* Computes the gradient by the pre-activation of the reset gate. Adds to grad_next the gradients by the previous h
+   through reset_h and through the update gate; in the first layer Torch7 adds them in another order. */
 static inline void gru_backward_reset_row(const Layer *layer, long t, long b) {
     const long H = layer->H;
     const real *h = row_of(layer, layer->h, t, b), *grad_reset_h = row_of(layer, layer->grad_reset_h, 0, b);
@@ -363,7 +363,7 @@ void rnn_backward(const Layer *layer) {
     walk(layer, BACKWARD, rnn_backward_step);
 }
 
-/* ---- Texts. ---- */
+/* ---- Decoding. ---- */
 
 int lstm_advance(const Network *network, const Batch *batch) {
     return advance(network, lstm_forward_step, 2, batch);
@@ -391,7 +391,7 @@ void pack_weight(real *packed, const real *weight, long rows, long columns) {
     pack_transposed(weight, rows, columns, packed);
 }
 
-/* ---- Around the time steps. ---- */
+/* ---- Row sums and transposes. ---- */
 
 void sum_rows(const Layer *layer, long width) {
     sum_rows_of(layer->grad_bias, layer->grad_rows, layer->ids, layer->pre_activations, layer->T, layer->B, layer->V,
@@ -399,7 +399,7 @@ void sum_rows(const Layer *layer, long width) {
 }
 
 void transpose(real *target, const real *source, long stride, long rows, long columns) {
-    const long tile = 32; /* a tile of source and one of target fit into a core's cache together */
+    const long tile = 32; /* a tile of source and a tile of target fit into a core's cache */
 #pragma omp parallel for
     for (long top = 0; top < columns; top += tile) {
         const long bottom = top + tile < columns ? top + tile : columns;

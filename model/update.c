@@ -1,26 +1,27 @@
-/* What an iteration does to the flat vectors of parameters and gradients: clipping, norms and updates.
+/* Clipping, norms and updates of the flat vectors of parameters and gradients.
  *
- * In double precision the norm and RMSprop are those of Torch7 (torch7's normall, optim's rmsprop.lua) to the last bit.
- * Here, unlike in PyTorch, no processor fuses operations, and square roots are correctly rounded.
+ * In double precision the norm and RMSprop agree with Torch7 (normall of torch7, rmsprop.lua of optim) to the last bit.
+ * Unlike in PyTorch, no operations are fused, and square roots are correctly rounded.
  */
 #include <math.h>
 
 #include "real.h"
 
-/* Puts x [n] into [-limit, limit]. */
+/* Clips each number of x [n] to [-limit, limit]. */
 void clip(real *x, double limit, long n);
 
-/* x [n] times a factor. */
+/* Multiplies x [n] by a factor. */
 void scale(real *x, double factor, long n);
 
-/* Euclidean norms of two vectors [n]: sums of squares from the first number to the last. */
+/* Sets result [2] to the Euclidean norms of x [n] and y [n]. Squares are summed from the first number to the last. */
 void norms(double *result, const real *x, const real *y, long n);
 
-/* One step of RMSprop: mean_square [n] is updated, then params [n]. */
+/* Does one step of RMSprop: updates mean_square [n], then params [n]. */
 void rmsprop(real *params, real *mean_square, const real *gradient, double learning_rate, double decay_rate,
              double epsilon, double weight_decay, long n);
 
-/* One step of Adam with bias-corrected means; correction1 and correction2 are 1 - beta^steps. */
+/* Does one step of Adam. The bias corrections 1 - beta^steps are in step_size and root_correction2
+   (model/update.py). */
 void adam(real *params, real *mean, real *mean_square, const real *gradient, double step_size, double beta1,
           double beta2, double root_correction2, double epsilon, double weight_decay, long n);
 

@@ -1,9 +1,8 @@
-"""Clipping, norms and updates of the flat vectors of parameters and gradients `[n]`, in place.
+"""Clip and update the flat vectors of parameters and gradients `[n]` in place, and compute their norms.
 
-Where this is done in C, PyTorch is told that a tensor has another version: what is derived from it is then made anew.
-
-On a CPU with a C compiler they are done in C (model/update.c), with the same bits on every machine, and in double
-precision with Torch7's. Elsewhere they are PyTorch's operations, which agree to rounding.
+On a CPU with a C compiler this is done in C (model/update.c), with the same bits on every machine, which in double
+precision are those of Torch7. Otherwise PyTorch's operations are used, which agree up to rounding. After an update in
+C the tensor's version is incremented, so that values derived from it are recomputed.
 """
 
 import math
@@ -17,12 +16,12 @@ from charrnn_port.model.compiled import call
 
 
 def in_c(vector: Tensor) -> bool:
-    """Return whether a vector is updated in C."""
+    """Return whether a vector is updated in C, and not by PyTorch."""
     return vector.device.type == "cpu" and library(vector.dtype) is not None
 
 
 def clip_(vector: Tensor, limit: float) -> None:
-    """Put each number of a vector into [-limit, limit]."""
+    """Clip each number of a vector to [-limit, limit]."""
     if in_c(vector):
         call(vector.dtype, "clip", vector, float(limit), len(vector))
         increment_version(vector)
@@ -40,7 +39,7 @@ def scale_(vector: Tensor, factor: float) -> None:
 
 
 def norms(first: Tensor, second: Tensor) -> tuple[float, float]:
-    """Return the Euclidean norms of two vectors of one length."""
+    """Return the Euclidean norms of two vectors of the same length."""
     if not in_c(first):
         return tuple(torch.stack([first.norm(), second.norm()]).tolist())
     result = torch.empty(2, dtype=torch.float64)
@@ -106,7 +105,7 @@ def adam_(
 
 
 def power(base: float, exponent: int) -> float:
-    """Return base ** exponent, exponent >= 0, by multiplications: C's pow has other last digits on other machines."""
+    """Return base ** exponent, exponent >= 0, by multiplications: the last digits of C's pow depend on the machine."""
     result = 1.0
     while exponent:
         if exponent % 2:

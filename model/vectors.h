@@ -1,4 +1,4 @@
-/* Vectors as wide as the processor's, and their fused multiply-add. */
+/* Vectors of the processor's width, and their fused multiply-add. */
 #pragma once
 #include "real.h"
 
@@ -10,7 +10,7 @@
 
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
-#define TILE_ROWS 12 /* of 2 vectors each: 24 of the 32 registers */
+#define TILE_ROWS 12 /* rows of 2 vectors each: 24 of the 32 registers */
 #elif defined(__AVX__)
 #define VECTOR_BYTES 32
 #define TILE_ROWS 6 /* 12 of the 16 registers */
@@ -22,12 +22,12 @@
 #define TILE_ROWS 6
 #endif
 typedef real vector __attribute__((vector_size(VECTOR_BYTES)));
-/* The same in memory, wherever numbers may lie. Sums of this type would stay in memory: gcc keeps them in registers only
-   where they have the type that the processor's operations have. */
+/* The same type in memory, without alignment. GCC would keep sums of this type in memory; it keeps them in registers
+   only if they have the type of the processor's operations. */
 typedef real stored_vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 enum { LANES = VECTOR_BYTES / sizeof(real) };
 
-/* sum + x * y, rounded once, in each lane. */
+/* Returns sum + x * y, rounded once, in each lane. */
 static inline vector add_multiple(vector sum, real x, vector y);
 
 #if defined(__AVX512F__) && defined(DOUBLE)

@@ -1,4 +1,4 @@
-"""What any program about texts can use: vocabulary, batches, one-hot, flat parameters, whole files, errors."""
+"""General helpers: vocabulary, batches, one-hot encoding, flat parameters, atomic writes and errors."""
 
-if __name__ != "charrnn_port.util":  # a second copy beside charrnn_port's would have classes of its own
+if __name__ != "charrnn_port.util":  # a second copy would define its classes a second time
     raise ImportError(f"import charrnn_port.util, not {__name__}")

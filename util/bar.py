@@ -1,4 +1,4 @@
-"""The bar itself: tqdm's, on one line of any width, with facts beside it."""
+"""A progress bar on one line of any width: a tqdm bar with facts beside it."""
 
 import os
 import shutil
@@ -9,42 +9,42 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-MARGIN = 2  # columns left free, for a terminal's ^C: with that, too, the bar is one line
-EVERY = 0.1  # seconds from one look to the next, at least
-LEAST = 4  # columns of a bar that is worth drawing
+MARGIN = 2  # columns left free, so that the line still fits when the terminal prints ^C behind it
+EVERY = 0.1  # seconds between two redraws, at least
+LEAST = 4  # columns: a bar narrower than this is not drawn
 
 
 class Bar(tqdm):
-    """A line: how much is done, the time left, then facts; as many as there is room for; the rest is the bar.
+    """A line with the amount done, the time left and as many facts as fit; the bar takes the remaining width.
 
-    It is formatted anew ten times a second at most; `aside` and `draw` put back what was there.
+    The line is formatted ten times a second at most. `progress.aside` and `draw` restore the line that was there.
     """
 
-    ERASE = "\r\x1b[J"  # to the left, then all to the end of the screen
-    monitor_interval = 0  # no thread of tqdm's
-    on_screen = ""  # of all bars: a new one leaves there what is there until it appears itself
+    ERASE = "\r\x1b[J"  # move to the left, then erase to the end of the screen
+    monitor_interval = 0  # turns off tqdm's monitor thread
+    on_screen = ""  # shared by all bars: a new bar leaves the line of the previous one until it appears itself
 
     def __init__(self, label: str, total: int, unit: str, done: int, delay: float) -> None:
         self.facts: Callable[[], list[str]] = list
-        self.start_t = 0.0  # tqdm sets it after it has drawn for the first time
+        self.start_t = 0.0  # tqdm sets it only after the first draw, which already reads it
         super().__init__(
             desc=label, total=total, unit=unit, initial=done, delay=delay, file=sys.stderr, position=0, leave=False,
             mininterval=EVERY, miniters=1, smoothing=0,
         )  # fmt: skip
 
     def reach(self, done: int, facts: Callable[[], list[str]] = list) -> None:
-        """So much is done in all; with these facts beside it."""
+        """Set the total amount done, and the facts to show beside it."""
         self.facts = facts
         self.update(done - self.n)
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        """tqdm's, with a line made for the terminal's width."""
+        """Return tqdm's dictionary with a line format that fits the terminal's width."""
         values = super().format_dict
         values["ncols"] = max(1, columns() - MARGIN)
-        text = fitting(self._parts(values), values["ncols"])
-        room = values["ncols"] - len(text) - 1
-        values["bar_format"] = text + (" {bar}" if room >= LEAST else "")
+        text = fit_parts(self._parts(values), values["ncols"])
+        bar_width = values["ncols"] - len(text) - 1
+        values["bar_format"] = text + (" {bar}" if bar_width >= LEAST else "")
         return values
 
     def _parts(self, values: dict[str, Any]) -> list[str]:
@@ -59,27 +59,27 @@ class Bar(tqdm):
         return [*parts, *self.facts()]
 
     def status_printer(self, file: TextIO) -> Callable[[str], None]:
-        """How tqdm draws."""
+        """Return the function that tqdm draws with."""
         return self.draw
 
     def draw(self, text: str) -> None:
-        """Put a text in the place of what is there, which a terminal that was made narrower has broken into lines."""
+        """Replace the line on the screen. A terminal that was made narrower has wrapped it into several rows."""
         rows = max(0, len(Bar.on_screen) - 1) // columns()
         Bar.on_screen = text
-        with suppress(OSError):  # a terminal that is gone
+        with suppress(OSError):  # the terminal was closed
             self.fp.write("\x1b[A" * rows + self.ERASE + text)
             self.fp.flush()
 
 
 def columns() -> int:
-    """How wide the terminal of stderr is now."""
+    """Return the current width of stderr's terminal in columns."""
     with suppress(OSError, ValueError):
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     return shutil.get_terminal_size().columns
 
 
-def fitting(parts: list[str], width: int) -> str:
-    """As many of the first parts as there is room for, in one line; closer to each other where that is little."""
+def fit_parts(parts: list[str], width: int) -> str:
+    """Join as many of the first parts as fit into `width` columns, two spaces apart, or one where that is too wide."""
     line = "  ".join(parts)
     while len(line) > width and len(parts) > 1:
         line = " ".join(parts)

@@ -1,7 +1,7 @@
-"""From a text's bytes to symbols and their ids, chunk by chunk: each byte is a symbol, or each character of UTF-8.
+"""Convert a text's bytes to symbols and their ids, chunk by chunk. A symbol is a byte, or a character of UTF-8.
 
-In UTF-8 a symbol is a code point. All are taken as they are: a byte order mark and carriage returns are characters
-like any other, combining marks stand for themselves, and nothing is normalised.
+A character of UTF-8 is a code point. All are kept as they are: a byte order mark and carriage returns are ordinary
+characters, combining marks are characters of their own, and nothing is normalized.
 """
 
 import codecs
@@ -14,27 +14,27 @@ import numpy as np
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.vocabulary import Vocabulary, not_utf_8
 
-CODE_POINTS = 0x110000  # so many there may be in Unicode
+CODE_POINTS = 0x110000  # the number of code points in Unicode
 SYMBOL_TYPES = {"bytes": np.uint8, "utf-8": np.uint32}
 
 
 class Survey(NamedTuple):
-    """What a first look at a text tells."""
+    """The result of the first pass over a text."""
 
     vocab: Vocabulary
-    size: int  # of the text, in symbols
-    rare: tuple[int, int]  # how many different symbols are rarer than min_count, and in how many places
+    size: int  # number of symbols in the text
+    rare: tuple[int, int]  # number of distinct symbols rarer than min_count, and of their occurrences
 
 
 def survey(chunks: Iterable[bytes], encoding: str, min_count: int, name: str) -> Survey:
-    """The symbols of a text in ascending order; those that occur less than `min_count` times are one unknown symbol.
+    """Collect the symbols of a text in ascending order; those that occur less than `min_count` times become unknown.
 
-    Raises UserError, calling the text `name`, where it is empty or not UTF-8 or has nothing but rare symbols.
+    `name` is the text's name in messages. Raises UserError if the text is empty, not UTF-8, or has only rare symbols.
     """
     if (encoding, min_count) == ("bytes", 1):
         seen, size = b"", 0
         for chunk in chunks:
-            # What is left after deleting all known bytes is new; that is soon nothing.
+            # Delete the known bytes: the rest is new. After the first chunks there is hardly ever a rest.
             seen += bytes(set(chunk.translate(None, delete=seen)))
             size += len(chunk)
         kept, rare = np.frombuffer(bytes(sorted(seen)), np.uint8), (0, 0)
@@ -47,14 +47,14 @@ def survey(chunks: Iterable[bytes], encoding: str, min_count: int, name: str) ->
         kept = np.flatnonzero(counts >= min_count)
         size, rare = int(counts.sum()), (len(few), int(few.sum()))
     if not size:
-        raise UserError(f"{name} is empty: put a text there")
+        raise UserError(f"{name} is empty: put a text into it")
     if not len(kept):
         raise UserError(f"no character of {name} occurs {min_count} times: lower -min_count")
     return Survey(Vocabulary(as_symbols(kept, encoding), with_unknown=rare[0] > 0), size, rare)
 
 
 def ids_in(chunks: Iterable[bytes], vocab: Vocabulary, name: str) -> Iterator[np.ndarray]:
-    """The ids of a text of which all symbols are known, or there is an unknown one: `[symbols]`, of `id_type`."""
+    """Return the ids of each chunk, `[symbols]` of `id_type`. Symbols not in the vocabulary get the unknown id."""
     known, others = np.arange(len(vocab.symbols)), vocab.unknown or 0
     if vocab.encoding == "bytes":
         table = np.full(256, others, np.uint8)
@@ -67,40 +67,40 @@ def ids_in(chunks: Iterable[bytes], vocab: Vocabulary, name: str) -> Iterator[np
 
 
 def symbols_in(chunks: Iterable[bytes], encoding: str, name: str) -> Iterator[np.ndarray]:
-    """The symbols of a text as numbers `[symbols]`: byte values uint8, or code points uint32.
+    """Yield the symbols of each chunk as numbers `[symbols]`: byte values as uint8, or code points as uint32.
 
-    Raises UserError with the place of the first byte that is not UTF-8 where it should be.
+    Raises UserError with the position of the first byte that is not valid UTF-8.
     """
     if encoding == "bytes":
         yield from (np.frombuffer(chunk, np.uint8) for chunk in chunks)
         return
     decoder = codecs.getincrementaldecoder("utf-8")()
-    size = 0  # in bytes, of what came before the chunk
+    size = 0  # bytes before the chunk
     for chunk in chain(chunks, [b""]):
-        cut_off, _ = decoder.getstate()  # the beginning of a character whose end is in this chunk
+        cut_off, _ = decoder.getstate()  # the first bytes of a character that ends in this chunk
         try:
             characters = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             problem = not_utf_8(error, name, size - len(cut_off))
-            raise UserError(f"{problem}: convert it to UTF-8, or take -encoding bytes") from None
+            raise UserError(f"{problem}: convert it to UTF-8, or use -encoding bytes") from None
         size += len(chunk)
         yield np.frombuffer(characters.encode("utf-32-le"), "<u4")
 
 
 def as_symbols(numbers: np.ndarray, encoding: str) -> bytes | str:
-    """Byte values or code points as Vocabulary has them. Raises ValueError for a number that is of no character."""
+    """Convert byte values or code points to a Vocabulary's symbols. Raises ValueError for an invalid code point."""
     if encoding == "bytes":
         return numbers.astype(np.uint8).tobytes()
     return numbers.astype("<u4").tobytes().decode("utf-32-le")
 
 
 def as_numbers(vocab: Vocabulary) -> np.ndarray:
-    """The reverse: uint8 or uint32, without the unknown symbol."""
+    """Convert a Vocabulary's symbols to numbers, uint8 or uint32, without the unknown symbol."""
     if vocab.encoding == "bytes":
         return np.frombuffer(vocab.symbols, np.uint8)
     return np.frombuffer(vocab.symbols.encode("utf-32-le"), "<u4")
 
 
 def id_type(vocab_size: int) -> type[np.unsignedinteger]:
-    """The smallest type that holds all ids."""
+    """Return the smallest unsigned type that holds all ids of a vocabulary."""
     return next(kind for kind in (np.uint8, np.uint16, np.uint32) if vocab_size <= np.iinfo(kind).max + 1)

@@ -1,5 +1,5 @@
-"""The one kind of error a user sees."""
+"""The exception for errors that a user can fix."""
 
 
 class UserError(Exception):
-    """Something the user can put right: the message is one line that says what is wrong and what to do."""
+    """An error that the user can fix. The message is one line: what is wrong, and what to do."""

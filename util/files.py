@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and locks that die with their process."""
+"""Atomic writes, and file locks that end with their process."""
 
 import errno
 import glob
@@ -21,20 +21,20 @@ try:
 except ImportError:  # all others
     msvcrt = None
 
-LOCKED_BYTE = 1 << 30  # on Windows nobody else can read a byte that is locked: one where nothing is written
+LOCKED_BYTE = 1 << 30  # on Windows other processes cannot read a locked byte, so it is one beyond the content
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a path to write to, aside; afterwards flush it to disk and rename it to `path`.
+    """Yield a temporary path to write to; afterwards flush it to disk and rename it to `path`.
 
-    Whatever goes wrong before leaves `path` as it was, and nothing aside. What a killed process of this machine
-    left aside is removed by the next one that writes.
+    After an error `path` is unchanged, and the temporary file is removed. Temporary files of killed processes of this
+    machine are removed by the next write.
     """
     path = Path(path)
     remove_leftovers(path.parent, glob.escape(path.name))
     temporary = temporary_path(path)
-    temporary.unlink(missing_ok=True)  # were it a link, writing would go to what it points to
+    temporary.unlink(missing_ok=True)  # if it were a link, the write would go to its target
     try:
         yield temporary
         with temporary.open("r+b") as file:
@@ -46,7 +46,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_atomically(content: bytes, path: str | os.PathLike) -> None:
-    """Write a file whole or not at all. Raises UserError where it cannot be written."""
+    """Write a file atomically. Raises UserError if it cannot be written."""
     try:
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
@@ -55,20 +55,20 @@ def write_atomically(content: bytes, path: str | os.PathLike) -> None:
 
 
 def temporary_path(path: Path) -> Path:
-    """Where this process writes a file until it is whole."""
+    """Return the path where this process writes a file before it is renamed to `path`."""
     return path.with_name(f"{path.name}.part.{platform.node()}.{os.getpid()}")
 
 
 def remove_leftovers(folder: Path, pattern: str = "*") -> None:
-    """Remove what ended processes of this machine left aside of files whose names match; of others nobody can tell."""
+    """Remove temporary files of ended processes for names that match. Those of other machines may still be in use."""
     for left in folder.glob(f"{pattern}.part.{glob.escape(platform.node())}.*"):
         if has_ended(left.suffix[1:]):
             left.unlink(missing_ok=True)
 
 
 def has_ended(pid: str) -> bool:
-    """Whether this is the number of a process that is surely gone."""
-    if os.name != "posix":  # on Windows os.kill would end it
+    """Return whether the process with this number is known to have ended."""
+    if os.name != "posix":  # on Windows os.kill would end the process
         return False
     with suppress(ValueError, OverflowError, OSError):
         try:
@@ -79,7 +79,7 @@ def has_ended(pid: str) -> bool:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system lets a folder be flushed."""
+    """Flush a rename to disk, so that it survives a power failure, where the system can flush folders."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -89,23 +89,23 @@ def flush_folder(folder: Path) -> None:
 
 
 def open_lock(path: Path) -> TextIO:
-    """Open a file to lock, to read and to write; make it where there is none.
+    """Open a lock file for reading and writing; create it if it does not exist.
 
-    Raises OSError for a link, which would have this write to a file that is none of ours, and for what is no file.
+    Raises OSError for anything but a regular file, and for a link, since a write would go to its target.
     """
-    not_ours = OSError(errno.EEXIST, f"{path.name} in it is a link or no plain file: delete it")
+    not_ours = OSError(errno.EEXIST, f"{path.name} in it is a link or not a regular file: delete it")
     with suppress(FileNotFoundError):
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             raise not_ours
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # should it become a link just now
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # in case it has become a link since
     return os.fdopen(os.open(path, flags, 0o666), "r+")
 
 
 def lock(file: IO) -> bool:
-    """Lock an open file until it is closed or the process ends, however; False where the system has no such locks.
+    """Lock an open file until it is closed or the process ends. Return False if the system has no file locks.
 
-    Raises BlockingIOError where another process has locked it.
+    Raises BlockingIOError if another process holds the lock.
     """
     try:
         if fcntl:
@@ -116,13 +116,13 @@ def lock(file: IO) -> bool:
             return False
     except BlockingIOError:
         raise
-    except OSError:  # a file system without locks
+    except OSError:  # the file system has no locks
         return False
     return True
 
 
 def lock_on_windows(file: IO) -> None:
-    """What flock does elsewhere; Windows locks parts of files, and says PermissionError where they are locked."""
+    """Do what flock does elsewhere. Windows locks ranges of bytes, and raises PermissionError for a held lock."""
     place = file.tell()
     file.seek(LOCKED_BYTE)
     try:
@@ -134,12 +134,13 @@ def lock_on_windows(file: IO) -> None:
 
 
 def user_cache(name: str) -> Path:
-    """Where a file that can be made again goes when it has no better place: in the user's cache folder, made here.
+    """Return a path in the user's cache folder, for a file that can be created again. The folder is created.
 
-    Raises OSError where that cannot be written either.
+    Raises OSError if it cannot be.
     """
     named = os.environ.get("XDG_CACHE_HOME", "")
-    home = Path(named) if os.path.isabs(named) else Path.home() / ".cache"  # so says the XDG Base Directory standard
+    # The XDG Base Directory standard says that a relative path is ignored.
+    home = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
     path = home / "charrnn_port" / name
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path

@@ -1,4 +1,4 @@
-"""All parameters of a network in one flat vector (the original's util/model_utils.lua)."""
+"""Put all parameters of a network into one flat vector (the original's util/model_utils.lua)."""
 
 from collections.abc import Iterable
 
@@ -9,12 +9,12 @@ from torch import Tensor
 def flat_parameters(
     shapes: Iterable[tuple[int, ...]], dtype: torch.dtype, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Make parameters that are views of one flat vector, with gradients that are views of another.
+    """Create parameters that are views of one flat vector, with gradients that are views of another.
 
     Clipping, RMSprop and checkpoints then work on two vectors, whatever the network's shape.
 
-    Returns `params` `[n]`, `grad_params` `[n]` (both zero, of `dtype`) and one tensor for each shape,
-    a leaf that autograd adds the gradient of into its place.
+    Returns `params` `[n]` and `grad_params` `[n]`, both zero and of `dtype`, and one leaf tensor for each shape.
+    Autograd accumulates each gradient into its view of `grad_params`.
     """
     shapes = [torch.Size(shape) for shape in shapes]
     sizes = [shape.numel() for shape in shapes]

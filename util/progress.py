@@ -1,9 +1,9 @@
-"""How far a piece of work is: a bar on stderr, under the lines, where a program has asked for bars; else nothing.
+"""Progress bars on stderr, below the printed lines. They are shown only within `bars()`, which a program enters.
 
-    with progress.bars():                                        # a program, once
-        with progress.bar("preprocessing", size, "B") as bar:    # whoever works
+    with progress.bars():                                        # once in a program
+        with progress.bar("preprocessing", size, "B") as bar:    # in code that takes long
             bar.reach(1000)
-        with progress.aside():                                   # whoever prints meanwhile
+        with progress.aside():                                   # in code that prints meanwhile
             print("a line")
 """
 
@@ -17,34 +17,34 @@ from charrnn_port.util.errors import UserError
 
 Facts = Callable[[], list[str]]
 
-_asked = False
-_shown: list = []  # bars, the one on the screen last
+_enabled = False
+_shown: list = []  # the open bars; the last one is on the screen
 
 
 class Progress(Protocol):
-    """What shows how far a piece of work is."""
+    """A display of how much of a task is done."""
 
     def reach(self, done: int, facts: Facts = list) -> None:
-        """So much is done in all; `facts` are shown beside, as many of the first as there is room for.
+        """Set the total amount done. Of `facts`, as many of the first as fit are shown beside the bar.
 
-        They are asked for only where the bar is drawn anew.
+        `facts` is called only when the bar is redrawn.
         """
 
 
-class Unseen:
-    """The bar where there is none."""
+class NoBar:
+    """A Progress that shows nothing."""
 
     def reach(self, done: int, facts: Facts = list) -> None:
-        """Nobody looks."""
+        """Discard the update."""
 
 
 @contextmanager
 def bars(required: bool = False) -> Iterator[None]:
-    """Within, there are bars, where stderr is a terminal that can erase and tqdm is installed.
+    """Show bars within this context, if stderr is a terminal that can erase lines and tqdm is installed.
 
-    Raises UserError where tqdm is `required` and missing.
+    Raises UserError if tqdm is `required` and not installed.
     """
-    global _asked
+    global _enabled
     try:
         import tqdm  # noqa: F401
     except ImportError as error:
@@ -52,21 +52,21 @@ def bars(required: bool = False) -> Iterator[None]:
             raise UserError('-progress 1 needs tqdm: pip install -c constraints.txt -e ".[watch]"') from error
         yield
         return
-    _asked = bool(sys.stderr and sys.stderr.isatty()) and os.environ.get("TERM") != "dumb"
+    _enabled = bool(sys.stderr and sys.stderr.isatty()) and os.environ.get("TERM") != "dumb"
     try:
         yield
     finally:
-        _asked = False
+        _enabled = False
 
 
 @contextmanager
 def bar(label: str, total: int, unit: str = "", done: int = 0, delay: float = 0.3) -> Iterator[Progress]:
-    """A bar in the place of one that is shown; it appears after `delay` seconds and leaves no trace.
+    """Show a bar in place of the current one. It appears after `delay` seconds, and is erased at the end.
 
-    Amounts are in `unit`; nothing is a count.
+    Amounts are in `unit`; an empty unit means plain counts.
     """
-    if not _asked:
-        yield Unseen()
+    if not _enabled:
+        yield NoBar()
         return
     from charrnn_port.util.bar import Bar
 
@@ -83,7 +83,7 @@ def bar(label: str, total: int, unit: str = "", done: int = 0, delay: float = 0.
 
 @contextmanager
 def aside() -> Iterator[None]:
-    """Within, the bar is off the screen; afterwards it is back as it was."""
+    """Hide the bar within this context, and restore it afterwards."""
     if not _shown:
         yield
         return
@@ -97,5 +97,5 @@ def aside() -> Iterator[None]:
 
 
 def erase() -> str:
-    """What to write to take the bar off the screen; it comes back by itself. For signal handlers."""
+    """Return the text that erases the bar, for signal handlers; the bar returns with its next redraw."""
     return _shown[-1].ERASE if _shown else ""

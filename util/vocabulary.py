@@ -1,24 +1,24 @@
-"""Which symbols a network knows, and the id of each."""
+"""The vocabulary: the symbols that a network knows, and the id of each."""
 
 from collections.abc import Iterable
 
 from charrnn_port.util.errors import UserError
 
-REPLACEMENT = "\ufffd".encode()  # Unicode's own sign for what cannot be shown
+REPLACEMENT = "\ufffd".encode()  # the replacement character of Unicode
 
 
 class Vocabulary:
-    """Symbols and their ids, which count from 0: `symbols` is what ids point into.
+    """Symbols and their ids: the id of a symbol is its index in `symbols`.
 
-    `bytes`: each symbol is a byte, as in the original. `str`: each is a Unicode character, and texts are UTF-8.
-    Any order will do; the original's is ascending. `with_unknown` adds a last symbol, which stands for every character
-    that is not among them: `unknown` is its id, or None. Two vocabularies are equal when the same id means the same
-    symbol in both. Raises ValueError where a symbol occurs twice, or where there is none.
+    If `symbols` is `bytes`, each symbol is a byte, as in the original. If it is a `str`, each is a Unicode character,
+    and texts are UTF-8. The order is arbitrary; the original's is ascending. `with_unknown` adds a last symbol for all
+    other characters: `unknown` is its id, or None. Two vocabularies are equal if each id means the same symbol in both.
+    Raises ValueError if `symbols` is empty or has a symbol twice.
     """
 
     def __init__(self, symbols: bytes | str, with_unknown: bool = False) -> None:
         if not symbols or len(set(symbols)) != len(symbols):
-            raise ValueError("a vocabulary has no symbols, or one of them twice")
+            raise ValueError("invalid vocabulary: it has no symbols, or one of them twice")
         self.symbols = symbols
         self.unknown = len(symbols) if with_unknown else None
         self._ids = {symbol: id_ for id_, symbol in enumerate(symbols)}
@@ -37,24 +37,24 @@ class Vocabulary:
 
     @property
     def encoding(self) -> str:
-        """What its texts are: bytes or utf-8, as -encoding has it."""
+        """The encoding of texts, as in -encoding: bytes or utf-8."""
         return "bytes" if isinstance(self.symbols, bytes) else "utf-8"
 
     @property
     def unit(self) -> str:
-        """What its texts count in: bytes or characters."""
+        """The unit that texts are measured in: bytes or characters."""
         return "bytes" if isinstance(self.symbols, bytes) else "characters"
 
     def encode(self, text: bytes, where: str = "the text", unknown: str = "error") -> list[int]:
-        """The ids of a text. What the vocabulary lacks is its unknown symbol.
+        """Return the ids of a text. Symbols that are not in the vocabulary get the id of the unknown symbol.
 
-        Raises UserError where it has none, and for a text that is not UTF-8 where it should be; it calls it `where`.
-        With "skip" for `unknown` both are left out instead.
+        If the vocabulary has no unknown symbol, they raise UserError, as does invalid UTF-8; with `unknown` "skip" they
+        are left out instead. `where` is the text's name in messages.
         """
         if unknown == "skip":
             units = text if isinstance(self.symbols, bytes) else text.decode(errors="ignore")
             return [self._ids[unit] for unit in units if unit in self._ids]
-        units = text if isinstance(self.symbols, bytes) else decoded(text, where)
+        units = text if isinstance(self.symbols, bytes) else decode_utf8(text, where)
         if self.unknown is not None:
             return [self._ids.get(unit, self.unknown) for unit in units]
         for position, unit in enumerate(units):
@@ -67,7 +67,7 @@ class Vocabulary:
         return [self._ids[unit] for unit in units]
 
     def decode(self, ids: Iterable[int]) -> bytes:
-        """The text of some ids; U+FFFD stands for the unknown symbol."""
+        """Return the text of some ids, with U+FFFD for the unknown symbol."""
         if self.unknown is not None:
             return b"".join(REPLACEMENT if id_ == self.unknown else self._bytes(id_) for id_ in ids)
         if isinstance(self.symbols, bytes):
@@ -75,41 +75,41 @@ class Vocabulary:
         return "".join(self.symbols[id_] for id_ in ids).encode()
 
     def _bytes(self, id_: int) -> bytes:
-        """A symbol as it is in a text."""
+        """Return the bytes of a symbol in a text."""
         symbol = self.symbols[id_]
         return symbol.encode() if isinstance(symbol, str) else bytes([symbol])
 
     def shared(self, other: "Vocabulary") -> list[tuple[int, int]]:
-        """For each symbol that is in both: its id here, and there. A byte is the character whose only byte it is."""
+        """Return the ids, here and in `other`, of each shared symbol. A byte equals the character it alone encodes."""
         its_ids = {other._bytes(id_): id_ for id_ in range(len(other.symbols))}
         pairs = [(id_, its_ids.get(self._bytes(id_))) for id_ in range(len(self.symbols))]
         return [pair for pair in [*pairs, (self.unknown, other.unknown)] if None not in pair]
 
     def require_same(self, other: "Vocabulary", otherwise: str = "") -> None:
-        """Raises UserError where the ids of a text (`other`'s) do not mean to a saved network what they mean here.
+        """Raise UserError if a text's vocabulary, `other`, is not equal to this one, a saved network's.
 
-        `otherwise` is what else there is to do about it, as the message is to say it.
+        `otherwise` is appended to the message: other things that the user can do.
         """
         if self == other:
             return
         problem = "the character vocabulary for this dataset and the one in the saved checkpoint are not the same: "
         if self.encoding != other.encoding:
             raise UserError(
-                f"{problem}one is of bytes, the other of Unicode characters. Take -encoding {self.encoding}{otherwise}"
+                f"{problem}one is of bytes, the other of Unicode characters. Use -encoding {self.encoding}{otherwise}"
             )
         if different := set(self.symbols) ^ set(other.symbols):
             symbol = min(different)
             place = "the checkpoint but not the text" if symbol in self._ids else "the text but not the checkpoint"
             problem += f"{readable([symbol], 0)} is in {place}"
         elif self.unknown != other.unknown:
-            problem += "only one of them has an unknown symbol, which -min_count makes"
+            problem += "only one of them has an unknown symbol, which -min_count adds"
         else:
             problem += "they have the same characters in another order"
         raise UserError(f"{problem}. Train on a text with the {len(self)} characters of the checkpoint{otherwise}")
 
 
-def decoded(text: bytes, where: str) -> str:
-    """The characters of a text. Raises UserError where it is no UTF-8."""
+def decode_utf8(text: bytes, where: str) -> str:
+    """Decode a text. Raises UserError if it is not valid UTF-8; `where` is its name in messages."""
     try:
         return text.decode()
     except UnicodeDecodeError as error:
@@ -117,13 +117,13 @@ def decoded(text: bytes, where: str) -> str:
 
 
 def not_utf_8(error: UnicodeDecodeError, where: str, begin: int = 0) -> str:
-    """What is wrong with a text, of which the bytes from `begin` on could not be decoded."""
+    """Return the message for invalid UTF-8 in bytes that begin at position `begin` of the text called `where`."""
     byte = error.object[error.start]
     return f"{where} is not UTF-8: byte {byte:#04x} at position {begin + error.start} ({error.reason})"
 
 
 def readable(units: bytes | str | list, position: int) -> str:
-    """A byte or character as a person wrote it: a byte within a UTF-8 text as the character it belongs to."""
+    """Show a byte or character as the user wrote it: a byte inside a UTF-8 character is shown as that character."""
     if isinstance(units[position], str):
         return repr(units[position])
     end = 0

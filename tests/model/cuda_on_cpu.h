@@ -1,6 +1,6 @@
-// As much of CUDA as model/lstm_grid.cu needs, on a CPU: every thread is a fiber, and goes on until it has to wait for
-// others. So the arithmetic of a kernel and who waits for whom can be tried where there is no GPU. It says nothing of
-// speed, nor of when a number that one block wrote is seen by another: here, at once.
+// The part of CUDA that model/lstm_grid.cu needs, emulated on a CPU. Every thread is a fiber, which runs until it has
+// to wait for others. This tests the arithmetic and the synchronization of a kernel without a GPU. It does not test
+// speed, or when a block sees a number that another block has written: here it is visible immediately.
 #include <ucontext.h>
 
 #include <cmath>
@@ -20,7 +20,7 @@ struct Index {
 static Index threadIdx, blockIdx;
 
 struct Barrier {
-  int here = 0, passed = 0;
+  int arrived = 0, passed = 0;
 };
 
 struct Fiber {
@@ -34,9 +34,9 @@ static ucontext_t scheduler;
 static std::vector<Fiber> fibers;
 static Fiber *current;
 static int threads_of_block;
-static std::vector<std::vector<char>> memory;  // of each block
-static std::vector<Barrier> of_blocks, of_warps;
-static std::vector<double> given;  // by each thread to its warp
+static std::vector<std::vector<char>> memory;  // shared memory of each block
+static std::vector<Barrier> block_barriers, warp_barriers;
+static std::vector<double> exchanged;  // the value that each thread gives to its warp
 
 static void idle() {
   Fiber *self = current;
@@ -47,37 +47,37 @@ static void idle() {
 
 static void meet(Barrier &barrier, int count) {
   int passed = barrier.passed;
-  if (++barrier.here == count) {
-    barrier.here = 0;
+  if (++barrier.arrived == count) {
+    barrier.arrived = 0;
     barrier.passed++;
   }
   while (barrier.passed == passed) idle();
 }
 
-static void __syncthreads() { meet(of_blocks[blockIdx.x], threads_of_block); }
+static void __syncthreads() { meet(block_barriers[blockIdx.x], threads_of_block); }
 
 static int thread() { return blockIdx.x * threads_of_block + threadIdx.x; }
 
-static void __syncwarp() { meet(of_warps[thread() / 32], 32); }
+static void __syncwarp() { meet(warp_barriers[thread() / 32], 32); }
 
 template <class Number>
 static Number __shfl_xor_sync(unsigned, Number value, int distance) {
-  given[thread()] = value;
+  exchanged[thread()] = value;
   __syncwarp();
-  Number other = given[thread() ^ distance];
+  Number other = exchanged[thread() ^ distance];
   __syncwarp();
   return other;
 }
 
 template <class Vector>
-static void copy(Vector *shared, const Vector *global) {
+static void copy_async(Vector *shared, const Vector *global) {
   *shared = *global;
 }
-static void commit() {}
+static void commit_stage() {}
 template <int STAGES_LEFT>
-static void arrive() {}
-static void count_up(unsigned *counter) { ++*counter; }
-static unsigned read(const unsigned *counter) { return *counter; }
+static void wait_for_stages() {}
+static void increment(unsigned *counter) { ++*counter; }
+static unsigned load_acquire(const unsigned *counter) { return *counter; }
 
 static std::function<void()> kernel;
 
@@ -90,9 +90,9 @@ static void launch(int blocks, int threads, int shared_memory, std::function<voi
   kernel = function;
   threads_of_block = threads;
   memory.assign(blocks, std::vector<char>(shared_memory, 0x7f));
-  of_blocks.assign(blocks, {});
-  of_warps.assign(blocks * threads / 32, {});
-  given.assign(blocks * threads, 0);
+  block_barriers.assign(blocks, {});
+  warp_barriers.assign(blocks * threads / 32, {});
+  exchanged.assign(blocks * threads, 0);
   fibers = std::vector<Fiber>(blocks * threads);
   for (int i = 0; i < blocks * threads; i++) {
     Fiber &fiber = fibers[i];

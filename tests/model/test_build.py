@@ -1,4 +1,4 @@
-"""The cells in C are compiled once and kept; whatever goes wrong with that ends in working cells or in a reason."""
+"""The cells in C are compiled once and cached. Every failure ends in working cells, or in none and a reason."""
 
 import ctypes
 import hashlib
@@ -19,7 +19,7 @@ from charrnn_port.model import build
 from charrnn_port.model.build import built
 
 DTYPE = torch.float64
-# In place of the cells, for speed: a program of one function.
+# A library of one function, which compiles faster than the cells.
 SOURCE = """\
 void transpose(double *target, const double *source, long stride, long rows, long columns) {
     for (long i = 0; i < columns; i++)
@@ -32,7 +32,7 @@ build_output_of = build.output_of
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """The user's cache folder, empty; nothing is compiled or loaded yet, and what there is to compile is short."""
+    """The user's empty cache folder. Nothing is compiled or loaded yet, and the source is short."""
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources" / "sequence.c").write_text(SOURCE)
     monkeypatch.setattr(build, "FOLDER", tmp_path / "sources")
@@ -46,7 +46,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def compiler(tmp_path, monkeypatch):
-    """Function: the C compiler is from now on a program with these lines, which may `compile()`; returns its calls."""
+    """Function: replace the C compiler by a script, which may call `compile()`; return the file that logs its calls."""
     calls = tmp_path / "calls"
 
     def choose(lines: str) -> Path:
@@ -68,12 +68,12 @@ def compiler(tmp_path, monkeypatch):
 
 
 def start_again() -> None:
-    """As a new process would find it."""
+    """Forget what this process has loaded, as in a new process."""
     built.cache_clear()
 
 
 def assert_works() -> None:
-    """There are functions, and they do what they should."""
+    """Assert that the functions are available and work."""
     functions = built(DTYPE).functions
     source, target = torch.arange(6, dtype=DTYPE).view(2, 3), torch.zeros(3, 2, dtype=DTYPE)
     addresses = [ctypes.c_void_p(each.data_ptr()) for each in (target, source)]
@@ -99,7 +99,7 @@ def test_the_second_start_compiles_nothing(cache, compiler):
 @NEEDS_COMPILER
 @pytest.mark.parametrize("change", ["compiler", "version", "flags", "processor", "source", "type"])
 def test_whatever_decides_it_is_in_the_name(cache, monkeypatch, change):
-    """With another of these it is compiled again."""
+    """If one of these changes, the library is compiled again."""
     assert_works()
     if change == "compiler":
         monkeypatch.setenv("CC", "env cc")
@@ -122,7 +122,7 @@ def test_a_damaged_library_is_made_again(cache, damage):
     assert_works()
     (path,) = cache.iterdir()
     whole = path.read_bytes()
-    path.unlink()  # it is in use here
+    path.unlink()  # this process has loaded it, so it must not be overwritten
     path.write_bytes(damage(whole))
     start_again()
     assert_works()
@@ -133,7 +133,7 @@ def test_a_damaged_library_is_made_again(cache, damage):
 @NEEDS_COMPILER
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
 def test_nothing_is_run_from_a_folder_that_others_can_write(cache, mode):
-    """What lies there is not looked at, and nothing is put there."""
+    """No file there is read or written."""
     assert_works()
     (path,) = cache.iterdir()
     path.unlink()
@@ -158,7 +158,7 @@ def test_nothing_is_run_from_a_folder_of_another_user(cache, monkeypatch):
 
 @NEEDS_COMPILER
 def test_without_a_folder_to_keep_it_in(cache):
-    """As in a home that is read-only."""
+    """The cache folder cannot be created, as in a read-only home folder."""
     cache.parent.write_text("in the way")
     assert_works()
 
@@ -202,7 +202,7 @@ def test_no_folder_for_temporary_files(cache, monkeypatch):
 
 
 def test_a_disk_that_is_full_while_compiling(cache):
-    """Nothing is left of it."""
+    """No file is left behind."""
     command = "from charrnn_port.model.build import built; import torch; print(built(torch.float64))"
     result = subprocess.run(
         [sys.executable, "-c", command],
@@ -220,7 +220,7 @@ def test_a_disk_that_is_full_while_compiling(cache):
 
 @NEEDS_COMPILER
 def test_two_starts_at_once(cache):
-    """Both compile, and leave one library."""
+    """Both compile, and one library is cached."""
     program = "from charrnn_port.model.build import built; import torch; print(built(torch.float64).how)"
     command = [sys.executable, "-c", program]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -242,22 +242,22 @@ def test_a_compiler_that_is_killed(cache, compiler):
 def test_a_compiler_that_makes_no_library(cache, compiler):
     compiler("open(sys.argv[-1], 'w').write('half')")
     assert built(DTYPE).functions is None
-    assert "cannot be used" in built(DTYPE).how
+    assert "cannot be loaded" in built(DTYPE).how
     assert not cache.exists() or list(cache.iterdir()) == []
 
 
 def test_a_compiler_that_does_not_end(cache, compiler, monkeypatch, tmp_path):
-    """It is ended after a while, with the programs that it has started."""
+    """It is killed after PATIENCE seconds, with its child processes."""
     monkeypatch.setattr(build, "PATIENCE", 2)
     child = tmp_path / "child"
     calls = compiler(f"os.fork() or open({str(child)!r}, 'w').write(str(os.getpid()))\ntime.sleep(1000)")
     started = time.monotonic()
     assert built(DTYPE).functions is None
     assert time.monotonic() - started < 20
-    assert built(DTYPE).how.endswith("does not end")
+    assert built(DTYPE).how.endswith("timed out")
     assert count(calls) == 1
     status = Path(f"/proc/{int(child.read_text())}/status")
-    while status.exists() and "(zombie)" not in status.read_text():  # killed, it may still be on its way out
+    while status.exists() and "(zombie)" not in status.read_text():  # a killed process may need a moment to end
         assert time.monotonic() - started < 60
         time.sleep(0.01)
 
@@ -265,10 +265,10 @@ def test_a_compiler_that_does_not_end(cache, compiler, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("named", "reason"),
     [
-        ('"', "there is no C compiler: CC is '\"'"),
-        ("", "there is no C compiler: CC is ''"),
-        ("  ", "there is no C compiler: CC is '  '"),
-        ("/no/such/compiler", "there is no C compiler (/no/such/compiler)"),
+        ('"', "no C compiler was found: CC is '\"'"),
+        ("", "no C compiler was found: CC is ''"),
+        ("  ", "no C compiler was found: CC is '  '"),
+        ("/no/such/compiler", "no C compiler was found (/no/such/compiler)"),
         ("/", "the C compiler (/) cannot be run: Permission denied"),
         ("false", "the C compiler (false) fails: status 1"),
     ],
@@ -304,4 +304,4 @@ def test_a_compiler_without_openmp_says_so(cache, compiler):
     ],
 )
 def test_numbers_of_versions(version, number):
-    assert build.number_in(version) == number
+    assert build.version_number(version) == number

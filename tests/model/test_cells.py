@@ -1,4 +1,4 @@
-"""The cells compute what nn.LSTM and nn.RNN compute, and the gru what its formula says (nn.GRU is another)."""
+"""The lstm and rnn agree with nn.LSTM and nn.RNN, and the gru with its formula, which differs from nn.GRU's."""
 
 import pytest
 import torch
@@ -61,7 +61,7 @@ def test_torch_gru_is_another_function():
                 getattr(theirs, f"{kind}_{side}").copy_(torch.cat(gates))
     ours = gru.step(x, h, *layer.values())[0]
     assert (ours - theirs(x, h)).abs().max() > 1e-3
-    zero = torch.zeros_like(h)  # without a previous state (and so without a reset) they agree, biases of h2h aside
+    zero = torch.zeros_like(h)  # without a previous state, and so without a reset, they agree except for biases of h2h
     with torch.no_grad():
         layer["candidate_h2h_bias"].zero_()
         theirs.bias_hh[2 * H :].zero_()
@@ -81,7 +81,7 @@ def test_step_passes_gradcheck(cell):
 @pytest.mark.parametrize("model", list(CELLS))
 @pytest.mark.parametrize("cell", CPU_BACKENDS[1:])
 def test_other_ways_to_run_equal_the_plain_one(cell, model, alias, masks):
-    """Losses, gradients and states over four batches, each of which starts from the state before it."""
+    """Losses, gradients and states agree over four batches, each of which starts from the previous state."""
     differences = against_plain(model, cell, alias, masks)
     assert [each.what for each in differences] == ["loss", "gradient", "state"]
     for each in differences:
@@ -107,7 +107,7 @@ def test_scripting_shows_no_deprecation_warning(recwarn):
 @pytest.mark.parametrize("cell", CPU_BACKENDS)
 @pytest.mark.parametrize("model", list(CELLS))
 def test_aliased_state_is_read_as_the_final_one_in_the_backward_pass(model, cell):
-    """Aliasing changes gradients, not losses; copying gives the true gradient."""
+    """-state_carry alias changes gradients but not losses; copy gives the true gradient."""
     gradients, losses = [], []
     for alias in (False, True):
         net = network(model, cell=cell)
@@ -139,7 +139,7 @@ def test_gradient_is_of_the_sum_over_time(model, cell):
 
 
 def reference_step(model: str, parameters: dict[str, Tensor], x: Tensor, state: list[Tensor]) -> list[Tensor]:
-    """The next state of a layer, by the formulas of its cell."""
+    """Compute the next state of a layer by the formulas of its cell."""
 
     def affine(name: str, value: Tensor) -> Tensor:
         return value @ parameters[f"{name}_weight"].T + parameters[f"{name}_bias"]
@@ -158,9 +158,9 @@ def reference_step(model: str, parameters: dict[str, Tensor], x: Tensor, state: 
 
 
 def reference_gradient(net: CharRNN, state: list[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
-    """The gradient by `params`, flat: by plain autograd through a loop over time steps and layers.
+    """Compute the gradient by `params`, flat, with autograd through a loop over time steps and layers.
 
-    With `alias` the final state is written over the initial one before the backward pass.
+    With `alias` the final state overwrites the initial one before the backward pass.
     """
     *layers, decoder = [
         {name: tensor.detach().clone().requires_grad_() for name, tensor in part.items()}
@@ -179,7 +179,7 @@ def reference_gradient(net: CharRNN, state: list[Tensor], masks: Tensor | None, 
         loss = loss + nn.functional.cross_entropy(output @ decoder["weight"].T + decoder["bias"], y[t])
     if alias:
         for tensor, final in zip(before, [tensor for layer in states for tensor in layer], strict=True):
-            tensor.data.copy_(final)  # unnoticed by autograd, which reads the tensors that it went through forward
+            tensor.data.copy_(final)  # without autograd's knowledge: its backward pass reads the changed tensors
     tensors = [tensor for part in (*layers, decoder) for tensor in part.values()]
     return torch.cat([gradient.flatten() for gradient in torch.autograd.grad(loss, tensors)])
 

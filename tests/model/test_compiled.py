@@ -1,4 +1,4 @@
-"""The cells in C: exact functions, the same bits on every processor, and a way without a compiler."""
+"""The cells in C: exact functions, the same bits on every processor, and the fallback without a compiler."""
 
 import json
 import os
@@ -25,13 +25,13 @@ CPU = torch.device("cpu")
 DTYPES = [torch.float64, torch.float32]
 
 
-# The cells for other processors of this kind: what this one has and they lack. "baseline" has what all have.
+# Compiler flags for other processors, which lack instructions of this one. "baseline" has what all have.
 LACKING = ["avx512f", "avx2", "fma", "avx", "baseline"]
 
 
 @pytest.fixture(params=["nothing", *LACKING])
 def lacking(request, monkeypatch):
-    """The cells as the compiler makes them for this processor, and for one that lacks some of its instructions."""
+    """The cells compiled for this processor, and for one that lacks some of its instructions."""
     lacking = request.param
     if lacking in LACKING:
         flags = [] if lacking == "baseline" else [*build.FOR_THIS_MACHINE[0], f"-mno-{lacking}"]
@@ -48,7 +48,7 @@ def lacking(request, monkeypatch):
 
 @pytest.fixture
 def compiler(monkeypatch):
-    """Function: name another compiler than the usual one."""
+    """Function: set another compiler than the default."""
 
     def choose(command: str) -> None:
         built.cache_clear()
@@ -60,7 +60,7 @@ def compiler(monkeypatch):
 
 
 def one_step(model: str, x: torch.Tensor) -> Sequence:
-    """After a time step of a layer whose weights are zero, so that every gate's pre-activations are x `[H]`."""
+    """Do a time step of a layer whose weights are zero, so that every gate's pre-activations are x `[H]`."""
     H = len(x)
     layer = CELLS[model].CompiledSequence(x.new_zeros, None, T=1, B=1, H=H)
     n = layer.pre_activations.shape[2]
@@ -70,12 +70,12 @@ def one_step(model: str, x: torch.Tensor) -> Sequence:
 
 
 def tanh(x: torch.Tensor) -> torch.Tensor:
-    """An rnn's output."""
+    """Compute tanh as the output of an rnn."""
     return one_step("rnn", x).h[1, 0]
 
 
 def sigmoid(x: torch.Tensor) -> torch.Tensor:
-    """An lstm's input gate."""
+    """Compute sigmoid as the input gate of an lstm."""
     return one_step("lstm", x).pre_activations[0, 0, : len(x)]
 
 
@@ -87,9 +87,9 @@ def in_pieces(function, x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["tanh", "sigmoid"])
 def test_functions(name, dtype, lacking):
-    """So near to the true value, in units in the last place, small arguments included; PyTorch's: 0.7 and 2.5.
+    """The error in units in the last place, also for small arguments; PyTorch's is 0.7 and 2.5.
 
-    In float64 they are glibc's, whose bits tests/model/test_libm.py has.
+    In float64 they are glibc's functions, whose bits tests/model/test_libm.py checks.
     """
     units = 1.4 if (name, dtype) == ("tanh", torch.float32) else 2.1
     if dtype == torch.float64 and np.finfo(np.longdouble).eps == np.finfo(np.float64).eps:
@@ -126,13 +126,13 @@ def test_transposed(shape):
 
 @pytest.fixture
 def set_threads():
-    """Function: go on with so many threads."""
+    """Function: set the number of threads."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
 
 
-# Less and more than a tile of a product, and not a multiple of it; at 200 units threads share columns, not rows.
+# Sizes below and above a product's tile, and not its multiple. At 200 units threads share columns, not rows.
 SIZES = [(1, 1), (7, 5), (16, 12), (33, 13), (70, 30), (200, 13), (300, 3)]
 
 
@@ -149,7 +149,7 @@ def test_any_size_and_number_of_threads(model, rnn_size, batch_size, dtype, set_
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("model", list(CELLS))
 def test_any_size_on_other_processors(model, dtype, lacking, set_threads):
-    """The same where vectors are shorter and products are rounded twice."""
+    """The results agree if vectors are shorter and products are rounded separately."""
     for rnn_size, batch_size in SIZES:
         assert_as_with_pytorch(model, rnn_size, batch_size, dtype, set_threads)
 
@@ -171,7 +171,7 @@ def assert_as_with_pytorch(
     pre_activations, grad_h = new(T, batch_size, n), new(T, batch_size, rnn_size)
 
     def outcome(layer) -> list[torch.Tensor]:
-        """Outputs, and the gradients by the pre-activations and by the bias."""
+        """Return outputs, and the gradients by the pre-activations and by the bias."""
         for buffer, value in zip(layer.state, before, strict=True):
             buffer[0] = value
         layer.pre_activations.copy_(pre_activations)
@@ -194,12 +194,12 @@ def assert_as_with_pytorch(
             assert (ours - theirs).norm() < {torch.float64: 1e-13, torch.float32: 1e-5}[dtype] * theirs.norm()
 
 
-# T, B, I, O: less and more than a tile, a panel, a strip and a block, and not a multiple of them; odd and even.
+# T, B, I, O: below and above a tile, a panel, a strip and a block, and not multiples of them; odd and even.
 LINEARS = [(1, 1, 1, 1), (2, 3, 3, 5), (2, 9, 300, 33), (10, 10, 129, 70), (3, 271, 65, 18), (25, 10, 40, 160)]
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, grad_y: torch.Tensor) -> list[torch.Tensor]:
-    """y, and the gradients by x and by the weight, of an nn.Linear without bias over a sequence: model/linear.h."""
+    """Return y, and the gradients by x and the weight, of an nn.Linear without bias (model/linear.h)."""
     (T, B, I), O = x.shape, len(weight)  # noqa: E741
     y, grad_x, grad_weight = torch.full_like(grad_y, torch.nan), torch.empty_like(x), torch.empty_like(weight)
     workspace = Workspace(x.new_empty, max(I, O))
@@ -213,7 +213,7 @@ def linear(x: torch.Tensor, weight: torch.Tensor, grad_y: torch.Tensor) -> list[
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", LINEARS)
 def test_products_over_all_time_steps(shape, dtype, lacking, set_threads):
-    """Near sums in double precision; the same bits for any number of threads. Which bits: test_odd_shapes.py."""
+    """Results are close to double precision, with the same bits for any number of threads (test_odd_shapes.py)."""
     T, B, I, O = shape  # noqa: E741
     generator = torch.Generator().manual_seed(1)
     x, weight, grad_y = (
@@ -227,14 +227,14 @@ def test_products_over_all_time_steps(shape, dtype, lacking, set_threads):
         results.append(linear(x, weight, grad_y))
         for ours, first, (left, right) in zip(results[-1], results[0], factors, strict=True):
             assert torch.equal(ours, first)
-            # The bound of a sum of n products (Higham 2002, eq. 3.5), and here that of the exact one beside it.
+            # The error bound of a sum of n products (Higham 2002, eq. 3.5), plus that of the reference.
             error, bound = ours.view(len(left), -1) - left @ right, left.abs() @ right.abs()
             assert (error.abs() <= (left.shape[1] + 2) * torch.finfo(dtype).eps * bound).all()
 
 
 @NEEDS_COMPILER
 def test_products_with_more_threads_than_there_were(set_threads):
-    """Space is for as many threads as there are when it is made."""
+    """The workspace is allocated for the number of threads at that time."""
     set_threads(1)
     x, weight = torch.rand(3, 100, 200, dtype=torch.float64), torch.rand(100, 200, dtype=torch.float64)
     workspace, y = Workspace(x.new_empty, 200), torch.empty(3, 100, 100, dtype=torch.float64)
@@ -265,14 +265,14 @@ for optimizer in ("rmsprop", "adam", "adamw"):
             digests[f"{optimizer} {model} {dtype}"] = hashlib.sha256(content).hexdigest()
 print(json.dumps(digests))
 """
-# Compilers with flags, and numbers of threads. By the flags: at most AVX2, no fused multiply-add, no vectors.
+# Compilers with flags, and numbers of threads. The flags allow at most AVX2, no FMA, or no vectors.
 QUICK = [("cc -mno-avx512f", 1), ("cc", 2)]
 LONG = [("cc -mno-avx512f -mno-avx2 -mno-fma", 1), ("cc -O1", 3), ("gcc-11", 1), ("clang-14", 2), ("clang-19", 1)]
 SETTINGS = [*QUICK, *(pytest.param(*setting, marks=pytest.mark.long) for setting in LONG)]
 
 
 def digests(command: str, threads: int, folder: Path) -> dict[str, str]:
-    """Return those of short runs with the cells that a compiler makes; skip the test where it makes none."""
+    """Return the bits of short runs with the cells of a compiler; skip the test if it cannot compile them."""
     environment = os.environ | {"CC": command, "OMP_NUM_THREADS": str(threads)}
     arguments = [sys.executable, "-c", SHORT_RUNS, str(folder), str(threads)]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, cwd=ROOT)
@@ -289,14 +289,14 @@ def expected_digests(play) -> dict[str, str]:
 @NEEDS_COMPILER
 @pytest.mark.parametrize(("command", "threads"), SETTINGS)
 def test_the_same_bits_on_every_processor(command, threads, play, expected_digests):
-    """Of all cells, both dtypes and all optimisers: other vectors, other numbers of threads, other compilers."""
+    """The bits do not depend on vectors, threads or compilers, for all cells, both dtypes and all optimizers."""
     assert len(set(expected_digests.values())) == 18
     assert digests(command, threads, play) == expected_digests
 
 
 @NEEDS_COMPILER
 def test_a_compiler_that_knows_little(compiler, tmp_path):
-    """No instructions of this processor: the same numbers."""
+    """Without the special instructions of this processor the results are the same."""
     x = torch.linspace(-3, 3, 50, dtype=torch.float64)
     expected = tanh(x)
     knows_little = tmp_path / "cc.py"
@@ -312,7 +312,7 @@ def test_a_compiler_that_knows_little(compiler, tmp_path):
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other processors all have it")
 @NEEDS_COMPILER
 def test_without_fused_multiply_add(compiler, play, tmp_path):
-    """The fused cells are faster then, and train.py says that digits agree to rounding only."""
+    """Without fused multiply-add the fused backend is chosen, and train.py warns that digits agree up to rounding."""
     compiler("cc -mno-avx512f -mno-avx2 -mno-fma")
     assert fastest_backend("lstm", torch.float64, CPU) == "fused"
     options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-gpuid", "-1", "-rnn_size", "8", "-max_epochs", "1e-3"]
@@ -330,13 +330,13 @@ def test_without_a_compiler(compiler, command, play, tmp_path):
     assert result.exit_code == 0
     (line,) = cell_lines(result)
     assert line.startswith(f"cell: fused, float64, 1 thread, because {built(torch.float64).how}; ")
-    assert_one_line_error(run_train(*options, "-cell", "compiled"), 1, "-cell compiled", "C compiler", "take fused")
+    assert_one_line_error(run_train(*options, "-cell", "compiled"), 1, "-cell compiled", "C compiler", "use fused")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("cell", [None, *CPU_BACKENDS])
 def test_train_says_how_the_cells_run(cell, dtype, play, tmp_path, set_threads):
-    """Once, on stderr."""
+    """The note is printed once, on stderr."""
     options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-gpuid", "-1", "-rnn_size", "8", "-max_epochs", "1e-3"]
     if cell:
         options += ["-cell", cell]

@@ -1,4 +1,4 @@
-"""The lstm's CUDA kernels compute what PyTorch's operations do, for all sizes, and in a graph; elsewhere fused does."""
+"""The lstm's CUDA kernels agree with PyTorch's operations for all sizes, also in a graph; otherwise fused is used."""
 
 from pathlib import Path
 
@@ -33,11 +33,11 @@ NEEDS_HOPPER = pytest.mark.skipif(
 )
 LARGEST = {torch.float32: 256, torch.float64: 160}  # sizes whose weights fit into a cluster's registers
 DTYPES = list(LARGEST)
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}  # of norms
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}  # relative, of norms
 
 
 def distance(ours: Tensor, theirs: Tensor) -> float:
-    """Relative, by norm; nan where a number is."""
+    """Return the relative difference by norm; NaN if any number is NaN."""
     return ((ours - theirs).norm() / theirs.norm()).item()
 
 
@@ -45,7 +45,7 @@ def distance(ours: Tensor, theirs: Tensor) -> float:
 @pytest.mark.parametrize("batch_size", [1, 7, 50, 100])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_plans(dtype, batch_size, multiprocessors):
-    """Those that are made, up to the sizes that are promised, are such as the kernels can be launched with."""
+    """Kernels can be launched with the plans for all supported sizes."""
     largest = LARGEST[dtype]
     for rnn_size in range(1, largest + 1):
         made = cluster_plan(dtype, rnn_size, batch_size, multiprocessors)
@@ -76,7 +76,7 @@ def test_plans_for_an_h200():
 @pytest.mark.parametrize("batch_size", [1, 7, 50, 100, 500])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_grid_plans(dtype, batch_size, multiprocessors):
-    """They are such as lstm_grid.cu can be compiled and launched with."""
+    """lstm_grid.cu can be compiled and launched with the plans."""
     for rnn_size in range(1, 1100):
         made = grid_plan(dtype, rnn_size, batch_size, multiprocessors)
         if made is None:
@@ -86,11 +86,11 @@ def test_grid_plans(dtype, batch_size, multiprocessors):
         assert rnn_size % (team * vector) == 0  # whole vectors for every thread
         assert rnn_size % blocks == 0
         assert own % 4 == 0  # units done together in the backward pass
-        assert own // 4 * team % 32 == 0  # a warp has one gate's
+        assert own // 4 * team % 32 == 0  # all threads of a warp have the same gate
         assert made.threads(rnn_size) == own * team <= 256
         assert rnn_size // lanes * dtype.itemsize // 4 <= 128  # registers for weights
-        assert 4 * chunk * dtype.itemsize // 4 <= 56  # and for sums
-        assert blocks * made.groups(batch_size) <= multiprocessors  # all at once
+        assert 4 * chunk * dtype.itemsize // 4 <= 56  # registers for sums
+        assert blocks * made.groups(batch_size) <= multiprocessors  # all blocks run at the same time
         assert made.groups(batch_size) * rows >= batch_size
         assert rows % chunk == 0
         assert made.shared_memory(dtype, rnn_size, 4) <= SHARED_MEMORY
@@ -107,10 +107,10 @@ def test_grid_plans_for_an_h100():
 
 
 def test_elsewhere(monkeypatch, play, tmp_path):
-    """By name it is an error of one line; auto takes another way."""
+    """-cell persistent is an error of one line; -cell auto chooses another backend."""
     options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-rnn_size", "8", "-max_epochs", "1e-3"]
     result = run_train(*options, "-gpuid", "-1", "-cell", "persistent")
-    assert_one_line_error(result, 1, "-cell persistent", "9.0", "take fused")
+    assert_one_line_error(result, 1, "-cell persistent", "9.0", "use fused")
     kernels.available.cache_clear()
     monkeypatch.setattr(kernels, "libraries", lambda: None)
     assert fastest_backend("lstm", torch.float32, CUDA) == "fused"
@@ -118,10 +118,10 @@ def test_elsewhere(monkeypatch, play, tmp_path):
 
 
 class Layer:
-    """A layer's input, weights and gradient from above, drawn; and what a Sequence makes of them."""
+    """Random input, weights and output gradient of a layer, and the results of a Sequence for them."""
 
     def __init__(self, dtype: torch.dtype, T: int, B: int, H: int, V: int | None = None) -> None:
-        """V: the size of the vocabulary in the first layer."""
+        """V: vocab_size in the first layer."""
         self.options = {"dtype": dtype, "device": CUDA}
         self.sizes = T, B, H
         generator = torch.Generator(CUDA).manual_seed(1)
@@ -136,7 +136,7 @@ class Layer:
         self.before, self.after = (new(B, H), new(B, H).tanh()), (new(B, H), new(B, H).tanh())
 
     def make(self, kind: type[Sequence]) -> Sequence:
-        """The layer, with buffers full of nan."""
+        """Return the layer with buffers full of NaN."""
 
         def new(*shape: int) -> Tensor:
             return torch.full(shape, torch.nan, **self.options)
@@ -144,7 +144,7 @@ class Layer:
         return kind(new, self.ids, *self.sizes)
 
     def outcome(self, sequence: Sequence) -> dict[str, Tensor]:
-        """State and gates after forward, gradients after backward, which finds another first state, as with alias."""
+        """Return states and gates, and gradients after backward with another first state, as with alias."""
         found = {}
         for buffer, value in zip(sequence.state, self.before, strict=True):
             buffer[0].copy_(value)
@@ -167,7 +167,7 @@ class Layer:
 @pytest.mark.parametrize("B", [1, 7, 50, 100])
 @pytest.mark.parametrize("H", [1, 33, 64, 100, 128, 200, 256, 300, 512])
 def test_any_size(H, B, T, dtype):
-    """States, gates and gradients of a first layer and of one above it."""
+    """States, gates and gradients agree in a first layer and in a second one."""
     if H == 512 or (H == 256 and (dtype == torch.float64 or B == 100)):
         passes = GridKernels
     else:
@@ -181,13 +181,13 @@ def test_any_size(H, B, T, dtype):
 @pytest.mark.parametrize("B", [250, 550, 10_000])
 @pytest.mark.parametrize("H", [40, 120])
 def test_large_batches(H, B, dtype):
-    """Clusters that run one after another; and so many of them that there are none."""
+    """A batch with clusters that run one after another, and one that is too large for clusters."""
     many = 500 if H == 120 and dtype == torch.float64 else 1000
     compare(Layer(dtype, 3, B, H), PerStepKernels if many < B else ClusterKernels)
 
 
 def compare(layer: Layer, passes: type) -> None:
-    """With PyTorch's operations; these passes are to be chosen."""
+    """Results agree with PyTorch's operations, and the expected kernels are chosen."""
     sequence = layer.make(CudaSequence)
     assert isinstance(sequence._passes, passes)
     ours, theirs = layer.outcome(sequence), layer.outcome(layer.make(EagerSequence))
@@ -199,7 +199,7 @@ def compare(layer: Layer, passes: type) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("H", [33, 128, 256, 300, 512])
 def test_the_same_bits_each_time(H, dtype):
-    """A hundred times, in a graph too: nobody reads a number before it is there, or after another took its place."""
+    """A hundred runs agree, also in a graph: numbers are not read too early, or after they are overwritten."""
     layer = Layer(dtype, 50, 50, H, 11)
     sequence = layer.make(CudaSequence)
     expected = layer.outcome(sequence)
@@ -228,9 +228,9 @@ def network(cell: str, H: int, dtype: torch.dtype) -> CharRNN:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("H", [6, 40, 128, 300, 512])
 def test_equals_the_plain_cells(H, dtype, alias, dropout):
-    """Losses, gradients and states over three batches, each of which starts from the state before it.
+    """Losses, gradients and states agree over three batches, each of which starts from the previous state.
 
-    The parameters bend every gate, and do not let what is rounded otherwise grow from step to step.
+    With these parameters every gate is nonlinear, and rounding differences do not grow from step to step.
     """
     generator = torch.Generator().manual_seed(6)
     masks = torch.bernoulli(torch.full((T, LAYERS, B, H), 0.5), generator=generator).to(CUDA, dtype) / 0.5
@@ -260,7 +260,7 @@ ON_GPU = runs.Backend("persistent", "float64", 0)
 @NEEDS_HOPPER
 @pytest.mark.parametrize("name", ["lstm", "lstm_1layer", "lstm_dropout", "decay", "clip"])
 def test_recorded_runs_print_the_same_lines(play, name):
-    """Of the original on Torch7; in CUDA graphs."""
+    """Recorded runs of the original on Torch7 are reproduced in CUDA graphs."""
     run = recorded(name)
     output, checkpoint_dir = runs.repeat(run, ON_GPU, play.parent)
     lines = runs.compare(run, output, {file.name for file in checkpoint_dir.glob("*")})
@@ -286,7 +286,7 @@ def test_chosen_by_itself_for_the_lstm_alone(play, tmp_path):
     ]
     options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-rnn_size", "8", "-max_epochs", "1e-3"]
     result = run_train(*options, "-model", "gru", "-cell", "persistent")
-    assert_one_line_error(result, 1, "-cell persistent", "-model lstm", "take fused")
+    assert_one_line_error(result, 1, "-cell persistent", "-model lstm", "use fused")
 
 
 @NEEDS_HOPPER

@@ -1,4 +1,4 @@
-"""An id that is of no character is refused, whatever runs the cells: in C it would be read from beyond an array."""
+"""An invalid character id raises an error with every backend: C would read beyond an array."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ T, B, V, H = 3, 2, 5, 4
 @pytest.mark.parametrize("place", ["input", "target"])
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
 def test_an_id_of_no_character(model, cell, id_, place):
-    """It is named, and nothing has changed."""
+    """The error names the id, and state and gradients are unchanged."""
     network = BACKENDS[cell](model, V, H, 2)
     network.params.uniform_(-0.1, 0.1)
     x, y = torch.zeros(T, B, dtype=torch.int64), torch.zeros(T, B, dtype=torch.int64)
@@ -29,7 +29,7 @@ def test_an_id_of_no_character(model, cell, id_, place):
     if place == "input":
         calls.append(lambda: network.log_probs(x, state))
     for call in calls:
-        with pytest.raises(IndexError, match=rf"no character {id_} in a vocabulary of {V}"):
+        with pytest.raises(IndexError, match=rf"invalid character id {id_}: expected 0 to {V - 1}"):
             call()
     assert not any(tensor.any() for tensor in [*state, network.grad_params])
 

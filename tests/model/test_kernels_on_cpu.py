@@ -1,6 +1,6 @@
-"""model/lstm_grid.cu, run thread by thread on the CPU (cuda_on_cpu.h): states and gradients as of PyTorch's operations.
+"""model/lstm_grid.cu, run thread by thread on the CPU (cuda_on_cpu.h), agrees with PyTorch's operations.
 
-For CI, which has no GPU; tests/model/test_cuda_lstm.py is for those who have one.
+This is for CI, which has no GPU. With a GPU, tests/model/test_cuda_lstm.py tests all kernels.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from charrnn_port.model.cuda_lstm import REALS, GridPlan, grid_plan
 from charrnn_port.model.lstm import EagerSequence
 from charrnn_port.model.sequence import LayerWeights
 
-COMPILER = shutil.which("g++") if sys.platform == "linux" else None  # elsewhere fibers are others
+COMPILER = shutil.which("g++") if sys.platform == "linux" else None  # cuda_on_cpu.h needs ucontext
 PASSES = """
 #include "cuda_on_cpu.h"
 #define ON_CPU
@@ -35,7 +35,7 @@ extern "C" void backward(int blocks, int shared, real *h2h, real *gates, real *c
 
 
 def built(folder: Path, dtype: torch.dtype, rnn_size: int, plan: GridPlan) -> ctypes.CDLL:
-    """Both passes for one size as functions of C."""
+    """Compile both passes for one size as C functions."""
     kernel = (kernels.FOLDER / "lstm_grid.cu").read_text()
     shared = "extern __shared__ Vector smem_in[];"
     assert kernel.count(shared) == 2
@@ -62,7 +62,7 @@ def built(folder: Path, dtype: torch.dtype, rnn_size: int, plan: GridPlan) -> ct
 )
 def test_passes(tmp_path, dtype, rnn_size, batch_size, seq_length):
     T, B, H = seq_length, batch_size, rnn_size
-    plan = grid_plan(dtype, H, B, 2 * H // 16)  # so many multiprocessors are enough for two groups
+    plan = grid_plan(dtype, H, B, 2 * H // 16)  # enough multiprocessors for two groups
     library = built(tmp_path, dtype, H, plan)
     generator = torch.Generator().manual_seed(1)
 

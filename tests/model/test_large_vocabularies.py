@@ -1,4 +1,4 @@
-"""With thousands of characters, as Chinese has: all ways to run the cells compute the same, and of all characters."""
+"""With thousands of characters, as in Chinese, all backends agree, for all characters."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ T, B, V, H = 5, 3, 5000, 6
 
 
 def ids() -> tuple[torch.Tensor, torch.Tensor]:
-    """x and y `[T, B]`: below 256 and above it, the first character and the last, and one several times."""
+    """Return x and y `[T, B]` with ids below and above 256, the first and the last one, and one several times."""
     drawn = torch.randint(V, (T + 1, B), generator=torch.Generator().manual_seed(1))
     drawn[:3, 0] = torch.tensor([0, V - 1, 255])
     drawn[1:4, 1] = 4711
@@ -31,7 +31,7 @@ def test_the_same_loss_and_gradients_as_plain(model, cell):
         columns = next(iter(network.layers[0].values())).grad.abs().sum(0).nonzero().flatten()
         assert columns.tolist() == sorted(
             set(x.flatten().tolist())
-        )  # a character's column learns where it is the input
+        )  # a character's column gets a gradient if the character is in the input
         after = network.evaluation_pass(x, y, state).mean()
         results.append([loss, after, network.grad_params, *state])
     for ours, plain in zip(*results, strict=True):
@@ -39,7 +39,7 @@ def test_the_same_loss_and_gradients_as_plain(model, cell):
 
 
 def test_one_hot_takes_no_more_memory_than_its_result():
-    """The identity matrix would have a terabyte."""
+    """An identity matrix would take a terabyte."""
     x = torch.tensor([0, 500_000, 999_999])
     rows = one_hot(x, 1_000_000, torch.float64)
     assert rows.shape == (3, 1_000_000)

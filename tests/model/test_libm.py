@@ -1,4 +1,4 @@
-"""exp, tanh and log in C have glibc's bits, for every processor and whatever libm this machine has."""
+"""exp, tanh and log in C have glibc's bits on every processor, independent of this machine's libm."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ from charrnn_port.model import build
 
 pytestmark = NEEDS_COMPILER
 NAMES = ["exp", "tanh", "log"]
-# What the processor that they are compiled for lacks; without FMA the sums that need it are those of C's fma().
+# Flags for processors that lack instructions. Without FMA, C's fma() computes the sums that need it.
 MACHINES = {
     "this one": build.FOR_THIS_MACHINE[0],
     "no AVX-512": ["-march=native", "-mno-avx512f"],
@@ -31,7 +31,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 @pytest.fixture(scope="module", params=MACHINES)
 def functions(request, tmp_path_factory) -> ctypes.CDLL:
-    """The library of libm.c alone, compiled for such a processor."""
+    """Compile libm.c alone for such a processor."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
     result = tmp_path_factory.mktemp("libm") / "libm.so"
     files = [str(build.FOLDER / "libm.c"), "-lm", "-o", str(result)]
@@ -43,7 +43,7 @@ def functions(request, tmp_path_factory) -> ctypes.CDLL:
 
 
 def named(library: ctypes.CDLL, name: str) -> Function:
-    """A function of the library, from an array to another."""
+    """Return a function of the library that maps one array to another."""
     numbers = ctypes.POINTER(ctypes.c_double)
     of_row = getattr(library, f"{name}_all")
     of_row.argtypes, of_row.restype = [numbers, numbers, ctypes.c_int64], None
@@ -58,11 +58,11 @@ def named(library: ctypes.CDLL, name: str) -> Function:
 
 
 def recorded(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Arguments and results of glibc 2.36 on a processor with FMA.
+    """Load arguments and results of glibc 2.36 on a processor with FMA.
 
-    Among them are the edges of all cases with their neighbours. Most arguments do not tell one way of rounding from
-    another; so there are also some of the few, out of four million, that show one product and sum fused otherwise, or
-    one figure off by its last bit. Where none of the four million shows it, none here does.
+    The arguments include the limits of all cases and their neighbors. Most arguments give the same result with another
+    order of rounding. So the few out of four million are included that detect a product and a sum fused differently, or
+    a constant that is wrong in its last bit, if any of the four million does.
     """
     with h5py.File(REFERENCE / "libm.h5") as file:
         return file[name]["x"][()], file[name]["y"][()]
@@ -80,7 +80,7 @@ def test_bits(functions, name):
 
 
 def test_sigmoid_is_one_over_one_plus_exp(functions):
-    """Each of its three operations rounded once: the bits of Torch7's nn.Sigmoid."""
+    """Each of the three operations is rounded once, which gives the bits of Torch7's nn.Sigmoid."""
     x, y = recorded("exp")
     with np.errstate(all="ignore"):
         assert_same_bits(named(functions, "sigmoid")(-x), 1 / (1 + y), -x)
@@ -89,14 +89,14 @@ def test_sigmoid_is_one_over_one_plus_exp(functions):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_bits_in_the_library_that_runs(dtype, name):
-    """They are for double in the library for float, too."""
+    """The library for float has the functions for double, too."""
     x, y = recorded(name)
     assert_same_bits(named(ctypes.CDLL(build.library(dtype)._name), name)(x), y, x)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "sigmoid"])
 def test_no_number_depends_on_its_place(functions, name):
-    """A row's last numbers, which fill no vector, are computed by other instructions than the first."""
+    """The last numbers of a row, which fill no vector, are computed with other instructions."""
     x = recorded("tanh" if name == "sigmoid" else name)[0][::7]
     function = named(functions, name)
     whole = function(x)

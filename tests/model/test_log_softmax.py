@@ -1,4 +1,4 @@
-"""The log-softmax of Torch7 before April 2016, against a direct reading of its C (torch/nn's LogSoftMax.c, TH)."""
+"""The log-softmax of Torch7 before April 2016 agrees with a transcription of its C code (LogSoftMax.c of nn, TH)."""
 
 import math
 
@@ -11,7 +11,7 @@ from charrnn_port.model.log_softmax import LogSoftmax2015, exp_minus_approx, log
 
 
 def read_directly(row: list[float]) -> list[float]:
-    """As the C does it, one number after the other."""
+    """Compute it like the C code, one number after the other."""
     highest = max(row)
     total = 0.0
     for value in row:
@@ -26,7 +26,7 @@ def read_directly(row: list[float]) -> list[float]:
 
 
 def test_as_the_original_computes_it():
-    """To one unit in the last place: PyTorch's logarithm may be one off."""
+    """They agree to one unit in the last place, by which PyTorch's logarithm may differ."""
     torch.manual_seed(1)
     x = 6 * torch.randn(200, 65, dtype=torch.float64)
     expected = torch.tensor([read_directly(row) for row in x.tolist()], dtype=torch.float64)
@@ -35,7 +35,7 @@ def test_as_the_original_computes_it():
 
 
 def test_the_approximation_of_exp():
-    """Within 3e-4 of exp(-x), and nothing from 13 on."""
+    """It is within 3e-4 of exp(-x), and 0 from 13 on."""
     x = torch.linspace(0, 13, 1001, dtype=torch.float64)[:-1]
     assert 1e-5 < (exp_minus_approx(x) - torch.exp(-x)).abs().max() < 3e-4
     assert exp_minus_approx(torch.tensor([0.0, 13.0, 100.0])).tolist() == [1, 0, 0]
@@ -52,7 +52,7 @@ def test_backward_takes_the_true_exp():
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_every_way_to_run_a_cell_has_it(backend, model):
-    """Loss and gradients as the plain cell's to 1e-12, and another loss than with the log-softmax of 2017."""
+    """Loss and gradients agree with the plain backend to 1e-12, and the loss differs from that of 2017."""
     torch.manual_seed(1)
     x, y = torch.randint(11, (2, 7, 3))
     results = []

@@ -1,4 +1,4 @@
-"""The cache is whole and of the right text: in read-only folders, with several writers, and when they are killed."""
+"""The cache is complete and up to date: in read-only folders, with several writers, and after they are killed."""
 
 import ctypes
 import multiprocessing
@@ -24,7 +24,7 @@ MADE_AGAIN = "preprocessing input text file"
 
 @pytest.fixture
 def data(tmp_path):
-    """A data folder with a text."""
+    """Create a data folder with a text."""
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "input.txt").write_bytes(TEXT)
@@ -32,7 +32,7 @@ def data(tmp_path):
 
 
 def loaded(data_dir: str | os.PathLike) -> tuple[bytes, str]:
-    """The whole text as the loader has it, and what it says."""
+    """Load the whole text; return it and the printed lines."""
     lines = []
     loader = MinibatchLoader(data_dir, 1, 1, 1, 0, lines.append)
     assert loader.nbatches == len(loader.ids)
@@ -40,7 +40,7 @@ def loaded(data_dir: str | os.PathLike) -> tuple[bytes, str]:
 
 
 def start(function, *arguments) -> multiprocessing.Process:
-    """A process of its own, at once."""
+    """Start a process without waiting for it."""
     process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
     process.start()
     return process
@@ -67,7 +67,7 @@ def test_several_at_once(data, monkeypatch):
 
 
 def test_killed_at_any_moment(data, monkeypatch):
-    """What is there under the cache's name is whole; what lies aside is removed by the next one that writes."""
+    """A file with the cache's name is complete; temporary files are removed by the next writer."""
     monkeypatch.setattr(minibatch_loader, "CHUNK", 1000)
     begin = time.perf_counter()
     loaded(data)
@@ -94,7 +94,7 @@ def test_killed_at_any_moment(data, monkeypatch):
 
 
 def test_what_others_have_aside_stays(data):
-    """Processes that live, and those of other machines, of which nobody here can tell."""
+    """Files of running processes remain, and those of other machines, whose processes may be running."""
     others = {f"data.h5.part.{platform.node()}.{os.getppid()}", f"data.h5.part.not-{platform.node()}.999999999"}
     for name in others:
         (data / name).touch()
@@ -112,12 +112,12 @@ MinibatchLoader(sys.argv[1], 1, 1, 1, 0)
 
 
 def bind_root() -> None:
-    """Let the permissions of files bind root too: give up CAP_DAC_OVERRIDE for good (PR_CAPBSET_DROP)."""
+    """Make file permissions apply to root too: drop CAP_DAC_OVERRIDE permanently (PR_CAPBSET_DROP)."""
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
 
 def load_elsewhere(data_dir: Path, cache_home: Path) -> subprocess.CompletedProcess:
-    """The loader in a process that can't write where it is not allowed to."""
+    """Run the loader in a process to which file permissions apply."""
     return subprocess.run(
         [sys.executable, "-c", LOAD, data_dir],
         cwd=ROOT, env={**os.environ, "XDG_CACHE_HOME": str(cache_home)}, preexec_fn=bind_root,
@@ -127,7 +127,7 @@ def load_elsewhere(data_dir: Path, cache_home: Path) -> subprocess.CompletedProc
 
 @pytest.fixture
 def read_only(data):
-    """The same folder, read-only."""
+    """Make the data folder read-only."""
     data.chmod(0o555)
     command = [sys.executable, "-c", "import os, sys; sys.exit(os.access(sys.argv[1], os.W_OK))", data]
     if subprocess.run(command, preexec_fn=bind_root, check=False).returncode:
@@ -141,7 +141,7 @@ def test_a_read_only_folder_has_its_cache_in_the_users(read_only, tmp_path):
     (cache,) = (tmp_path / "home" / "charrnn_port").iterdir()
     assert first.stdout.split("\n")[0] == f"{read_only} cannot be written: the cache is {cache}"
     assert MADE_AGAIN in first.stdout
-    (tmp_path / "link").symlink_to(read_only)  # the same text by another name
+    (tmp_path / "link").symlink_to(read_only)  # the same text under another path
     second = load_elsewhere(tmp_path / "link", tmp_path / "home")
     assert f"the cache is {cache}\nloading data files..." in second.stdout
     assert os.listdir(read_only) == ["input.txt"]
@@ -174,7 +174,7 @@ def test_a_cache_without_its_text_is_not_used(data):
 @pytest.mark.parametrize("name", ["input.txt", "data.h5"])
 @pytest.mark.parametrize("when", [1, 4_000_000_000], ids=["past", "future"])
 def test_clocks_do_not_matter(data, name, when):
-    """Dates far off change nothing once the cache is made; only another date than the text's last one does."""
+    """The cache stays valid for any date of the text, however far away, until the date changes."""
     os.utime(data / "input.txt", (when, when))
     loaded(data)
     os.utime(data / "data.h5", (when, when))
@@ -221,7 +221,7 @@ for iteration in range(5):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux how much memory is in use")
 @pytest.mark.parametrize("options", [[], pytest.param(["-encoding", "utf-8", "-min_count", 2], marks=pytest.mark.long)])
 def test_a_text_larger_than_memory(tmp_path, options):
-    """Preprocessing and training in a third of the memory that the text takes."""
+    """Preprocessing and training need less memory than a third of the text's size."""
     with (tmp_path / "input.txt").open("wb") as file:
         for _ in range(LARGE >> 20):
             file.write((b"the quick brown fox jumps over the lazy dog, " * 23302)[: 1 << 20])

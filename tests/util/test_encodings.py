@@ -1,4 +1,4 @@
-"""A text as UTF-8: symbols are its code points, wherever chunks end; what is not UTF-8 is told by its place."""
+"""In a UTF-8 text, symbols are code points, wherever chunks end; an error names the position of invalid UTF-8."""
 
 import os
 from collections import Counter
@@ -12,22 +12,22 @@ from charrnn_port.util.encodings import id_type
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 
-FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"  # one sign of five code points, joined
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"  # one glyph of five code points
 TEXTS = {
     "ascii": "the quick brown fox; the five boxing wizards.\n" * 3,
     "cyrillic": "Всё смешалось в доме Облонских.\n" * 3,
     "chinese": "".join(map(chr, range(0x4E00, 0x4E00 + 500))) + "道可道，非常道。" * 20,
     "emoji": f"a{FAMILY}b{FAMILY}👍🏽" * 5,
-    "combining": "e\u0301 é o\u0308 ö" * 5,  # nothing is normalised: e and an accent are two symbols, é is one
+    "combining": "e\u0301 é o\u0308 ö" * 5,  # not normalized: e and an accent are two symbols, é is one
     "bom": "\ufeffabc" * 2 + "def",
     "crlf": "one\r\ntwo\rthree\n" * 4,
-    "ends": "\0\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff" * 3,  # of one, two, three and four bytes
+    "ends": "\0\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff" * 3,  # of one to four bytes
 }
 
 
 @pytest.fixture(params=[1, 2, 3, 5, 64, 1 << 20], ids=lambda size: f"chunk={size}")
 def chunk(request, monkeypatch):
-    """Chunks so small that characters lie across their ends, and one that holds all."""
+    """Chunk sizes: small ones that split characters, and one that holds the whole text."""
     monkeypatch.setattr(minibatch_loader, "CHUNK", request.param)
 
 
@@ -37,7 +37,7 @@ def load(folder, text: bytes, **how) -> MinibatchLoader:
 
 
 def loaded(folder, lines: list[str], **how) -> MinibatchLoader:
-    """The text that is there, one symbol a batch, and what is said about it."""
+    """Load the text with one symbol in each batch; append the printed lines to `lines`."""
     return MinibatchLoader(folder, 1, 1, 1, 0, lines.append, **how)
 
 
@@ -75,7 +75,7 @@ def test_rare_symbols_are_one(tmp_path, text, min_count, encoding):
 @pytest.mark.parametrize(
     ("wrong", "offset"),
     [
-        (b"\xff", 0), (b"\x80", 0),  # never there; only ever second
+        (b"\xff", 0), (b"\x80", 0),  # an invalid byte; a continuation byte at the beginning
         (b"\xc0\xaf", 0), (b"\xe0\x80\xaf", 0), (b"\xf0\x80\x80\xaf", 0),  # overlong forms of /
         (b"\xed\xa0\x80", 0), (b"\xed\xb0\x80", 0),  # halves of surrogate pairs
         (b"\xf4\x90\x80\x80", 0),  # beyond Unicode
@@ -89,7 +89,7 @@ def test_what_is_not_utf_8_is_told_by_its_place(tmp_path, chunk, wrong, offset, 
         load(tmp_path, before + wrong + after, encoding="utf-8")
     place = len(before) + offset
     assert f"input.txt is not UTF-8: byte {wrong[offset]:#04x} at position {place} (" in str(error.value)
-    assert str(error.value).endswith("convert it to UTF-8, or take -encoding bytes")
+    assert str(error.value).endswith("convert it to UTF-8, or use -encoding bytes")
     assert os.listdir(tmp_path) == ["input.txt"]
     assert load(tmp_path, before + wrong + after).vocab.unit == "bytes"
 
@@ -101,7 +101,7 @@ def test_the_last_character_is_cut_off(tmp_path, chunk, size):
 
 
 def test_each_kind_has_its_cache(tmp_path):
-    """Runs that look at a text in several ways do not make each other's caches again."""
+    """Runs with different encodings have separate caches."""
     kinds = {
         "data.h5": {},
         "data.utf-8.h5": {"encoding": "utf-8"},
@@ -122,7 +122,7 @@ def test_each_kind_has_its_cache(tmp_path):
 
 
 def test_caches_elsewhere_have_names_of_their_own_too(tmp_path, monkeypatch):
-    """Where the text's folder cannot be written."""
+    """The text's folder is read-only."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     (tmp_path / "input.txt").write_text(TEXTS["cyrillic"])
@@ -184,7 +184,7 @@ def wider_ids(file):
 
 
 def no_count(file):
-    file.attrs["min_count"] = [2]  # but not how many characters that are
+    file.attrs["min_count"] = [2]  # but the number of rare characters is missing
 
 
 @pytest.mark.parametrize("damage", [no_ids, disordered, half_a_character, beyond_unicode, wider_ids, no_count])
@@ -216,7 +216,7 @@ def test_ids_outside_the_vocabulary_are_refused(tmp_path):
     with h5py.File(tmp_path / "data.utf-8.h5", "r+") as file:
         file["data"][:] = 300
     loader = loaded(tmp_path, [], encoding="utf-8")
-    with pytest.raises(UserError, match=r"data\.utf-8\.h5 is damaged: delete it"):
+    with pytest.raises(UserError, match=r"data\.utf-8\.h5 is corrupt: delete it"):
         loader.next_batch(1)
 
 
@@ -227,5 +227,5 @@ def test_a_text_too_short_counts_characters(tmp_path):
 
 
 def test_an_empty_text(tmp_path):
-    with pytest.raises(UserError, match=r"input\.txt is empty: put a text there"):
+    with pytest.raises(UserError, match=r"input\.txt is empty: put a text into it"):
         load(tmp_path, b"", encoding="utf-8")

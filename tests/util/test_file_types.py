@@ -1,4 +1,4 @@
-"""Files that people mix up with checkpoints and texts are told by their first bytes."""
+"""Files that people mistake for checkpoints and texts are recognized by their first bytes."""
 
 import bz2
 import gzip
@@ -49,10 +49,10 @@ SAFETENSORS = json.dumps({"weight": {"dtype": "F32", "shape": [1], "data_offsets
 FILES = {
     "HDF5": (hdf5(), "a data file (HDF5)"),
     "LFS": (LFS, "a Git LFS pointer"),
-    "gzip": (gzip.compress(b"text"), "packed with gzip"),
-    "bzip2": (bz2.compress(b"text"), "packed with bzip2"),
-    "xz": (lzma.compress(b"text"), "packed with xz"),
-    "zstd": (b"\x28\xb5\x2f\xfd\x04\x00", "packed with zstd"),
+    "gzip": (gzip.compress(b"text"), "compressed with gzip"),
+    "bzip2": (bz2.compress(b"text"), "compressed with bzip2"),
+    "xz": (lzma.compress(b"text"), "compressed with xz"),
+    "zstd": (b"\x28\xb5\x2f\xfd\x04\x00", "compressed with zstd"),
     "7z": (b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive"),
     "rar": (b"Rar!\x1a\x07\x01\x00", "a rar archive"),
     "tar": (tar(), "a tar archive"),
@@ -64,18 +64,18 @@ FILES = {
     "JSON in lines": (json.dumps({"i": 100}, indent=2).encode(), "JSON"),
     "safetensors": (len(SAFETENSORS).to_bytes(8, "little") + SAFETENSORS, "a safetensors file"),
     "npy": (npy(), "a NumPy array"),
-    "ONNX": (b"\x08\x08\x12\x07pytorch\x1a\x052.4.0", "a network in ONNX"),
+    "ONNX": (b"\x08\x08\x12\x07pytorch\x1a\x052.4.0", "an ONNX model"),
     "GGUF": (b"GGUF\3\0\0\0", "GGUF"),
     "TensorFlow Lite": (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
-    "SQLite": (b"SQLite format 3\0", "a database"),
+    "SQLite": (b"SQLite format 3\0", "an SQLite database"),
     "PDF": (b"%PDF-1.7\n", "a PDF"),
     "PNG": (b"\x89PNG\r\n\x1a\n", "an image"),
-    "program": (b"\x7fELF\2\1\1", "a program"),
-    "Lua bytecode": (b"\x1bLJ\2\0", "a program"),
+    "program": (b"\x7fELF\2\1\1", "an executable or Lua bytecode"),
+    "Lua bytecode": (b"\x1bLJ\2\0", "an executable or Lua bytecode"),
     "AppleDouble": (b"\0\5\x16\7\0\2\0\0Mac OS X", "macOS"),
     "big-endian .t7": (b"\0\0\0\3\0\0\0\1", "big-endian"),
     "zeros": (bytes(4096), "nothing but zeros"),
-    "UTF-16": ("text".encode("utf-16"), "text (UTF-16)"),
+    "UTF-16": ("text".encode("utf-16"), "a text in UTF-16"),
 }
 
 
@@ -100,7 +100,7 @@ def test_ours_are_no_other_kind(path):
 
 @pytest.mark.parametrize("tag", range(9))
 def test_no_object_of_torch7_is_another_kind(tag):
-    """Whatever follows its tag, which is an int or a digit."""
+    """No content after the tag, an int or a digit, is taken for another file type."""
     for after in [b"\n", *(content for content, _ in FILES.values())]:
         assert file_type_of(tag.to_bytes(4, "little") + b"\1" + after) is None
         assert file_type_of(b"%d\n" % tag + after) is None
@@ -109,7 +109,7 @@ def test_no_object_of_torch7_is_another_kind(tag):
 def test_text():
     assert is_text(b"the quick brown fox\r\n\tjumps\n")
     assert is_text("naïve 文 🙂".encode())
-    assert is_text(("x" * 1023 + "é").encode()[:1024])  # cut in two
+    assert is_text(("x" * 1023 + "é").encode()[:1024])  # the last character is cut in two
     assert is_text(("x" * 1021 + "🙂").encode()[:1024])
     assert is_text("é".encode()[:1]) is False
     assert not is_text(b"x" * 1020 + b"\xffxxx")
@@ -124,7 +124,7 @@ def test_a_folder_a_pipe_and_an_empty_file(tmp_path):
     with pytest.raises(FileTypeError, match=r"^empty, not a text: "):
         first_bytes(tmp_path / "empty", "a text")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(FileTypeError, match=r"^a pipe or a device, not a text: "):  # and does not wait for a writer
+    with pytest.raises(FileTypeError, match=r"^a pipe or a device, not a text: "):  # without waiting for a writer
         first_bytes(tmp_path / "pipe", "a text")
     with pytest.raises(FileNotFoundError):
         first_bytes(tmp_path / "none", "a text")

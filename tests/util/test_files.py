@@ -1,4 +1,4 @@
-"""Files are whole or absent, after a power cut too; locks exclude others; the user's cache is where XDG says."""
+"""Writes are atomic, also after a power failure; locks exclude other processes; the user's cache follows XDG."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ from charrnn_port.util.files import (
 
 @pytest.fixture
 def path(tmp_path):
-    """A file with an old content, alone in its folder."""
+    """Create a file with old content, alone in its folder."""
     path = tmp_path / "file"
     path.write_text("old")
     return path
@@ -36,7 +36,7 @@ def write(path: Path, text: str) -> None:
         temporary.write_text(text)
 
 
-# Files that are whole or absent
+# Atomic writes
 
 
 def test_the_new_content_is_there_at_the_end(path):
@@ -102,7 +102,7 @@ def test_a_leftover_is_removed_by_the_next_that_writes(path, ended_pid):
 
 
 def test_a_leftover_of_a_process_that_may_live_stays(path, monkeypatch):
-    """Its process is the number at the end of its name."""
+    """The number at the end of the name is that of the process."""
     asked = []
     monkeypatch.setattr(files, "has_ended", asked.append)
     leftover = path.with_name(f"file.part.{platform.node()}.1234")
@@ -121,7 +121,7 @@ def test_a_leftover_that_another_process_removes_first(path, monkeypatch):
 
 
 def test_names_with_signs_of_patterns(tmp_path, ended_pid):
-    """`[a]` would match a, not itself."""
+    """As a pattern, `[a]` would match a, not itself."""
     leftover, other = (tmp_path / f"{name}.part.{platform.node()}.{ended_pid}" for name in ("[a]", "a"))
     leftover.touch()
     other.touch()
@@ -136,7 +136,7 @@ def test_only_a_process_that_is_surely_gone_has_ended(ended_pid):
 
 
 def test_a_link_aside_is_not_followed(path):
-    """Nor is what an ended process with this one's number left."""
+    """The same holds for the temporary file of an ended process with this process's number."""
     temporary_path(path).symlink_to(path)
     write(path, "new")
     assert path.read_text() == "new"
@@ -161,7 +161,7 @@ def test_leftovers_of_some_names(tmp_path, ended_pid):
 
 
 def test_on_windows_no_process_is_asked(ended_pid, monkeypatch):
-    """os.kill would end it there, or all that share its console."""
+    """os.kill would end the process on Windows, or all processes of its console."""
     monkeypatch.setattr(os, "name", "nt")
     monkeypatch.setattr(os, "kill", None)
     assert has_ended(ended_pid) is False
@@ -192,7 +192,7 @@ def test_a_lock_file_that_is_a_link_or_no_file(kind, path):
         "folder": made.mkdir,
         "pipe": lambda: os.mkfifo(made),
     }[kind]()
-    with pytest.raises(OSError, match=r"\.lock in it is a link or no plain file: delete it"):
+    with pytest.raises(OSError, match=r"\.lock in it is a link or not a regular file: delete it"):
         open_lock(made)
     assert path.read_text() == before
     assert set(os.listdir(path.parent)) == {"file", ".lock"}
@@ -207,7 +207,7 @@ def test_a_lock_file_that_becomes_a_link_just_now(path, monkeypatch):
 
 
 class Msvcrt:
-    """Windows' locks, as far as they are used: of bytes from where the file stands on."""
+    """An emulation of Windows' file locks, which lock bytes from the file's position on."""
 
     LK_NBLCK = 2
 
@@ -215,7 +215,7 @@ class Msvcrt:
         self.locked = []
 
     def locking(self, handle: int, mode: int, size: int) -> None:
-        """Lock so many bytes."""
+        """Lock `size` bytes."""
         assert mode == self.LK_NBLCK
         place = os.lseek(handle, 0, os.SEEK_CUR), size
         if place in self.locked:
@@ -224,7 +224,7 @@ class Msvcrt:
 
 
 def test_on_windows(path, monkeypatch):
-    """Not tried there. The byte that is locked is none of those that say whose the lock is."""
+    """The locked byte is not one of the content, which says who holds the lock. Not tested on Windows itself."""
     monkeypatch.setattr(files, "fcntl", None)
     monkeypatch.setattr(files, "msvcrt", Msvcrt())
     with path.open("r+") as mine, path.open("r+") as other:
@@ -268,7 +268,7 @@ def test_a_lock_ends_with_its_process(path):
 
 
 def test_where_there_are_no_locks(path, monkeypatch):
-    """A file system without them, or a whole system (Windows)."""
+    """A file system or an operating system without locks."""
 
     def no_locks(file: object, operation: int) -> None:
         raise OSError(errno.ENOLCK, "no locks available")

@@ -1,4 +1,4 @@
-"""Batches are the original's; the cache is rebuilt whenever it does not belong to the text."""
+"""Batches are those of the original; the cache is rebuilt if it does not belong to the text."""
 
 import errno
 import hashlib
@@ -36,19 +36,19 @@ def test_batches_are_the_originals(tmp_path):
     assert x.shape == y.shape == (3, 2)
     assert x.dtype == np.int64
     assert (letters(x), letters(y)) == (["abc", "mno"], ["bcd", "nop"])
-    assert letters(loader.next_batch(1)[0]) == ["def", "pqr"]  # each row goes on where it stopped
-    assert letters(loader.next_batch(1)[0]) == ["abc", "mno"]  # and wraps around
+    assert letters(loader.next_batch(1)[0]) == ["def", "pqr"]  # each row continues where it stopped
+    assert letters(loader.next_batch(1)[0]) == ["abc", "mno"]  # the split wraps around
     assert letters(loader.next_batch(2)[0]) == ["ghi", "stu"]
     x, y = loader.next_batch(3)
     assert letters(x) == ["jkl", "vwx"]
-    assert letters(y) == ["klm", "wxa"]  # the last target is the first character
+    assert letters(y) == ["klm", "wxa"]  # the last target is the first character of the text
     loader.next_batch(1)
     loader.reset_batch_pointer(1)
     assert letters(loader.next_batch(1)[0]) == ["abc", "mno"]
 
 
 def test_going_to_a_batch(tmp_path):
-    """Batches of a split count from 0, and on from the last to the first again."""
+    """Batches of a split count from 0, and the first follows the last."""
     loader = load(folder(tmp_path, bytes(range(60))), batch_size=1, train_frac=0.5, val_frac=0.25)
     assert loader.split_sizes == {1: 10, 2: 5, 3: 5}
     for split, first in ((1, 0), (2, 30), (3, 45)):
@@ -94,7 +94,7 @@ FEW = (
 
 @pytest.mark.parametrize(("size", "nbatches"), [(6 * 49, 49), (6 * 49 + 5, 49), (6 * 50, 50), (6 * 50 + 1, 50)])
 def test_what_is_said(tmp_path, size, nbatches):
-    """The original's lines, but for the names of files: of preprocessing only where it is needed."""
+    """The lines are the original's except for file names; those of preprocessing appear only if it is done."""
     folder(tmp_path, b"a" * size)
     names = {"text": tmp_path / "input.txt", "cache": tmp_path / "data.h5"}
     counts = {49: "train: 24, val: 12, test: 13", 50: "train: 25, val: 12, test: 13"}[nbatches]
@@ -180,7 +180,7 @@ def replace_cache(tmp_path):
 
 
 def other_sizes(tmp_path):
-    """A cache whose data is shorter than the text it claims to be of."""
+    """A cache whose data is shorter than its text."""
     with h5py.File(tmp_path / "data.h5", "r+") as file:
         del file["data"]
         file["data"] = np.zeros(7, np.uint8)
@@ -207,7 +207,7 @@ def disorder_vocabulary(tmp_path):
 
 
 def repeat_character(tmp_path):
-    """A cache that has a character twice."""
+    """A cache that has one character twice."""
     change_vocabulary(tmp_path, lambda vocab: vocab[[0, *range(len(vocab))]])
 
 
@@ -217,7 +217,7 @@ def other_characters(tmp_path):
 
 
 def pack(tmp_path, name):
-    """A cache in which a list of bytes is packed: a small file may then claim any size."""
+    """Compress a dataset of the cache: a small file can then claim any size."""
     with h5py.File(tmp_path / "data.h5", "r+") as file:
         values = file[name][()]
         del file[name]
@@ -225,12 +225,12 @@ def pack(tmp_path, name):
 
 
 def packed_vocabulary(tmp_path):
-    """A cache whose characters are packed."""
+    """A cache whose characters are compressed."""
     pack(tmp_path, "vocab")
 
 
 def packed_ids(tmp_path):
-    """A cache whose ids are packed."""
+    """A cache whose ids are compressed."""
     pack(tmp_path, "data")
 
 
@@ -245,7 +245,7 @@ def endless_ids(tmp_path):
 
 
 def ids_in_rows(tmp_path):
-    """A cache whose ids are as many, but rows of two."""
+    """A cache with the right number of ids in rows of two."""
     change_dataset(tmp_path, "data", data=np.zeros(((tmp_path / "input.txt").stat().st_size, 2), np.uint8))
 
 
@@ -256,7 +256,7 @@ def ids_elsewhere(tmp_path):
 
 
 def virtual_ids(tmp_path):
-    """A cache whose ids are those of other datasets."""
+    """A cache whose ids come from other datasets (a virtual dataset)."""
     size = (tmp_path / "input.txt").stat().st_size
     with h5py.File(tmp_path / "data.h5", "r+") as file:
         layout = h5py.VirtualLayout((size,), np.uint8)
@@ -266,7 +266,7 @@ def virtual_ids(tmp_path):
 
 
 def linked_ids(tmp_path):
-    """A cache whose ids are those of another file."""
+    """A cache whose ids are linked from another file."""
     (tmp_path / "data.h5").rename(tmp_path.parent / "other.h5")
     with h5py.File(tmp_path / "data.h5", "w") as file, h5py.File(tmp_path.parent / "other.h5") as other:
         file.attrs["text_fingerprint"] = other.attrs["text_fingerprint"]
@@ -275,7 +275,7 @@ def linked_ids(tmp_path):
 
 
 def groups(tmp_path):
-    """A cache with folders for lists."""
+    """A cache with groups instead of datasets."""
     with h5py.File(tmp_path / "data.h5", "r+") as file:
         del file["data"]
         file.create_group("data")
@@ -307,7 +307,7 @@ def test_cache_is_rebuilt(tmp_path, change):
 
 
 def test_only_lists_that_lie_in_one_piece_are_mapped(tmp_path):
-    """Else what is mapped might be other parts of the file."""
+    """Otherwise other parts of the file might be mapped."""
     folder(tmp_path, b"hello world. " * 10)
     for change in (packed_vocabulary, packed_ids, endless_vocabulary, ids_in_rows, virtual_ids, linked_ids, groups):
         load(tmp_path)
@@ -333,7 +333,7 @@ def test_data_of_torch_rnn_are_not_overwritten(tmp_path):
 def test_a_text_that_was_not_fetched(tmp_path):
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0\nsize 12345\n"
     folder(tmp_path, pointer)
-    with pytest.raises(UserError, match=r"input\.txt is a Git LFS pointer, .*: fetch the file itself: git lfs pull$"):
+    with pytest.raises(UserError, match=r"input\.txt is a Git LFS pointer .*: download the file itself: git lfs pull$"):
         load(tmp_path)
     assert os.listdir(tmp_path) == ["input.txt"]
     folder(tmp_path, b"about " + pointer)
@@ -349,12 +349,12 @@ def test_ids_outside_the_vocabulary_are_refused(tmp_path, beyond):
     assert load(tmp_path).next_batch(1)[0].tolist() == [[last, last]] * 3
     with h5py.File(tmp_path / "data.h5", "r+") as file:
         file["data"][:] = last + beyond
-    with pytest.raises(UserError, match=r"data\.h5 is damaged"):
+    with pytest.raises(UserError, match=r"data\.h5 is corrupt"):
         load(tmp_path).next_batch(1)
 
 
 def test_mutated_caches(tmp_path):
-    """Random bytes anywhere in the cache: rebuilt, refused, or read; never another error."""
+    """With random bytes anywhere, a cache is rebuilt, refused or read; there is never another error."""
     folder(tmp_path, b"hello world. " * 10)
     load(tmp_path)
     whole = (tmp_path / "data.h5").read_bytes()
@@ -376,7 +376,7 @@ def test_a_failed_preprocessing_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["bytes", "utf-8"])
 def test_a_text_that_grows_while_it_is_read(tmp_path, monkeypatch, encoding):
-    """Between the two passes over it."""
+    """The text changes between the two passes over it."""
     text = folder(tmp_path, b"hello world. " * 10) / "input.txt"
     lengths = iter([1, 2])
     monkeypatch.setattr(minibatch_loader, "chunks", lambda path, label: [path.read_bytes()] * next(lengths))
@@ -385,13 +385,13 @@ def test_a_text_that_grows_while_it_is_read(tmp_path, monkeypatch, encoding):
         if line == "putting data into tensor...":
             text.write_bytes(b"hello world. " * 11)
 
-    with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run again"):
+    with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run the command again"):
         preprocess(text, tmp_path / "data.h5", write_more, encoding=encoding)
     assert os.listdir(tmp_path) == ["input.txt"]
 
 
 def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
-    """Also one that only the second pass over it shows: no cache of half one text and half another."""
+    """A change in the second pass is detected, too, so that no cache mixes two texts."""
     text = folder(tmp_path, b"hello world. " * 10) / "input.txt"
 
     def chunks_then_a_change(path, label):
@@ -399,7 +399,7 @@ def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
         rewrite_in_place(tmp_path)
 
     monkeypatch.setattr(minibatch_loader, "chunks", chunks_then_a_change)
-    with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run again"):
+    with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run the command again"):
         load(tmp_path)
     assert text.read_bytes() == b"HELLO WORLD. " * 10
     assert os.listdir(tmp_path) == ["input.txt"]
@@ -415,7 +415,7 @@ def test_a_text_that_cannot_be_read(tmp_path, monkeypatch):
 
 
 def test_nobody_reads_what_is_said(tmp_path):
-    """`| head` that has ended is no fault of these files: the program deals with it."""
+    """If the reader of stdout (`| head`) has ended, the exception is left to the program."""
 
     def echo(line):
         if line.startswith("loading text"):
@@ -449,7 +449,7 @@ def test_a_user_without_a_home(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     monkeypatch.setattr(minibatch_loader, "user_cache", user_cache)
-    with pytest.raises(UserError, match=r"nor the user's cache folder \(Could not determine home directory\.\)"):
+    with pytest.raises(UserError, match=r"nor to the user's cache folder \(Could not determine home directory\.\)"):
         load(folder(tmp_path, b"hello world. " * 10))
 
 
@@ -465,7 +465,7 @@ def test_the_folder_is_printed_as_it_was_typed(typed, shown, tmp_path, monkeypat
 
 
 def test_digest_is_the_text_s(tmp_path):
-    """SHA-256, from the cache too."""
+    """The digest is the text's SHA-256, also when it is read from the cache."""
     (tmp_path / "input.txt").write_bytes(b"abc" * 100)
     digests = [MinibatchLoader(tmp_path, 1, 2, 1, 0, lambda line: None).digest for _ in range(2)]
     assert digests == [hashlib.sha256(b"abc" * 100).hexdigest()] * 2

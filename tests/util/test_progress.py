@@ -1,4 +1,4 @@
-"""The bar and the lines on a terminal: what is on the screen in the end."""
+"""The bar and the printed lines on an emulated terminal."""
 
 import io
 from types import SimpleNamespace
@@ -11,22 +11,22 @@ pytest.importorskip("tqdm")
 
 
 class Screen(io.StringIO):
-    """A terminal that understands what the bar uses: \\r, \\n, up a line, erase to the end; and breaks long lines."""
+    """An emulated terminal that knows \\r, \\n, cursor up and erase to the end, and wraps long lines."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width, self.rows, self.x, self.y = width, [""], 0, 0
 
     def isatty(self) -> bool:
-        """It is one."""
+        """Return True: it is a terminal."""
         return True
 
     def fileno(self) -> int:
-        """None."""
+        """Return an invalid descriptor."""
         return -1
 
     def write(self, text: str) -> int:
-        """Show it."""
+        """Write text at the cursor."""
         rest = text
         while rest:
             if rest.startswith("\x1b[A"):
@@ -48,13 +48,13 @@ class Screen(io.StringIO):
         return len(text)
 
     def go_down(self) -> None:
-        """To the beginning of the next row."""
+        """Move the cursor to the beginning of the next row."""
         self.x, self.y = 0, self.y + 1
         if self.y == len(self.rows):
             self.rows.append("")
 
     def narrow(self, width: int) -> None:
-        """As terminals do that break lines anew; the cursor stays at its character."""
+        """Change the width and rewrap lines; the cursor stays at its character."""
         broken = [row[i : i + width] for row in self.rows for i in range(0, max(len(row), 1), width)]
         self.width, self.rows, self.y, self.x = width, broken, len(broken) - 1, len(broken[-1])
 
@@ -63,9 +63,9 @@ class Screen(io.StringIO):
 def screen(request, monkeypatch):
     screen = Screen(request.param)
     for module in ("charrnn_port.util.progress", "charrnn_port.util.bar"):
-        monkeypatch.setattr(f"{module}.sys", SimpleNamespace(stderr=screen))  # pytest sets the real one itself
+        monkeypatch.setattr(f"{module}.sys", SimpleNamespace(stderr=screen))  # pytest replaces the real stderr itself
     monkeypatch.setattr("charrnn_port.util.bar.columns", lambda: screen.width)
-    monkeypatch.setattr("charrnn_port.util.bar.EVERY", 0)  # each call draws
+    monkeypatch.setattr("charrnn_port.util.bar.EVERY", 0)  # every update draws
     monkeypatch.setenv("TERM", "xterm")
     return screen
 
@@ -86,7 +86,7 @@ def test_lines_and_bar_do_not_tear_each_other(screen):
     assert last.startswith("3/500 ")
     assert "left loss 1.000" in last.replace("  ", " ")
     assert ("63k char/s" in last) == (screen.width == 80)
-    assert len(last) <= screen.width - 2  # room for ^C
+    assert len(last) <= screen.width - 2  # two columns are left for ^C
     assert screen.rows == ["line 1", "line 2", "line 3", ""]
 
 
@@ -103,7 +103,7 @@ def test_a_terminal_that_is_made_narrower(screen):
 
 
 def test_a_bar_in_the_place_of_another(screen):
-    """It leaves the other one there until it appears, and afterwards again."""
+    """The other bar stays until the new one appears, and returns afterwards."""
     with progress.bars(), progress.bar("", 500, delay=0) as outer:
         outer.reach(7, ["loss 1.000"].copy)
         (before,) = screen.rows
@@ -143,7 +143,7 @@ def test_no_bar(why, screen, monkeypatch):
 
 
 def test_no_colours(screen, monkeypatch):
-    """None at all, so NO_COLOR has nothing to forbid; not even what tqdm's own variables ask for."""
+    """The bar has no colors, so NO_COLOR is obeyed, and so tqdm's own variables cannot add any."""
     monkeypatch.setenv("TQDM_COLOUR", "green")
     monkeypatch.setenv("NO_COLOR", "1")
     written = []

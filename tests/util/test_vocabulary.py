@@ -1,4 +1,4 @@
-"""Symbols and their ids: bytes or characters, in any order; what is not among them is named as a person wrote it."""
+"""Symbols and their ids, bytes or characters in any order; errors show an unknown symbol as the user wrote it."""
 
 import pytest
 
@@ -94,7 +94,7 @@ def test_the_same_vocabulary():
 
 @pytest.mark.parametrize("symbols", [b"ab", "ab", "é文"])
 def test_an_unknown_symbol(symbols):
-    """It is the last one, and stands for all that is not in the vocabulary."""
+    """The unknown symbol is the last one, and stands for all symbols that are not in the vocabulary."""
     vocab = Vocabulary(symbols, with_unknown=True)
     assert (vocab.unknown, len(vocab)) == (2, 3)
     first = vocab.decode([0])
@@ -112,7 +112,7 @@ def test_what_is_not_utf_8_is_no_unknown_symbol():
 
 
 def test_unknown_symbols_make_vocabularies_differ():
-    with pytest.raises(UserError, match="only one of them has an unknown symbol, which -min_count makes"):
+    with pytest.raises(UserError, match="only one of them has an unknown symbol, which -min_count adds"):
         Vocabulary(b"ab").require_same(Vocabulary(b"ab", with_unknown=True))
 
 
@@ -120,11 +120,11 @@ def test_unknown_symbols_make_vocabularies_differ():
     ("ours", "theirs", "shared"),
     [
         (Vocabulary("abé"), Vocabulary("éb"), [(1, 1), (2, 0)]),
-        (Vocabulary(b"abc"), Vocabulary("cé"), [(2, 0)]),  # an ASCII byte is the character
-        (Vocabulary("é".encode()), Vocabulary("é"), []),  # a byte of several is not
+        (Vocabulary(b"abc"), Vocabulary("cé"), [(2, 0)]),  # an ASCII byte equals the character
+        (Vocabulary("é".encode()), Vocabulary("é"), []),  # one of several bytes of a character does not
         (Vocabulary("a", with_unknown=True), Vocabulary("ba", with_unknown=True), [(0, 1), (1, 2)]),
         (Vocabulary("a", with_unknown=True), Vocabulary("ba"), [(0, 1)]),
-        (Vocabulary("a\ufffd"), Vocabulary("a", with_unknown=True), [(0, 0)]),  # U+FFFD only shows it
+        (Vocabulary("a\ufffd"), Vocabulary("a", with_unknown=True), [(0, 0)]),  # U+FFFD only shows the unknown one
     ],
 )
 def test_what_two_vocabularies_share(ours, theirs, shared):

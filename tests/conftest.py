@@ -98,7 +98,7 @@ def without_notes(stderr: str) -> str:
 
 
 def assert_one_line_error(result: Result, status: int, *words: str) -> None:
-    """Assert that the program ended with this status and one line on stderr, besides notes, that has all these words."""
+    """Assert that the program ended with this status, and with one line on stderr, besides notes, with these words."""
     assert result.exit_code == status, result.output
     assert isinstance(result.exception, SystemExit), result.exception
     error = without_notes(result.stderr)

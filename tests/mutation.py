@@ -8,8 +8,8 @@ one, True and False swapped, or one statement removed: a call, an assignment to 
 assignment, a raise, the value of a return. Strings, and so messages, are not changed.
 
 Each line of the output is a mutant that survived, `path:line: before → after`; the last line counts them. A survivor
-means that a test is missing, or that the change makes no difference. `CC=false` saves a second per run if the tests need
-no compiled cells.
+means that a test is missing, or that the change makes no difference. `CC=false` saves a second per run if the tests do
+not need compiled cells.
 
 Programs that tests start import the unchanged module from disk, so their failures do not count.
 """

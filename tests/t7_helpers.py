@@ -55,7 +55,7 @@ def assert_same_graph(one: object, other: object, ignored: frozenset = frozenset
                 tables.append((a, b, path))
         else:
             assert a == b or (a != a and b != b), path
-    # Objects that are keys were paired above, through other paths that reach them; their values are numbers and booleans.
+    # Objects that are keys were paired above, through other paths to them. Their values are numbers and booleans.
     for a, b, path in tables:
         by_id = {id(key): key for key in b}
         for key in (key for key in a if not isinstance(key, bytes | float | bool)):

@@ -1,7 +1,7 @@
 """One package is installed, and it works beside a user's modules of any name. The sdist is the whole repository.
 
 A wheel is built from the sdist, without a network, and installed in a new environment, which uses the libraries of the
-environment that the tests run in. Programs then run in a folder full of traps: modules named like those of this project.
+environment that the tests run in. Programs then run in a folder full of traps: modules with names of this project.
 """
 
 import importlib.util
@@ -46,7 +46,7 @@ class Environment(NamedTuple):
 
 
 def run(words: list[str], cwd: Path, variables: dict[str, str] | None = None) -> str:
-    """Run a command without the variables of the tests' own Python and return its output. Fails if the command fails."""
+    """Run a command without variables of the tests' own Python and return its output. Fails if the command fails."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
     environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", **(variables or {})}
     result = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)

@@ -92,7 +92,7 @@ def test_sampler(tmp_path):
     prime = model.vocab.encode(b"The ")
 
     def probabilities(cutoff):
-        """Draw a text with this filter. Returns the probability of each character with the largest one there, and the ids."""
+        """Draw a text with this filter. Returns its ids, and the probability of each beside the largest one."""
         session, found = Session(model), []
         choose = samplers.filtered(samplers.categorical(Generator(5)), [epsilon(cutoff)])
 

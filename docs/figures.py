@@ -113,8 +113,8 @@ def carried() -> str:
         elements.append(label(x + width / 2, top - 12, name))
         for row in range(len(rows)):
             y = top + row * (height + 14)
-            elements.append(box(x, y, width, height, "50 characters", fill))
-            if number:
+            elements.append(box(x, y, width, height, "50\ncharacters", fill))
+            if 0 < number < len(columns) - 1:  # an evaluation begins with an empty state
                 elements.append(arrow((x - 18, y + height / 2), (x - 1, y + height / 2)))
     elements += [label(left - 10, top + row * (height + 14) + 25, name, "end") for row, name in enumerate(rows)]
     bottom = top + len(rows) * (height + 14)
@@ -124,7 +124,7 @@ def carried() -> str:
         label(validation + width / 2, 25, "validation", size=14),
         f'<path d="M{left} 36 L{validation - 18} 36 M{validation} 36 L{validation + width} 36" stroke="{INK}"/>',
         label(left, bottom + 20, "Each row is a part of the text; row 2 continues where row 1 ends.", "start"),
-        label(left, bottom + 40, "Arrows: the state after a batch is the state before the next one.", "start"),
+        label(left, bottom + 40, "Arrows: the state after a batch is the state before the next one; after batch 4 comes batch 1 again.", "start"),
         label(left, bottom + 60, "Validation is the end of each row, not the end of the text.", "start"),
     ]
     return svg("A text in rows and batches, with the state carried from batch to batch", 700, bottom + 80, elements)

@@ -124,7 +124,7 @@ def carried() -> str:
         label(validation + width / 2, 25, "validation", size=14),
         f'<path d="M{left} 36 L{validation - 18} 36 M{validation} 36 L{validation + width} 36" stroke="{INK}"/>',
         label(left, bottom + 20, "Each row is a part of the text; row 2 continues where row 1 ends.", "start"),
-        label(left, bottom + 40, "Arrows: the state after a batch is the state before the next one; after batch 4 comes batch 1 again.", "start"),
+        label(left, bottom + 40, "Arrows: the carried state. After batch 4 comes batch 1 of the next epoch.", "start"),
         label(left, bottom + 60, "Validation is the end of each row, not the end of the text.", "start"),
     ]
     return svg("A text in rows and batches, with the state carried from batch to batch", 700, bottom + 80, elements)

@@ -180,6 +180,16 @@ def test_the_readme_leads_to_every_page():
     assert {*DOCS, "CHANGELOG.md", "CONTRIBUTING.md"} <= set(links)
 
 
+# Words of earlier versions, for which readers would not search.
+UNUSUAL = r"\b(foretells?|tells?|told|nobody|somebody|whoever|house|rooms?|doors?|likeliest|can be had)\b"
+
+
+def test_the_readme_and_titles_use_the_terms_of_the_field():
+    titles = [title for page in PAGES for title in re.findall(r"^#+ (.*)$", prose(page), re.M)]
+    for text in [(ROOT / "README.md").read_text(), (ROOT / "docs/faq.md").read_text(), *titles]:
+        assert re.findall(UNUSUAL, text, re.I) == [], text[:80]
+
+
 def test_options_have_a_page_for_both_programs():
     headings = re.findall(r"^## (.*)$", (ROOT / "docs/options.md").read_text(), re.M)
     for verb in charrnn.verbs():

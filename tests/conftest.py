@@ -1,4 +1,4 @@
-"""What the tests share: the recordings of the original program, and its two programs run in this process."""
+"""Shared by all tests: recordings of the original program, and train.py and sample.py run in this process."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = Path(__file__).parent / "reference"
-sys.path.insert(0, str(ROOT))  # what is tested is this folder's package, whichever one is installed
+sys.path.insert(0, str(ROOT))  # tests import the package of this folder, even if another one is installed
 
 from charrnn_port.model import BACKENDS, library  # noqa: E402
 from charrnn_port.options import TrainOptions  # noqa: E402
@@ -23,13 +23,13 @@ from charrnn_port.reports.verify.recordings import FILES  # noqa: E402
 from charrnn_port.reports.verify.recordings import FOLDER as RECORDINGS  # noqa: E402
 from charrnn_port.reports.verify.vectors import loss_of as loss_of  # noqa: E402
 
-# One thread here and in programs that tests start, unless a test asks for more: threads of several programs that share
-# a core spend it waiting for each other.
+# One thread here and in programs that tests start, unless a test sets more: threads of several programs that share a
+# core waste their time waiting for each other.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 NEEDS_COMPILER = pytest.mark.skipif(library(torch.float64) is None, reason="no C compiler")
-# The ways to run the cells on a CPU; tests/model/test_cuda_lstm.py is about the other one.
+# The backends that run on a CPU; tests/model/test_cuda_lstm.py tests the other one.
 CPU_BACKENDS = [
     pytest.param(backend, marks=NEEDS_COMPILER if backend == "compiled" else [])
     for backend in BACKENDS
@@ -39,14 +39,14 @@ CPU_BACKENDS = [
 
 @pytest.fixture(scope="session")
 def recordings() -> h5py.File:
-    """Recordings of the unmodified char-rnn on Torch7: `runs/NAME` and `random/KIND_SEED`."""
+    """Open the recordings of the unmodified char-rnn on Torch7: `runs/NAME` and `random/KIND_SEED`."""
     with h5py.File(FILES["2017"]) as file:
         yield file
 
 
 @pytest.fixture(scope="session")
 def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the text that all recorded runs were trained on."""
+    """Return a data folder with the text that all recorded runs were trained on."""
     folder = tmp_path_factory.mktemp("data") / "play"
     shutil.copytree(RECORDINGS / "play", folder)
     return folder
@@ -54,14 +54,14 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ended_pid():
-    """The number of a process that is gone."""
+    """Return the number of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return str(process.pid)
 
 
 def traps(folder: Path) -> Path:
-    """Fill a folder with modules that have the names of this repository's and end a program that imports them."""
+    """Fill a folder with modules named like those of this repository. Importing one ends the program."""
     for name in ("train.py", "sample.py", "options.py", "model/__init__.py", "util/__init__.py", "tests/__init__.py"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("raise SystemExit('the wrong module')")
@@ -69,36 +69,36 @@ def traps(folder: Path) -> Path:
 
 
 def run_train(*arguments: object) -> Result:
-    """`python train.py ARGUMENTS`, in this process."""
+    """Run `python train.py ARGUMENTS` in this process."""
     return CliRunner().invoke(train.main, [str(word) for word in arguments])
 
 
 def run_sample(*arguments: object, stdin: bytes = b"") -> Result:
-    """`python sample.py ARGUMENTS`, in this process."""
+    """Run `python sample.py ARGUMENTS` in this process."""
     return CliRunner().invoke(sample.main, [str(word) for word in arguments], input=stdin)
 
 
 def train_options(*arguments: object) -> TrainOptions:
-    """The options that train.py would run with."""
+    """Return the options that train.py would run with."""
     return TrainOptions(**train.main.make_context("train.py", [str(word) for word in arguments]).params)
 
 
 def arguments_of(run: h5py.Group) -> list[str]:
-    """The options a recorded run was started with."""
+    """Return the command line of a recorded run."""
     return shlex.split(run.attrs["arguments"])
 
 
-# What stderr tells beside errors.
+# The beginnings of notes on stderr, which are not errors.
 NOTES = ("cell: ", "validation loss ", "no batches in the validation split: ", "finished after iteration ")
 
 
 def without_notes(stderr: str) -> str:
-    """The lines on stderr that should not be there when all goes well."""
+    """Return stderr without notes: empty if nothing went wrong."""
     return "".join(line for line in stderr.splitlines(keepends=True) if not line.startswith(NOTES))
 
 
 def assert_one_line_error(result: Result, status: int, *words: str) -> None:
-    """The program ended with this status and a single line on stderr, beside notes, that has all these words."""
+    """Assert that the program ended with this status, and with one line on stderr, besides notes, with these words."""
     assert result.exit_code == status, result.output
     assert isinstance(result.exception, SystemExit), result.exception
     error = without_notes(result.stderr)

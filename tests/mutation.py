@@ -1,16 +1,17 @@
-"""How much the tests notice: changes modules in small ways, one at a time, and shows what no test fails for.
+"""Mutation testing: changes modules in small ways, one at a time, and prints the changes that no test notices.
 
     python tests/mutation.py util/minibatch_loader.py -tests tests/util/test_loader.py tests/util/test_cache.py
     python tests/mutation.py charrnn_port/torch7/t7/*.py -tests tests/torch7/test_t7.py -sample 150 -jobs 2
 
-A mutant has one operator replaced (comparison, arithmetic, and/or), one `not` or minus dropped, one number raised by
-one, True and False swapped, or one statement gone: a call, an assignment to an attribute or an item, an augmented
-assignment, a raise, what a return returns. Strings, and so messages, stay as they are.
+A mutant has one operator replaced (comparison, arithmetic, and/or), one `not` or minus removed, one number raised by
+one, True and False swapped, or one statement removed: a call, an assignment to an attribute or an item, an augmented
+assignment, a raise, the value of a return. Strings, and so messages, are not changed.
 
-Each line is a mutant that survived, `path:line: before → after`; the last counts them. A survivor is a test to write,
-or a change that makes no difference. `CC=false` saves each run a second where the tests need no cells in C.
+Each line of the output is a mutant that survived, `path:line: before → after`; the last line counts them. A survivor
+means that a test is missing, or that the change makes no difference. `CC=false` saves a second per run if the tests do
+not need compiled cells.
 
-Programs that tests start import the module as it is on disk: what these would notice does not count.
+Programs that tests start import the unchanged module from disk, so their failures do not count.
 """
 
 import argparse
@@ -29,14 +30,14 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import NamedTuple
 
-# Imported once, here: tests run in forks of this process, which import only the project's own modules.
+# Imported once here: tests run in forks of this process, which then import only the project's own modules.
 import click.testing  # noqa: F401
 import h5py  # noqa: F401
 import numpy as np  # noqa: F401
 import pytest
 import torch  # noqa: F401
 
-NOT_IMPORTED = 100  # an exit status, beside pytest's
+NOT_IMPORTED = 100  # an exit status that pytest does not use
 PAIRS = [
     (ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn),
     (ast.And, ast.Or), (ast.Add, ast.Sub), (ast.Mult, ast.Div), (ast.LShift, ast.RShift), (ast.BitAnd, ast.BitOr),
@@ -46,7 +47,7 @@ OPERATORS |= {ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult}
 
 
 class Mutant(NamedTuple):
-    """A changed module: where and how, and its whole source."""
+    """A changed module: its path, the change in words, and its whole source."""
 
     path: Path
     change: str
@@ -57,10 +58,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="+", type=Path, help="files to change")
     parser.add_argument("-tests", nargs="+", default=["tests"], help="files or single tests, as pytest names them")
-    parser.add_argument("-k", default="", help="of these the tests that match, as pytest's -k")
+    parser.add_argument("-k", default="", help="run only the tests that match, like pytest's -k")
     parser.add_argument("-seconds", type=float, default=60, help="tests that take longer count as failed")
-    parser.add_argument("-sample", type=int, help="only so many mutants, drawn at random, always the same")
-    parser.add_argument("-jobs", type=int, default=1, help="mutants at the same time")
+    parser.add_argument("-sample", type=int, help="only this many mutants, drawn at random with a fixed seed")
+    parser.add_argument("-jobs", type=int, default=1, help="number of mutants tested in parallel")
     opt = parser.parse_args()
     tests = ["-k", opt.k, *opt.tests]
 
@@ -79,8 +80,8 @@ def main() -> None:
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:
-    """All mutants of a file; each compiles and differs from it."""
-    lines = path.read_bytes().splitlines(keepends=True)  # bytes, since ast counts those
+    """Yield all mutants of a file. Each compiles and differs from it."""
+    lines = path.read_bytes().splitlines(keepends=True)  # bytes, because ast's columns count bytes
     source, tree = b"".join(lines), ast.parse(b"".join(lines))
     for node in parts(tree):
         for after in changes(node):
@@ -100,7 +101,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
 
 
 def parts(node: ast.AST) -> Iterator[ast.AST]:
-    """The node and all in it but annotations and f-strings."""
+    """Yield the node and all nodes in it except annotations and f-strings."""
     if not isinstance(node, ast.JoinedStr):
         yield node
         for name, field in ast.iter_fields(node):
@@ -110,7 +111,7 @@ def parts(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def changes(node: ast.AST) -> Iterator[str]:
-    """What may stand in the place of a node."""
+    """Yield the replacements of a node, as source code."""
     operators = node.ops if isinstance(node, ast.Compare) else [getattr(node, "op", None)]
     for place, operator in enumerate(operators):
         if other := OPERATORS.get(type(operator)):
@@ -133,7 +134,7 @@ def changes(node: ast.AST) -> Iterator[str]:
 
 
 def outcomes(mutants: list[Mutant], tests: list[str], seconds: float, jobs: int) -> Iterator[tuple[Mutant, int]]:
-    """Each mutant, as its tests end, with their exit status: 0 where no test failed in time."""
+    """Yield each mutant when its tests end, with their exit status: 0 if no test failed in time."""
     waiting, running = mutants[::-1], {}
     while waiting or running:
         while waiting and len(running) < jobs:
@@ -155,8 +156,8 @@ def outcomes(mutants: list[Mutant], tests: list[str], seconds: float, jobs: int)
 
 
 def run_tests(mutant: Mutant, pytest_arguments: list[str]) -> None:
-    """In a process forked for it: run pytest with the mutant in its module's place, and end."""
-    os.setpgid(0, 0)  # with what the tests start, to end all of it at once
+    """Run pytest with the mutant in place of its module, then exit. To be called in a forked process."""
+    os.setpgid(0, 0)  # one group with the processes that tests start, so that a signal ends them all
     null = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(null, stream)
@@ -167,7 +168,7 @@ def run_tests(mutant: Mutant, pytest_arguments: list[str]) -> None:
         if os.path.realpath(loader.path) != path:
             return get_code(loader, name)
         imported.add(name)
-        # TorchScript compiles from the text in linecache; without a date that is not compared with the file.
+        # TorchScript compiles the text in linecache. Without a date it is not compared with the file.
         linecache.cache[loader.path] = len(mutant.source), None, mutant.source.splitlines(keepends=True), loader.path
         return compile(mutant.source, loader.path, "exec", dont_inherit=True)
 

@@ -1,4 +1,4 @@
-"""For tests with files of Torch7: comparing the objects in them, making files by hand, and damaging them."""
+"""Helpers for tests with Torch7 files: compare the objects in them, write files by hand, and damage them."""
 
 import random
 import struct
@@ -10,16 +10,16 @@ from charrnn_port.torch7.t7 import Function, Storage, Table, TorchObject
 
 
 def assert_same_graph(one: object, other: object, ignored: frozenset = frozenset(), unvalued: frozenset = frozenset()):
-    """Both objects hold the same, shared in the same places.
+    """Assert that both objects have equal contents, shared in the same places.
 
-    Table entries under `ignored` keys count as absent; of tensors and storages under `unvalued` keys the
-    elements do not count, their layout does.
+    Table entries with `ignored` keys are skipped. Of tensors and storages under `unvalued` keys only the layout is
+    compared, not the elements.
     """
     twins, twins_of_other, tables = {}, {}, []
     todo = [(one, other, "", True)]
 
     def pair(identity: object, twin: object, path: str) -> bool:
-        """Whether this pair is new; neither of two that are paired may be paired with a third."""
+        """Return whether this pair is new. Neither of a pair may be paired with a third object."""
         new = identity not in twins
         assert twins.setdefault(identity, twin) == twin, path
         assert twins_of_other.setdefault(twin, identity) == identity, path
@@ -55,7 +55,7 @@ def assert_same_graph(one: object, other: object, ignored: frozenset = frozenset
                 tables.append((a, b, path))
         else:
             assert a == b or (a != a and b != b), path
-    # Objects that are keys are paired by the other ways that lead to them; under them are numbers and booleans.
+    # Objects that are keys were paired above, through other paths to them. Their values are numbers and booleans.
     for a, b, path in tables:
         by_id = {id(key): key for key in b}
         for key in (key for key in a if not isinstance(key, bytes | float | bool)):
@@ -66,7 +66,7 @@ def keys_of(table: Table) -> set:
     return {str(key) if isinstance(key, bool) else key for key in table}  # True would count as 1
 
 
-# Parts of a file, which join to a whole one
+# Parts of a file, to be concatenated
 
 
 def integers(*values: int) -> bytes:
@@ -86,7 +86,7 @@ def header(index: int, class_name: str) -> bytes:
 
 
 def tensor(kind: str, sizes: list, strides: list, offset: int, content: bytes, size: int = 8, index: int = 1) -> bytes:
-    """A tensor whose storage is to follow in `content`."""
+    """Return a tensor. `content` must begin with its storage."""
     layout = longs(*sizes, size=size) + longs(*strides, size=size) + longs(offset, size=size)
     return header(index, f"torch.{kind}Tensor") + integers(len(sizes)) + layout + content
 
@@ -96,13 +96,13 @@ def storage(kind: str, elements: int, content: bytes, size: int = 8, index: int 
 
 
 def table_of(*objects: bytes) -> bytes:
-    """A table with these under 1, 2, ..."""
+    """Return a table with these objects under the keys 1, 2, ..."""
     numbered = (integers(1) + struct.pack("<d", place) + content for place, content in enumerate(objects, 1))
     return integers(3, 1000, len(objects)) + b"".join(numbered)
 
 
 def mutate(content: bytes, choices: random.Random) -> bytes:
-    """One to three changes: a byte, an integer, a long, or a part that is cut out or copied elsewhere."""
+    """Damage a file by one to three changes: a byte, an integer, a long, or a part cut out or copied elsewhere."""
     content = bytearray(content)
     for _ in range(choices.randint(1, 3)):
         place, other = choices.randrange(len(content)), choices.randrange(len(content))

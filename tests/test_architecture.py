@@ -1,6 +1,6 @@
-"""Imports go one way, from room to room and from file to file, and through the doors.
+"""Imports go in one direction, between packages and between modules, and use only the public API of a package.
 
-A room is a folder; its door is its __init__.py, whose __all__ lists what others may use. docs/architecture.md draws it.
+The public API is the `__all__` of the package's __init__.py. docs/architecture.md describes the dependencies.
 """
 
 import ast
@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-# Each room with the rooms that it may import from, beside itself.
+# Each package with the packages that it may import from, besides itself.
 BASE = {"charrnn_port.util"}
 VALUES = {*BASE, "charrnn_port.model", "charrnn_port.torch7", "charrnn_port"}
 BELOW = {
     "charrnn_port.util": set(),
     "charrnn_port.model": {"charrnn_port.util"},
     "charrnn_port.torch7": set(),
-    "charrnn_port": BASE,  # the files beside the rooms: options, command_line, device, datasets
+    "charrnn_port": BASE,  # its own modules: options, command_line, device, datasets
     "charrnn_port.checkpoints": VALUES,
     "charrnn_port.training": {*VALUES, "charrnn_port.checkpoints"},
     "charrnn_port.sampling": {*VALUES, "charrnn_port.checkpoints"},
 }
 ABOVE = {*BELOW, "charrnn_port.training", "charrnn_port.sampling"}
 BELOW |= {"charrnn_port.reports": ABOVE, "charrnn_port.sharing": ABOVE}
-ROOMS = {"charrnn_port.torch7", "charrnn_port.checkpoints", "charrnn_port.training", "charrnn_port.sampling"}
-ROOMS |= {"charrnn_port.reports", "charrnn_port.sharing"}
+WITH_API = {"charrnn_port.torch7", "charrnn_port.checkpoints", "charrnn_port.training", "charrnn_port.sampling"}
+WITH_API |= {"charrnn_port.reports", "charrnn_port.sharing"}
 PROGRAMS = {"charrnn_port.programs.train", "charrnn_port.programs.sample", "charrnn_port.__main__"}  # import anything
 OUTSIDE = {
     "charrnn_port.model": {"torch"},
@@ -32,7 +32,7 @@ OUTSIDE = {
     "charrnn_port.torch7": {"torch", "numpy"},
 }
 
-# Where files are in the repository, and the package that they are in when they are imported.
+# Folders of the repository, with the package that they are in when they are imported.
 PACKAGES = {"util": "charrnn_port", "model": "charrnn_port", "charrnn_port": ""}
 FILES = {path.relative_to(ROOT): package for top, package in PACKAGES.items() for path in (ROOT / top).rglob("*.py")}
 FILES |= {Path("train.py"): "charrnn_port.programs", Path("sample.py"): "charrnn_port.programs"}
@@ -46,15 +46,15 @@ def name_of(path: Path, package: str) -> str:
 MODULES = {name_of(path, package): path for path, package in FILES.items()}
 
 
-def room_of(module: str) -> str:
-    """The room that a module is in: the longest name in BELOW that it begins with."""
+def package_of(module: str) -> str:
+    """Return the package that a module is in: the longest name in BELOW that it begins with."""
     is_folder = MODULES[module].name == "__init__.py"
     place = module if is_folder else module.rpartition(".")[0]
-    return next(room for room in sorted(BELOW, key=len, reverse=True) if f"{place}.".startswith(f"{room}."))
+    return next(package for package in sorted(BELOW, key=len, reverse=True) if f"{place}.".startswith(f"{package}."))
 
 
 def imports(module: str) -> list[tuple[str, list[str]]]:
-    """What a file imports when it runs: modules with the names taken from them."""
+    """Return what a module imports when it runs: modules, with the names taken from them."""
     tree = ast.parse((ROOT / MODULES[module]).read_text())
     for node in list(ast.walk(tree)):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -64,13 +64,13 @@ def imports(module: str) -> list[tuple[str, list[str]]]:
         if isinstance(node, ast.Import):
             found += [(alias.name, []) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: a relative import hides where it comes from"
+            assert node.level == 0, f"{module}: relative imports are not allowed"
             found.append((node.module, [alias.name for alias in node.names]))
     return found
 
 
-def arrows(module: str) -> set[str]:
-    """The project's modules that a file imports."""
+def dependencies(module: str) -> set[str]:
+    """Return the modules of this project that a module imports."""
     found = set()
     for source, names in imports(module):
         submodules = {f"{source}.{name}" for name in names} & set(MODULES)
@@ -80,9 +80,9 @@ def arrows(module: str) -> set[str]:
     return found - {module}
 
 
-def door_of(room: str) -> set[str]:
-    """What a room's __init__.py says that others may use."""
-    tree = ast.parse((ROOT / MODULES[room]).read_text())
+def public_names(package: str) -> set[str]:
+    """Return the public API of a package: the names in its `__all__`."""
+    tree = ast.parse((ROOT / MODULES[package]).read_text())
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return set(ast.literal_eval(node.value))
@@ -90,39 +90,39 @@ def door_of(room: str) -> set[str]:
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - PROGRAMS))
-def test_arrows_go_down(module):
-    room = room_of(module)
-    for target in arrows(module):
-        assert room_of(target) in {room, *BELOW[room]}, f"{module} must not import {target}"
+def test_imports_go_down(module):
+    package = package_of(module)
+    for target in dependencies(module):
+        assert package_of(target) in {package, *BELOW[package]}, f"{module} must not import {target}"
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_rooms_are_entered_by_their_doors(module):
-    """From outside, `from charrnn_port.ROOM import NAME`, or a module of it that the door lists.
+def test_other_packages_use_the_public_api(module):
+    """Code outside a package imports from it `from charrnn_port.PACKAGE import NAME`, or a module that its API lists.
 
-    `model` and `util` have no doors: they are files side by side, as in the original.
+    `model` and `util` have no API of this kind: they are plain modules, as in the original.
     """
     for source, names in imports(module):
-        rooms = [room for room in ROOMS if f"{source}.".startswith(f"{room}.")]
-        if not rooms or (module not in PROGRAMS and room_of(module) == rooms[0]):
+        packages = [package for package in WITH_API if f"{source}.".startswith(f"{package}.")]
+        if not packages or (module not in PROGRAMS and package_of(module) == packages[0]):
             continue
-        room, inside = rooms[0], source.removeprefix(rooms[0]).removeprefix(".").split(".")[0]
-        if room in ("charrnn_port.reports", "charrnn_port.sharing"):  # a verb each, for __main__.py alone
+        package, inside = packages[0], source.removeprefix(packages[0]).removeprefix(".").split(".")[0]
+        if package in ("charrnn_port.reports", "charrnn_port.sharing"):  # one module per verb, only for __main__.py
             assert module == "charrnn_port.__main__"
         elif inside:
-            assert inside in door_of(room), f"{module} reaches past the door of {room}: {source}"
+            assert inside in public_names(package), f"{module} imports a private module of {package}: {source}"
         else:
-            assert set(names) <= door_of(room), f"{module} takes {names} from {room}"
+            assert set(names) <= public_names(package), f"{module} imports private names of {package}: {names}"
 
 
-def test_no_circles():
-    """No file imports itself through others."""
+def test_no_circular_imports():
+    """Test that no module imports itself through others."""
     order: list[str] = []
 
     def visit(module: str, path: tuple[str, ...]) -> None:
         assert module not in path, " imports ".join([*path, module])
         if module not in order:
-            for target in sorted(arrows(module)):
+            for target in sorted(dependencies(module)):
                 visit(target, (*path, module))
             order.append(module)
 
@@ -131,17 +131,18 @@ def test_no_circles():
 
 
 @pytest.mark.parametrize("module", [module for module in sorted(MODULES) if module not in PROGRAMS])
-def test_lower_rooms_know_few_libraries(module):
-    """`model` and `torch7` are tensors only; no file below the programs knows click but those that speak to a user."""
+def test_lower_packages_import_few_libraries(module):
+    """`model` and `torch7` work on tensors only: they import neither click nor h5py; `util` does not import click."""
     libraries = {source.split(".")[0] for source, _ in imports(module)} - {"charrnn_port"}
-    known = OUTSIDE.get(room_of(module))
+    known = OUTSIDE.get(package_of(module))
     if known is not None:
         assert not libraries & ({"torch", "numpy", "h5py", "click"} - known)
 
 
-@pytest.mark.parametrize("room", sorted(BELOW))
-def test_rooms_say_what_they_are_for(room):
-    text = (ROOT / MODULES[room]).read_text()
+@pytest.mark.parametrize("package", sorted(BELOW))
+def test_packages_describe_their_api(package):
+    text = (ROOT / MODULES[package]).read_text()
     assert len(ast.get_docstring(ast.parse(text)).splitlines()) >= 1
-    for name in door_of(room):
-        assert name in text.split('"""')[1] or room == "charrnn_port", f"{room}: the docstring does not tell of {name}"
+    for name in public_names(package):
+        described = name in text.split('"""')[1]
+        assert described or package == "charrnn_port", f"{package}: the docstring does not describe {name}"

@@ -1,8 +1,8 @@
-"""What the README and docs/ say is so: their commands and their Python run, and what they name exists.
+"""The README and docs/ are correct: their commands and their Python run, and files and options that they name exist.
 
-Blocks fenced as ```bash and those in ```python on docs/python.md are run here, on a small text and with small networks.
-Those that need a network, several processes or many minutes are fenced as ```console, what other programs read by
-their names.
+Blocks fenced as ```bash, and as ```python on docs/python.md, are run here, on a small text and with small networks.
+Commands that need a network, several processes or many minutes are fenced as ```console. Files for other programs are
+fenced with their own names.
 """
 
 import re
@@ -23,20 +23,21 @@ from charrnn_port import __main__ as charrnn
 from charrnn_port.training import events
 
 LUA = RECORDINGS / "lua_checkpoints/lstm.t7"
-INSTALL = "    pip install -c constraints.txt -e . && python train.py\n"
+INSTALL = '    pip install -c constraints.txt -e ".[all]" && python train.py\n'
 TEST = '    pip install -c constraints.txt -e ".[test]" && ruff check . && pytest -n auto\n'
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 DOCS = [name for name in NAMES if name.startswith("docs/")]
-# What tests/test_recipes.py runs.
+# Blocks that tests/test_recipes.py runs.
 RECIPES = {f"python {name}" for name in "recorder optimizer schedule sampler option verb cell".split()}
-# What tests/sharing/ runs.
+# Blocks that tests/sharing/ runs.
 SHARED = {f"python {name}" for name in "onnx pt2 torchscript safetensors".split()} | {"javascript"}
 SERVED = {"nginx", "haproxy", "yaml"}
+DIAGRAMS = {"mermaid"}
 
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
-    """The folder of a reader, who stands in it: texts of eleven iterations an epoch, a short one, an old checkpoint."""
+    """Change to the folder of a reader: texts of eleven iterations per epoch, a short text, an old checkpoint."""
     text = (RECORDINGS / "play/input.txt").read_bytes()[:30_000]
     for name in ("tinyshakespeare", "my_text"):
         (tmp_path / "data" / name).mkdir(parents=True)
@@ -49,7 +50,7 @@ def reader(tmp_path, monkeypatch):
 
 
 def run_line(line: str) -> None:
-    """Run one command in this process; networks are made small, and runs short."""
+    """Run one command in this process, with a small network and a short run."""
     words, _, target = line.partition(" > ")
     program, *arguments = shlex.split(words, comments=True)
     if program == "python":
@@ -57,7 +58,7 @@ def run_line(line: str) -> None:
     else:
         assert program == "charrnn", f"{line}: the test cannot run this; fence it as console"
         name = arguments.pop(0)
-    for word in arguments[: 1 if name == "convert" else None]:  # files that other runs than the reader's have made
+    for word in arguments[: 1 if name == "convert" else None]:  # files that the reader's runs have not made
         if word.endswith(".t7.pt") and not Path(word).exists():
             if not Path("cv").exists():
                 run_line("python train.py")
@@ -73,7 +74,7 @@ def run_line(line: str) -> None:
 
 
 def commands(page: Path) -> list[str]:
-    """The lines of its ```bash."""
+    """Return the lines of a page's ```bash blocks."""
     return [line for block in blocks(page) if block.info == "bash" for line in block.text.splitlines() if line]
 
 
@@ -84,10 +85,10 @@ def test_commands_run(page, reader):
 
 
 def test_the_python_page_runs(reader, capsys):
-    """Its blocks one after the other, as in a notebook."""
+    """Run its blocks in order, as in a notebook."""
     page, names = ROOT / "docs/python.md", {}
     for block in blocks(page):
-        assert block.info == "python", "this page has nothing that is not run"
+        assert block.info == "python", "all blocks of this page are run"
         exec(compile("\n" * (block.line - 1) + block.text, page, "exec"), names)
     printed = capsys.readouterr().out
     assert "10/11 (epoch 0.909), train_loss = " in printed
@@ -98,17 +99,18 @@ def test_the_python_page_runs(reader, capsys):
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_no_block_is_of_another_kind(page):
-    """So that none is left out by a slip: ```shell would be."""
+    """Test that no block is skipped because of a misspelled kind, such as ```shell."""
     others = {"python.md": {"python"}, "CONTRIBUTING.md": RECIPES, "export.md": SHARED, "serving.md": SERVED}
+    others["architecture.md"] = DIAGRAMS
     known = {"bash", "console"} | others.get(page.name, set())
     assert {block.info for block in blocks(page)} <= known
 
 
-# What the pages name
+# Names on the pages
 
 
 def anchor(heading: str) -> str:
-    """What GitHub makes of a heading."""
+    """Return the anchor that GitHub makes from a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -125,9 +127,9 @@ def test_links_lead_somewhere(page):
             assert place in map(anchor, headings), target
 
 
-# Torch7's sources, and what a recipe tells the reader to make.
+# Torch7's sources, and a file that a recipe lets the reader write.
 NOT_HERE = {"THRandom.c", "THTensorRandom.c", "model/mgu.py"}
-FOLDERS = ("charrnn_port", "configs", "model", "util", "docs", "tests", ".ci")
+FOLDERS = ("charrnn_port", "configs", "model", "util", "docs", "tests", ".ci", ".github")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -142,8 +144,9 @@ def test_files_that_are_named_exist(page):
 
 
 ALL_OPTIONS = {f"-{each.opts[0].strip('-')}" for verb in charrnn.verbs().values() for each in verb.params}
-# Of python, pip, pytest, git, torchrun, lm_eval, gcc, and what every program has.
+# Options of python, pip, pytest, git, torchrun, lm_eval, gcc, docker and xcode-select, and of every program.
 OTHERS = {"-m", "-model", "-tasks", "-model_args", "-c", "-e", "-help", "-version", "-nproc_per_node", "-ffp"}
+OTHERS |= {"-gpus", "-install"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -165,7 +168,7 @@ def test_lines_of_the_default_run_are_the_originals(page):
 
 
 def test_the_readmes_two_commands():
-    """.ci/run takes the second from its line, and tells it by `[test]`."""
+    """.ci/run finds the second by `[test]`, so only one line may contain it."""
     text = (ROOT / "README.md").read_text()
     assert INSTALL in text
     assert TEST in text
@@ -175,6 +178,16 @@ def test_the_readmes_two_commands():
 def test_the_readme_leads_to_every_page():
     links = re.findall(r"\]\(([^)#]+)", prose(ROOT / "README.md"))
     assert {*DOCS, "CHANGELOG.md", "CONTRIBUTING.md"} <= set(links)
+
+
+# Words of earlier versions, for which readers would not search.
+UNUSUAL = r"\b(foretells?|tells?|told|nobody|somebody|whoever|house|rooms?|doors?|likeliest|can be had)\b"
+
+
+def test_the_readme_and_titles_use_the_terms_of_the_field():
+    titles = [title for page in PAGES for title in re.findall(r"^#+ (.*)$", prose(page), re.M)]
+    for text in [(ROOT / "README.md").read_text(), (ROOT / "docs/faq.md").read_text(), *titles]:
+        assert re.findall(UNUSUAL, text, re.I) == [], text[:80]
 
 
 def test_options_have_a_page_for_both_programs():
@@ -187,7 +200,7 @@ def test_options_have_a_page_for_both_programs():
 
 
 def test_the_page_of_files_names_every_key(reader):
-    """Of a cache and a checkpoint as a run leaves them."""
+    """Compare with a cache and a checkpoint that a run has written."""
     run_line("python train.py")
     (checkpoint,) = Path("cv").glob("*.t7.pt")
     saved = torch.load(checkpoint, weights_only=True)
@@ -207,8 +220,9 @@ def test_the_python_page_names_every_event():
 
 
 def tree() -> dict[str, str]:
-    """What docs/architecture.md draws: paths, folders with a slash at the end, and what it says of them."""
-    drawing = (ROOT / "docs/architecture.md").read_text().split("\n\n")[1]
+    """Return the tree on docs/architecture.md: paths, folders with a slash at the end, with their descriptions."""
+    paragraphs = (ROOT / "docs/architecture.md").read_text().split("\n\n")
+    drawing = next(each for each in paragraphs if each.startswith("    train.py"))
     found, folders = {}, []
     for line in drawing.splitlines():
         indent, names, about = re.fullmatch(r" {4}( *)(\S+(?: \S+\.\w+)*) +(\S.*)", line).groups()
@@ -220,7 +234,7 @@ def tree() -> dict[str, str]:
 
 
 def test_the_tree_is_drawn_as_it_is():
-    """Each room and each file has its line; of many alike the folder says so."""
+    """Test that each package and each module has its line, except where the folder's line says "a file each"."""
     drawn = tree()
     assert [path for path in drawn if not (ROOT / path).exists()] == []
     many = [path for path, about in drawn.items() if " each" in about or path.endswith("t7/")]

@@ -1,7 +1,7 @@
-"""What is installed is one package, and works among a user's modules of any name; the sdist is the whole repository.
+"""One package is installed, and it works beside a user's modules of any name. The sdist is the whole repository.
 
-A wheel is built from the sdist, without a network, and installed in a new environment, which takes the libraries from
-the environment that the tests run in. Programs then run in a folder full of traps: modules with the names of ours.
+A wheel is built from the sdist, without a network, and installed in a new environment, which uses the libraries of the
+environment that the tests run in. Programs then run in a folder full of traps: modules with names of this project.
 """
 
 import importlib.util
@@ -23,30 +23,30 @@ import charrnn_port
 
 CHECKPOINT = RECORDINGS / "lua_checkpoints/rnn.t7"
 VERSION = charrnn_port.__version__
-FOLDERS = (".ci", "charrnn_port", "configs", "docs", "model", "tests", "util")
+FOLDERS = (".ci", ".github", "charrnn_port", "configs", "docs", "model", "tests", "util")
 IGNORED = shutil.ignore_patterns("__pycache__")
 BUILD = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
 
 
 class Environment(NamedTuple):
-    """A Python environment, and a folder full of traps in which its programs are run."""
+    """A Python environment, and a folder full of traps in which its programs run."""
 
     folder: Path
     traps: Path
 
     def run(self, program: str, *arguments: object, **variables: str) -> str:
-        """Run a program of the environment, and return what it prints; it must not fail."""
+        """Run a program of the environment and return its output. Fails if the program fails."""
         words = [str(self.folder / "bin" / program), *map(str, arguments)]
         return run(words, self.traps, variables)
 
     def pip(self, *arguments: object) -> str:
-        """Run the tests' own pip on this environment, without a network, and return what it prints."""
+        """Run the tests' own pip on this environment, without a network, and return its output."""
         python = self.folder / "bin/python"
         return run([sys.executable, "-m", "pip", "--python", str(python), *map(str, arguments)], self.traps)
 
 
 def run(words: list[str], cwd: Path, variables: dict[str, str] | None = None) -> str:
-    """Run a command that no variable of the tests' own Python reaches, and return what it prints; it must not fail."""
+    """Run a command without variables of the tests' own Python and return its output. Fails if the command fails."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
     environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", **(variables or {})}
     result = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
@@ -55,14 +55,14 @@ def run(words: list[str], cwd: Path, variables: dict[str, str] | None = None) ->
 
 
 def files_of(folder: Path) -> set[str]:
-    """The paths of all files in a folder but bytecode, relative to it."""
+    """Return the paths of all files in a folder except bytecode, relative to it."""
     found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     return {path.as_posix() for path in found if "__pycache__" not in path.parts}
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
-    """A copy of the repository: building leaves files beside what is built."""
+    """Copy the repository, because building leaves files in it."""
     folder = tmp_path_factory.mktemp("sources") / "a clone"
     folder.mkdir()
     for name in FOLDERS:
@@ -76,7 +76,7 @@ def sources(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sdist(sources, tmp_path_factory):
-    """The sdist, unpacked."""
+    """Build and unpack the sdist. Returns its folder, and the files that it should have."""
     expected, folder = files_of(sources), tmp_path_factory.mktemp("sdist")
     run([sys.executable, "-c", BUILD, "build_sdist", str(folder)], sources)
     with tarfile.open(folder / f"charrnn_port-{VERSION}.tar.gz") as file:
@@ -86,21 +86,21 @@ def sdist(sources, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wheel(sdist, tmp_path_factory):
-    """The wheel that is built from the sdist."""
+    """Build a wheel from the sdist."""
     folder = tmp_path_factory.mktemp("wheel")
     run([sys.executable, "-c", BUILD, "build_wheel", str(folder)], sdist[0])
     return folder / f"charrnn_port-{VERSION}-py3-none-any.whl"
 
 
 def new_environment(folder: Path) -> Environment:
-    """Make an empty environment, and the traps."""
+    """Create an empty environment, and the traps."""
     run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], folder)
     (folder / "traps").mkdir()
     return Environment(folder / "venv", traps(folder / "traps"))
 
 
 def add_libraries(environment: Environment) -> None:
-    """Let it import the libraries of the tests' own environment, where this project is no more than a link."""
+    """Let it import the libraries of the tests' own environment, in which this project is only linked."""
     names = ("torch", "numpy", "h5py", "click", "setuptools")
     found = {str(Path(importlib.util.find_spec(name).origin).parents[1]) for name in names}
     (place,) = environment.folder.glob("lib/python*/site-packages")
@@ -109,7 +109,7 @@ def add_libraries(environment: Environment) -> None:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-    """An environment in which the project is not installed."""
+    """Create an environment in which the project is not installed."""
     environment = new_environment(tmp_path_factory.mktemp("bare"))
     add_libraries(environment)
     return environment
@@ -117,7 +117,7 @@ def bare(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """An environment with the wheel."""
+    """Create an environment with the wheel."""
     environment = new_environment(tmp_path_factory.mktemp("installed"))
     environment.pip("install", "--no-deps", "--no-index", wheel)
     add_libraries(environment)
@@ -126,7 +126,7 @@ def installed(wheel, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def linked(sources, tmp_path_factory):
-    """An environment after `pip install -e .`"""
+    """Create an environment by `pip install -e .`"""
     environment = new_environment(tmp_path_factory.mktemp("linked"))
     add_libraries(environment)
     how = ["--no-deps", "--no-index", "--no-build-isolation", "--ignore-installed"]
@@ -134,24 +134,24 @@ def linked(sources, tmp_path_factory):
     return environment
 
 
-# What is built
+# Builds
 
 
 def test_the_sdist_is_the_whole_repository(sdist):
-    """With tests, pages, settings and all that they read."""
+    """It has tests, pages, settings and all files that they read."""
     folder, expected = sdist
     made = {path for path in files_of(folder) if path.startswith("charrnn_port.egg-info/")} | {"PKG-INFO"}
     assert files_of(folder) - made == {path for path in expected if not path.startswith("charrnn_port.egg-info/")}
 
 
 def test_the_sdists_tests_can_be_run(sdist):
-    """Those, say, about the pages."""
+    """Run some of them: those about the pages."""
     chosen = ["tests/test_docs.py", "-k", "named or links or drawn"]
     run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen], sdist[0])
 
 
 def test_a_wheel_has_all_files_in_one_package(wheel):
-    """The modules and what they read, where they are imported from."""
+    """It has the modules and the files that they read, where they are imported from."""
     with zipfile.ZipFile(wheel) as file:
         names = {name for name in file.namelist() if not name.startswith(f"charrnn_port-{VERSION}.dist-info/")}
     expected = {f"charrnn_port/{path}" for path in files_of(ROOT / "charrnn_port")}
@@ -169,9 +169,9 @@ def test_pip_shows_nothing_but_the_package(installed):
         assert not (place / name).exists()
 
 
-# Where it runs
+# Imports and programs
 
-# All modules of the project's, and each name in sys.modules of a file that has several.
+# Imports all modules of the project, and prints each file that has several names in sys.modules.
 MODULES = """
 import json, pkgutil, sys
 import charrnn_port
@@ -192,8 +192,8 @@ print(json.dumps([charrnn_port.__file__, model.__file__, callable(charrnn_port.t
 
 @pytest.mark.parametrize("how", ["installed", "linked"])
 @pytest.mark.parametrize("on_the_path", [False, True])
-def test_no_module_is_there_under_two_names(how, on_the_path, request):
-    """Nor under a name that a user's module may have, which `python -c` finds first, and PYTHONPATH second."""
+def test_no_module_is_imported_under_two_names(how, on_the_path, request):
+    """Nor under a name of a user's module, which `python -c` finds first, and PYTHONPATH second."""
     environment = request.getfixturevalue(how)
     variables = {"PYTHONPATH": str(environment.traps)} if on_the_path else {}
     package, model, callable_train, several, ours = json.loads(environment.run("python", "-c", MODULES, **variables))
@@ -204,7 +204,7 @@ def test_no_module_is_there_under_two_names(how, on_the_path, request):
 
 @pytest.mark.parametrize("name", ["model", "util"])
 def test_a_second_copy_is_refused(name, tmp_path):
-    """In a checkout, where Python finds the folders by their own names too."""
+    """Test a checkout, where Python finds the folders under their own names too."""
     command = [sys.executable, "-c", f"import {name}"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert f"ImportError: import charrnn_port.{name}, not {name}" in result.stderr
@@ -221,7 +221,7 @@ STARTS = {
 
 @pytest.fixture(params=STARTS.values(), ids=STARTS)
 def start(request):
-    """A function that runs train or sample, from the folder with the traps, which are on PYTHONPATH too."""
+    """Return a function that runs train or sample in the folder with the traps, which is on PYTHONPATH too."""
     how, program, *words = request.param
     environment = request.getfixturevalue(how)
 
@@ -238,7 +238,7 @@ def test_sampling_among_traps(start):
 
 
 def test_training_among_traps(start, tmp_path):
-    """Compiled, too: what C is made of is installed."""
+    """It compiles the cells: the C sources are installed."""
     shutil.copytree(RECORDINGS / "play", tmp_path / "play")
     small = "-rnn_size 8 -num_layers 1 -max_epochs 0.1 -gpuid -1 -progress 0".split()
     printed = start("train", "-data_dir", tmp_path / "play", "-checkpoint_dir", tmp_path / "cv", *small)
@@ -298,10 +298,10 @@ except UserError as error:
 
 
 def test_a_type_checker_finds_a_users_mistakes(installed, tmp_path):
-    """`mypy --strict` marks the lines that are wrong, and no other."""
+    """`mypy --strict` reports the wrong lines, and no others."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    # What PyTorch's and other libraries' own types are is not looked at, which would take a minute.
+    # The types of PyTorch and other libraries are skipped: checking them would take a minute.
     settings = tmp_path / "mypy.ini"
     settings.write_text("[mypy-torch.*,numpy.*,h5py.*,click.*]\nfollow_imports = skip\n")
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", settings, "--cache-dir", tmp_path / "cache"]

@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md are followed: their code, taken from the page, does what the page says."""
+"""The recipes of CONTRIBUTING.md work: their code, taken from the page, does what the page says."""
 
 import re
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ GUIDE = "CONTRIBUTING.md"
 
 @pytest.fixture
 def small(tmp_path):
-    """Options of a run of 144 iterations with an evaluation after every 20; an epoch is 48."""
+    """Return options of a run of 144 iterations with an evaluation after every 20; an epoch has 48."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/input.txt").write_bytes(TEXT)
     return train_options(*SMALL, *EVERY, "-data_dir", tmp_path / "data", "-checkpoint_dir", tmp_path / "cv")
 
 
 def steady(events):
-    """Events as they can be compared: without times."""
+    """Return the iterations of a run without their times, which differ between equal runs."""
     return [(type(event), event.i, event.train_loss) for event in events if isinstance(event, Iteration)]
 
 
@@ -50,12 +50,12 @@ def test_recorder(small, tmp_path):
     assert [row[1] for row in rows] == pytest.approx([np.mean(losses[: event.i][-100:]) for event in evaluated])
 
 
-def goes_on_exactly(options, folder):
-    """The events of a run, which one that is saved and goes on from there has too; it ends with the same state."""
+def resumes_exactly(options, folder):
+    """Return the events of a run, and assert that a resumed run has the same events and ends with the same state."""
     events = list(recorders.save_checkpoints(run(prepare(options))))
     whole = saved(folder / "cv")
-    going_on = charrnn_port.train(resume=whole[60][0], checkpoint_dir=folder / "resumed")
-    rest = list(recorders.save_checkpoints(going_on))
+    continued = charrnn_port.train(resume=whole[60][0], checkpoint_dir=folder / "resumed")
+    rest = list(recorders.save_checkpoints(continued))
     assert_same(saved(folder / "resumed")[144][1], whole[144][1])
     assert steady(rest) == steady(events)[60:]
     assert changes(rest) == [event for event in changes(events) if event.i > 60]
@@ -63,14 +63,14 @@ def goes_on_exactly(options, folder):
 
 
 def changes(events):
-    """Of the learning rate."""
+    """Return the changes of the learning rate."""
     return [event for event in events if isinstance(event, RateDecayed)]
 
 
 def test_optimizer(small, tmp_path, monkeypatch):
     momentum = module_of(GUIDE, "python optimizer", tmp_path).Momentum
     monkeypatch.setattr(optimizers, "create", lambda options, params: momentum(params, options.learning_rate))
-    losses = [event.train_loss for event in goes_on_exactly(small, tmp_path) if isinstance(event, Iteration)]
+    losses = [event.train_loss for event in resumes_exactly(small, tmp_path) if isinstance(event, Iteration)]
     assert losses[-1] < losses[0]
     state = saved(tmp_path / "cv")[144][1].progress["optimizer"]
     assert set(state) == {"learning_rate", "velocity"}
@@ -80,7 +80,7 @@ def test_optimizer(small, tmp_path, monkeypatch):
 def test_schedule(small, tmp_path, monkeypatch):
     harmonic = module_of(GUIDE, "python schedule", tmp_path).Harmonic
     monkeypatch.setattr(schedules, "create", lambda options, *rest: harmonic(*rest))
-    found = changes(goes_on_exactly(small, tmp_path))
+    found = changes(resumes_exactly(small, tmp_path))
     assert [event.i for event in found] == [48, 96, 144]
     assert [event.learning_rate for event in found] == pytest.approx([2e-3 / 2, 2e-3 / 3, 2e-3 / 4])
     assert np.prod([event.factor for event in found]) == pytest.approx(1 / 4)
@@ -92,7 +92,7 @@ def test_sampler(tmp_path):
     prime = model.vocab.encode(b"The ")
 
     def probabilities(cutoff):
-        """Of the characters of a text that is drawn so, with the largest there was each time."""
+        """Draw a text with this filter. Returns its ids, and the probability of each beside the largest one."""
         session, found = Session(model), []
         choose = samplers.filtered(samplers.categorical(Generator(5)), [epsilon(cutoff)])
 
@@ -111,7 +111,7 @@ def test_sampler(tmp_path):
 
 
 def test_cell(tmp_path, monkeypatch):
-    """What the page begins: it learns, in both ways that need no more."""
+    """The cell of the page learns, with both backends that need nothing else."""
     monkeypatch.setitem(CELLS, "mgu", module_of(GUIDE, "python cell", tmp_path))
     ids = torch.randint(7, (9, 4), generator=torch.Generator().manual_seed(1))
     losses = {}
@@ -137,7 +137,7 @@ def test_every_cell_has_what_the_recipe_lists(cell):
 
 
 def test_option():
-    """The field of the page in a program: typed, checked, and in the help."""
+    """The option of the page works in a program: converted, checked, and in the help."""
     (block,) = [block for block in blocks(ROOT / GUIDE) if block.info == "python option"]
     names = {"dataclass": dataclass, "Options": Options, "option": option}
     exec(block.text, names)
@@ -148,7 +148,7 @@ def test_option():
 
     @program(options_class, example="")
     def main(options, given):
-        """Tell."""
+        """Print the option."""
         print(options.epsilon, *given)
 
     assert CliRunner().invoke(main, ["-epsilon", "0.25"]).stdout == "0.25 epsilon\n"

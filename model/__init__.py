@@ -30,9 +30,13 @@ if __name__ != "charrnn_port.model":  # a second copy would define its classes a
 
 def fastest_backend(model: str, dtype: torch.dtype, device: torch.device) -> str:
     """Return the name of the fastest backend that is available for a cell, dtype and device."""
-    if device.type == "cpu" and library(dtype) and library(dtype).has_multiply_add():
+    cell = CELLS[model]
+    compiles = device.type == "cpu" and library(dtype) and library(dtype).has_multiply_add()
+    if compiles and hasattr(cell, "CompiledSequence"):
         return "compiled"
-    return "persistent" if hasattr(CELLS[model], "CudaSequence") and available(device) else "fused"
+    if hasattr(cell, "CudaSequence") and available(device):
+        return "persistent"
+    return "fused" if hasattr(cell, "EagerSequence") else "plain"
 
 
 def reason_not_fastest(cell: str, dtype: torch.dtype, device: torch.device) -> str:

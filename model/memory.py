@@ -63,6 +63,8 @@ def count_bytes(
     dtype: torch.dtype,
 ) -> int:
     """Return the bytes of a network's buffers, or 10**30 for sizes that are too large for PyTorch."""
+    if not hasattr(CELLS[model], "EagerSequence"):  # a cell with its step alone: only autograd knows its buffers
+        return 0
     try:
         network = FusedCharRNN(model, vocab_size, rnn_size, num_layers, dtype=dtype, device="meta")
         if cell == "compiled" and library(dtype):

@@ -1,6 +1,9 @@
 """The recipes of CONTRIBUTING.md work: their code, taken from the page, does what the page says."""
 
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,6 +128,37 @@ def test_cell(tmp_path, monkeypatch):
             network.params -= 0.05 * network.grad_params
     assert losses["plain"] == pytest.approx(losses["script"], rel=1e-9)
     assert losses["plain"][-1] < losses["plain"][0] - 0.05
+
+
+def test_a_run_with_that_cell(play, tmp_path):
+    """The recipe in a copy of the repository: one file and two lines are enough to train, save and evaluate."""
+    for name in ("model", "util", "charrnn_port", "train.py", "sample.py"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    (block,) = [block for block in blocks(ROOT / GUIDE) if block.info == "python cell"]
+    (tmp_path / "model/mgu.py").write_text(block.text)
+    for place, line, new in (
+        ("model/char_rnn.py", "import gru, lstm, rnn", "import gru, lstm, mgu, rnn"),
+        ("model/char_rnn.py", '"rnn": rnn}', '"rnn": rnn, "mgu": mgu}'),
+        ("charrnn_port/options.py", '"gru", "rnn")', '"gru", "rnn", "mgu")'),
+    ):
+        text = (tmp_path / place).read_text()
+        assert line in text, line
+        (tmp_path / place).write_text(text.replace(line, new))
+    options = f"-data_dir {play} -gpuid -1 -rnn_size 8 -seq_length 10 -max_epochs 0.02 -eval_val_every 1000".split()
+
+    def run(*arguments: object) -> str:
+        command = [sys.executable, *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    output = run("train.py", "-model", "mgu", *options)
+    assert "creating an mgu with 2 layers" in output
+    assert "cell: plain" in output
+    (checkpoint,) = (tmp_path / "cv").glob("*.t7.pt")
+    assert "nats_per_character" in run("-m", "charrnn_port", "evaluate", checkpoint)
+    assert " mgu" in run("-m", "charrnn_port", "inspect", checkpoint)
 
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)

@@ -1,6 +1,9 @@
 """How much there is to do: the work that no way to compute a network can do without."""
 
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}  # the width of a layer's pre-activations over rnn_size
+from charrnn_port.model.char_rnn import CELLS
+
+# The width of a layer's pre-activations over rnn_size.
+GATES = {name: cell.EagerSequence.GATES for name, cell in CELLS.items() if hasattr(cell, "EagerSequence")}
 FROM_STATE = {"lstm": 4, "gru": 2, "rnn": 1}  # of these: those whose product is with the state itself
 
 

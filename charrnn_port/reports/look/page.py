@@ -62,7 +62,7 @@ def make(
         "facts": facts(network, nats, held),
         "count": len(recording.ids),
         "vocab": labels(checkpoint.vocab),
-        "parts": {part: ABOUT_PARTS[part] for part in recording.layers[0]},
+        "parts": {part: ABOUT_PARTS.get(part, "") for part in recording.layers[0]},
         "ngram": ngrams.LONGEST,
         "lists": lists(recording, characters, checkpoint.vocab, nats, its_nats),
         "columns": columns,

@@ -1,4 +1,4 @@
-"""`charrnn plot` draws what is in the files, and `charrnn inspect` a small curve on a terminal."""
+"""Tests of `charrnn plot` and of the curve that `charrnn inspect` prints on a terminal."""
 
 import sys
 
@@ -22,7 +22,7 @@ def plot(*arguments):
 
 
 def run_of(losses, val_losses=None, options=None, name="log"):
-    """A history; ten iterations are an epoch."""
+    """Return a history with ten iterations per epoch."""
     iterations = np.arange(1, len(losses) + 1)
     columns = {column: np.full(len(losses), np.nan) for column in COLUMNS}
     columns |= {"train_loss": np.array(losses, dtype=float), "epoch": iterations / 10}
@@ -36,7 +36,7 @@ def axes():
 
 
 def lines_of(axes):
-    """What is drawn by lines: (colour, marker) to [(x, y), ...]."""
+    """Return the points of the drawn lines, [(x, y), ...] by (color, marker)."""
     drawn = {}
     for line in axes.lines:
         drawn.setdefault((line.get_color(), str(line.get_marker())), []).extend(line.get_xydata().tolist())
@@ -76,7 +76,7 @@ def test_bits_are_on_the_right(axes):
 
 
 @pytest.mark.parametrize("end", [[13.0, 1e30], [float("nan")], [float("inf")]])
-def test_one_that_explodes_is_marked_and_flattens_no_other(axes, end):
+def test_an_explosion_is_marked_and_does_not_flatten_other_runs(axes, end):
     good, bad = run_of(np.linspace(4, 2, 100)), run_of([*np.linspace(4, 3, 50), *end])
     assert (exploded(good), exploded(bad)) == (None, 50)
     draw(axes, [good, bad], "iterations")

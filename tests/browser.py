@@ -1,4 +1,4 @@
-"""Chromium without a window, for tests of pages."""
+"""Headless Chromium for tests of pages."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ MISSING = [name for name in ("chromium", "chromedriver") if not shutil.which(nam
 
 
 class Browser(webdriver.Chrome):
-    """One window of the system's browser, with these switches; `with Browser() as browser: ...` closes it."""
+    """A window of the system's Chromium with these command-line switches; a `with` statement closes it."""
 
     def __init__(self, *arguments: str) -> None:
         options = webdriver.ChromeOptions()
@@ -28,25 +28,25 @@ class Browser(webdriver.Chrome):
         self.get(f"{path.as_uri()}{query}")
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """What a script returns that runs in the page."""
+        """Run a script in the page and return its result."""
         return self.execute_script(script, *arguments)
 
     def wait(self, condition: str, seconds: float = 60) -> None:
-        """Until this is true in the page."""
+        """Wait until a JavaScript condition is true in the page."""
         wait = WebDriverWait(self, seconds, poll_frequency=0.02)
         wait.until(lambda _: self.run(f"return Boolean({condition})"), f"not true within {seconds} s: {condition}")
 
     def complaints(self) -> list[str]:
-        """What the browser has written to its console since it was asked last."""
+        """Return the console messages since the last call."""
         return [entry["message"] for entry in self.get_log("browser")]
 
     def requests(self) -> list[str]:
-        """The addresses that the browser has asked for since it was asked last."""
+        """Return the URLs requested since the last call."""
         messages = [json.loads(entry["message"])["message"] for entry in self.get_log("performance")]
         return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
 
 
-if __name__ == "__main__":  # how fast the page of `charrnn export` writes that is named: what it tells, five times
+if __name__ == "__main__":  # print five times the speed that a page of `charrnn export` shows
     with Browser() as browser:
         browser.open(Path(sys.argv[1]).resolve(), "?length=20000&temperature=1")
         for _ in range(5):

@@ -1,8 +1,8 @@
-"""Scrolls the text on a page of `charrnn look` by 120 points a frame, and prints what a person could feel.
+"""Scroll the text on a page of `charrnn look` by 120 points per frame, and print delays that a user would notice.
 
     python tests/scrolling.py look.html
 
-That is tasks of more than 50 ms, by their beginning and length in ms, and the longest frames. On an idle machine only.
+These are tasks of more than 50 ms, as [start, duration] in ms, and the longest frames. Run it on an idle machine.
 """
 
 import sys
@@ -32,7 +32,7 @@ requestAnimationFrame(step);
 
 
 def measure(page: Path) -> None:
-    """Open a page, scroll through its text, and print."""
+    """Open a page, scroll through its text, and print the delays."""
     with Browser("--window-size=1280,900") as browser:
         browser.open(page)
         browser.run(OBSERVE)

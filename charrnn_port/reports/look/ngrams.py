@@ -14,9 +14,10 @@ ODD = 0x9E3779B97F4A7C15  # hash multiplier for vocabularies so large that n-gra
 
 
 def probabilities(training: np.ndarray, text: np.ndarray, vocab_size: int) -> Iterator[np.ndarray]:
-    """Yield the probabilities `[n - 1]` of each character of a text `[n]` but the first, by n-gram models for n = 1 to 6.
+    """Yield the probabilities of each character of a text but the first, by n-gram models for n = 1 to LONGEST.
 
-    Both texts are ids. At the beginning of the text, where the context is shorter than n - 1, a smaller n is used.
+    Both texts are ids. Each result is `[len(text) - 1]` float64. At the beginning of the text, where the context is
+    shorter than n - 1, a smaller n is used.
     """
     factor = np.uint64(vocab_size + 1 if (vocab_size + 1) ** LONGEST < 2**64 else ODD)
     found = np.full(len(text) - 1, 1 / vocab_size)

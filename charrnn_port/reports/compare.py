@@ -36,7 +36,7 @@ GROWTH = ((1.0, 30.0), (1000.0, 1.5))
 # After CALM lines the norm may differ LEAP times as much, since it jumps where gradients have just exploded.
 # Measured: 550 in one iteration, at line 56 of a run with a learning rate of 0.02.
 CALM, LEAP = 20, 100.0
-UNTOLD = 0.1  # nats: if rounding can have become this large, the lines cannot distinguish an error from it
+AMBIGUOUS = 0.1  # nats: if rounding can have become this large, the lines cannot distinguish an error from it
 SEVERAL = 3  # lines with a different last digit are not a coincidence
 SAME_RATE = 1e-6  # relative: storing a learning rate in single precision changes it by 6e-8
 
@@ -203,9 +203,9 @@ def judge(found: Comparison, *precisions: str, rounds_alike: bool) -> None:
     elif begin := first_difference(found):
         found.verdict, found.line = "rounding", begin
         found.why = f"no difference is larger than rounding in {found.precision} can have made it by then"
-        untold = np.flatnonzero(largest_by_rounding(found, "train_loss", found.precision) > UNTOLD)
-        if len(untold):
-            found.why += f"; from line {found.iterations[untold[0]]} on it could have made any"
+        ambiguous = np.flatnonzero(largest_by_rounding(found, "train_loss", found.precision) > AMBIGUOUS)
+        if len(ambiguous):
+            found.why += f"; from line {found.iterations[ambiguous[0]]} on it could have made any"
     elif not first.unit.any():
         known = [name for name, pairs in found.lines.items() if pairs.size.any()]
         what = " and ".join({"train_loss": "losses", "grad_param_norm": "norms"}[name] for name in known)

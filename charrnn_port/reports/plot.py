@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 KINDS = (".png", ".svg", ".pdf")
 # The palette of Okabe and Ito, which works for most kinds of color vision. More runs reuse it with other line styles.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
 EXPLODED = 3  # times the first loss: a run with a larger loss has exploded
 PARTS = 50  # the smooth curve is a moving average over 1 / PARTS of a run
@@ -56,8 +56,8 @@ def draw(axes: "Axes", runs: list[History], x: str) -> None:
     axes.set_ylim(min(lowest) - 2 * margin, max(usual) + margin)
     best = []
     for number, (run, label) in enumerate(zip(runs, labels(runs), strict=True)):
-        colour, style = COLOURS[number % len(COLOURS)], STYLES[number // len(COLOURS) % len(STYLES)]
-        best += draw_run(axes, run, x, label, colour, style)
+        color, style = COLORS[number % len(COLORS)], STYLES[number // len(COLORS) % len(STYLES)]
+        best += draw_run(axes, run, x, label, color, style)
     name_values(axes, best)
     axes.margins(x=0.08)
     axes.set_xlim(left=0)
@@ -74,19 +74,19 @@ def draw(axes: "Axes", runs: list[History], x: str) -> None:
     )  # fmt: skip
 
 
-def draw_run(axes: "Axes", run: History, x: str, label: str, colour: str, style: str) -> list[tuple]:
+def draw_run(axes: "Axes", run: History, x: str, label: str, color: str, style: str) -> list[tuple]:
     """Draw a run's training losses, raw and smoothed, its validation losses, and where it exploded.
 
     Returns the point with the best validation loss as [(x, y, color)], or [] if there is none.
     """
     losses, places = run.columns["train_loss"], places_of(run, x)
-    axes.plot(places, losses, color=colour, alpha=0.2, linewidth=0.5, rasterized=True, zorder=1)
-    axes.plot(places, smooth(losses), color=colour, linestyle=style, linewidth=1, alpha=0.8, label=label, zorder=3)
+    axes.plot(places, losses, color=color, alpha=0.2, linewidth=0.5, rasterized=True, zorder=1)
+    axes.plot(places, smooth(losses), color=color, linestyle=style, linewidth=1, alpha=0.8, label=label, zorder=3)
     if (end := exploded(run)) is not None:
-        at_the_top = {"transform": axes.get_xaxis_transform(), "clip_on": False, "color": colour, "zorder": 6}
+        at_the_top = {"transform": axes.get_xaxis_transform(), "clip_on": False, "color": color, "zorder": 6}
         axes.plot(places[end], 1, marker="X", markersize=9, **at_the_top)
         axes.annotate(
-            f"exploded at iteration {run.iterations[end]}", (places[end], 1), (8, 4), color=colour, fontsize=9,
+            f"exploded at iteration {run.iterations[end]}", (places[end], 1), (8, 4), color=color, fontsize=9,
             xycoords=axes.get_xaxis_transform(), textcoords="offset points", annotation_clip=False,
         )  # fmt: skip
     evaluated = [i for i in sorted(run.val_losses) if math.isfinite(run.val_losses[i])]
@@ -94,11 +94,11 @@ def draw_run(axes: "Axes", run: History, x: str, label: str, colour: str, style:
         return []
     val_losses = np.array([run.val_losses[i] for i in evaluated])
     points = np.interp(evaluated, run.iterations, places)
-    axes.plot(points, val_losses, color=colour, linestyle=style, linewidth=1, marker="o", markersize=4, zorder=4)
+    axes.plot(points, val_losses, color=color, linestyle=style, linewidth=1, marker="o", markersize=4, zorder=4)
     best = int(val_losses.argmin())
     star = {"marker": "*", "markersize": 13, "markeredgecolor": "white", "zorder": 8}
-    axes.plot(points[best], val_losses[best], color=colour, **star)
-    return [(points[best], val_losses[best], colour)]
+    axes.plot(points[best], val_losses[best], color=color, **star)
+    return [(points[best], val_losses[best], color)]
 
 
 def name_values(axes: "Axes", best: list[tuple]) -> None:
@@ -110,10 +110,10 @@ def name_values(axes: "Axes", best: list[tuple]) -> None:
     halo = [withStroke(linewidth=3, foreground="white")]
     height, free = 0.035, 2.0  # of a text line, and the lowest free place so far, in heights of the axes
     low, high = axes.get_ylim()
-    for x, y, colour in sorted(best, key=lambda point: -point[1]):
+    for x, y, color in sorted(best, key=lambda point: -point[1]):
         place = min((y - low) / (high - low) - height / 2, free)
         free = place - height
-        axes.text(x, place, f"{y:.4f}", color=colour, fontsize=9, va="center", transform=beside, path_effects=halo)
+        axes.text(x, place, f"{y:.4f}", color=color, fontsize=9, va="center", transform=beside, path_effects=halo)
 
 
 def places_of(run: History, x: str) -> np.ndarray:

@@ -23,13 +23,13 @@ from charrnn_port.torch7.random import Generator
 from charrnn_port.training import Training
 
 STEPS, PRODUCTS, POINTWISE = "time steps", "large products", "pointwise"
-OPTIMISER, SUMS, REST = "optimiser", "transposes, sums", "the rest"
+OPTIMIZER, SUMS, REST = "optimiser", "transposes, sums", "the rest"
 # The part of each function of model/sequence.c and of each PyTorch operation; all others belong to the rest.
 PARTS = {
     **{f"{cell}_{direction}": STEPS for cell in ("lstm", "gru", "rnn") for direction in ("forward", "backward")},
     **dict.fromkeys(("input_products", "linear_outputs", "grad_inputs", "grad_weights"), PRODUCTS),
     **dict.fromkeys(("log_softmax", "log_softmax_backward", "step_losses", "aten.mul"), POINTWISE),
-    **dict.fromkeys(("clip", "scale"), OPTIMISER),
+    **dict.fromkeys(("clip", "scale"), OPTIMIZER),
     **dict.fromkeys(("sum_rows", "transpose", "aten.copy_", "aten.cat"), SUMS),
 }
 PARTS_OF_SAMPLING = {"lstm_advance": "time step", "draw": "draw"}  # the same for sampling
@@ -99,7 +99,7 @@ def whole_and_parts(
 def seconds_of_training(training: Training) -> dict[str, float]:
     """Return the seconds of each part of one iteration."""
     timers = Timers(PARTS)
-    with timers, timers.of_functions(library(training.network.params.dtype)), timers.of_optimiser(training.optimizer):
+    with timers, timers.of_functions(library(training.network.params.dtype)), timers.of_optimizer(training.optimizer):
         training.iteration()
     return dict(timers.seconds)
 
@@ -157,12 +157,12 @@ class Timers(TorchDispatchMode):
                 setattr(functions, name, function)
 
     @contextmanager
-    def of_optimiser(self, optimizer: Any) -> Iterator[None]:
+    def of_optimizer(self, optimizer: Any) -> Iterator[None]:
         """Count all operations in the optimizer's step as its part."""
         original = optimizer.step
 
         def step(gradients: torch.Tensor) -> None:
-            self._all_of = OPTIMISER
+            self._all_of = OPTIMIZER
             original(gradients)
             self._all_of = None
 

@@ -14,7 +14,7 @@ from charrnn_port.reports.look.units import Finding
 from charrnn_port.util.vocabulary import Vocabulary
 
 MOST_LIKELY = 5  # predictions that are shown for each character
-ROOM = 3_700_000  # bytes of base64 for the units' values, which keeps the whole page below 5 MB
+BUDGET = 3_700_000  # bytes of base64 for the units' values, which keeps the whole page below 5 MB
 FINE, COARSE = 255, 15  # steps that values are rounded to
 RARELY = 0.99  # quantile of absolute values at which the color is full
 SHOWN = {"\n": "↵", " ": "␣", "\t": "⇥", "\r": "␍"}
@@ -80,7 +80,7 @@ def byte_name(byte: int) -> str:
 def columns_of(
     network: CharRNN, recording: Recording, shown: list[tuple[int, int]], findings: list[Finding]
 ) -> Iterator[dict]:
-    """Yield the values of units until ROOM is used up.
+    """Yield the values of units until BUDGET is used up.
 
     First come all parts of the units in `shown`, in 8 bits. Then come, in 4 bits, the state of units with a finding,
     the state of all others, and the remaining parts.
@@ -101,7 +101,7 @@ def columns_of(
         steps = FINE if (layer, unit) in shown else COARSE
         content = packed(np.rint(steps * ((values - low) / (high - low)).clip(0, 1)).astype(np.uint8))
         used += len(content)
-        if used > ROOM:
+        if used > BUDGET:
             return
         yield {
             "layer": layer, "unit": unit, "part": name, "low": low, "high": high, "strong": strong(name, values),

@@ -61,7 +61,7 @@ function find(layer, unit, part) {
 
 const chosenColumn = () => find(Number($("layer").value), Number($("unit").value), $("part").value);
 
-function colourBy(name) {
+function colorBy(name) {
   $("by").value = name;
   if (name === "unit") return showUnit($("unit").value ? chosenColumn() : data.columns[0]);
   $("unit-choice").hidden = true;
@@ -87,7 +87,7 @@ function stepBest(by) {
 // Events
 
 function listen() {
-  $("by").addEventListener("change", () => colourBy($("by").value));
+  $("by").addEventListener("change", () => colorBy($("by").value));
   for (const id of ["layer", "unit", "part"]) $(id).addEventListener("change", () => showUnit(chosenColumn()));
   for (const kind of ["pointerover", "pointerdown"]) {
     $("text").addEventListener(kind, (event) => {
@@ -113,7 +113,7 @@ function listen() {
     if (event.ctrlKey || event.altKey || event.metaKey || /^(SELECT|INPUT)$/.test(event.target.tagName)) return;
     const keys = {
       n: () => stepBest(1), p: () => stepBest(-1), "]": () => stepUnit(1), "[": () => stepUnit(-1),
-      s: () => colourBy("surprise"), e: () => colourBy("entropy"),
+      s: () => colorBy("surprise"), e: () => colorBy("entropy"),
     };
     if (event.key in keys) keys[event.key]();
   });
@@ -137,7 +137,7 @@ async function begin() {
   listen();
   const first = data.columns[0], best = data.best.find((each) => each.name === nameOf(first));
   if (data.switched.units.length) await showUnit(find(first.layer, first.unit, best?.part));
-  else colourBy("surprise");
+  else colorBy("surprise");
   describe(Math.min(40, data.count - 1));
   document.body.dataset.ready = "yes";
 }

@@ -137,7 +137,7 @@ def files_of(recorded: Run) -> set[str]:
 
 
 def differences(ours: list[str], theirs: list[str]) -> tuple[float, float]:
-    """Return the largest differences of losses in the first EARLY lines and after them; infinity if lines are missing."""
+    """Return the largest differences of losses in the first EARLY lines and later; infinity if lines are missing."""
     ours, theirs = log_lines(ours), log_lines(theirs)
     if len(ours) != len(theirs):
         return np.inf, np.inf

@@ -1,4 +1,4 @@
-"""A headless Chromium, for tests of web pages."""
+"""Headless Chromium for tests of pages."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ MISSING = [name for name in ("chromium", "chromedriver") if not shutil.which(nam
 
 
 class Browser(webdriver.Chrome):
-    """The system's Chromium with these switches. `with Browser() as browser: ...` closes it."""
+    """A window of the system's Chromium with these command-line switches; a `with` statement closes it."""
 
     def __init__(self, *arguments: str) -> None:
         options = webdriver.ChromeOptions()
@@ -32,21 +32,21 @@ class Browser(webdriver.Chrome):
         return self.execute_script(script, *arguments)
 
     def wait(self, condition: str, seconds: float = 60) -> None:
-        """Wait until this condition is true in the page."""
+        """Wait until a JavaScript condition is true in the page."""
         wait = WebDriverWait(self, seconds, poll_frequency=0.02)
         wait.until(lambda _: self.run(f"return Boolean({condition})"), f"not true within {seconds} s: {condition}")
 
     def complaints(self) -> list[str]:
-        """Return the messages written to the browser's console since the last call."""
+        """Return the console messages since the last call."""
         return [entry["message"] for entry in self.get_log("browser")]
 
     def requests(self) -> list[str]:
-        """Return the addresses that the browser has requested since the last call."""
+        """Return the URLs requested since the last call."""
         messages = [json.loads(entry["message"])["message"] for entry in self.get_log("performance")]
         return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
 
 
-if __name__ == "__main__":  # print five times how fast a page of `charrnn export` writes
+if __name__ == "__main__":  # print five times the speed that a page of `charrnn export` shows
     with Browser() as browser:
         browser.open(Path(sys.argv[1]).resolve(), "?length=20000&temperature=1")
         for _ in range(5):

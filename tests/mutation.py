@@ -1,17 +1,16 @@
-"""Mutation testing: changes modules in small ways, one at a time, and prints the changes that no test notices.
+"""Mutation testing: make small changes to modules, one at a time, and print those for which no test fails.
 
     python tests/mutation.py util/minibatch_loader.py -tests tests/util/test_loader.py tests/util/test_cache.py
     python tests/mutation.py charrnn_port/torch7/t7/*.py -tests tests/torch7/test_t7.py -sample 150 -jobs 2
 
-A mutant has one operator replaced (comparison, arithmetic, and/or), one `not` or minus removed, one number raised by
-one, True and False swapped, or one statement removed: a call, an assignment to an attribute or an item, an augmented
-assignment, a raise, the value of a return. Strings, and so messages, are not changed.
+A mutant has one operator replaced (comparison, arithmetic, and/or), one `not` or minus removed, one number increased by
+1, True and False swapped, or one statement removed: a call, an assignment to an attribute or an item, an augmented
+assignment, a raise, or the value of a return. Strings, and so messages, are unchanged.
 
-Each line of the output is a mutant that survived, `path:line: before → after`; the last line counts them. A survivor
-means that a test is missing, or that the change makes no difference. `CC=false` saves a second per run if the tests do
-not need compiled cells.
+Each printed line is a surviving mutant, `path:line: before → after`; the last line has their number. A survivor shows a
+missing test, or a change without effect. `CC=false` saves one second per mutant if the tests need no compiled cells.
 
-Programs that tests start import the unchanged module from disk, so their failures do not count.
+Subprocesses of tests import the module from disk, without the mutation, so that they cannot detect it.
 """
 
 import argparse
@@ -30,7 +29,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import NamedTuple
 
-# Imported once here: tests run in forks of this process, which then import only the project's own modules.
+# Imported once here. Tests run in forks of this process, which then import only the project's own modules.
 import click.testing  # noqa: F401
 import h5py  # noqa: F401
 import numpy as np  # noqa: F401
@@ -58,16 +57,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="+", type=Path, help="files to change")
     parser.add_argument("-tests", nargs="+", default=["tests"], help="files or single tests, as pytest names them")
-    parser.add_argument("-k", default="", help="run only the tests that match, like pytest's -k")
-    parser.add_argument("-seconds", type=float, default=60, help="tests that take longer count as failed")
-    parser.add_argument("-sample", type=int, help="only this many mutants, drawn at random with a fixed seed")
-    parser.add_argument("-jobs", type=int, default=1, help="number of mutants tested in parallel")
+    parser.add_argument("-k", default="", help="only tests that match this expression, as pytest's -k")
+    parser.add_argument("-seconds", type=float, default=60, help="timeout for a mutant; it counts as a failure")
+    parser.add_argument("-sample", type=int, help="number of mutants to test, a fixed random sample")
+    parser.add_argument("-jobs", type=int, default=1, help="number of parallel processes")
     opt = parser.parse_args()
     tests = ["-k", opt.k, *opt.tests]
 
     for mutant, status in outcomes([Mutant(path, "", path.read_text()) for path in opt.modules], tests, 3600, 1):
         if status:
-            sys.exit(f"{mutant.path}: " + ("not imported" if status == NOT_IMPORTED else "tests fail as it is"))
+            why = "not imported by the tests" if status == NOT_IMPORTED else "tests fail without a mutation"
+            sys.exit(f"{mutant.path}: {why}")
     mutants = [mutant for path in opt.modules for mutant in mutants_of(path)]
     if opt.sample and opt.sample < len(mutants):
         mutants = random.Random(1).sample(mutants, opt.sample)
@@ -80,8 +80,8 @@ def main() -> None:
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:
-    """Yield all mutants of a file. Each compiles and differs from it."""
-    lines = path.read_bytes().splitlines(keepends=True)  # bytes, because ast's columns count bytes
+    """Yield all mutants of a file; each compiles and differs from it."""
+    lines = path.read_bytes().splitlines(keepends=True)  # bytes, since ast counts columns in bytes
     source, tree = b"".join(lines), ast.parse(b"".join(lines))
     for node in parts(tree):
         for after in changes(node):
@@ -101,7 +101,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
 
 
 def parts(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the node and all nodes in it except annotations and f-strings."""
+    """Yield the node and its descendants, without annotations and f-strings."""
     if not isinstance(node, ast.JoinedStr):
         yield node
         for name, field in ast.iter_fields(node):
@@ -111,7 +111,7 @@ def parts(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def changes(node: ast.AST) -> Iterator[str]:
-    """Yield the replacements of a node, as source code."""
+    """Yield replacements for a node."""
     operators = node.ops if isinstance(node, ast.Compare) else [getattr(node, "op", None)]
     for place, operator in enumerate(operators):
         if other := OPERATORS.get(type(operator)):
@@ -134,7 +134,7 @@ def changes(node: ast.AST) -> Iterator[str]:
 
 
 def outcomes(mutants: list[Mutant], tests: list[str], seconds: float, jobs: int) -> Iterator[tuple[Mutant, int]]:
-    """Yield each mutant when its tests end, with their exit status: 0 if no test failed in time."""
+    """Yield each mutant with the exit status of its tests as they end: 0 if no test failed in time."""
     waiting, running = mutants[::-1], {}
     while waiting or running:
         while waiting and len(running) < jobs:
@@ -156,8 +156,8 @@ def outcomes(mutants: list[Mutant], tests: list[str], seconds: float, jobs: int)
 
 
 def run_tests(mutant: Mutant, pytest_arguments: list[str]) -> None:
-    """Run pytest with the mutant in place of its module, then exit. To be called in a forked process."""
-    os.setpgid(0, 0)  # one group with the processes that tests start, so that a signal ends them all
+    """Run pytest in a forked process with the mutant in place of its module, and exit."""
+    os.setpgid(0, 0)  # a process group, so that subprocesses of the tests are killed with it
     null = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(null, stream)
@@ -168,7 +168,7 @@ def run_tests(mutant: Mutant, pytest_arguments: list[str]) -> None:
         if os.path.realpath(loader.path) != path:
             return get_code(loader, name)
         imported.add(name)
-        # TorchScript compiles the text in linecache. Without a date it is not compared with the file.
+        # TorchScript compiles the source in linecache. An entry without a date is not compared with the file.
         linecache.cache[loader.path] = len(mutant.source), None, mutant.source.splitlines(keepends=True), loader.path
         return compile(mutant.source, loader.path, "exec", dont_inherit=True)
 

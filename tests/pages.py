@@ -1,4 +1,4 @@
-"""Shared by tests of the documentation: the pages, and the blocks of code on them."""
+"""Shared by tests of the documentation: the pages, and the code blocks on them."""
 
 import importlib.util
 import re
@@ -14,7 +14,7 @@ PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"
 
 
 class Block(NamedTuple):
-    """A fenced block: the words after the fence, such as `bash` or `python recorder`, its first line, its text."""
+    """A fenced block: its info string, such as `bash` or `python recorder`, its first line number, and its text."""
 
     info: str
     line: int
@@ -22,14 +22,14 @@ class Block(NamedTuple):
 
 
 def blocks(page: Path) -> list[Block]:
-    """Return all fenced blocks of a page, in order."""
+    """Return all fenced blocks of a page in order."""
     text = page.read_text()
     found = re.finditer(r"^```(\S[^\n]*)\n(.*?)^```$", text, re.M | re.S)
     return [Block(match[1], text.count("\n", 0, match.start(2)) + 1, match[2]) for match in found]
 
 
 def module_of(page: str, info: str, folder: Path) -> ModuleType:
-    """Import the one block of a page with this info as a module, from a file in `folder`."""
+    """Write the only block of a page with this info string to a file in `folder`, and import it as a module."""
     (block,) = [block for block in blocks(ROOT / page) if block.info == info]
     path = folder / f"{info.split()[-1]}_of_the_page.py"
     path.write_text(block.text)
@@ -45,6 +45,6 @@ def prose(page: Path) -> str:
 
 
 def quoted(page: Path) -> list[str]:
-    """Return the texts in backticks on a page, outside its blocks."""
+    """Return the inline code on a page, outside its blocks."""
     lines = [line for line in prose(page).splitlines() if not line.startswith("    ")]
     return re.findall(r"`([^`]+)`", "\n".join(lines))

@@ -1,4 +1,4 @@
-"""Shared by tests of whole runs: a small run, its output, and its checkpoints."""
+"""Shared by tests of whole runs: options of a small run, its printed lines, and its checkpoints."""
 
 from dataclasses import replace
 from functools import cache
@@ -17,20 +17,20 @@ from charrnn_port.reports.verify.runs import comparable as comparable
 from charrnn_port.reports.verify.runs import log_lines as log_lines
 from charrnn_port.reports.verify.runs import losses as losses
 
-# A text and options for a run of 144 iterations that evaluates and saves seven times.
+# A text and options for a run of 144 iterations with seven evaluations and checkpoints.
 TEXT = b"the quick brown fox jumps over the lazy dog; the five boxing wizards jump quickly.\n" * 25
 SMALL = "-gpuid -1 -rnn_size 8 -batch_size 4 -seq_length 10 -max_epochs 3 -learning_rate_decay_after 1".split()
 EVERY = ["-eval_val_every", "20"]
 
 
 def saved(folder: Path) -> dict[int, tuple[Path, Checkpoint]]:
-    """Return the checkpoints of a folder by iteration."""
+    """Return the checkpoints in a folder, and their paths, by iteration."""
     checkpoints = [(path, charrnn_port.load_checkpoint(path)) for path in folder.glob("*.t7.pt")]
     return {checkpoint.i: (path, checkpoint) for path, checkpoint in checkpoints}
 
 
 def assert_same(ours: Checkpoint, theirs: Checkpoint) -> None:
-    """Assert that everything a run depends on is equal, bit for bit."""
+    """Assert that two checkpoints have the same training state, bit for bit."""
     assert torch.equal(ours.params, theirs.params)
     assert ours.progress["optimizer"].keys() == theirs.progress["optimizer"].keys()
     for name, value in ours.progress["optimizer"].items():
@@ -55,10 +55,10 @@ def recorded(name: str, torch7: str = "2017") -> recordings.Run:
 
 
 def typed(arguments: dict[str, str]) -> list[str]:
-    """Return options as they are typed on a command line."""
+    """Return options as command-line words."""
     return [word for name, value in arguments.items() for word in (f"-{name}", value)]
 
 
 def printed(run: h5py.Group) -> str:
-    """Return the whole output of a recorded run."""
+    """Return the stdout of a recorded run."""
     return bytes(run["stdout"][:]).decode()

@@ -1,8 +1,8 @@
-"""Scrolls the text on a page of `charrnn look` by 120 points per frame, and prints delays that a person would notice.
+"""Scroll the text on a page of `charrnn look` by 120 points per frame, and print delays that a user would notice.
 
     python tests/scrolling.py look.html
 
-These are tasks of more than 50 ms, with their start and length in ms, and the longest frames. The machine must be idle.
+These are tasks of more than 50 ms, as [start, duration] in ms, and the longest frames. Run it on an idle machine.
 """
 
 import sys

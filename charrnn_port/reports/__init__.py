@@ -1,18 +1,19 @@
-"""What is told about a network, a text or a machine: a report is a file here, and a verb of `charrnn`.
+"""Reports about a network, a text or a machine. Each report is a module here and a verb of `charrnn`.
 
-    inspect      what is in a checkpoint
-    compare      whether two runs are the same, and if not, whether rounding or an error makes them differ
-    plot         the losses of runs, drawn
-    evaluate     how well a network predicts a text
-    benchmark    how fast, next to nn.LSTM, to the products alone and to what a processor can do; a room of its own
-                 also of training beside other work (contention.py there) and of a server (serving.py)
-    verify       whether what is promised holds on a machine; a room of its own
-    score        how well networks foretell texts, in all, by line and by character
-    trace        states, gates and predictions at each character of a text, in a file
-    look         a page to look at its units with, or a picture of one; a room of its own
+    inspect      print the contents of a checkpoint
+    compare      decide whether two runs are identical, differ by rounding, or differ by an error
+    plot         draw the losses of runs
+    evaluate     measure the loss of a network on a text
+    benchmark    measure speed against nn.LSTM, the matrix products alone, and the processor's limits; a package, also
+                 for training beside other processes (contention.py) and for the server (serving.py)
+    verify       check this port against recordings of the original on this machine; a package
+    score        report cross-entropy and perplexity of texts: in total, by line and by character
+    trace        write states, gates and predictions at each character of a text to a file
+    look         make a page for the interpretation of single units, or a figure of one unit; a package
 
-Inside: history.py reads a run from whatever file holds one; text_stream.py reads texts of any length, block by block,
-scoring.py tells how well a network foretells them, character by character, and heat.py shows that in colours.
+Shared modules: history.py reads a run from a log, a CSV file or a checkpoint; text_stream.py reads texts of any length
+in blocks; scoring.py computes predictions for each character; heat.py prints a text as a heatmap; printing.py prints
+tables and JSON.
 
-Nothing else of the project uses this room but charrnn_port/__main__.py.
+Only charrnn_port/__main__.py imports this package.
 """

@@ -1,10 +1,10 @@
-"""`charrnn compare`: whether two runs are the same, or differ as rounding makes runs differ, or by an error.
+"""`charrnn compare`: decide whether two runs are identical, differ by rounding, or differ by an error.
 
-Rounding begins in the last digit that a number can have, and training lets it grow: slowly at first, in spurts later.
-An error begins with more than rounding can have come to by then. How fast it grows was measured on runs that differ in
-nothing else; docs/reproducing.md has the figures.
+A rounding difference begins in the last digit of a number. Training amplifies it: slowly at first, in bursts later. An
+error begins with a difference that is larger than rounding can have become by that iteration. The growth was measured
+on runs that differ by rounding alone; docs/reproducing.md has the figures.
 
-Compiled cells round alike on every machine: of two runs that are known to be theirs every bit must be the same.
+Compiled cells round identically on every machine. If both runs are known to use them, every bit must be the same.
 """
 
 import json
@@ -18,68 +18,68 @@ import numpy as np
 from charrnn_port.option_fields import described
 from charrnn_port.options import CompareOptions, TrainOptions
 from charrnn_port.reports.history import History, read_history
-from charrnn_port.reports.inspect import jsonable, print_safely
+from charrnn_port.reports.printing import jsonable, print_safely
 from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.util.errors import UserError
 
 JUDGED = {"train_loss": "loss", "grad_param_norm": "norm"}
 UP_TO = (10, 100, 1000)  # iterations
 UNITS = {"float64": 2.0**-53, "float32": 2.0**-24}  # half a unit in the last place of 1
-FRESH = 180  # so many of them rounding may bring a loss off before anything has grown; measured: 3
-SINGLE = 16 * UNITS["float32"]  # which loss of a first line shows that it was computed so; measured: 2
-# A norm is a sum over all parameters, and may be off by so many times that; measured: 3,000 units, in single
-# precision at 512x2. In a run it is ten times what the first line shows, at most.
+FRESH = 180  # units by which rounding may change a loss before any growth; measured: 3
+SINGLE = 16 * UNITS["float32"]  # a smaller difference in the first loss means single precision; measured: 2 units
+# A norm is a sum over all parameters, so that rounding may change it by NORM times as much as a loss; measured: 3,000
+# units, in single precision at 512x2. Within a run the limit is ten times the difference in the first line.
 NORM = 300
-# In k iterations a difference grows to no more than spurt * factor**k of it, for each pair here. Measured: 22 in one
-# iteration, 2,700 in twelve, around line 60 of the default run, where it grows most.
+# In k iterations a difference grows by a factor of at most spurt * factor**k, for each pair (spurt, factor) here.
+# Measured: 22 in one iteration, 2,700 in twelve, around line 60 of the default run, where the growth is largest.
 GROWTH = ((1.0, 30.0), (1000.0, 1.5))
-# Norms leap further where gradients have just exploded, which they do not in the first lines. Measured: 550 in one
-# iteration, at line 56 of a run with a learning rate of 0.02.
+# After CALM lines the norm may differ LEAP times as much, since it jumps where gradients have just exploded.
+# Measured: 550 in one iteration, at line 56 of a run with a learning rate of 0.02.
 CALM, LEAP = 20, 100.0
-UNTOLD = 0.1  # nats: where rounding can have made so much, the lines do not tell an error from it
-SEVERAL = 3  # lines whose last digit is another one are no chance
-SAME_RATE = 1e-6  # relative: a learning rate that is kept in single precision is 6e-8 off
+AMBIGUOUS = 0.1  # nats: if rounding can have become this large, the lines cannot distinguish an error from it
+SEVERAL = 3  # lines with a different last digit are not a coincidence
+SAME_RATE = 1e-6  # relative: storing a learning rate in single precision changes it by 6e-8
 
 
 @dataclass
 class Pairs:
-    """Numbers of one kind of both runs, with the digits of the run that tells fewer."""
+    """Numbers of one kind of both runs, rounded to the digits of the run that prints fewer."""
 
     values: np.ndarray  # float64 [2, n]
-    differences: np.ndarray  # [n], infinite where only one is a number
-    unit: np.ndarray  # [n]: the digits may hide so much of a difference
-    size: np.ndarray  # [n]: the larger; 0 where one is unknown
-    form: str  # how they are printed, "" for in full
+    differences: np.ndarray  # [n], infinite where only one is NaN
+    unit: np.ndarray  # [n]: one in the last printed digit, the largest difference that rounding in print can hide
+    size: np.ndarray  # [n]: the larger absolute value; 0 where one is unknown
+    form: str  # the format they are printed in, "" for all digits
 
 
 class Misfit(NamedTuple):
-    """What rounding does not explain."""
+    """A difference that rounding does not explain."""
 
-    line: int  # where it begins
+    line: int  # where the difference begins
     why: str
 
 
 @dataclass
 class Comparison:
-    """Two runs side by side."""
+    """The comparison of two runs."""
 
-    iterations: np.ndarray  # int64 [n]: those of which both have a line
-    lines: dict[str, Pairs]  # of the names in JUDGED
-    rates: Pairs  # the learning rates that they were done with
-    evaluated: list[int]  # after which iterations there is a validation loss of both
+    iterations: np.ndarray  # int64 [n]: iterations that have a line in both runs
+    lines: dict[str, Pairs]  # by the names in JUDGED
+    rates: Pairs  # learning rates
+    evaluated: list[int]  # iterations with a validation loss in both runs
     val_losses: Pairs
-    parameters: dict[int, bool]  # after which iterations they are known of both, and whether they are the same
+    parameters: dict[int, bool]  # by iteration, where both are known: whether they are the same
     first: int | None = None  # the first line whose digits differ
-    precision: str = "float64"  # that rounding is judged by: that of the run that rounds more
-    verdict: str = "identical"  # rounding, different
-    line: int | None = None  # from which on it is that
+    precision: str = "float64"  # the lower precision of the two runs, which sets the size of rounding
+    verdict: str = "identical"  # or "rounding", "different"
+    line: int | None = None  # the first line with that verdict
     why: str = "every digit is the same"
 
 
 def compare(options: CompareOptions) -> None:
-    """Print all that can be told, the verdict in the last line. Raises UserError where nothing can be compared.
+    """Print the comparison, with the verdict in the last line, or a JSON object with -json.
 
-    Ends the program with status 1 where the runs differ by more than rounding.
+    Exits with status 1 if the runs differ by more than rounding. Raises UserError if they have no line in common.
     """
     a, b = read_history(options.a), read_history(options.b)
     found = compared(a, b)
@@ -92,11 +92,11 @@ def compare(options: CompareOptions) -> None:
 
 
 def compared(a: History, b: History) -> Comparison:
-    """The comparison of two histories. Raises UserError where they have no iteration in common."""
+    """Compare two histories. Raises UserError if they have no iteration in common."""
     iterations, in_a, in_b = np.intersect1d(a.iterations, b.iterations, return_indices=True)
     if not len(iterations):
         raise UserError(
-            f"nothing to compare: {a.name} has lines {a.iterations[0]} to {a.iterations[-1]}, {b.name} "
+            f"cannot compare: {a.name} has lines {a.iterations[0]} to {a.iterations[-1]}, {b.name} has "
             f"{b.iterations[0]} to {b.iterations[-1]}, and none is in both"
         )
 
@@ -118,33 +118,36 @@ def compared(a: History, b: History) -> Comparison:
 
 
 def parameters_of_both(a: History, b: History) -> dict[int, bool]:
-    """Return whether two runs' parameters are the same, after each iteration of which both are known in one type."""
+    """Return whether the parameters are the same, by iteration, where both are known and have the same data type."""
     both = a.fingerprints.keys() & b.fingerprints.keys() if a.options.get("dtype") == b.options.get("dtype") else ()
     return {i: a.fingerprints[i] == b.fingerprints[i] for i in sorted(both)}
 
 
 def rounds_alike(*runs: History) -> bool:
-    """Return whether all runs are known to have computed with compiled cells in one precision.
+    """Return whether all runs are known to use compiled cells in the same precision.
 
-    With `-cell auto` they are not known to: there may have been no C compiler.
+    With `-cell auto` this is not known, since there may have been no C compiler.
     """
     return all(run.options.get("cell") == "compiled" for run in runs) and len({*map(precision_of, runs)}) == 1
 
 
 def formats(name: str, *runs: History) -> set[str]:
-    """How numbers of this name are rounded in the files."""
+    """Return the formats that numbers of this name have in the files."""
     return {run.formats[name] for run in runs if name in run.formats}
 
 
 def rounded(values: np.ndarray, forms: set[str]) -> np.ndarray:
-    """Values `[n]` as they are when printed in each of these formats."""
+    """Round values `[n]` to the digits of each of these print formats."""
     for form in forms:
         values = np.array([float(lua_format(value, form)) for value in values.tolist()])
     return values
 
 
 def paired(a: np.ndarray, b: np.ndarray, forms: set[str], nan_is_unknown: bool = False) -> Pairs:
-    """Two runs' numbers `[n]` side by side. Those that are unknown of one count as the same."""
+    """Pair the numbers `[n]` of two runs.
+
+    NaN equals NaN. With `nan_is_unknown`, a number that is NaN in one run only also counts as the same.
+    """
     a, b = rounded(a, forms), rounded(b, forms)
     known = ~(np.isnan(a) | np.isnan(b))
     with np.errstate(invalid="ignore"):
@@ -155,7 +158,7 @@ def paired(a: np.ndarray, b: np.ndarray, forms: set[str], nan_is_unknown: bool =
 
 
 def last_digit(size: np.ndarray, forms: set[str]) -> np.ndarray:
-    """What a one in the last digit of numbers of this size `[n]` is, printed in the coarsest of these formats."""
+    """Return one unit in the last printed digit of numbers of this size `[n]`, in the coarsest of these formats."""
     unit = np.zeros(len(size))
     for form in forms:
         exponents = np.floor(np.log10(np.maximum(size, 1e-300))) if form.endswith("e") else 0.0
@@ -164,27 +167,31 @@ def last_digit(size: np.ndarray, forms: set[str]) -> np.ndarray:
 
 
 def precision_of(run: History) -> str:
-    """float64 or float32, or "" where that cannot be told."""
+    """Return float64 or float32, or "" if the precision is unknown.
+
+    Without the option, losses that all are the printed form of a single precision number show float32.
+    """
     if run.options.get("dtype") in UNITS:
         return run.options["dtype"]
     losses, forms = run.columns["train_loss"], formats("train_loss", run)
     losses = losses[np.isfinite(losses) & (np.abs(losses) < 1e30)]
     single = losses.astype(np.float32)
-    telling = np.spacing(single) > 4 * last_digit(losses, forms)  # others are printed as numbers of either precision
-    if telling.sum() >= 10 and np.array_equal(rounded(single.astype(np.float64), forms), losses):
+    # Only losses printed with more digits than single precision has can distinguish the two.
+    informative = np.spacing(single) > 4 * last_digit(losses, forms)
+    if informative.sum() >= 10 and np.array_equal(rounded(single.astype(np.float64), forms), losses):
         return "float32"
     return "" if forms else "float64"
 
 
 def judge(found: Comparison, *precisions: str, rounds_alike: bool) -> None:
-    """Say whether the runs are the same, and if not, whether rounding explains it."""
+    """Set the verdict: whether the runs are the same, and if not, whether rounding explains the difference."""
     differing = np.flatnonzero(sum(pairs.differences for pairs in found.lines.values()))
     found.first = int(found.iterations[differing[0]]) if len(differing) else None
     found.precision = "float32" if "float32" in precisions else "float64"
     misfits = misfits_of_lines(found, found.precision)
     first = found.lines["train_loss"]
     if misfits and "" in precisions and first.unit[0] < first.differences[0] < SINGLE * first.size[0]:
-        # Before anything is learned they differ, by as much as single precision makes.
+        # They differ before the first update, by as much as rounding to single precision.
         found.precision = "float32"
         misfits = misfits_of_lines(found, "float32")
     misfits += misfits_of_val_losses(found) + misfits_of_rates(found)
@@ -196,9 +203,9 @@ def judge(found: Comparison, *precisions: str, rounds_alike: bool) -> None:
     elif begin := first_difference(found):
         found.verdict, found.line = "rounding", begin
         found.why = f"no difference is larger than rounding in {found.precision} can have made it by then"
-        untold = np.flatnonzero(largest_by_rounding(found, "train_loss", found.precision) > UNTOLD)
-        if len(untold):
-            found.why += f"; from line {found.iterations[untold[0]]} on it could have made any"
+        ambiguous = np.flatnonzero(largest_by_rounding(found, "train_loss", found.precision) > AMBIGUOUS)
+        if len(ambiguous):
+            found.why += f"; from line {found.iterations[ambiguous[0]]} on it could have made any"
     elif not first.unit.any():
         known = [name for name, pairs in found.lines.items() if pairs.size.any()]
         what = " and ".join({"train_loss": "losses", "grad_param_norm": "norms"}[name] for name in known)
@@ -208,26 +215,27 @@ def judge(found: Comparison, *precisions: str, rounds_alike: bool) -> None:
 
 
 def first_difference(found: Comparison) -> int | None:
-    """Return the first iteration after which something differs, by however little."""
+    """Return the first iteration with any difference in losses, norms, validation losses or parameters."""
     val_losses = [found.evaluated[place] for place in np.flatnonzero(found.val_losses.differences)]
     parameters = [i for i, same in found.parameters.items() if not same]
     return found.first or min(val_losses + parameters, default=None)
 
 
 def misfits_of_bits(found: Comparison) -> list[Misfit]:
-    """Return the first difference there is, of runs that round alike."""
+    """Return the first difference between runs that must have the same bits."""
     begin = first_difference(found)
     if begin is None:
         return []
-    what = f"line {begin} differs" if found.first else f"what is known after iteration {begin} differs"
-    why = f"{what}, and compiled cells round alike on every machine: of one program, text and number of processes"
-    return [Misfit(begin, f"{why} they have the same bits")]
+    what = f"line {begin} differs" if found.first else f"the state after iteration {begin} differs"
+    why = f"{what}, and compiled cells round alike on every machine: with the same program, text and number of"
+    return [Misfit(begin, f"{why} processes they have the same bits")]
 
 
 def limits(iterations: np.ndarray, relative: np.ndarray, fresh: float) -> np.ndarray:
-    """How far apart rounding may have brought two runs at each line: `[n]`, relative to the numbers' size.
+    """Return the largest relative difference that rounding may cause at each line, `[n]`.
 
-    It is `fresh` anew in each line, and may have grown by GROWTH from any line before, where it was `relative` `[n]`.
+    Each line adds a new difference of `fresh`. Differences in earlier lines, `relative` `[n]`, may have grown by
+    GROWTH.
     """
     seen = np.maximum.accumulate(relative).tolist()
     result = np.full(len(iterations), np.inf)
@@ -241,7 +249,7 @@ def limits(iterations: np.ndarray, relative: np.ndarray, fresh: float) -> np.nda
 
 
 def largest_by_rounding(found: Comparison, name: str, precision: str) -> np.ndarray:
-    """How far apart rounding may have brought the two runs' numbers of this name at each line: `[n]`."""
+    """Return the largest difference that rounding may cause in numbers of this name at each line, `[n]`."""
     pairs, fresh = found.lines[name], FRESH * UNITS[precision]
     size = np.maximum(pairs.size, 1e-300)
     leaps = 1.0
@@ -252,15 +260,15 @@ def largest_by_rounding(found: Comparison, name: str, precision: str) -> np.ndar
 
 
 def misfits_of_lines(found: Comparison, precision: str) -> list[Misfit]:
-    """The first line whose loss or norm rounding does not explain, if there is one."""
+    """Return the first line whose loss or norm rounding does not explain, if any."""
     misfits = []
     for name, pairs in found.lines.items():
         most = largest_by_rounding(found, name, precision)
-        # A last digit may be another one by chance where rounding is far below it, but not in several lines.
+        # Rounding far below the last digit may change it by chance in one line, but not in several.
         often = np.cumsum(pairs.differences > 10 * most) >= SEVERAL
         certain = np.flatnonzero((pairs.differences - pairs.unit > most) | often)
         if len(certain):
-            begin = np.flatnonzero(pairs.differences > most)[0]  # where the last digit just shows it
+            begin = np.flatnonzero(pairs.differences > most)[0]  # the first line that shows the difference
             place = certain[0]
             why = (
                 f"line {found.iterations[place]}: the {JUDGED[name]} is {pairs.differences[place]:.1e} off, where "
@@ -271,7 +279,7 @@ def misfits_of_lines(found: Comparison, precision: str) -> list[Misfit]:
 
 
 def misfits_of_val_losses(found: Comparison) -> list[Misfit]:
-    """The first validation loss that is further apart than the lines before it explain."""
+    """Return the first validation loss whose difference the lines before it do not explain, if any."""
     lines, pairs = found.lines["train_loss"], found.val_losses
     seen = lines.differences + lines.unit
     for i, difference, unit, (one, other) in zip(
@@ -284,7 +292,7 @@ def misfits_of_val_losses(found: Comparison) -> list[Misfit]:
 
 
 def misfits_of_rates(found: Comparison) -> list[Misfit]:
-    """The first line that was done with another learning rate."""
+    """Return the first line with a different learning rate, if any."""
     for place in np.flatnonzero(found.rates.differences > SAME_RATE * found.rates.size)[:1]:
         i, (one, other) = int(found.iterations[place]), found.rates.values[:, place]
         return [Misfit(i, f"line {i}: the learning rates are {one:.8g} and {other:.8g}")]
@@ -292,13 +300,13 @@ def misfits_of_rates(found: Comparison) -> list[Misfit]:
 
 
 def differing_options(a: History, b: History) -> dict[str, tuple]:
-    """Those that are known of both and are not the same."""
+    """Return the options that are known for both runs and differ, as pairs of values."""
     both = [name for name in a.options if name in b.options]
     return {name: (a.options[name], b.options[name]) for name in both if a.options[name] != b.options[name]}
 
 
 def largest_differences(found: Comparison) -> dict[int, dict[str, float | None]]:
-    """The largest up to some iterations, until there are no more; None for numbers that are unknown."""
+    """Return the largest differences up to the iterations in UP_TO and the last one; None if unknown."""
     result, last = {}, found.iterations[-1]
     for end in UP_TO:
         upto = found.iterations <= end
@@ -311,7 +319,7 @@ def largest_differences(found: Comparison) -> dict[int, dict[str, float | None]]
 
 
 def as_values(a: History, b: History, found: Comparison) -> dict:
-    """All of it, for -json."""
+    """Return the comparison as an object for -json."""
     val_losses = found.val_losses.values.T.tolist()
     return {
         "a": a.name,
@@ -330,12 +338,12 @@ def as_values(a: History, b: History, found: Comparison) -> dict:
 
 
 def print_comparison(a: History, b: History, found: Comparison) -> None:
-    """A few tables."""
+    """Print the comparison as tables."""
     print_safely(f"A: {a.name}, {len(a.iterations)} lines")
     print_safely(f"B: {b.name}, {len(b.iterations)} lines")
     options, known = differing_options(a, b), len(a.options.keys() & b.options)
     header = f"options: {known or 'none'} known of both"
-    print_safely(header + ("; these differ (* changes the numbers):" if options else ", none differs" if known else ""))
+    print_safely(header + ("; these differ (* changes results):" if options else ", none differs" if known else ""))
     identity = {each.name for each, about in described(TrainOptions) if about.resume_locked}
     for name, (one, other) in options.items():
         print_safely(f"  -{name}{' *' if name in identity else ''} : {one} | {other}")
@@ -360,6 +368,6 @@ def print_comparison(a: History, b: History, found: Comparison) -> None:
 
 
 def side_by_side(pairs: Pairs, place: int) -> str:
-    """One of the pairs, with as many digits as are compared."""
+    """Return one pair of numbers, with the digits that are compared."""
     pair = pairs.values[:, place].tolist()
     return " | ".join(lua_format(value, pairs.form) if pairs.form else repr(value) for value in pair)

@@ -1,4 +1,4 @@
-"""`charrnn evaluate`: how well a network predicts a text, in the unit of the losses."""
+"""`charrnn evaluate`: measure the loss and accuracy of a network on a text, in batches as training does."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from charrnn_port.device import choose_device, choose_dtype, require_torch7
 from charrnn_port.model import fastest_backend
 from charrnn_port.model.char_rnn import CharRNN, add_up, carry
 from charrnn_port.options import EvaluateOptions, TrainOptions
-from charrnn_port.reports.inspect import jsonable, print_table
+from charrnn_port.reports.printing import jsonable, print_table
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 from charrnn_port.util.vocabulary import Vocabulary, readable
@@ -25,10 +25,10 @@ SPLITS = {"train": 1, "val": 2, "test": 3, "all": 1}
 
 
 def evaluate(options: EvaluateOptions) -> None:
-    """Print a table, or with -json an object.
+    """Print a table, or a JSON object with -json.
 
-    Raises UserError for no text, nothing in its split, or a character in it that the network does not know; and for
-    what the device has not.
+    Raises UserError if the text is not found, its split is empty, it has a character that is not in the network's
+    vocabulary, or the device does not support the data type or the log-softmax.
     """
     device = choose_device(options.gpuid, False, log_line)
     saved = load_checkpoint(options.model, log_line)
@@ -38,7 +38,7 @@ def evaluate(options: EvaluateOptions) -> None:
     loader = load_text(run, options.split, saved.vocab.encoding)
     known = known_ids(saved.vocab, loader.vocab, run.data_dir)
     if saved.progress and saved.progress.get("text") not in (None, loader.digest):
-        log_line(f"the text in {run.data_dir} is another one than the run was trained on")
+        log_line(f"the text in {run.data_dir} differs from the text that the run was trained on")
     cell = fastest_backend(saved.opt["model"], dtype, device) if options.cell == "auto" else options.cell
     network = saved.build(cell, dtype, device, run.torch7)
 
@@ -47,7 +47,7 @@ def evaluate(options: EvaluateOptions) -> None:
     hidden = not sys.stderr.isatty()
     with click.progressbar(batches, count, label="evaluating", file=sys.stderr, hidden=hidden) as bar:
         for losses, its_right in bar:
-            loss = add_up(losses, loss)  # as in training: the same last digit
+            loss = add_up(losses, loss)  # the order of summation in training, for the same last digit
             right += its_right
     characters = count * run.batch_size * run.seq_length
     result = {
@@ -72,11 +72,11 @@ def evaluate(options: EvaluateOptions) -> None:
 
 
 def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:
-    """The run's text, how it cut it, its precision and log-softmax, but for what the user wants otherwise.
+    """Return the run's text, batch shape, splits, data type and log-softmax, with the user's options in their place.
 
-    Raises UserError where the checkpoint has values for these that cannot be.
+    Raises UserError if the checkpoint has invalid values for these.
     """
-    names = ("data_dir", "batch_size", "seq_length", "train_frac", "val_frac", "torch7")  # there may be others
+    names = ("data_dir", "batch_size", "seq_length", "train_frac", "val_frac", "torch7")  # others are ignored
     values = {name: saved.opt[name] for name in names if name in saved.opt}
     values["dtype"] = str(saved.params.dtype).removeprefix("torch.")
     wanted = {name: getattr(options, name) for name in ("data_dir", "batch_size", "seq_length")}
@@ -87,7 +87,7 @@ def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:
 
 
 def load_text(run: TrainOptions, split: str, encoding: str) -> MinibatchLoader:
-    """The batches of a text. Raises UserError where there is no text, or none of it in this split."""
+    """Return a loader of the text's batches. Raises UserError if the text is not found or the split is empty."""
     fractions = (1.0, 0.0) if split == "all" else (run.train_frac, run.val_frac)
     data_dir = datasets.provide(run.data_dir, True, log_line)
     sizes = run.batch_size, run.seq_length
@@ -101,23 +101,26 @@ def load_text(run: TrainOptions, split: str, encoding: str) -> MinibatchLoader:
 
 
 def known_ids(network: Vocabulary, text: Vocabulary, data_dir: str) -> Tensor:
-    """The network's id for each id of a text `[vocab_size]` int64. Raises UserError where it has none."""
+    """Return the network's id for each id of a text, `[vocab_size]` int64.
+
+    Raises UserError for a character that is not in the network's vocabulary.
+    """
     ids = dict(text.shared(network))
     unknown = [symbol for id_, symbol in enumerate(text.symbols) if id_ not in ids]
     if unknown and network.unknown is None:
         raise UserError(
-            f"the text in {data_dir} has {readable([min(unknown)], 0)}, which the network was not trained on: "
-            "take another text, or leave it out"
+            f"the text in {data_dir} has {readable([min(unknown)], 0)}, which is not in the vocabulary of the network: "
+            "use another text, or remove this character from it"
         )
     return torch.tensor([ids.get(id_, network.unknown) for id_ in range(len(text))])
 
 
 @torch.no_grad()
 def scores(network: CharRNN, loader: MinibatchLoader, split: int, known: Tensor) -> Iterator[tuple[Tensor, int]]:
-    """Yield for each batch the losses of its time steps `[T]`, in nats per character, and how often the most likely
-    character was the right one.
+    """Yield for each batch the losses of its time steps `[T]`, in nats per character, and the number of characters for
+    which the most likely prediction was correct.
 
-    As in training a split begins with a zero state, which goes on from batch to batch, and there is no dropout.
+    As in training, a split begins with a zero state, which is carried from batch to batch, and there is no dropout.
     """
     device = network.params.device
     state = network.zero_state(loader.batch_size)

@@ -1,7 +1,7 @@
-"""A text on a terminal, coloured by how much each character surprised a network.
+"""Print a text as a heatmap of surprise: the color of each character shows -log2 of its predicted probability.
 
-Lightness alone tells the colours apart (cividis, Nuñez et al. 2018, which is made for all kinds of colour vision), and
-beside them stand underlines and bold letters: so it is with NO_COLOR, too.
+The colors are those of cividis (Nuñez et al. 2018). They differ in lightness, so that readers with any color vision
+can distinguish them. High levels are also underlined and bold, with NO_COLOR set too.
 """
 
 import codecs
@@ -16,14 +16,14 @@ from charrnn_port.command_line import log_line
 from charrnn_port.reports.scoring import CharacterScores
 from charrnn_port.reports.text_stream import Block, visible
 
-BITS = (1, 3, 5, 8)  # where the levels of surprise begin, above the lowest
+BITS = (1, 3, 5, 8)  # lower bounds of the levels of surprise above the lowest
 COLORS = ("48;5;17;38;5;255", "48;5;60;38;5;231", "48;5;102;38;5;16", "48;5;179;38;5;16", "48;5;227;38;5;16")
 SIGNS = ("", "", "", "4", "1;4")  # underlined; bold and underlined
 RESET = "\033[0m"
 
 
 class Heat:
-    """What writes a text to stdout as it is read. Where stdout is no terminal, it is the bare text."""
+    """Writes a text to stdout as it is read: in color on a terminal, unchanged elsewhere."""
 
     def __init__(self) -> None:
         terminal = sys.stdout.isatty()
@@ -31,16 +31,16 @@ class Heat:
         signs = SIGNS if terminal else ("",) * len(SIGNS)
         self._styles = [";".join(filter(None, style)) for style in zip(colors, signs, strict=True)]
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._bits = 0.0  # of the bytes so far of a character
+        self._bits = 0.0  # sum over the bytes of the current character
         if terminal:
             names = ["below 1", *map(str, BITS[:-1]), f"{BITS[-1]} and more"]
             legend = "".join(self._styled(f" {name} ", level) for level, name in enumerate(names))
             log_line(f"bits of surprise: {legend} (underlined from {BITS[2]}, bold from {BITS[3]})")
         else:
-            log_line("stdout is no terminal: no colours")
+            log_line("stdout is not a terminal: no colors")
 
     def show(self, block: Block, figures: CharacterScores) -> None:
-        """Write a block. The first character of a text, which nothing foretells, looks as if it were no surprise."""
+        """Write a block. The first character of a text has no context and is shown with a surprise of 0 bits."""
         bits = [0.0] * (len(block.units) - len(figures.ids)) + (-figures.log_probs / math.log(2)).tolist()
         painted: list[tuple[int | None, str]] = []
         for unit, its_bits in zip(block.units, bits, strict=True):

@@ -1,4 +1,4 @@
-"""`charrnn inspect`: what is in a checkpoint."""
+"""`charrnn inspect`: print the contents of a checkpoint."""
 
 import json
 import math
@@ -10,13 +10,14 @@ import click
 from charrnn_port.checkpoints import load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.options import InspectOptions
+from charrnn_port.reports.printing import jsonable, print_table
 
 HEIGHT = 8  # lines of the curve
 SIGNS, ASCII = "•│└─", "*|+-"
 
 
 def inspect(options: InspectOptions) -> None:
-    """Print a table, or with -json an object."""
+    """Print a table, or a JSON object with -json."""
     saved = load_checkpoint(options.file, log_line)
     summary = {
         "model": saved.opt["model"],
@@ -32,7 +33,7 @@ def inspect(options: InspectOptions) -> None:
     opts, val_losses = dict(sorted(saved.opt.items())), dict(sorted(saved.val_losses.items()))
     if options.json:
         rest = {
-            "vocab": [*saved.vocab.symbols, *([] if saved.vocab.unknown is None else [None])],  # null: the unknown one
+            "vocab": [*saved.vocab.symbols, *([] if saved.vocab.unknown is None else [None])],  # null = unknown
             "opt": opts,
             "val_losses": val_losses,
             "train_losses": saved.train_losses,
@@ -52,7 +53,7 @@ def inspect(options: InspectOptions) -> None:
 
 
 def small_parts(progress: dict | None) -> dict | None:
-    """What a run goes on from, without tensors and random words."""
+    """Return the state that a run resumes from, without tensors and random generator words."""
     if progress is None:
         return None
     parts = {
@@ -62,28 +63,11 @@ def small_parts(progress: dict | None) -> dict | None:
     return parts | {name: progress.get(name) for name in ("text", "unfinished")}
 
 
-def jsonable(value: object) -> object:
-    """The same with null for NaN and infinities, which JSON does not have."""
-    if isinstance(value, dict):
-        return {name if isinstance(name, int) else str(name): jsonable(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [jsonable(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def print_table(values: dict) -> None:
-    """A line for each value."""
-    for name, value in values.items():
-        print_safely(f"{name} : {value}", "  ")
-
-
-def print_safely(line: str, indent: str = "") -> None:
-    """A line, without signs in it that a terminal might obey."""
-    click.echo(f"{indent}{line if line.isprintable() else ascii(line)}")
-
-
 def curve(losses: dict[int, float], width: int, encoding: str) -> list[str]:
-    """A small picture of losses by iteration, in lines of up to `width` characters; none where there are too few."""
+    """Return a plot of losses by iteration, as lines of at most `width` characters.
+
+    Returns no lines for fewer than two finite losses, or where `width` is too small.
+    """
     known = {i: loss for i, loss in losses.items() if math.isfinite(loss)}
     columns = width - 12
     if len(known) < 2 or columns < 12:

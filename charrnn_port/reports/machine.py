@@ -1,4 +1,4 @@
-"""The machine that a report is about, in words."""
+"""Describe the machine that a report was made on."""
 
 import platform
 import subprocess
@@ -14,13 +14,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def describe_machine(device: torch.device) -> str:
-    """One line: processor or GPU, threads, versions."""
+    """Return one line: processor or GPU, number of threads, versions."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return f"{name}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, Python {platform.python_version()}"
 
 
 def describe(cell: str, dtype: torch.dtype, device: torch.device) -> dict[str, str]:
-    """Line by line: the machine, PyTorch, how networks are computed, and which program this is."""
+    """Return lines by name: the machine, PyTorch, the C compiler, the backend, and the version of this program."""
     version = f"charrnn_port {__version__}"
     return {
         "machine": platform.platform(),
@@ -33,7 +33,7 @@ def describe(cell: str, dtype: torch.dtype, device: torch.device) -> dict[str, s
 
 
 def processor() -> str:
-    """The processor's name where the system tells it."""
+    """Return the processor's model name, or its architecture where the name is unavailable."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
@@ -42,7 +42,7 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit of this program, with -dirty where files are changed; "" where there is no git checkout of it."""
+    """Return the git commit of this program, with -dirty if files are modified, or "" outside a git checkout."""
     if not (ROOT / ".git").exists():
         return ""
     try:

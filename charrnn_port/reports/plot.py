@@ -1,4 +1,4 @@
-"""`charrnn plot`: the losses of runs as curves, in nats and bits per character."""
+"""`charrnn plot`: draw the losses of runs as curves, in nats and bits per character."""
 
 import math
 from pathlib import Path
@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KINDS = (".png", ".svg", ".pdf")
-# Of Okabe and Ito: colours that nearly everybody can tell apart. Further runs have the same with other lines.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# The palette of Okabe and Ito, which works for most kinds of color vision. More runs reuse it with other line styles.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
-EXPLODED = 3  # times the first loss: that ends a run
-PARTS = 50  # of a run: over one of them the smooth curve is a mean
+EXPLODED = 3  # times the first loss: a run with a larger loss has exploded
+PARTS = 50  # the smooth curve is a moving average over 1 / PARTS of a run
 
 
 def plot(options: PlotOptions) -> None:
-    """Draw the runs. Raises OptionError for another kind of file, UserError without matplotlib or for no history."""
+    """Draw the runs and write the figure.
+
+    Raises OptionError for an unknown file type, and UserError if matplotlib is missing, a run has no history, or the
+    file cannot be written.
+    """
     target = Path(options.o)
     if target.suffix not in KINDS:
         raise OptionError(f"-o: {options.o!r} does not end in {', '.join(KINDS)}")
@@ -43,7 +47,7 @@ def plot(options: PlotOptions) -> None:
 
 
 def draw(axes: "Axes", runs: list[History], x: str) -> None:
-    """All runs, with both scales and a legend; `x` is epochs or iterations."""
+    """Draw all runs with both scales and a legend; `x` is "epochs" or "iterations"."""
     from matplotlib.ticker import MaxNLocator
 
     lowest, highest = zip(*map(extent, runs), strict=True)
@@ -52,8 +56,8 @@ def draw(axes: "Axes", runs: list[History], x: str) -> None:
     axes.set_ylim(min(lowest) - 2 * margin, max(usual) + margin)
     best = []
     for number, (run, label) in enumerate(zip(runs, labels(runs), strict=True)):
-        colour, style = COLOURS[number % len(COLOURS)], STYLES[number // len(COLOURS) % len(STYLES)]
-        best += draw_run(axes, run, x, label, colour, style)
+        color, style = COLORS[number % len(COLORS)], STYLES[number // len(COLORS) % len(STYLES)]
+        best += draw_run(axes, run, x, label, color, style)
     name_values(axes, best)
     axes.margins(x=0.08)
     axes.set_xlim(left=0)
@@ -70,19 +74,19 @@ def draw(axes: "Axes", runs: list[History], x: str) -> None:
     )  # fmt: skip
 
 
-def draw_run(axes: "Axes", run: History, x: str, label: str, colour: str, style: str) -> list[tuple]:
-    """A run's training losses as they are and smooth, its validation losses, and where it exploded.
+def draw_run(axes: "Axes", run: History, x: str, label: str, color: str, style: str) -> list[tuple]:
+    """Draw a run's training losses, raw and smoothed, its validation losses, and where it exploded.
 
-    The best point, if there is one: x, y, colour.
+    Returns the point with the best validation loss as [(x, y, color)], or [] if there is none.
     """
     losses, places = run.columns["train_loss"], places_of(run, x)
-    axes.plot(places, losses, color=colour, alpha=0.2, linewidth=0.5, rasterized=True, zorder=1)
-    axes.plot(places, smooth(losses), color=colour, linestyle=style, linewidth=1, alpha=0.8, label=label, zorder=3)
+    axes.plot(places, losses, color=color, alpha=0.2, linewidth=0.5, rasterized=True, zorder=1)
+    axes.plot(places, smooth(losses), color=color, linestyle=style, linewidth=1, alpha=0.8, label=label, zorder=3)
     if (end := exploded(run)) is not None:
-        at_the_top = {"transform": axes.get_xaxis_transform(), "clip_on": False, "color": colour, "zorder": 6}
+        at_the_top = {"transform": axes.get_xaxis_transform(), "clip_on": False, "color": color, "zorder": 6}
         axes.plot(places[end], 1, marker="X", markersize=9, **at_the_top)
         axes.annotate(
-            f"exploded at iteration {run.iterations[end]}", (places[end], 1), (8, 4), color=colour, fontsize=9,
+            f"exploded at iteration {run.iterations[end]}", (places[end], 1), (8, 4), color=color, fontsize=9,
             xycoords=axes.get_xaxis_transform(), textcoords="offset points", annotation_clip=False,
         )  # fmt: skip
     evaluated = [i for i in sorted(run.val_losses) if math.isfinite(run.val_losses[i])]
@@ -90,38 +94,38 @@ def draw_run(axes: "Axes", run: History, x: str, label: str, colour: str, style:
         return []
     val_losses = np.array([run.val_losses[i] for i in evaluated])
     points = np.interp(evaluated, run.iterations, places)
-    axes.plot(points, val_losses, color=colour, linestyle=style, linewidth=1, marker="o", markersize=4, zorder=4)
+    axes.plot(points, val_losses, color=color, linestyle=style, linewidth=1, marker="o", markersize=4, zorder=4)
     best = int(val_losses.argmin())
     star = {"marker": "*", "markersize": 13, "markeredgecolor": "white", "zorder": 8}
-    axes.plot(points[best], val_losses[best], color=colour, **star)
-    return [(points[best], val_losses[best], colour)]
+    axes.plot(points[best], val_losses[best], color=color, **star)
+    return [(points[best], val_losses[best], color)]
 
 
 def name_values(axes: "Axes", best: list[tuple]) -> None:
-    """Write the values beside the best points, those of several runs below each other."""
+    """Write the values beside the best points without overlap."""
     from matplotlib.patheffects import withStroke
     from matplotlib.transforms import offset_copy
 
     beside = offset_copy(axes.get_xaxis_transform(), axes.figure, x=8, units="points")
     halo = [withStroke(linewidth=3, foreground="white")]
-    height, free = 0.035, 2.0  # of a line, in heights of the axes; how far up there is room
+    height, free = 0.035, 2.0  # of a text line, and the lowest free place so far, in heights of the axes
     low, high = axes.get_ylim()
-    for x, y, colour in sorted(best, key=lambda point: -point[1]):
+    for x, y, color in sorted(best, key=lambda point: -point[1]):
         place = min((y - low) / (high - low) - height / 2, free)
         free = place - height
-        axes.text(x, place, f"{y:.4f}", color=colour, fontsize=9, va="center", transform=beside, path_effects=halo)
+        axes.text(x, place, f"{y:.4f}", color=color, fontsize=9, va="center", transform=beside, path_effects=halo)
 
 
 def places_of(run: History, x: str) -> np.ndarray:
-    """Where a run's lines are on the horizontal axis. Raises UserError where that is unknown."""
+    """Return the positions of a run's lines on the horizontal axis. Raises UserError if its epochs are unknown."""
     places = run.columns["epoch"] if x == "epochs" else run.iterations.astype(float)
     if np.isnan(places).any():
-        raise UserError(f"{run.name} does not tell its epochs: take -x iterations")
+        raise UserError(f"{run.name} does not record epochs: use -x iterations")
     return places
 
 
 def smooth(losses: np.ndarray) -> np.ndarray:
-    """The mean over a fiftieth of a run around each line, of the losses that are numbers."""
+    """Return the moving average of the finite losses, over 1 / PARTS of the run around each line."""
     reach = len(losses) // PARTS // 2
     known = np.isfinite(losses)
     sums = np.cumsum([0.0, *np.where(known, losses, 0.0)])
@@ -133,14 +137,14 @@ def smooth(losses: np.ndarray) -> np.ndarray:
 
 
 def exploded(run: History) -> int | None:
-    """The place of the first line whose loss is no number or more than three times the first one."""
+    """Return the index of the first line whose loss is NaN or more than EXPLODED times the first loss, or None."""
     losses = run.columns["train_loss"]
     places = np.flatnonzero(~(losses <= EXPLODED * losses[0]))
     return int(places[0]) if len(places) else None
 
 
 def extent(run: History) -> tuple[float, float]:
-    """The lowest and the highest value to be seen of a run; it may begin above that, and explode."""
+    """Return the lowest and the highest loss to show; the first losses and an explosion may be outside."""
     losses = smooth(run.columns["train_loss"])
     beginning = losses[min(len(losses) - 1, len(losses) // PARTS)]
     shown = [beginning, *losses[len(losses) // PARTS : exploded(run)], *run.val_losses.values()]
@@ -149,7 +153,7 @@ def extent(run: History) -> tuple[float, float]:
 
 
 def labels(runs: list[History]) -> list[str]:
-    """What is other in each run, as far as that is known of all; else the files' names."""
+    """Return labels: the options that differ between runs, and the files' names where these are not unique."""
     names = [each.name for each, about in described(TrainOptions) if about.resume_locked]
     known = [name for name in names if all(name in run.options for run in runs)]
     differing = [name for name in known if len({run.options[name] for run in runs}) > 1]
@@ -160,5 +164,5 @@ def labels(runs: list[History]) -> list[str]:
 
 
 def shown(value: str | float) -> str:
-    """An option's value: 0.3, 0 for 0.0."""
+    """Return an option's value as text: 0.3 for 0.3, 0 for 0.0."""
     return value if isinstance(value, str) else f"{value:.14g}"

@@ -1,4 +1,4 @@
-"""`charrnn score`: how well networks foretell texts, in all, by line and by character."""
+"""`charrnn score`: report cross-entropy and perplexity of texts: in total, by line, by character, or as a heatmap."""
 
 import csv
 import io
@@ -17,31 +17,31 @@ from charrnn_port.model.fused import FusedCharRNN
 from charrnn_port.option_fields import OptionError
 from charrnn_port.options import ScoreOptions
 from charrnn_port.reports.heat import Heat
-from charrnn_port.reports.inspect import jsonable
+from charrnn_port.reports.printing import jsonable
 from charrnn_port.reports.scoring import CharacterScores, Learning, Reader, mean_square
 from charrnn_port.reports.text_stream import Block, TextStream, characters_of, printable
 from charrnn_port.util.errors import UserError
 
-# What is done with each block of a text, and a network's figures of it.
+# Called with each block of a text and a network's predictions of it.
 Listener = Callable[[Block, CharacterScores], None]
 
 
 @dataclass
 class Score:
-    """Of a checkpoint on a text."""
+    """The score of a checkpoint on a text."""
 
     checkpoint: str
     text: str
-    nats: float = 0.0  # of all characters together
-    characters: int = 0  # those that were foretold: all but the first
+    nats: float = 0.0  # sum over all characters
+    characters: int = 0  # those with a prediction: all but the first
 
     def add(self, block: Block, figures: CharacterScores) -> None:
-        """Count a block in."""
+        """Add a block."""
         self.nats -= float(figures.log_probs.sum())
         self.characters += len(figures.ids)
 
     def values(self) -> dict[str, str | float | int]:
-        """What -json tells."""
+        """Return the object for -json."""
         nats = self.nats / self.characters
         return {
             "checkpoint": self.checkpoint,
@@ -54,21 +54,22 @@ class Score:
 
 
 def score(options: ScoreOptions) -> None:
-    """Print the figures of each text under each checkpoint.
+    """Print the score of each text under each checkpoint.
 
-    Raises UserError for a text that cannot be read, has less than two characters, or some that a network does not know.
+    Raises OptionError for options that exclude each other, and UserError for a text that cannot be read, has fewer than
+    two characters, or has a character that is not in the vocabulary of a network.
     """
-    names, paths = told_apart(options)
+    names, paths = checkpoints_and_texts(options)
     require_possible(options, len(names), len(paths))
     device = choose_device(options.gpuid, False, lambda line: None)
     dtype = choose_dtype(options.dtype, device)
     checkpoints = {name: load_checkpoint(name) for name in names}
     if not paths:
-        raise UserError("there is no text to score: name one behind the checkpoints, or - for stdin")
+        raise UserError("no text to score: name one after the checkpoints, or - for stdin")
     if options.dynamic:
         for name, checkpoint in checkpoints.items():
-            where = "this text" if mean_square(checkpoint) is None else "its training and this text"
-            log_line(f"{name} learns from what it reads; its gradients are measured by those of {where}")
+            where = "this text" if mean_square(checkpoint) is None else "training and this text"
+            log_line(f"dynamic evaluation: {name} learns from the text; mean square of gradients from {where}")
 
     def network_of(checkpoint: Checkpoint) -> FusedCharRNN:
         return checkpoint.build(fastest_backend(checkpoint.opt["model"], dtype, device), dtype, device)
@@ -97,11 +98,11 @@ def read_through(
     options: ScoreOptions,
     listeners: list[Listener],
 ) -> list[Score]:
-    """The scores of a text, the best first; all checkpoints read it side by side, since stdin comes but once."""
+    """Return the scores of a text, the best first. All checkpoints read it in parallel, since stdin is read once."""
     text = TextStream(path, {name: each.vocab for name, each in checkpoints.items()}, options.unknown == "skip")
     readers = []
     for name, checkpoint in checkpoints.items():
-        network = network_of(checkpoint)  # one of its own, since dynamic evaluation changes it
+        network = network_of(checkpoint)  # a copy for each text, since dynamic evaluation changes it
         learning = Learning(network, checkpoint, options.dynamic) if options.dynamic else None
         readers.append((checkpoint.vocab, Reader(network, learning), Score(name, text.name)))
     for block in text:
@@ -111,50 +112,54 @@ def read_through(
                 listen(block, figures)
     scores = [score for _, _, score in readers]
     if not scores[0].characters:
-        raise UserError(f"{text.name} is too short: it takes two characters, since nothing foretells the first")
+        raise UserError(f"{text.name} is too short: expected at least two characters, since the first has no context")
     if text.skipped:
         log_line(f"{text.skipped} characters of {text.name} are left out")
     return sorted(scores, key=lambda each: each.nats)
 
 
-def told_apart(options: ScoreOptions) -> tuple[list[str], list[str]]:
-    """The checkpoints and the texts: the first is a checkpoint, and so are those behind it that begin as such."""
+def checkpoints_and_texts(options: ScoreOptions) -> tuple[list[str], list[str]]:
+    """Split the arguments into checkpoints and texts.
+
+    The first is a checkpoint, and so are the next ones as long as their first bytes are those of a checkpoint. Raises
+    UserError if a checkpoint or stdin is named twice.
+    """
     names, rest = [options.checkpoint], list(options.files)
     while rest and is_checkpoint(rest[0]):
         names.append(rest.pop(0))
     if len(set(names)) < len(names):
-        raise UserError("a checkpoint is named twice")
+        raise UserError("a checkpoint is named twice: name each once")
     if rest.count("-") > 1:
-        raise UserError("stdin can be read once only: name - once")
+        raise UserError("stdin can only be read once: name - once")
     return names, rest
 
 
 def require_possible(options: ScoreOptions, checkpoints: int, texts: int) -> None:
-    """Raises OptionError for options that cannot be had together."""
+    """Raise OptionError for options that exclude each other."""
     views = {"lines": options.lines, "csv": options.csv, "heat": options.heat, "json": options.json}
     chosen = [f"-{name}" for name, value in views.items() if value]
     if len(chosen) > 1 and set(chosen) != {"-lines", "-json"}:
-        raise OptionError(f"{' and '.join(chosen)}: take one of them (-json and -lines go together)")
+        raise OptionError(f"{' and '.join(chosen)}: use only one of them (only -json and -lines may be combined)")
     if checkpoints > 1 and chosen and chosen != ["-json"]:
-        raise OptionError(f"{chosen[0]}: this is for one checkpoint, not {checkpoints}")
+        raise OptionError(f"{chosen[0]}: expected one checkpoint, got {checkpoints}")
     if texts > 1 and options.csv:
-        raise OptionError(f"-csv: this is for one text, not {texts}")
+        raise OptionError(f"-csv: expected one text, got {texts}")
 
 
 def perplexity(nats: float) -> float:
-    """As of how many equally likely characters one is to be chosen: e to the nats a character."""
+    """Return exp(nats per character), or infinity on overflow."""
     return math.exp(nats) if nats < 700 else math.inf
 
 
 class Table:
-    """A line for each text, or with several checkpoints for each of them, the likeliest first."""
+    """Prints a line for each text, or for each text and checkpoint, the checkpoint with the best score first."""
 
     def __init__(self, several: bool) -> None:
         self._several = several
         self._begun = False
 
     def print(self, scores: list[Score], echo: Callable[[str], None]) -> None:
-        """The lines of one text."""
+        """Print the lines of one text, and the header before the first."""
         if not self._begun:
             echo(f"nats/char  bits/char  perplexity  characters  {'checkpoint, ' if self._several else ''}text")
             self._begun = True
@@ -168,21 +173,24 @@ class Table:
         if self._several:
             first, second = scores[:2]
             more = second.nats - first.nats
-            echo(f"{first.text} is likeliest under {first.checkpoint}, by {more:.1f} nats before {second.checkpoint}")
+            echo(f"{first.text} is most likely under {first.checkpoint}, {more:.1f} nats ahead of {second.checkpoint}")
 
 
 class Lines:
-    """The lines of a text, each with its newline, but for empty ones; they are kept, and so take memory."""
+    """Collects the scores of the lines of a text. A newline belongs to its line; empty lines are left out.
+
+    All lines are kept in memory.
+    """
 
     def __init__(self) -> None:
-        self._done: list[tuple[float, int, int, str]] = []  # nats a character, characters, number from 1, what it says
+        self._done: list[tuple[float, int, int, str]] = []  # nats per character, characters, number from 1, text
         self._units: bytes | str = b""
         self._nats: list[float] = []
         self._number = 1
 
     def add(self, block: Block, figures: CharacterScores) -> None:
-        """Count a block in."""
-        first = len(block.units) - len(figures.ids)  # of the text, which has no figures
+        """Add a block."""
+        first = len(block.units) - len(figures.ids)  # 1 for the first block, whose first character has no prediction
         nats = (-figures.log_probs).tolist()
         newline = b"\n" if isinstance(block.units, bytes) else "\n"
         begin = 0
@@ -202,18 +210,18 @@ class Lines:
         self._units, self._nats, self._number = b"", [], self._number + 1
 
     def _sorted(self) -> list[tuple[float, int, int, str]]:
-        """The most surprising first."""
+        """Return the lines, the most surprising first."""
         self._end()
         return sorted(self._done, key=lambda line: -line[0])
 
     def print(self) -> None:
-        """A line for each."""
+        """Print the lines."""
         print_line("nats/char   line  text")
         for nats, _, number, text in self._sorted():
             print_line(f"{nats:9.4f} {number:6}  {text}")
 
     def values(self) -> list[dict[str, str | float | int]]:
-        """What -json tells."""
+        """Return the lines for -json."""
         return [
             {"line": number, "nats_per_character": nats, "characters": characters, "text": text}
             for nats, characters, number, text in self._sorted()
@@ -221,7 +229,7 @@ class Lines:
 
 
 def write_csv() -> Listener:
-    """What writes a row for each character of a text; the first has nothing but its position and itself."""
+    """Return a listener that writes a CSV row for each character; the first has only a position and a character."""
     begun = False
 
     def write(block: Block, figures: CharacterScores) -> None:

@@ -1,10 +1,10 @@
-"""How well a network foretells a text: figures for each of its characters.
+"""Compute a network's predictions for each character of a text.
 
     reader = Reader(network)
     for block in TextStream(path, {name: vocab}):
         figures = reader.read(vocab.encode(block.units))
 
-What is computed is an evaluation's arithmetic at batch 1, the state being carried from the first character to the last.
+The arithmetic is that of an evaluation with batch size 1. The state is carried from the first character to the last.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,50 +17,50 @@ from torch import Tensor
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.model.fused import FusedCharRNN
 
-SIZES = (256, 64, 16, 4, 1)  # time steps of a pass: few sizes, since each has its buffers
-SEGMENT = 20  # characters after which a network learns, in dynamic evaluation
-LEARN_SIZES = (SEGMENT, 4, 1)  # the same then
-KNOWN_SEGMENTS = 1000  # as so many segments counts what training found
+SIZES = (256, 64, 16, 4, 1)  # time steps of a pass; few sizes, since each has its own buffers
+SEGMENT = 20  # characters between updates in dynamic evaluation
+LEARN_SIZES = (SEGMENT, 4, 1)  # time steps of a pass in dynamic evaluation
+KNOWN_SEGMENTS = 1000  # weight of the mean square from training, in segments
 
 
 class CharacterScores(NamedTuple):
-    """What a network foretold of n characters in a row, each from all those before it."""
+    """Predictions of n consecutive characters, each given all characters before it."""
 
-    ids: np.ndarray  # [n] int64: the characters that came
-    predictions: np.ndarray  # [n, vocab_size], float64 or float32: log-probabilities of all that could have come
+    ids: np.ndarray  # [n] int64: the actual characters
+    predictions: np.ndarray  # [n, vocab_size] float64 or float32: log-probabilities of all characters
 
     @property
     def log_probs(self) -> np.ndarray:
-        """Of those that came, `[n]`, in nats."""
+        """Log-probabilities of the actual characters, `[n]`, in nats."""
         return self.predictions[np.arange(len(self.ids)), self.ids]
 
     @property
     def ranks(self) -> np.ndarray:
-        """1 where the likeliest came, `[n]`: one more than the number of likelier ones."""
+        """Ranks of the actual characters, `[n]`: 1 + the number of characters that were more likely."""
         return 1 + (self.predictions > self.log_probs[:, None]).sum(1)
 
     @property
     def entropies(self) -> np.ndarray:
-        """How uncertain the predictions were, `[n]`, in nats: - sum p log p."""
+        """Entropies of the predictions, `[n]`, in nats: -sum p log p."""
         probabilities = np.exp(self.predictions)
         return -(probabilities * np.where(probabilities > 0, self.predictions, 0)).sum(1)
 
     def most_likely(self, count: int) -> np.ndarray:
-        """The ids that were the likeliest, `[n, count]`, the very likeliest first."""
+        """Return the `count` most likely ids, `[n, count]`, the most likely first."""
         return np.argsort(-self.predictions, axis=1, kind="stable")[:, :count]
 
 
 class Reader:
-    """A network that reads one text from the zero state."""
+    """Reads one text with a network, from the zero state."""
 
     def __init__(self, network: FusedCharRNN, learn: "Learning | None" = None) -> None:
-        """With `learn`, the network's parameters change while it reads."""
+        """With `learn`, the network's parameters are updated while it reads."""
         self._network, self._learn = network, learn
         self._state = network.zero_state(1)
-        self._last: list[int] = []  # the character that the network has not read yet, since nothing followed
+        self._last: list[int] = []  # the last character, which is read together with the next ones
 
     def read(self, ids: Sequence[int]) -> CharacterScores:
-        """Go on by these characters. Nothing foretells the very first one, so that there are no figures of it."""
+        """Read the next characters and return their predictions. The first character of a text has none."""
         text = torch.tensor([*self._last, *ids], dtype=torch.int64, device=self._network.params.device)[:, None]
         self._last = text[-1:, 0].tolist()
         x, y = text[:-1], text[1:]
@@ -81,15 +81,15 @@ class Reader:
 
 
 class Learning:
-    """Dynamic evaluation: a network goes on learning on the text that it is measured by (Krause et al. 2018, arXiv:
-    1709.07432, section 5, with RMS and without the decay towards the old parameters):
+    """Dynamic evaluation: updates a network on the text that it is evaluated on (Krause et al. 2018, arXiv:1709.07432,
+    section 5, with RMS statistics and without decay towards the original parameters):
 
     theta -= learning_rate * g / (sqrt(M) + EPSILON)
 
-    for the gradient g of the loss of each SEGMENT of characters, summed over them, once their figures are taken; M is
-    the mean of its square. In the paper it is that over the training text. Here it begins with what RMSprop left in the
-    checkpoint, made as large as it would be for single segments, and goes on over those of this text, each before it is
-    used; where the checkpoint has none, M is of this text alone.
+    g is the gradient of the loss of a SEGMENT of characters, summed over them. The update follows their prediction. M
+    is the mean of g * g. The paper takes it over the training text. Here it starts from RMSprop's mean square in the
+    checkpoint, rescaled to single segments, and includes each segment of this text before it is used. If the checkpoint
+    has no mean square, M is taken over this text alone.
     """
 
     EPSILON = 1e-8
@@ -101,7 +101,7 @@ class Learning:
         self._segments = 0 if known is None else KNOWN_SEGMENTS
 
     def __call__(self, x: Tensor, y: Tensor, state: list[Tensor]) -> None:
-        """Learn from x and y, `[SEGMENT, 1]`; `state`, that before them, becomes that after them."""
+        """Update the parameters on x and y `[SEGMENT, 1]`; advances `state` from before x to after it, in place."""
         self._network.training_pass(x, y, state, None, alias=False)
         gradient = self._network.grad_params
         self._segments += 1
@@ -111,10 +111,10 @@ class Learning:
 
 
 def mean_square(checkpoint: Checkpoint) -> Tensor | None:
-    """Of the gradients `[n]` of single segments, from what RMSprop kept in a checkpoint; None where it kept nothing.
+    """Return the mean square `[n]` of the gradients of single segments, or None if the checkpoint has none of RMSprop.
 
-    Training's gradients are means over the rows of a batch and sums over seq_length. Most of them is chance, and so
-    their square falls with the number of rows and grows with the length.
+    In training, gradients are means over the rows of a batch and sums over seq_length. They are mostly noise, so that
+    their square is inversely proportional to the number of rows and proportional to the length.
     """
     found = ((checkpoint.progress or {}).get("optimizer") or {}).get("mean_square")
     sizes = [checkpoint.opt.get(name) for name in ("batch_size", "seq_length")]
@@ -124,7 +124,7 @@ def mean_square(checkpoint: Checkpoint) -> Tensor | None:
 
 
 def pieces(count: int, sizes: Sequence[int]) -> Iterator[slice]:
-    """So many places in pieces of these sizes, the largest first, the last of which is 1."""
+    """Yield slices that cover `count` places, with these sizes in descending order; the last size must be 1."""
     place = 0
     for size in sizes:
         while count - place >= size:

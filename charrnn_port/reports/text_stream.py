@@ -1,4 +1,4 @@
-"""A text as networks read it: block by block, so that it may be of any length."""
+"""Read a text in blocks, so that memory does not grow with its length."""
 
 import codecs
 import sys
@@ -11,40 +11,45 @@ import numpy as np
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.vocabulary import Vocabulary, readable
 
-BLOCK = 1280  # characters: whole segments and whole passes (scoring.py)
-BYTES = 1 << 16  # read at once
+BLOCK = 1280  # characters: a multiple of the segments and passes in scoring.py
+BYTES = 1 << 16  # per read
 
 
 class Block(NamedTuple):
-    """Some characters in a row."""
+    """A run of n consecutive characters."""
 
     units: bytes | str
-    positions: np.ndarray  # [n] int64, of each in the text, from 0; there are gaps where something was left out
+    positions: np.ndarray  # [n] int64: position of each in the text, from 0, with gaps where characters were skipped
 
     def ids(self, vocab: Vocabulary) -> list[int]:
-        """As a vocabulary numbers them."""
+        """Return the characters' ids in a vocabulary."""
         return vocab.encode(self.units if isinstance(self.units, bytes) else self.units.encode())
 
 
 class TextStream:
-    """Iterated, the blocks of a file or, for `-`, of stdin: the first has BLOCK + 1 characters, since nothing foretells
-    the very first one, the others have BLOCK, and the last what is left.
+    """Iterates over the blocks of a file, or of stdin for `-`.
 
-    Raises UserError where the file cannot be read, for a character that one of the vocabularies lacks, unless `skip`
-    leaves those out, and where only some of the vocabularies are of bytes.
+    The first block has BLOCK + 1 characters, since the first character of a text has no prediction. The others have
+    BLOCK, and the last has the rest.
+
+    Raises UserError if the file cannot be read, if only some of the vocabularies consist of bytes, and for a character
+    that is missing in a vocabulary, unless `skip` is set.
     """
 
     def __init__(self, path: str, vocabs: dict[str, Vocabulary], skip: bool = False) -> None:
-        """`vocabs`: by the names of their checkpoints."""
+        """`vocabs` are vocabularies by the names of their checkpoints."""
         if len({type(vocab.symbols) for vocab in vocabs.values()}) > 1:
-            raise UserError("some of these checkpoints read bytes, others Unicode characters: compare those of a kind")
+            raise UserError(
+                "some of these checkpoints read bytes, others Unicode characters: only compare checkpoints with the "
+                "same -encoding"
+            )
         if path == "-" and not sys.stdin:
-            raise UserError("there is no text on stdin, which is closed")
+            raise UserError("cannot read stdin: it is closed")
         self.path = path
         self.name = "stdin" if path == "-" else path
         self.skipped = 0  # characters so far
         self._skip = skip
-        # To one with an unknown symbol every character is known.
+        # A vocabulary with an unknown symbol accepts every character.
         self._limits = {name: set(vocab.symbols) for name, vocab in vocabs.items() if vocab.unknown is None}
         self._in_bytes = isinstance(next(iter(vocabs.values())).symbols, bytes)
 
@@ -61,7 +66,7 @@ class TextStream:
             yield Block(units, positions)
 
     def _read(self) -> Iterator[Block]:
-        """The characters that are known, as they are read."""
+        """Yield the known characters of each chunk that is read."""
         decoder, read, position = codecs.getincrementaldecoder("utf-8")(), 0, 0
         try:
             with nullcontext(sys.stdin.buffer) if self.path == "-" else open(self.path, "rb") as file:
@@ -90,8 +95,8 @@ class TextStream:
             place = int(np.argmin(known))
             names = [name for name, symbols in self._limits.items() if units[place] not in symbols]
             raise UserError(
-                f"{self.name} has {readable(units, place)} at position {position + place} (from 0), which the training "
-                f"text of {' and '.join(names)} never has: leave such characters out with -unknown skip"
+                f"{self.name} has {readable(units, place)} at position {position + place} (from 0), which is not in "
+                f"the vocabulary of {' and '.join(names)}: leave such characters out with -unknown skip"
             )
         self.skipped += int((~known).sum())
         kept = [unit for unit in units if unit not in missing]
@@ -99,16 +104,16 @@ class TextStream:
 
 
 def printable(units: bytes | str) -> str:
-    """A line as it can be shown: without its newline, and with what no terminal should get as escapes."""
+    """Return a line without its newline, and with control characters and invalid bytes as escapes."""
     text = units if isinstance(units, str) else units.decode(errors="backslashreplace")
     return "".join(map(visible, text.removesuffix("\n")))
 
 
 def visible(character: str) -> str:
-    """A character, or its escape where a terminal might obey it."""
+    """Return a character, or its escape sequence if a terminal would interpret it."""
     return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 def characters_of(units: bytes | str) -> list[str]:
-    """Each by itself; of bytes those beyond ASCII, which are parts of characters, as escapes."""
+    """Return a list of characters; bytes beyond ASCII, which are parts of characters, become escapes such as \\xc3."""
     return list(units) if isinstance(units, str) else [chr(unit) if unit < 128 else f"\\x{unit:02x}" for unit in units]

@@ -1,13 +1,14 @@
-"""`charrnn trace`: the states, gates and predictions of a network at each character of a text, in an HDF5 file.
+"""`charrnn trace`: write the states, gates and predictions of a network at each character of a text to an HDF5 file.
 
-    ids          [n] int32          the characters that were read, as places in `vocab`
-    positions    [n] int64          of each in the text, from 0: with gaps where something was left out
-    log_probs    [n, vocab_size]    of each character to come next, when this one has been read
-    layer1/NAME  [n, units]         a gate or a part of the state then, of the lowest layer; above it layer2/NAME, ...
-    vocab        uint8 [vocab_size], or for a vocabulary of Unicode characters one string of them
+    ids          [n] int32          the characters that were read, as indices into `vocab`
+    positions    [n] int64          position of each in the text, from 0, with gaps where characters were skipped
+    log_probs    [n, vocab_size]    log-probabilities of the next character, after this one was read
+    layer1/NAME  [n, units]         a gate, or a part of the state after this character, of the first layer; further
+                                    layers are layer2/NAME, ...
+    vocab        uint8 [vocab_size], or one string for a vocabulary of Unicode characters
 
-Attributes of the file are the options, the checkpoint's own, the network's model and sizes, and the version; `units` of
-each layer are the numbers of what is kept of it.
+Attributes of the file: the options of this command and of the checkpoint, the network's model and sizes, and the
+version. The attribute `units` of each layer lists the units that are stored.
 """
 
 import json
@@ -33,22 +34,22 @@ from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import atomic_write
 from charrnn_port.version import __version__
 
-ROWS = 128  # characters written at once
+ROWS = 128  # characters per write
 
 
 def trace(options: TraceOptions) -> None:
-    """Read the text and write the file, whose size is told before.
+    """Print the size of the file, read the text, and write the file.
 
-    Raises OptionError for layers, units or gates that the network has not, UserError where the text cannot be read or
-    the file not be written.
+    Raises OptionError for layers, units or gates that the network does not have, and UserError if the text cannot be
+    read or the file cannot be written.
     """
     if not options.o:
-        raise OptionError("-o: name the file to write, such as -o trace.h5")
+        raise OptionError("-o: missing output file; name one, such as -o trace.h5")
     if is_checkpoint(options.o):
-        raise UserError(f"-o {options.o}: there is a checkpoint or a folder, which is not overwritten")
+        raise UserError(f"-o {options.o}: cannot overwrite a checkpoint or a folder; name another file")
     checkpoint = load_checkpoint(options.checkpoint)
     columns = Columns(options, checkpoint)
-    tell_size(options, columns)
+    print_size(options, columns)
     network = checkpoint.build("plain", DTYPES[options.dtype])
     text = TextStream(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
     ids, positions = tee(
@@ -73,8 +74,8 @@ def trace(options: TraceOptions) -> None:
 
 
 class Output:
-    """A file for HDF5, whose library falls apart where a disk is full: from the first failure on, which is kept as
-    `error`, nothing is written, and nobody told.
+    """A file for HDF5, whose library crashes on a full disk. This class stores the first OSError as `error` instead of
+    raising it, and then ignores all writes; the caller checks `error`.
     """
 
     def __init__(self, file: FileIO) -> None:
@@ -82,7 +83,7 @@ class Output:
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        """Write all of it."""
+        """Write all bytes."""
         rest = memoryview(data)
         while rest and not self.error:
             try:
@@ -101,12 +102,12 @@ class Output:
         return size
 
     def __getattr__(self, name: str) -> object:
-        """Reading and seeking are the file's own."""
+        """Delegate reading and seeking to the file."""
         return getattr(self._file, name)
 
 
 class Columns:
-    """What the file has of each character, as the options choose it."""
+    """The datasets of the file that have a row for each character, as selected by the options."""
 
     def __init__(self, options: TraceOptions, checkpoint: Checkpoint) -> None:
         cell, opt = CELLS[checkpoint.opt["model"]], checkpoint.opt
@@ -118,11 +119,11 @@ class Columns:
 
     @property
     def width(self) -> int:
-        """How many numbers of the network a character has."""
+        """The number of values that are stored for each character."""
         return self._vocab_size + len(self.layers) * len(self.names) * len(self.units)
 
     def create(self, file: h5py.File, dtype: str) -> None:
-        """Make them, with no rows."""
+        """Create the datasets, without rows."""
         create(file, "ids", np.int32)
         create(file, "positions", np.int64)
         create(file, "log_probs", dtype, self._vocab_size)
@@ -132,7 +133,7 @@ class Columns:
                 create(file, f"layer{layer}/{name}", dtype, len(self.units))
 
     def append(self, file: h5py.File, steps: tuple[Activations, ...], positions: tuple[int, ...]) -> None:
-        """Write so many more rows."""
+        """Append one row for each step."""
         add(file["ids"], [step.id for step in steps])
         add(file["positions"], positions)
         add(file["log_probs"], [step.log_probs for step in steps])
@@ -142,18 +143,18 @@ class Columns:
 
 
 def create(file: h5py.File, name: str, dtype: str | type, *width: int) -> None:
-    """Make a dataset that grows."""
+    """Create a resizable dataset."""
     file.create_dataset(name, (0, *width), dtype, maxshape=(None, *width), chunks=(ROWS, *width))
 
 
 def add(dataset: h5py.Dataset, rows: Sequence) -> None:
-    """Append rows."""
+    """Append rows to a dataset."""
     dataset.resize(len(dataset) + len(rows), 0)
     dataset[-len(rows) :] = rows
 
 
 def describe(file: h5py.File, options: TraceOptions, checkpoint: Checkpoint) -> None:
-    """Write what does not depend on the text."""
+    """Write the vocabulary and the attributes of the file."""
     symbols = checkpoint.vocab.symbols
     file["vocab"] = np.frombuffer(symbols, np.uint8) if isinstance(symbols, bytes) else symbols
     file.attrs["version"] = f"charrnn_port {__version__}"
@@ -163,8 +164,8 @@ def describe(file: h5py.File, options: TraceOptions, checkpoint: Checkpoint) -> 
         file.attrs[name] = checkpoint.opt[name]
 
 
-def tell_size(options: TraceOptions, columns: Columns) -> None:
-    """On stderr, before the work: the bytes of a character and of all; of UTF-8 these are at most so many."""
+def print_size(options: TraceOptions, columns: Columns) -> None:
+    """Print to stderr the bytes per character and the size of the file; for UTF-8 the size is an upper bound."""
     each = columns.width * DTYPES[options.dtype].itemsize + 12
     count = os.path.getsize(options.file) if Path(options.file).is_file() else None
     total = f", at most {in_words(count * each)} in all" if count else ""
@@ -172,7 +173,7 @@ def tell_size(options: TraceOptions, columns: Columns) -> None:
 
 
 def in_words(count: float) -> str:
-    """A number of bytes."""
+    """Return a number of bytes with a unit, such as 13 kB."""
     names = ["bytes", "kB", "MB", "GB", "TB"]
     while count >= 1000 and len(names) > 1:
         count, names = count / 1000, names[1:]
@@ -180,23 +181,26 @@ def in_words(count: float) -> str:
 
 
 def chosen(text: str, names: tuple[str, ...]) -> list[str]:
-    """Those that -gates names, by default all. Raises OptionError for one that the cell has not."""
+    """Return the names in -gates, by default all. Raises OptionError for a name that the cell does not have."""
     for name in filter(None, text.split(",")):
         if name not in names:
-            raise OptionError(f"-gates: there is no {name!r} in this cell, only {', '.join(names)}")
+            raise OptionError(f"-gates: unknown gate or state {name!r}: this cell has {', '.join(names)}")
     return [name for name in names if name in text.split(",")] if text else list(names)
 
 
 def numbers(option: str, text: str, first: int, last: int) -> list[int]:
-    """What `0-9,131` stands for, in ascending order; by default all. Raises OptionError for what is none of these."""
+    """Return the numbers in a list of ranges such as `0-9,131`, ascending; by default all.
+
+    Raises OptionError for invalid syntax and for numbers out of range.
+    """
     found: set[int] = set()
     for part in text.split(",") if text else [f"{first}-{last}"]:
         begin, dash, end = part.partition("-")
         try:
             low, high = int(begin), int(end if dash else begin)
         except ValueError:
-            raise OptionError(f"{option}: {part!r} is neither a number nor two with a dash, as in 0-9") from None
+            raise OptionError(f"{option}: {part!r} is invalid: expected a number or a range such as 0-9") from None
         if not first <= low <= high <= last:
-            raise OptionError(f"{option}: {part} is out of range: they count from {first} to {last}")
+            raise OptionError(f"{option}: {part} is out of range: expected numbers from {first} to {last}")
         found.update(range(low, high + 1))
     return sorted(found)

@@ -169,7 +169,7 @@ def test_another_text_is_told(run, tmp_path):
     path = saved(run / "cv")[20][0]
     result = run_evaluate(path, "-data_dir", write(tmp_path / "other", TEXT[:-1]), "-gpuid", -1)
     assert result.exit_code == 0
-    assert result.stderr == f"the text in {tmp_path / 'other'} is another one than the run was trained on\n"
+    assert result.stderr == f"the text in {tmp_path / 'other'} differs from the text that the run was trained on\n"
     copy = write(tmp_path / "copy", TEXT)
     assert run_evaluate(path, "-data_dir", copy, "-gpuid", -1).stderr == ""
 

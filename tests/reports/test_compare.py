@@ -1,4 +1,4 @@
-"""`charrnn compare` calls runs the same, or apart by rounding, or different, and each of them rightly."""
+"""Tests of `charrnn compare`: identical runs, runs that differ by rounding, and runs that differ by an error."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def compare(*arguments):
 
 
 def verdict(a, b):
-    """The last line, after a look at the exit status."""
+    """Return the last line, and check the exit status."""
     result = compare(a, b)
     last = result.stdout.splitlines()[-1]
     assert result.exit_code == (1 if last.startswith("different") else 0), result.output
@@ -31,7 +31,7 @@ def verdict(a, b):
 
 @pytest.fixture(scope="module")
 def recorded(recordings, tmp_path_factory):
-    """Function: the log of a recorded run of the original."""
+    """Function that returns the log of a recorded run of the original."""
     folder = tmp_path_factory.mktemp("recorded")
 
     def write(name):
@@ -43,7 +43,7 @@ def recorded(recordings, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def repeated(recordings, play, tmp_path_factory):
-    """Function: the recorded run `lstm` with other options: its log, and its last checkpoint."""
+    """Function that repeats the recorded run `lstm` with other options, and returns its log and last checkpoint."""
     folder = tmp_path_factory.mktemp("repeated")
 
     @cache
@@ -56,14 +56,14 @@ def repeated(recordings, play, tmp_path_factory):
     return repeat
 
 
-NEAR = ("-learning_rate", "0.002000000001")  # 1e-12 away
-NEARER = ("-learning_rate", "0.002000000000002")  # 1e-12 of it away
+NEAR = ("-learning_rate", "0.002000000001")  # 1e-12 larger
+NEARER = ("-learning_rate", "0.002000000000002")  # larger by 1e-12 relative
 COPY = ("-state_carry", "copy")
 SINGLE = ("-dtype", "float32")
 
 
 def test_the_same_run_is_identical(recorded, repeated):
-    """The original's log, ours, and ours as a checkpoint."""
+    """The log of the original, the log of this port, and its checkpoint."""
     log, checkpoint = repeated()
     for each in (log, checkpoint):
         assert verdict(recorded("lstm"), each) == "identical"
@@ -73,7 +73,7 @@ def test_the_same_run_is_identical(recorded, repeated):
 
 @NEEDS_COMPILER
 def test_the_same_run_to_the_last_bit(repeated):
-    """The original's checkpoint, and ours."""
+    """The checkpoint of the original and that of this port."""
     result = compare(RECORDINGS / "lua_checkpoints/lstm.t7", repeated()[1])
     assert result.stdout.endswith(
         "parameters after iteration 285: the same\n"
@@ -84,7 +84,7 @@ def test_the_same_run_to_the_last_bit(repeated):
 
 @NEEDS_COMPILER
 def test_what_rounds_alike_has_no_tolerance(repeated, tmp_path):
-    """With -cell compiled nothing is rounding; with -cell auto, which may be another one, it may be."""
+    """With -cell compiled any difference is an error; with -cell auto, an unknown backend, it may be rounding."""
     runs = [repeated("-cell", "compiled", *rate, "-max_epochs", "0.02")[1] for rate in ((), NEARER)]
     result = compare(*runs)
     assert result.stdout.splitlines()[-1] == "different from line 2 on"
@@ -96,7 +96,7 @@ def test_what_rounds_alike_has_no_tolerance(repeated, tmp_path):
 
 
 def test_parameters_count(repeated, tmp_path):
-    """Those after the last update, which no loss shows yet."""
+    """A difference in the parameters after the last update, which no loss shows yet, counts."""
     saved = load_checkpoint(repeated()[1])
     saved.params[0] += 1e-15
     for cell, expected in (("auto", "rounding from line 285 on"), ("compiled", "different from line 285 on")):
@@ -109,7 +109,7 @@ def test_parameters_count(repeated, tmp_path):
 
 
 def test_a_learning_rate_1e_12_away_looks_like_rounding(recorded, repeated):
-    """To the digits of a log. All digits tell 1e-12 of the rate from 1e-12 a character, half a billionth of it."""
+    """With the digits of a log. All digits distinguish 1e-12 absolute, 5e-10 of the rate, from 1e-12 relative."""
     log, checkpoint = repeated(*NEAR)
     assert re.fullmatch(r"rounding from line 2\d\d on", verdict(recorded("lstm"), log))
     assert re.fullmatch(r"rounding from line 2\d\d on", verdict(recorded("lstm"), checkpoint))
@@ -132,23 +132,23 @@ def test_options_that_differ_are_printed(repeated):
         (("-seed", "124"), 1),
         (("-learning_rate", "0.00200001"), 2),
         (("-dropout", "0.01"), 1),
-        (("-eval_val_every", "60"), 61),  # an evaluation leaves its state behind
+        (("-eval_val_every", "60"), 61),  # an evaluation changes the state
     ],
 )
-def test_errors_are_told_from_the_line_where_they_begin(recorded, repeated, options, line):
+def test_errors_are_reported_from_the_line_where_they_begin(recorded, repeated, options, line):
     log, _ = repeated(*options, "-max_epochs", "0.08")  # 76 lines
     assert verdict(recorded("lstm"), log) == f"different from line {line} on"
     assert verdict(log, recorded("lstm")) == f"different from line {line} on"
 
 
 def test_single_precision_is_rounding_and_still_shows_errors(recorded, repeated):
-    """Known from a checkpoint, from a note, or from the digits: single precision's losses are its own numbers."""
+    """Single precision is known from a checkpoint, from a note, or from the digits of the losses."""
     log, checkpoint = repeated(*SINGLE)
     bare = log.with_suffix(".bare")
     bare.write_text("\n".join(log_lines(log.read_text())))
     for each in (log, checkpoint, bare):
         assert verdict(recorded("lstm"), each) == "rounding from line 1 on"
-        if each != checkpoint:  # it has no norms, which show this first
+        if each != checkpoint:  # a checkpoint has no norms, which show the error first
             assert verdict(repeated(*COPY)[0], each) == "different from line 2 on"
     assert verdict(repeated(*NEAR)[1], checkpoint) == "rounding from line 1 on"
 
@@ -159,14 +159,14 @@ def test_another_network_is_different(recorded, other):
 
 
 def test_another_torch7_is_different():
-    """By 3.7e-7 in line 2: of the size of single precision's rounding, but line 1 is the same."""
+    """It differs by 3.7e-7 in line 2. Rounding in single precision is of that size, but line 1 is the same."""
     checkpoint = REFERENCE / "2015/lm_lstm_epoch2.36_1.7753.t7.pt"  # its log-softmax used an approximation of exp
     assert verdict(DEFAULTS, checkpoint) == "different from line 2 on"
     assert "line 2: the loss is 3.7e-07 off, where rounding in float64" in compare(DEFAULTS, checkpoint).stdout
 
 
 def changed(path, differences):
-    """A file with the losses of the default run's recording changed by a difference for each line."""
+    """Write the recording of the default run with a difference added to the loss of each line."""
     lines = DEFAULTS.read_text().splitlines()
     for place, difference in enumerate(differences):
         loss = re.search(r"train_loss = ([\d.]+)", lines[place])[1]
@@ -176,7 +176,7 @@ def changed(path, differences):
 
 
 def growth(begin):
-    """Differences as Torch7's were when it was started a unit in the last place away, but from another line on.
+    """Return the differences measured when Torch7 was started one unit in the last place away, shifted to `begin`.
 
     They were 1e-8 at line 136, 4e-5 at 250, 2e-2 at 350.
     """
@@ -200,16 +200,16 @@ def test_a_jump_is_an_error_wherever_it_comes(tmp_path, line):
 
 
 def test_the_last_printed_digit_is_no_error(tmp_path):
-    """However early: a number right between two neighbours is rounded to either."""
+    """In any line: a number halfway between two neighbors is rounded to either."""
     assert verdict(DEFAULTS, changed(tmp_path / "log", [0.0, 1e-8])) == "rounding from line 2 on"
 
 
 def test_a_log_of_fewer_digits_is_compared_by_those(tmp_path):
-    """As another program may print them; and a shorter one as far as it goes."""
+    """Another program may print fewer digits; a shorter log is compared up to its end."""
     text = re.sub(r"(train_loss = \d\.\d{4})\d+", r"\1", DEFAULTS.read_text())
     (tmp_path / "short").write_text("".join(text.splitlines(keepends=True)[:100]))
     result = compare(DEFAULTS, tmp_path / "short")
-    # Cut, not rounded: off by one in the last place too often.
+    # The digits are cut, not rounded, and so the last one differs too often.
     assert result.exit_code == 1
     assert result.stdout.splitlines()[-1].startswith("different from line ")
     rounded = re.sub(r"(?<=train_loss = )\d\.\d+", lambda match: f"{float(match[0]):.4f}", DEFAULTS.read_text())
@@ -218,7 +218,7 @@ def test_a_log_of_fewer_digits_is_compared_by_those(tmp_path):
 
 
 def test_validation_losses_and_learning_rates_count(repeated, tmp_path):
-    """Where the lines are the same to the last digit: an evaluation, or a decay, that is wrong."""
+    """A wrong evaluation or decay is found where the lines are the same to the last digit."""
     log, _ = repeated()
     assert "\n  100 : 3.2558 | 3.2558\n  200 : 3.0296 | 3.0296\n" in compare(log, log).stdout
     (tmp_path / "log").write_text(log.read_text().replace("3.0296", "3.0396"))

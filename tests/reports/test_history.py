@@ -1,4 +1,4 @@
-"""Runs are read from logs, CSV files and checkpoints, and are the same from each."""
+"""Tests that logs, CSV files and checkpoints of a run give the same history."""
 
 import math
 
@@ -15,7 +15,7 @@ HEADER = "iteration,epoch,train_loss,val_loss,learning_rate,grad_param_norm,seco
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A folder with a run: its checkpoints in cv/, what it printed in stdout, with what it told in both."""
+    """A folder with a run: checkpoints in cv/, its stdout in `stdout`, and stdout with stderr in `both`."""
     folder = tmp_path_factory.mktemp("small")
     (folder / "input.txt").write_bytes(TEXT)
     result = run_train("-data_dir", folder, "-checkpoint_dir", folder / "cv", *SMALL, *EVERY)
@@ -25,11 +25,11 @@ def small(tmp_path_factory):
 
 
 def last_of(folder):
-    """The path of the furthest checkpoint, and the checkpoint."""
+    """Return the path of the last checkpoint, and the checkpoint."""
     return max(saved(folder / "cv").values(), key=lambda each: each[1].i)
 
 
-def test_a_log_tells_what_the_checkpoint_knows_to_the_digits_it_prints(small):
+def test_a_log_equals_the_checkpoint_to_the_printed_digits(small):
     path, checkpoint = last_of(small)
     log, whole = read_history(small / "stdout"), read_history(path)
     assert log.iterations.tolist() == whole.iterations.tolist() == list(range(1, 145))
@@ -44,7 +44,7 @@ def test_a_log_tells_what_the_checkpoint_knows_to_the_digits_it_prints(small):
 
 
 def test_the_learning_rate_is_that_of_the_decays(small):
-    """It changes at the end of an epoch, after 48 iterations: the next one is the first with the new rate."""
+    """It changes at the end of an epoch, after 48 iterations; the next iteration is the first with the new rate."""
     rates = read_history(small / "stdout").columns["learning_rate"]
     expected = [0.002] * 48 + [0.002 * 0.97] * 48 + [0.002 * 0.97**2] * 48
     assert rates == pytest.approx(expected, rel=1e-12)
@@ -63,7 +63,7 @@ def test_notes_and_the_remains_of_a_bar_do_not_hurt(small, tmp_path):
 
 
 def test_an_evaluation_between_two_lines_is_where_the_note_says(small, tmp_path):
-    """With -print_every above 1; without the note it is the next line's, or the last iteration's."""
+    """With -print_every above 1. Without the note it is the iteration of the next line, or the last iteration."""
     lines = (small / "both").read_text().splitlines(keepends=True)
     some = [line for line in lines if "train_loss" not in line or line.split("/")[0].endswith("0")]
     (tmp_path / "noted").write_text("".join(some))
@@ -95,7 +95,7 @@ def test_a_checkpoint_of_the_original(recordings):
     assert history.options["rnn_size"] == int(arguments_of(run)[arguments_of(run).index("-rnn_size") + 1])
 
 
-def test_a_run_that_went_on_replaces_what_it_did_again(small, tmp_path):
+def test_a_resumed_run_replaces_the_iterations_it_repeats(small, tmp_path):
     lines = (small / "stdout").read_text().splitlines(keepends=True)
     place = next(number for number, line in enumerate(lines) if line.startswith("100/"))
     again = next(number for number, line in enumerate(lines) if line.startswith("61/"))
@@ -132,17 +132,17 @@ def test_a_csv_file_with_the_options_of_the_checkpoint_beside_it(small, tmp_path
     assert found.columns["train_loss"].tolist() == checkpoint.train_losses
     assert found.val_losses == checkpoint.val_losses
     assert found.options["rnn_size"] == 8
-    rows[3][2] = "1.5"  # of another run
+    rows[3][2] = "1.5"  # a loss of another run
     write_csv(folder / "lstm.csv", rows)
     assert read_history(folder).options == {}
     with (folder / "lstm.csv").open("a") as file:
-        file.write("145,3.02,1.")  # as a run is writing it
+        file.write("145,3.02,1.")  # incomplete, while a run writes it
     assert read_history(folder).iterations[-1] == 144
     (folder / "lstm.csv").unlink()
     assert read_history(folder).columns["train_loss"].tolist() == checkpoint.train_losses
 
 
-def test_losses_that_are_no_numbers(tmp_path):
+def test_losses_that_are_nan(tmp_path):
     lines = ["1/9 (epoch 0.1), train_loss = nan, grad/param norm = nan, time/batch = 0.1s"]
     (tmp_path / "log").write_text("\n".join(lines))
     assert math.isnan(read_history(tmp_path / "log").columns["train_loss"][0])
@@ -155,9 +155,9 @@ def test_losses_that_are_no_numbers(tmp_path):
         (b"some words\n", "no line of an iteration"),
         (b"x" * 1_000_000, "no line of an iteration"),
         (HEADER.encode(), "no line of an iteration"),
-        (HEADER.encode() + b"1,0.1,zwei,,0.1,0.1,0.1\n2,0.1,2.0,,0.1,0.1,0.1\n", "its line 2 is not one of iteration,"),
-        (HEADER.encode() + b"9" * 400 + b",0.1,2.0,,0.1,0.1,0.1\n" * 2, "is damaged"),
-        (b"\x1f\x8b packed", "compressed with gzip, not a log"),
+        (HEADER.encode() + b"1,0.1,zwei,,0.1,0.1,0.1\n2,0.1,2.0,,0.1,0.1,0.1\n", "expected in line 2 iteration,"),
+        (HEADER.encode() + b"9" * 400 + b",0.1,2.0,,0.1,0.1,0.1\n" * 2, "is corrupt"),
+        (b"\x1f\x8b packed", "packed with gzip, not a log"),
         (b"\0" * 2000, "nothing but zeros"),
         (b"PK\3\4\0\0", "damaged or not a checkpoint"),
     ],
@@ -180,6 +180,6 @@ def test_what_is_no_file(tmp_path):
 def test_a_huge_file_is_refused_unread(tmp_path):
     with (tmp_path / "log").open("wb") as file:
         file.write(b"text\n" * 1000)
-        file.truncate(5 << 30)  # a hole
+        file.truncate(5 << 30)  # a sparse file
     with pytest.raises(UserError, match="more than 1 GB"):
         read_history(tmp_path / "log")

@@ -1,4 +1,4 @@
-"""What `charrnn look` tells beside its page: where the loss lies, what shorter memories know, pictures, and errors."""
+"""Tests of `charrnn look` without a browser: error analysis, n-gram models, figures, and error messages."""
 
 import math
 import re
@@ -37,11 +37,11 @@ def text(tmp_path):
     return tmp_path / "text"
 
 
-# Where the loss lies
+# Error analysis
 
 
 def test_rows_of_errors():
-    """A character's class, its place in the word and in the line; sums of nats, and how many had more than a half."""
+    """Rows by class and position in word and line: sums of nats, and counts of probabilities above 1/2."""
     characters, nats = list("xAb 1\nc."), np.array([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4])
     classes = {row.name: (row.count, pytest.approx(row.nats), row.right) for row in errors.by_class(characters, nats)}
     assert classes == {
@@ -61,7 +61,7 @@ def test_rows_of_errors():
 
 
 def witten_bell(training, text, vocab_size, n):
-    """By counting in dictionaries, as the formula stands."""
+    """Compute the probabilities from the formula, with counts in dictionaries."""
     counts = defaultdict(Counter)
     for length in range(n):
         for place in range(length, len(training)):
@@ -77,10 +77,10 @@ def witten_bell(training, text, vocab_size, n):
     return [probability(tuple(text[max(0, place - n + 1) : place]), text[place]) for place in range(1, len(text))]
 
 
-@pytest.mark.parametrize("vocab_size", [5, 70_000], ids=["few", "so many that keys do not fit in 64 bits"])
+@pytest.mark.parametrize("vocab_size", [5, 70_000], ids=["few", "keys do not fit in 64 bits"])
 @pytest.mark.parametrize("length", [2, 3, 200])
-def test_ngrams_are_their_formula(vocab_size, length):
-    """To 1e-12, for texts shorter than n too; all characters together have probability 1."""
+def test_ngrams_follow_their_formula(vocab_size, length):
+    """To 1e-12, also for texts shorter than n; the probabilities of all characters sum to 1."""
     random = np.random.RandomState(3)
     training, text = random.randint(0, 5, 400), random.randint(0, 5, length)
     for n, found in enumerate(ngrams.probabilities(training, text, vocab_size), start=1):
@@ -90,8 +90,8 @@ def test_ngrams_are_their_formula(vocab_size, length):
         assert sum(endings) == pytest.approx(1, abs=1e-12)
 
 
-def test_memories_beside_the_network():
-    """Who gets what right is counted both ways."""
+def test_ngrams_compared_with_the_network():
+    """Characters that only one of the two predicts correctly are counted both ways."""
     training, text = np.array([0, 1] * 50), np.array([0, 1, 0, 1, 1])
     nats = -np.log([0.9, 0.4, 0.4, 0.9])
     memory = errors.memories(training, text, 2, nats)[0][-1]
@@ -99,7 +99,7 @@ def test_memories_beside_the_network():
 
 
 def test_gates_that_are_open():
-    """Shares of the time, of each unit."""
+    """Shares of the time for each unit."""
     network = charrnn_port.load_checkpoint(LSTM).build("plain", torch.float32)
     recording = record(network, [1, 2, 3, 4, 5] * 20, progress=False)
     found = {(each["layer"], each["gate"]): each for each in gates(recording)}
@@ -109,11 +109,11 @@ def test_gates_that_are_open():
     assert found[2, "forget"]["shut"] == pytest.approx((values < 0.1).mean(0), abs=5e-5)
 
 
-# Characters as they are shown
+# How characters are shown
 
 
 def test_bytes_are_shown_as_characters():
-    """Of a character of several bytes it stands at the last; each byte has a name of its own."""
+    """A character of several bytes is shown at its last byte; each byte has its own name."""
     text = "né\r\n".encode() + b"\xff\x00"
     vocab = Vocabulary(bytes(sorted(set(text))))
     assert pieces(characters_at(text), vocab) == ["n", "", "é", "␍", "\n", "\ufffd", "\ufffd"]
@@ -121,12 +121,12 @@ def test_bytes_are_shown_as_characters():
     assert labels(Vocabulary("né", with_unknown=True)) == ["n", "é", "unknown"]
 
 
-# Pictures
+# Figures
 
 
-def test_a_picture(tmp_path, text):
-    """Every character of the passage on a ground as strong as the unit's value, of the colour of its sign; of one of
-    several bytes, at its last.
+def test_a_figure(tmp_path, text):
+    """Every character of the passage has a background with the color of the value's sign and the strength of its size.
+    A character of several bytes has that of its last byte.
     """
     pytest.importorskip("matplotlib")
     target = tmp_path / "unit.svg"
@@ -141,13 +141,13 @@ def test_a_picture(tmp_path, text):
     shown = "".join(each for each in texts if len(each) == 1)
     assert shown == "".join(PLAY[100:300].decode().replace("\n", "↵").split())
     grounds = re.findall(r'fill: (#\w+)(?:; fill-opacity: ([\d.]+))?"', target.read_text())
-    grounds = [(colour, float(alpha)) for colour, alpha in grounds if colour in ("#e2780a", "#146ecd")]
-    assert [colour for colour, _ in grounds] == ["#e2780a" if value > 0 else "#146ecd" for value in values]
+    grounds = [(color, float(alpha)) for color, alpha in grounds if color in ("#e2780a", "#146ecd")]
+    assert [color for color, _ in grounds] == ["#e2780a" if value > 0 else "#146ecd" for value in values]
     assert [alpha for _, alpha in grounds] == pytest.approx(0.85 * abs(values), abs=1e-4)
 
 
-def test_a_picture_is_of_the_best_unit_by_itself(tmp_path):
-    """As PNG too; the same each time."""
+def test_a_figure_shows_the_best_unit_by_default(tmp_path):
+    """As PNG too; the same file each time."""
     pytest.importorskip("matplotlib")
     (tmp_path / "text").write_bytes(PLAY[:1500])
     pictures = []
@@ -161,7 +161,7 @@ def test_a_picture_is_of_the_best_unit_by_itself(tmp_path):
 
 
 def test_characters_that_a_font_lacks(tmp_path):
-    """Are text in an SVG, which others may show; of a PNG one line tells that they are missing."""
+    """An SVG has them as text, which other fonts may show; for a PNG a warning is printed."""
     pytest.importorskip("matplotlib")
     network = charrnn_port.load_checkpoint(LSTM)
     count = parameter_count("lstm", 3, 8, 1)
@@ -194,7 +194,7 @@ def test_characters_that_a_font_lacks(tmp_path):
     ],
 )
 def test_errors(tmp_path, monkeypatch, text, arguments, status, words):
-    """In one line, with the value; nothing is written."""
+    """Errors are one line with the invalid value; no file is written."""
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     assert_one_line_error(look(LSTM, text, *arguments), status, *words)
@@ -207,7 +207,7 @@ def test_too_short_a_text(tmp_path, text):
 
 
 def test_unknown_characters(tmp_path):
-    """Are named, or left out and counted: those before the last that is read."""
+    """They are an error with their position, or are left out and counted up to the last character that is read."""
     (tmp_path / "text").write_bytes(b"the }moon " * 300)
     arguments = (LSTM, tmp_path / "text", "-length", 90, "-o", tmp_path / "look.html")
     assert_one_line_error(look(*arguments), 1, "}", "position 4", "-unknown skip")
@@ -216,7 +216,7 @@ def test_unknown_characters(tmp_path):
     assert "10 characters of" in result.stderr
 
 
-def test_no_picture_where_nothing_is_found(tmp_path, text):
+def test_no_figure_without_findings(tmp_path, text):
     """Unless a unit is named."""
     pytest.importorskip("matplotlib")
     text.write_bytes(b"moon")
@@ -225,7 +225,7 @@ def test_no_picture_where_nothing_is_found(tmp_path, text):
 
 @pytest.mark.long
 def test_a_large_network_stays_below_5_megabytes(tmp_path):
-    """3x512 with random weights, on 20,000 characters; it is a page about nothing found."""
+    """512x3 with random weights, on 20,000 characters, without findings."""
     small = charrnn_port.load_checkpoint(LSTM)
     count = parameter_count("lstm", len(small.vocab), 512, 3)
     params = torch.empty(count, dtype=torch.float64).uniform_(-0.08, 0.08, generator=torch.Generator().manual_seed(1))

@@ -1,4 +1,4 @@
-"""The page of `charrnn look` in a browser: it tells what the network computes, and all that one can do on it works."""
+"""Tests of the page of `charrnn look` in a browser: it shows what the network computes, and its controls work."""
 
 import re
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from charrnn_port.sampling import Session
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install chromium chromium-driver")
 COUNT = 3000
 READY = "document.body.dataset.ready"
-HIGH, LOW, MOST = "226, 120, 10", "20, 110, 205", 0.85  # of page.css, for a light ground
+HIGH, LOW, MOST = "226, 120, 10", "20, 110, 205", 0.85  # as in page.css for a light background
 
 
 def look(*arguments):
@@ -28,7 +28,7 @@ def look(*arguments):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, play):
-    """A network trained for one epoch, the page about it, and what a trace of the same text tells."""
+    """A network trained for one epoch, its page, and the trace of the same text."""
     folder = tmp_path_factory.mktemp("look")
     options = ("-rnn_size", 16, "-batch_size", 20, "-seq_length", 30, "-max_epochs", 1, "-learning_rate", 0.02)
     trained = run_train("-data_dir", play, "-checkpoint_dir", folder / "cv", "-dtype", "float32", *options)
@@ -56,7 +56,7 @@ def browser():
 
 @pytest.fixture
 def page(browser, made):
-    """The page, newly opened; afterwards the browser has complained of nothing and asked for nothing else."""
+    """The page, newly opened; the test fails if the browser logs a message or makes another request."""
     browser.requests()
     browser.open(made.page)
     browser.wait(READY)
@@ -87,14 +87,14 @@ def span(browser, place):
 
 
 def point_at(browser, place):
-    """With the mouse."""
+    """Move the mouse to a character."""
     browser.run("spanAt(arguments[0]).scrollIntoView({ block: 'center' })", place)
     ActionChains(browser).move_to_element(span(browser, place)).perform()
     browser.wait(f"current === {place}")
 
 
 def bars(browser):
-    """The rows of what was expected: (whether it came, its name, percent)."""
+    """Return the rows of predictions: (whether it is the actual character, its name, percent)."""
     rows = browser.run("return [...document.querySelectorAll('#bars tbody tr')].map((row) => row.innerText)")
     found = [re.fullmatch(r"(✓?)\s*(\S+)\s+([\d.]+) %", row) for row in rows]
     return [(bool(row[1]), row[2], float(row[3])) for row in found]
@@ -105,7 +105,7 @@ def value_shown(browser):
 
 
 def shades(browser, places):
-    """Of each character its ground, how strong that is from 0 to 8, and the line under it."""
+    """Return for each character the color, its strength from 0 to 8, and the style of the underline."""
     styles = browser.run(
         """return arguments[0].map((place) => {
           const style = getComputedStyle(spanAt(place));
@@ -115,8 +115,8 @@ def shades(browser, places):
     )
     found = []
     for ground, line in styles:
-        *colour, alpha = re.findall(r"[\d.]+", ground)
-        found.append((", ".join(colour), 8 * float(alpha) / MOST, line))
+        *color, alpha = re.findall(r"[\d.]+", ground)
+        found.append((", ".join(color), 8 * float(alpha) / MOST, line))
     return found
 
 
@@ -125,20 +125,20 @@ def id_at(made, place):
 
 
 def bits_of(made, place):
-    """The surprise of a character, and the entropy before it."""
+    """Return the surprise of a character and the entropy before it, in bits."""
     before = made.log_probs[place - 1] / np.log(2)
     return -before[id_at(made, place)], -(np.exp(made.log_probs[place - 1]) @ before)
 
 
-def test_what_is_told_of_a_character(page, made):
-    """Where the mouse is: surprise and entropy to a hundredth, the five likeliest and the one that came."""
+def test_the_description_of_a_character(page, made):
+    """At the mouse: surprise and entropy to 0.01, the five most likely characters and the actual one."""
     assert page.run("return document.getElementById('text').textContent") == made.text.decode()
     for place in [place for place in range(1, COUNT) if made.text[place : place + 1].isalpha()][::500]:
         point_at(page, place)
         surprise, entropy = bits_of(made, place)
-        told = by_id(page, "where").text
-        assert float(re.search(r"surprise ([\d.]+)", told)[1]) == pytest.approx(surprise, abs=0.006)
-        assert float(re.search(r"entropy ([\d.]+)", told)[1]) == pytest.approx(entropy, abs=0.006)
+        where = by_id(page, "where").text
+        assert float(re.search(r"surprise ([\d.]+)", where)[1]) == pytest.approx(surprise, abs=0.006)
+        assert float(re.search(r"entropy ([\d.]+)", where)[1]) == pytest.approx(entropy, abs=0.006)
         came = id_at(made, place)
         chances = np.exp(made.log_probs[place - 1])
         expected = list(np.argsort(-chances, kind="stable")[:5])
@@ -148,16 +148,16 @@ def test_what_is_told_of_a_character(page, made):
         for id, (_, _, percent) in zip(expected, bars(page), strict=True):
             assert percent == pytest.approx(100 * chances[id], abs=0.06 if percent < 10 else 0.51)
     point_at(page, 0)
-    assert "nothing foretells" in by_id(page, "where").text
+    assert "the first character has no context" in by_id(page, "where").text
     assert bars(page) == []
 
 
 def test_any_unit(page, made):
-    """Chosen by layer, unit and part: its value to a 255th or a 15th of its range, its colour, and lines under strong
-    ones.
+    """Chosen by layer, unit and part: its value to 1/255 or 1/15 of its range, its color, and underlines of large
+    values.
     """
     assert options_of(page, "layer") == ["1", "2"]
-    page.run("tell(500)")
+    page.run("describe(500)")
     for layer, unit in ((1, 3), (2, 0), (2, 7), (1, 15)):
         choose(page, "layer", layer)
         assert options_of(page, "unit") == [str(each) for each in range(16)]
@@ -173,15 +173,15 @@ def test_any_unit(page, made):
             if (layer, unit) == (1, 3):  # -units named it
                 assert value_shown(page) == pytest.approx(values[500], abs=width / 255 / 2 + 0.001)
             full = np.quantile(np.abs(values), 0.99) if part == "c" else 1
-            for value, (colour, strength, line) in zip(values[470:500], shades(page, range(470, 500)), strict=True):
-                assert colour == (HIGH if value > 0 else LOW) or strength == 0
+            for value, (color, strength, line) in zip(values[470:500], shades(page, range(470, 500)), strict=True):
+                assert color == (HIGH if value > 0 else LOW) or strength == 0
                 step = min(8, 8 * abs(value) / full)
                 assert strength == pytest.approx(step, abs=0.5 + 8 * width / 15 / 2 / full + 0.05)
                 assert line == ("" if strength < 4.5 else "solid" if value > 0 else "dotted")
 
 
 def test_surprise_entropy_and_gain(page, made):
-    """By the list, and by their keys."""
+    """Chosen in the list and by their keys."""
     assert options_of(page, "by") == ["surprise", "entropy", "gain", "unit"]
     places = range(600, 700)
     surprises, entropies = zip(*[bits_of(made, place) for place in places], strict=True)
@@ -195,13 +195,13 @@ def test_surprise_entropy_and_gain(page, made):
         assert strength == pytest.approx(8 * entropy / 5, abs=0.55)
     choose(page, "by", "gain")
     assert "6-gram" in by_id(page, "about").text
-    assert {colour for colour, strength, _ in shades(page, places) if strength} == {HIGH, LOW}
+    assert {color for color, strength, _ in shades(page, places) if strength} == {HIGH, LOW}
     choose(page, "by", "unit")
     assert by_id(page, "layer").is_displayed()
 
 
-def test_the_ten_that_tell_most(page):
-    """Each opens its unit, at a click or by n and p, and says what it tells; it is in the table of all that do."""
+def test_the_units_with_the_best_scores(page):
+    """Each opens its unit, at a click or by n and p, and names its property; the table of all units has it too."""
     buttons = page.find_elements("css selector", "#best button")
     assert 3 <= len(buttons) <= 10
     by_id(page, "found").find_element("tag name", "summary").click()
@@ -225,7 +225,7 @@ def test_the_ten_that_tell_most(page):
 
 
 def test_keys(page, made):
-    """From character to character and from line to line; [ and ] go through the units; what is told is read aloud."""
+    """Keys move by character and line, [ and ] move through the units, and the description is in the live region."""
     by_id(page, "text").click()
     point_at(page, made.text.index(b"\n\n") + 5)
     by_id(page, "text").send_keys(Keys.HOME)
@@ -255,16 +255,16 @@ def test_keys(page, made):
 
 
 def test_gates_and_errors(page, made):
-    """Shares of the time, in the words under the pictures; and of the loss, by classes that make up the text."""
+    """Shares of the time in the captions of the gates, and shares of the loss by class of character."""
     panels = [each.text for each in page.find_elements("css selector", "#panels figcaption")]
     for panel, (layer, gate) in zip(
         panels, [(layer, gate) for layer in (0, 1) for gate in ("in", "forget", "out")], strict=True
     ):
         values = made.layers[layer][gate]
-        told = [float(each) for each in re.findall(r"([\d.]+) %", panel)]
+        percents = [float(each) for each in re.findall(r"([\d.]+) %", panel)]
         assert panel.startswith(f"layer {layer + 1}, {gate} gates")
         shares = (values > 0.9).mean(), (values < 0.1).mean()
-        assert told == [pytest.approx(100 * share, abs=0.51) for share in shares]
+        assert percents == [pytest.approx(100 * share, abs=0.51) for share in shares]
         assert f"{((values > 0.9).mean(0) > 0.9).sum()} units nearly always open" in panel
     classes, in_words, in_lines, memories = page.run(
         """return [...document.querySelectorAll("#tables tbody")].map((body) =>
@@ -282,8 +282,8 @@ def test_gates_and_errors(page, made):
     assert [row[0] for row in memories] == [f"{n}-gram" for n in range(1, 7)]
 
 
-def test_switched_units_are_what_sample_writes(page, made):
-    """To the byte, with the options that stand over the sample; -units comes first, then those that tell most."""
+def test_clamped_samples_are_what_sample_writes(page, made):
+    """To the byte, with the options shown above the sample; units in -units come first, then those with best scores."""
     names = options_of(page, "held")
     assert names[0] == "1:3"
     assert len(names) >= 4
@@ -310,7 +310,7 @@ def test_switched_units_are_what_sample_writes(page, made):
 
 
 def test_narrow_dark_and_printed(page):
-    """Nothing is wider than a screen of 360 points; in the dark letters are light; on paper all the text is painted."""
+    """Nothing is wider than a screen of 360 points; text is light in dark mode; all text is colored when printed."""
     size = {"width": 360, "height": 640, "deviceScaleFactor": 1, "mobile": True}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     assert page.run("return document.documentElement.scrollWidth") == 360
@@ -328,7 +328,7 @@ def test_narrow_dark_and_printed(page):
 
 
 def test_links(page):
-    """To parts of the page, which there are."""
+    """Links lead to existing parts of the page."""
     links = page.run("return [...document.querySelectorAll('a')].map((link) => link.hash.slice(1))")
     assert len(links) == 7
     for link in links:
@@ -341,7 +341,7 @@ def test_links(page):
     ids=["two characters", "odd characters", "a torch7 file"],
 )
 def test_other_pages(browser, tmp_path, name, text):
-    """Of other cells, of texts in which nothing is found, or with characters that cannot be shown."""
+    """Pages of other cells, of texts without findings, and of texts with unprintable characters."""
     text = text or (RECORDINGS / "play/input.txt").read_bytes()[:2000]
     (tmp_path / "text").write_bytes(text)
     look(RECORDINGS / f"lua_checkpoints/{name}.t7", tmp_path / "text", "-unknown", "skip", "-o", tmp_path / "look.html")
@@ -351,7 +351,7 @@ def test_other_pages(browser, tmp_path, name, text):
     gates = by_id(browser, "gates").text
     assert ("This cell has no gates." in gates) == (name == "rnn")
     if len(text) < 100:
-        assert "No unit tells any property above chance." in by_id(browser, "reading").text
+        assert "No unit predicts any property above chance." in by_id(browser, "reading").text
         assert "-units names some" in by_id(browser, "switch").text
     press(browser, "e", "n", "p", "[", "]")
     browser.wait("view.unit")

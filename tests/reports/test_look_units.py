@@ -1,4 +1,4 @@
-"""Units whose job is known are found, and nothing is found where there is nothing."""
+"""Tests that units with a known function are found, and that random networks have no findings."""
 
 import numpy as np
 import pytest
@@ -28,11 +28,11 @@ def found_in(network: CharRNN, text: bytes):
     return recording, search(network, recording, properties(characters_at(text))[0])
 
 
-# What a text tells
+# Properties of a text
 
 
 def marked(name: str, text: str) -> str:
-    """The characters that have a property, the others as dots."""
+    """Return the characters that have a property, with dots for the others."""
     values = all_of(list(text))[name]
     return "".join(character if value else "." for character, value in zip(text, values, strict=True))
 
@@ -58,7 +58,7 @@ def test_yes_or_no(name, text, found):
 
 
 def test_numbers():
-    """The newline that begins a line is at its position 0."""
+    """The newline that begins a line has position 0 in it."""
     values = all_of(list("ab\n  def g\n\nh"))
     assert values["position in the line"] == [1, 2, 0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 1]
     assert values["characters to the line's end"] == [1, 0, 7, 6, 5, 4, 3, 2, 1, 0, 0, 1, 0]
@@ -67,21 +67,21 @@ def test_numbers():
 
 
 def test_bytes_of_a_character():
-    """Each byte is of the character that it belongs to, or of none."""
+    """Each byte has the character that it is a part of, if any."""
     assert characters_at("né".encode() + b"\xff") == ["n", "é", "é", "\udcff"]
     assert characters_at("né") == ["n", "é"]
 
 
-def test_what_a_text_tells_too_little_of():
-    """Nineteen digits in one half are too few, twenty are enough."""
+def test_properties_that_are_too_rare():
+    """Nineteen digits in one half are too few; twenty are enough."""
     text = "a 1\n" * 20
-    told, rare = properties(list(text + text))
-    assert "digit" in {each.name for each in told}
-    told, rare = properties(list(text + text[:-4] + "a b\n"))
+    usable, rare = properties(list(text + text))
+    assert "digit" in {each.name for each in usable}
+    usable, rare = properties(list(text + text[:-4] + "a b\n"))
     assert "digit" in rare
 
 
-# Figures
+# Scores
 
 
 def test_ranks_of_equal_values():
@@ -93,34 +93,34 @@ def test_scales(kind, figure):
     assert as_figure(as_z(figure, kind), kind) == pytest.approx(figure, abs=1e-12)
 
 
-def test_figures_are_their_definitions():
-    """The AUC is the share of pairs, of which one has the property, where the unit is higher in that one, or lower; R²
-    is of NumPy's straight line through the first half.
+def test_scores_follow_their_definitions():
+    """The AUC is the share of pairs, one with the property and one without, that the unit orders correctly. R² is that
+    of NumPy's straight line through the first half.
     """
     text = PLAY[:800]
     recording, found = found_in(random_network("gru", len(set(text)), 3), text)
-    told = {each.name: each.values[400:] for each in properties(characters_at(text))[0]}
+    second = {each.name: each.values[400:] for each in properties(characters_at(text))[0]}
     first = {each.name: each.values[:400] for each in properties(characters_at(text))[0]}
     states = [layer["h"].astype(np.float64) for layer in recording.layers]
     for name, best in found.best.items():
         figures = []
         for unit in np.concatenate(states, 1).T:
             if found.chances[name][0] == "AUC":
-                yes, no = unit[400:][told[name]], unit[400:][~told[name]]
+                yes, no = unit[400:][second[name]], unit[400:][~second[name]]
                 above = np.mean(np.sign(yes[:, None] - no[None]) / 2 + 0.5)
                 rises = unit[:400][first[name]].mean() > unit[:400][~first[name]].mean()
                 figures.append(above if rises else 1 - above)
             else:
                 line = np.polynomial.Polynomial.fit(unit[:400], first[name], 1)
-                figures.append(1 - np.mean((told[name] - line(unit[400:])) ** 2) / told[name].var())
+                figures.append(1 - np.mean((second[name] - line(unit[400:])) ** 2) / second[name].var())
         assert best == pytest.approx(max(max(figures), 0.5 if found.chances[name][0] == "AUC" else 0), abs=1e-9), name
 
 
-# Networks that know nothing
+# Networks with random or shuffled weights
 
 
 def test_shuffled_networks_have_the_same_weights():
-    """Of each gate, in another order; the decoder is not needed for states."""
+    """The weights of each gate are in another order; the decoder is not needed for states."""
     network = random_network("lstm", 9, 1)
     other = shuffled(network, 5)
     for layer, its_layer in zip(network.layers, other.layers, strict=True):
@@ -131,8 +131,8 @@ def test_shuffled_networks_have_the_same_weights():
 
 
 @pytest.mark.parametrize("model", list(CELLS))
-def test_rows_side_by_side_are_the_text(model):
-    """Each with enough read before it that its states are those of the whole text, to 1e-4, for a short memory."""
+def test_parallel_rows_have_the_states_of_the_text(model):
+    """With the warm-up, the states are those of the whole text, to 1e-4, for a network with a short memory."""
     text = PLAY[:1900]
     symbols = sorted(set(text))
     ids = [symbols.index(byte) for byte in text]
@@ -146,18 +146,18 @@ def test_rows_side_by_side_are_the_text(model):
 
 
 @pytest.mark.parametrize("model", list(CELLS))
-def test_random_weights_tell_nothing_above_chance(model):
-    """Though single units have an AUC of 0.8 and more, for what the last character tells."""
+def test_random_weights_have_no_finding_above_chance(model):
+    """Though the best units have an AUC above 0.8, since they depend on the last character."""
     found = found_in(random_network(model, len(set(PLAY)), 0), PLAY[:2000])[1]
     assert found.findings == []
     assert max(figure for name, figure in found.best.items() if found.chances[name][0] == "AUC") > 0.8
 
 
-# Networks with a unit whose job is known
+# Networks with a unit whose function is known
 
 
 def counter(vocab_size: int, newline: int) -> CharRNN:
-    """A random network whose unit 5 of layer 1 counts the characters of a line: c is a thousandth of them."""
+    """Return a random network whose unit 5 of layer 1 counts the characters of a line: c is the count / 1000."""
     network = random_network("lstm", vocab_size, 8)
     size, unit = network.rnn_size, 5
     layer = network.layers[0]
@@ -168,13 +168,13 @@ def counter(vocab_size: int, newline: int) -> CharRNN:
                 parameter[place] = 0
                 if name == "i2h_bias":
                     parameter[place] = [40, 40, 0, np.arctanh(0.001)][gate]  # in, forget, out, transform
-            if gate < 2:  # a newline is forgotten itself, and all before it
+            if gate < 2:  # a newline closes the input and forget gates, which sets c to 0
                 layer["i2h_weight"][place, newline] = -80
     return network
 
 
 def test_a_unit_that_counts_is_found():
-    """By its number, with R² 1, as the first of all, and by none of the text's other numbers before that."""
+    """It is the only unit found, and its first finding is the position in the line with R² 1."""
     text = PLAY[:4000]
     network = counter(len(set(text)), sorted(set(text)).index(ord("\n")))
     recording, found = found_in(network, text)
@@ -191,8 +191,9 @@ def test_a_unit_that_counts_is_found():
 
 
 def quoted_text(count: int) -> bytes:
-    """Words of random letters: outside quotes each letter is followed by a later one of the alphabet, inside by an
-    earlier one. The letters are equally frequent in both, so that no single character tells where it is.
+    """Return words of random letters, in alphabetical order outside quotes and in reverse order inside.
+
+    The letters are equally frequent in both, so that no single character reveals whether it is inside quotes.
     """
     random, parts, inside = np.random.RandomState(4), [], False
     while sum(map(len, parts)) < count:
@@ -205,7 +206,7 @@ def quoted_text(count: int) -> bytes:
 
 
 def test_a_network_that_must_know_quotes_has_a_unit_for_them(tmp_path):
-    """It can foretell the letters only so; one unit tells quotes in a text that it was not trained on."""
+    """Predicting the letters requires it; the unit predicts quotes in a text that it was not trained on."""
     text = quoted_text(30_000)
     (tmp_path / "input.txt").write_bytes(text)
     options = {"rnn_size": 16, "num_layers": 1, "batch_size": 20, "seq_length": 30, "max_epochs": 14, "gpuid": -1,

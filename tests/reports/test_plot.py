@@ -1,4 +1,4 @@
-"""`charrnn plot` draws what is in the files, and `charrnn inspect` a small curve on a terminal."""
+"""Tests of `charrnn plot` and of the curve that `charrnn inspect` prints on a terminal."""
 
 import sys
 
@@ -11,7 +11,7 @@ from runs import printed
 from charrnn_port import __main__ as charrnn
 from charrnn_port.reports.history import COLUMNS, History, read_history
 from charrnn_port.reports.inspect import curve
-from charrnn_port.reports.plot import COLOURS, draw, exploded, labels, smooth
+from charrnn_port.reports.plot import COLORS, draw, exploded, labels, smooth
 
 LSTM, GRU = (RECORDINGS / f"lua_checkpoints/{name}.t7" for name in ("lstm", "gru"))
 BEGINNINGS = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".pdf": b"%PDF-"}
@@ -22,7 +22,7 @@ def plot(*arguments):
 
 
 def run_of(losses, val_losses=None, options=None, name="log"):
-    """A history; ten iterations are an epoch."""
+    """Return a history with ten iterations per epoch."""
     iterations = np.arange(1, len(losses) + 1)
     columns = {column: np.full(len(losses), np.nan) for column in COLUMNS}
     columns |= {"train_loss": np.array(losses, dtype=float), "epoch": iterations / 10}
@@ -36,7 +36,7 @@ def axes():
 
 
 def lines_of(axes):
-    """What is drawn by lines: (colour, marker) to [(x, y), ...]."""
+    """Return the points of the drawn lines, [(x, y), ...] by (color, marker)."""
     drawn = {}
     for line in axes.lines:
         drawn.setdefault((line.get_color(), str(line.get_marker())), []).extend(line.get_xydata().tolist())
@@ -57,14 +57,14 @@ def test_files_of_all_kinds(recordings, tmp_path, ending):
 def test_validation_losses_are_points_and_the_best_is_a_star(axes):
     draw(axes, [run_of([4.0] * 100, {20: 3.0, 50: 2.0, 100: 2.5})], "epochs")
     drawn = lines_of(axes)
-    assert drawn[COLOURS[0], "o"] == [[2.0, 3.0], [5.0, 2.0], [10.0, 2.5]]
-    assert drawn[COLOURS[0], "*"] == [[5.0, 2.0]]
+    assert drawn[COLORS[0], "o"] == [[2.0, 3.0], [5.0, 2.0], [10.0, 2.5]]
+    assert drawn[COLORS[0], "*"] == [[5.0, 2.0]]
     assert [text.get_text() for text in axes.texts] == ["2.0000"]
 
 
 def test_iterations_in_place_of_epochs(axes):
     draw(axes, [run_of([4.0] * 100, {20: 3.0})], "iterations")
-    assert lines_of(axes)[COLOURS[0], "*"] == [[20.0, 3.0]]
+    assert lines_of(axes)[COLORS[0], "*"] == [[20.0, 3.0]]
     assert axes.get_xlabel() == "iteration"
 
 
@@ -76,14 +76,14 @@ def test_bits_are_on_the_right(axes):
 
 
 @pytest.mark.parametrize("end", [[13.0, 1e30], [float("nan")], [float("inf")]])
-def test_one_that_explodes_is_marked_and_flattens_no_other(axes, end):
+def test_an_explosion_is_marked_and_does_not_flatten_other_runs(axes, end):
     good, bad = run_of(np.linspace(4, 2, 100)), run_of([*np.linspace(4, 3, 50), *end])
     assert (exploded(good), exploded(bad)) == (None, 50)
     draw(axes, [good, bad], "iterations")
     low, high = axes.get_ylim()
     assert 1.5 < low < 2
     assert 4 < high < 4.5
-    assert lines_of(axes)[COLOURS[1], "X"] == [[51.0, 1.0]]
+    assert lines_of(axes)[COLORS[1], "X"] == [[51.0, 1.0]]
     assert [text.get_text() for text in axes.texts] == ["exploded at iteration 51"]
 
 

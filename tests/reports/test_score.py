@@ -1,4 +1,4 @@
-"""`charrnn score` tells how well networks foretell texts: its tables, JSON and CSV against a session's figures."""
+"""Tests of `charrnn score`: its tables, JSON and CSV against the predictions of a session."""
 
 import csv
 import io
@@ -25,12 +25,12 @@ PLAY = (RECORDINGS / "play/input.txt").read_bytes()
 
 
 def run(*arguments: object, stdin: bytes | None = None) -> Result:
-    """On the CPU: in double precision, whatever there is beside it."""
+    """Run on the CPU, in double precision even on a machine with a GPU."""
     return CliRunner().invoke(charrnn.score, [*map(str, arguments), "-gpuid", "-1"], input=stdin)
 
 
 def log_probs(checkpoint: Checkpoint, text: bytes) -> np.ndarray:
-    """Of each character but the first, `[n - 1, vocab_size]`, by a session."""
+    """Return the log-probabilities of each character but the first, `[n - 1, vocab_size]`, by a session."""
     session, found = Session(Model.of(checkpoint)), []
     for id_ in checkpoint.vocab.encode(text)[:-1]:
         session.feed([id_])
@@ -39,7 +39,7 @@ def log_probs(checkpoint: Checkpoint, text: bytes) -> np.ndarray:
 
 
 def nats(checkpoint: Checkpoint, text: bytes) -> np.ndarray:
-    """Of each character but the first, `[n - 1]`."""
+    """Return the nats of each character but the first, `[n - 1]`."""
     ids = checkpoint.vocab.encode(text)[1:]
     return -log_probs(checkpoint, text)[range(len(ids)), ids]
 
@@ -52,7 +52,7 @@ def text(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
-def test_json_tells_what_a_session_finds(name, text):
+def test_json_equals_the_predictions_of_a_session(name, text):
     checkpoint = charrnn_port.load_checkpoint(LUA / f"{name}.t7")
     expected = nats(checkpoint, text.read_bytes()).mean()
     found = json.loads(run(LUA / f"{name}.t7", text, "-json", "-gpuid", -1).stdout)
@@ -63,8 +63,8 @@ def test_json_tells_what_a_session_finds(name, text):
     assert found["text"] == str(text)
 
 
-def test_each_text_begins_anew(text, tmp_path):
-    """Several texts are several lines, each what it is alone; stdin is one of them."""
+def test_each_text_starts_from_the_zero_state(text, tmp_path):
+    """Several texts give several lines, each the same as for the text alone; one of them is stdin."""
     other = tmp_path / "other.txt"
     other.write_bytes(PLAY[5000:5500])
     rows = run(LUA / "lstm.t7", text, "-", other, text, stdin=PLAY[5000:5500]).stdout.splitlines()
@@ -76,13 +76,13 @@ def test_each_text_begins_anew(text, tmp_path):
     assert f"{expected:.4f}" == rows[2].split()[0]
 
 
-def test_which_checkpoint_a_text_is_likeliest_under(text):
+def test_which_checkpoint_a_text_is_most_likely_under(text):
     names = [str(LUA / f"{name}.t7") for name in ("rnn", "lstm", "gru")]
     expected = {name: nats(charrnn_port.load_checkpoint(name), text.read_bytes()).sum() for name in names}
     ranking = sorted(expected, key=expected.get)
     _, *rows, verdict = run(*names, text).stdout.splitlines()
     assert [row.split()[4] for row in rows] == [f"{name}," for name in ranking]
-    assert f"likeliest under {ranking[0]}, by {expected[ranking[1]] - expected[ranking[0]]:.1f} nats" in verdict
+    assert f"most likely under {ranking[0]}, {expected[ranking[1]] - expected[ranking[0]]:.1f} nats" in verdict
     objects = json.loads(run(*names, text, "-json").stdout)
     assert [each["checkpoint"] for each in objects] == ranking
 
@@ -103,7 +103,7 @@ def test_csv_has_a_row_for_each_character(text):
 
 
 def test_lines_are_sorted_by_surprise(text):
-    """A line's newline is of it; empty ones are not told of, nor is the text's first character counted."""
+    """A newline belongs to its line. Empty lines are left out, and the text's first character is not counted."""
     text.write_bytes(PLAY[1000:2500].replace(b"\n", b"\n\n", 3) + b"no newline")
     content = text.read_bytes()
     each = [0.0, *nats(charrnn_port.load_checkpoint(LUA / "lstm.t7"), content)]
@@ -122,7 +122,7 @@ def test_lines_are_sorted_by_surprise(text):
 
 
 def test_unknown_characters(text):
-    """They end it, with their place in the text; or it is scored as if they were not there."""
+    """They are an error with their position; with -unknown skip the text is scored as if they were not there."""
     text.write_bytes(PLAY[:70_000] + b"\xff" + PLAY[70_000:71_000])
     plain = text.with_name("plain.txt")
     plain.write_bytes(PLAY[:71_000])
@@ -135,14 +135,14 @@ def test_unknown_characters(text):
 
 
 def in_unicode(name: str, path, symbols: str) -> None:
-    """A checkpoint whose vocabulary is of Unicode characters, in place of as many bytes."""
+    """Write a checkpoint whose vocabulary has Unicode characters in place of as many bytes."""
     checkpoint = charrnn_port.load_checkpoint(LUA / f"{name}.t7")
     checkpoint.vocab = Vocabulary((symbols + "".join(map(chr, range(0x400, 0x500))))[: len(checkpoint.vocab)])
     charrnn_port.save_checkpoint(checkpoint, path)
 
 
 def test_unicode_texts(tmp_path):
-    """Characters count, not bytes; and such a network is not compared with one of bytes."""
+    """Characters are counted, not bytes; comparing such a network with one of bytes is an error."""
     in_unicode("rnn", tmp_path / "a.t7.pt", "aé€\n")
     path = tmp_path / "text"
     path.write_text("aé€a\né€", encoding="utf-8")
@@ -153,13 +153,14 @@ def test_unicode_texts(tmp_path):
 
 
 def test_dynamic_evaluation_leaves_the_checkpoint(text, tmp_path):
-    """It is less surprised by a text that repeats itself, alike in each text, and the file stays as it was."""
+    """It has a lower loss on a repetitive text, the same for each copy of it, and does not change the file."""
     path = tmp_path / "a.t7"
     shutil.copy(LUA / "lstm.t7", path)
     text.write_bytes(PLAY[1000:1200] * 10)
     static = json.loads(run(path, text, "-json").stdout)
     result = run(path, text, text, "-json", "-dynamic", 0.005)
     first, second = json.loads(result.stdout)
+    assert "dynamic evaluation: " in result.stderr
     assert "learns" in result.stderr
     assert first == second
     assert first["nats_per_character"] < static["nats_per_character"] - 0.1
@@ -182,12 +183,12 @@ def test_dynamic_evaluation_leaves_the_checkpoint(text, tmp_path):
         ([LUA / "rnn.t7", "TEXT", "-dynamic", "2"], 2, ["-dynamic: 2"]),
     ],
 )
-def test_what_cannot_be_scored(arguments, status, words, text):
+def test_errors(arguments, status, words, text):
     arguments = [text if word == "TEXT" else word for word in arguments]
     assert_one_line_error(run(*arguments, stdin=PLAY[:1]), status, *words)
 
 
-def test_checkpoints_are_told_by_how_they_begin(tmp_path):
+def test_checkpoints_are_recognized_by_their_first_bytes(tmp_path):
     saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
     charrnn_port.save_checkpoint(saved, tmp_path / "a.t7.pt")
     assert is_checkpoint(tmp_path / "a.t7.pt")
@@ -199,19 +200,19 @@ def test_checkpoints_are_told_by_how_they_begin(tmp_path):
     )
 
 
-# Colours
+# Colors
 
 
 class Terminal(io.StringIO):
-    """A stdout that is one."""
+    """A stdout that is a terminal."""
 
     def isatty(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
 
 def painted(units: bytes | str, bits: list[float], monkeypatch) -> str:
-    """What a terminal gets of a text, the first character of which nothing foretold."""
+    """Return what is written to a terminal for a text whose first character has no prediction."""
     terminal = Terminal()
     monkeypatch.setattr("sys.stdout", terminal)
     figures = CharacterScores(np.zeros(len(bits), np.int64), -np.array(bits)[:, None] * np.log(2))
@@ -227,13 +228,13 @@ def test_heat_paints_by_bits(monkeypatch):
     assert shown == "".join(f"\033[{style}m{text}\033[0m" for style, text in zip(styles, texts, strict=True))
 
 
-def test_heat_without_colours(monkeypatch):
+def test_heat_without_colors(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     assert painted(b"abc\nd", [1.5, 6, 9, 9], monkeypatch) == "ab\033[4mc\033[0m\033[1;4m↵\033[0m\n\033[1;4md\033[0m"
 
 
 def test_heat_shows_characters_whole_and_controls_as_escapes(monkeypatch):
-    """The bytes of a character surprise together; a terminal gets no command from a text."""
+    """The surprise of a character is the sum over its bytes; control characters do not reach the terminal."""
     monkeypatch.setenv("NO_COLOR", "1")
     shown = painted("aé\x1b€".encode(), [3, 3, 0, 1, 1, 1], monkeypatch)
     assert shown == "a\033[4mé\033[0m\\x1b€"
@@ -242,7 +243,7 @@ def test_heat_shows_characters_whole_and_controls_as_escapes(monkeypatch):
 def test_heat_where_there_is_no_terminal(text):
     result = run(LUA / "lstm.t7", text, "-heat", 1)
     assert result.stdout_bytes == text.read_bytes()
-    assert "no terminal" in result.stderr
+    assert "not a terminal" in result.stderr
     assert "1499" in result.stderr
 
 

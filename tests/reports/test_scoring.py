@@ -1,4 +1,4 @@
-"""What a network foretells of a text is what training's evaluation measures, and dynamic evaluation is its formula."""
+"""Tests that predictions give the loss of training's evaluation, and that dynamic evaluation follows its formula."""
 
 from itertools import pairwise
 
@@ -29,7 +29,7 @@ def text(length: int) -> list[int]:
 
 @pytest.mark.parametrize("model", list(CELLS))
 def test_rows_of_a_split_make_its_evaluation(model, play):
-    """Each row of the batches read through as a text of its own: their mean is the validation loss, to 1e-12."""
+    """The mean over the rows of the batches, each read as a separate text, is the validation loss, to 1e-12."""
     options = train_options(
         *f"-gpuid -1 -model {model} -rnn_size 12 -batch_size 5 -seq_length 20".split(), "-data_dir", play
     )
@@ -49,8 +49,8 @@ def test_rows_of_a_split_make_its_evaluation(model, play):
 
 @pytest.mark.parametrize("backend", ["fused", pytest.param("compiled", marks=NEEDS_COMPILER)])
 @pytest.mark.parametrize("model", list(CELLS))
-def test_however_the_text_is_cut(model, backend):
-    """In one piece or in many, as the plain cells foretell it: the same to 1e-12."""
+def test_predictions_do_not_depend_on_the_block_size(model, backend):
+    """A text in one piece or in many has the predictions of the plain cells, to 1e-12."""
     ids, plain = text(700), network(model, "plain")
     log_probs, _ = plain.log_probs(torch.tensor(ids[:-1])[:, None], plain.zero_state(1))
     expected = log_probs[:, 0].detach().numpy()
@@ -63,8 +63,8 @@ def test_however_the_text_is_cut(model, backend):
         assert np.abs(predictions - expected).max() < 1e-12
 
 
-def test_figures_are_what_they_are_called():
-    """Against sums one by one; of two that are as likely both have the better rank, and what is impossible counts 0."""
+def test_ranks_and_entropies_follow_their_definitions():
+    """Equally likely characters share the better rank; an impossible character adds 0 to the entropy."""
     probabilities = np.array([[0.1, 0.6, 0.3, 0.0], [0.25, 0.25, 0.25, 0.25], [0.2, 0.2, 0.5, 0.1]])
     with np.errstate(divide="ignore"):
         figures = CharacterScores(np.array([0, 3, 1]), np.log(probabilities))
@@ -82,7 +82,7 @@ def checkpoint_of(made, optimizer: dict | None = None) -> Checkpoint:
 
 @pytest.mark.parametrize("known", [False, True])
 def test_dynamic_evaluation_is_its_formula(known):
-    """By autograd through the plain cells: theta -= rate * g / (sqrt(M) + 1e-8), M being the mean of g * g."""
+    """By autograd through the plain cells: theta -= rate * g / (sqrt(M) + 1e-8), where M is the mean of g * g."""
     ids, plain, made = text(3 * SEGMENT + 8), network(backend="plain"), network()
     optimizer = {"learning_rate": 0.1, "mean_square": torch.rand_like(made.params)} if known else None
     checkpoint = checkpoint_of(made, optimizer)
@@ -91,7 +91,7 @@ def test_dynamic_evaluation_is_its_formula(known):
 
     expected, state = [], plain.zero_state(1)
     mean, count = torch.zeros_like(plain.params), 0
-    if known:  # rows make chance smaller, length makes it larger
+    if known:  # noise decreases with the number of rows and increases with the length
         mean, count = optimizer["mean_square"] * 4 * SEGMENT / 10, KNOWN_SEGMENTS
     for begin in range(0, len(ids) - 1, SEGMENT):
         x = torch.tensor(ids[begin : begin + SEGMENT])[:, None]
@@ -108,7 +108,7 @@ def test_dynamic_evaluation_is_its_formula(known):
     assert torch.equal(checkpoint.params, network().params)
 
 
-def test_a_network_that_learns_is_surprised_less_by_what_repeats_itself():
+def test_dynamic_evaluation_lowers_the_loss_on_repetitive_text():
     ids = text(10) * 100
     losses = {}
     for rate in (0.0, 0.01):
@@ -118,14 +118,14 @@ def test_a_network_that_learns_is_surprised_less_by_what_repeats_itself():
     assert losses[0.01] < 0.8 * losses[0.0]
 
 
-def test_other_optimisers_leave_no_mean_square():
+def test_other_optimizers_have_no_mean_square():
     made = network()
     assert mean_square(checkpoint_of(made)) is None
     assert mean_square(checkpoint_of(made, {"learning_rate": 0.1, "velocity": made.params})) is None
 
 
-def test_blocks_are_of_one_size(tmp_path):
-    """Whatever the text's length, and however much of it is left out."""
+def test_blocks_have_one_size(tmp_path):
+    """For any length of the text, and with skipped characters."""
     path = tmp_path / "text"
     path.write_bytes((b"ab?" * 50_000)[:-1])
     blocks = list(TextStream(str(path), {"a": Vocabulary(b"ab")}, skip=True))
@@ -138,8 +138,8 @@ def test_blocks_are_of_one_size(tmp_path):
     assert text.skipped == 99_999
 
 
-def test_a_character_may_be_cut_by_reading(tmp_path, monkeypatch):
-    """UTF-8 is decoded across what is read at once; what is not UTF-8 is told by its place in bytes."""
+def test_a_character_may_be_split_between_reads(tmp_path, monkeypatch):
+    """UTF-8 is decoded across reads; the error for invalid UTF-8 has the position in bytes."""
     monkeypatch.setattr("charrnn_port.reports.text_stream.BYTES", 3)
     path = tmp_path / "text"
     path.write_text("aéé€a" * 3, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a trace tells is what the plain cells compute, to the bit; in the file as from Python."""
+"""Tests that a trace, as a file and from Python, has exactly what the plain cells compute."""
 
 import json
 
@@ -34,8 +34,8 @@ def run(*arguments: object, stdin: bytes | None = None) -> Result:
 @pytest.mark.parametrize("torch7", ["2015", "2017"])
 @pytest.mark.parametrize("backend", ["plain", "fused"])
 @pytest.mark.parametrize("model", list(CELLS))
-def test_states_and_predictions_are_the_plain_cells_own(model, backend, torch7):
-    """After each character, exactly; a model of a fused network has the same plain cells."""
+def test_states_and_predictions_are_those_of_the_plain_cells(model, backend, torch7):
+    """They are equal after each character; a model of a fused network traces with plain cells too."""
     plain, vocab = network(model, torch7=torch7), Vocabulary(b"abcdefghijk")
     if backend == "plain":
         steps = list(trace(plain, vocab.encode(TEXT)))
@@ -57,7 +57,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("model", list(CELLS))
 def test_gates_are_their_formulas(model):
-    """Computed anew in NumPy from the states that the trace tells, in both layers, to 1e-12."""
+    """Recomputed in NumPy from the states in the trace, in both layers, to 1e-12."""
     plain = network(model)
     weights = [{name: tensor.detach().numpy() for name, tensor in layer.items()} for layer in plain.layers]
 
@@ -93,8 +93,8 @@ def test_gates_are_their_formulas(model):
         before = step.layers
 
 
-def test_a_session_is_traced_from_where_it_stands_and_stays_there():
-    """The state that it has comes from other arithmetic, so to 1e-12."""
+def test_a_session_is_traced_from_its_state_and_keeps_it():
+    """The session's state comes from another backend, so the tolerance is 1e-12."""
     model = Model(network("lstm", "fused"), Vocabulary(b"abcdefghijk"))
     session = Session(model)
     whole = list(session.trace(TEXT))
@@ -108,7 +108,7 @@ def test_a_session_is_traced_from_where_it_stands_and_stays_there():
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
 def test_the_file_holds_the_trace(name, tmp_path):
-    """All of it, exactly; and what one has to know of it."""
+    """All values exactly, and the attributes that describe them."""
     path = tmp_path / "text"
     path.write_bytes(PLAY[1000:1300])
     result = run(LUA / f"{name}.t7", path, "-o", tmp_path / "trace.h5")
@@ -133,7 +133,7 @@ def test_the_file_holds_the_trace(name, tmp_path):
         assert file.attrs["num_layers"] == 2
 
 
-def test_what_is_kept_may_be_chosen(tmp_path):
+def test_layers_units_and_gates_are_selected(tmp_path):
     chosen = ["-layers", "2", "-units", "0-2,5", "-gates", "c,forget", "-dtype", "float32"]
     assert run(LUA / "lstm.t7", "-", "-o", tmp_path / "few.h5", *chosen, stdin=PLAY[:200]).exit_code == 0
     assert run(LUA / "lstm.t7", "-", "-o", tmp_path / "all.h5", stdin=PLAY[:200]).exit_code == 0
@@ -147,17 +147,17 @@ def test_what_is_kept_may_be_chosen(tmp_path):
             assert 0 < np.abs(difference).max() < 1e-5
 
 
-def test_the_size_is_told_before(tmp_path):
-    """Within a twentieth of what is then written."""
+def test_the_size_is_printed_first(tmp_path):
+    """It is within 5 % of the size of the file."""
     (tmp_path / "text").write_bytes(PLAY[:640])
-    told = run(LUA / "gru.t7", tmp_path / "text", "-o", tmp_path / "trace.h5").stderr
+    line = run(LUA / "gru.t7", tmp_path / "text", "-o", tmp_path / "trace.h5").stderr
     size = (tmp_path / "trace.h5").stat().st_size
-    number, unit = told.split("at most ")[1].split()[:2]
+    number, unit = line.split("at most ")[1].split()[:2]
     assert float(number) * {"kB": 1e3, "MB": 1e6}[unit] == pytest.approx(size, rel=0.05)
 
 
 def test_unknown_characters(tmp_path):
-    """Nothing is written then, and what was there stays; or they are left out, as their positions tell."""
+    """An error leaves an existing file unchanged; with -unknown skip the positions show which are left out."""
     (tmp_path / "text").write_bytes(PLAY[:3000] + b"\xff" + PLAY[3000:3010])
     (tmp_path / "trace.h5").write_bytes(b"something")
     result = run(LUA / "rnn.t7", tmp_path / "text", "-o", tmp_path / "trace.h5", "-units", "0")
@@ -175,7 +175,7 @@ def test_unknown_characters(tmp_path):
 
 @pytest.mark.parametrize("limit", [0, 3000, 40_000, 150_000])
 def test_a_disk_that_is_full(limit, tmp_path):
-    """It ends in one line, with nothing written, wherever it is that no more can be."""
+    """It ends with a one-line error and without a file, wherever the disk becomes full."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
@@ -211,7 +211,7 @@ def test_a_vocabulary_of_unicode_characters(tmp_path):
         (["-o", LUA / "gru.t7"], 1, ["gru.t7", "checkpoint"]),
     ],
 )
-def test_what_cannot_be_traced(options, status, words, tmp_path, monkeypatch):
+def test_errors(options, status, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text").write_bytes(PLAY[:20])
     result = run(LUA / "lstm.t7", "text", *options)

@@ -1,4 +1,4 @@
-"""`charrnn verify` finds that all holds here, and finds what does not."""
+"""Tests that all promises of `charrnn verify` hold here, and that it detects what does not hold."""
 
 import json
 import re
@@ -25,7 +25,7 @@ BITS, ROUNDED, SINGLE = runs.Backend("compiled"), runs.Backend("fused"), runs.Ba
 
 @pytest.fixture
 def only(monkeypatch):
-    """Function: let only these runs of 2017 be recorded, and no others."""
+    """Function that limits the recordings to these runs of 2017."""
 
     def record(*some):
         by_name = {run.name: run for run in some}
@@ -64,7 +64,7 @@ def test_all_holds_here(only, tmp_path):
     assert all(check["holds"] for check in found["checks"])
     assert {check["part"] for check in found["checks"]} == {
         "Torch7 of 2017", "Torch7's bits", "samples", "recorded numbers", "random streams", "files written back",
-        "ways to run a cell",
+        "backends",
     }  # fmt: skip
     count = len(found["checks"])
     assert re.search(rf"^{count} of {count} promises hold; it took [\d.]+ s$", result.stdout, re.M)
@@ -76,7 +76,7 @@ def test_single_precision_is_judged_by_what_rounding_makes(only):
     assert result.exit_code == 0, result.output
     (row,) = re.findall(r"^  rnn +(\d+) of 285 .*", result.stdout, re.M)
     assert int(row) < 285
-    assert "2017 rnn" not in result.stdout  # no samples from a network that has other digits, and none of its bits
+    assert "2017 rnn" not in result.stdout  # neither samples nor bits of a network whose digits differ
     assert "promised    to rounding: " in result.stdout
     assert "this is float32, of which nothing was recorded" in result.stdout
 
@@ -103,7 +103,7 @@ def test_without_a_compiler_it_says_that_bits_are_not_promised(only, monkeypatch
         pytest.param(runs.Backend("compiled"), "", marks=NEEDS_COMPILER),
     ],
 )
-def test_of_what_bits_are_promised(backend, words):
+def test_which_backends_promise_bits(backend, words):
     assert backend.bits == (not words)
     assert backend.without_bits.startswith(words if words != "float32" else "this is float32")
 
@@ -115,12 +115,12 @@ def test_all_of_it_holds_here(cell):
     assert result.exit_code == 0, result.output
 
 
-# What does not hold
+# Promises that do not hold
 
 
 @NEEDS_COMPILER
 def test_one_bit_of_a_learning_rate_is_found(only):
-    """Before any printed line shows it."""
+    """It is found before any printed line shows it."""
     only(replace(RUNS["rnn"], arguments=RUNS["rnn"].arguments | {"learning_rate": "0.0020000000000000005"}))
     result = run_verify()
     assert_one_line_error(result, 1, "Torch7's bits, 2017 rnn")
@@ -131,7 +131,7 @@ def test_one_bit_of_a_learning_rate_is_found(only):
 
 
 def numbers_with(what, i, value):
-    """The recorded numbers of a run with another one among them."""
+    """Return the recorded numbers of a run with one of them replaced, or removed for None."""
     numbers = {name: dict(each) for name, each in LSTM.bits.items()}
     if value is None:
         del numbers[what][i]
@@ -187,17 +187,17 @@ def test_an_error_is_a_result(only, monkeypatch, tmp_path):
     assert json.loads((tmp_path / "verified.json").read_text())["holds"] is False
 
 
-def test_what_cannot_be_had_is_an_error_at_once():
+def test_invalid_options_are_an_error_before_the_first_check():
     result = run_verify("-cell", "compiled", "-json", ROOT / "no such folder" / "x")
     assert_one_line_error(result, 1, "no such folder")
     assert result.stdout == ""
 
 
-NO_NUMBER = "51/285 (epoch 0.054), train_loss = nan, grad/param norm = nan"
+NAN_LINE = "51/285 (epoch 0.054), train_loss = nan, grad/param norm = nan"
 
 
 def printed(run, line=None, by=None, replaced=None):
-    """A run's lines with one of them changed: its loss, or all of it."""
+    """Return a run's lines with the loss of one changed by `by`, or the line replaced."""
     if line is None:
         return run.stdout
     (old,) = [each for each in run.stdout.split("\n") if each.startswith(f"{line}/") and "train_loss" in each]
@@ -218,7 +218,7 @@ def printed(run, line=None, by=None, replaced=None):
         (printed(LSTM, 51, 1e-2), SINGLE, True, 50),
         (printed(LSTM, 51, 3e-2), SINGLE, False, 50),
         (printed(LSTM, 51, replaced=""), SINGLE, False, 50),
-        (printed(LSTM, 51, replaced=NO_NUMBER), SINGLE, False, 50),
+        (printed(LSTM, 51, replaced=NAN_LINE), SINGLE, False, 50),
         (LSTM.stdout.replace("\n50/50...", "", 1), SINGLE, False, 99),
         (printed(DEFAULTS, 112, 1e-8), ROUNDED, False, 111),
         (printed(DEFAULTS, 113, 9e-5), ROUNDED, True, 112),
@@ -255,14 +255,14 @@ def test_a_byte():
     assert same("", "", "", np.array([0.0]), np.array([-0.0])).first_other == 1
 
 
-def test_nan_is_no_small_difference():
+def test_nan_exceeds_every_limit():
     assert not Difference("", "", "", float("nan"), 1e-12).holds
     network = cells.network("lstm")
     network.params[3] = float("nan")
     assert np.isnan(cells.apart(network.params, cells.network("lstm").params))
 
 
-def test_the_package_carries_less_than_3_mb(tmp_path):
+def test_the_recordings_in_the_package_are_below_3_mb(tmp_path):
     found = [path for path in RECORDINGS.rglob("*") if path.is_file()]
     with zipfile.ZipFile(tmp_path / "recordings.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in found:

@@ -1,14 +1,14 @@
-"""`charrnn benchmark`: how fast, next to nn.LSTM, to the matrix products alone, and to what the processor can do.
+"""`charrnn benchmark`: measure speed against nn.LSTM, the matrix products alone, and the processor's limits.
 
-    training, parts, evaluation, sampling, start, preprocessing      a file for each table
-    limits                      what the processor can do at most
-    work                        how much there is to do
-    subjects, baselines, timing     what is timed, what it is held against, and how
-    contention, serving         what -load and -serve measure
+    training, parts, evaluation, sampling, start, preprocessing      one module for each table
+    limits                          peak arithmetic and memory bandwidth of the processor
+    work                            counts of weights and floating-point operations
+    subjects, baselines, timing     what is timed, what it is compared with, and how
+    contention, serving             the benchmarks of -load and -serve
 
-Everything is timed in one process, in turn (ours, theirs, floor, ours, …), so that a machine that slows down
-slows all of them; what counts is the median of the ratios. The figures of one training iteration hold all of
-it: fetching the batch, forward, backward, clipping, RMSprop, reading the loss.
+All candidates are timed in one process, in turn (ours, PyTorch, floor, ours, ...), so that a machine that slows down
+affects all of them alike. The result is the median of the ratios. A training iteration includes all its steps: fetching
+the batch, forward, backward, clipping, RMSprop, reading the loss.
 """
 
 import json
@@ -32,13 +32,13 @@ __all__ = ["benchmark", "our_training", "parse_size", "random_text", "write_json
 
 
 def benchmark(options: BenchmarkOptions) -> None:
-    """Print all tables, and write all figures to a file if asked to. Raises UserError for sizes that are none."""
+    """Print the selected tables, and write all times to the file in -json. Raises UserError for invalid -sizes."""
     if options.json:
         Path(options.json).open("a").close()  # fails now rather than after minutes
     if options.threads:
         torch.set_num_threads(options.threads)
     device = torch.device(options.device)
-    torch.backends.cudnn.allow_tf32 = False  # PyTorch's default is that nn.LSTM rounds to 3 digits
+    torch.backends.cudnn.allow_tf32 = False  # by default nn.LSTM uses TF32, which rounds to 3 digits
     sizes = [parse_size(size) for size in options.sizes.split(",")]
     print(describe_machine(device))
     rows = print_limits(device, options.repeats)
@@ -59,6 +59,6 @@ def benchmark(options: BenchmarkOptions) -> None:
 
 
 def write_json(options: BenchmarkOptions, device: torch.device, rows: list[dict]) -> None:
-    """All figures, into the file that -json names, if it does."""
+    """Write all times to the file in -json, if set."""
     if options.json:
         Path(options.json).write_text(json.dumps({"machine": describe_machine(device), "rows": rows}, indent=1))

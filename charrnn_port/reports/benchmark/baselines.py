@@ -1,4 +1,4 @@
-"""What ours is held against: PyTorch's own layer as its users would train it, and its matrix products alone."""
+"""Baselines: training with PyTorch's own layers, and PyTorch's matrix products alone."""
 
 from collections.abc import Callable
 
@@ -21,9 +21,10 @@ def torch_training(
     device: torch.device,
     graph: bool = False,
 ) -> Callable[[], float]:
-    """The same with PyTorch's layer, written as its users would, with the settings that make it fastest.
+    """Return a training iteration with PyTorch's layer as a user would write it, with the fastest settings.
 
-    graph: as one CUDA graph, which ours is too, but few users' is.
+    `graph` records it as one CUDA graph, as this port does and few users do. The iteration returns the loss in nats per
+    character.
     """
     options = {"dtype": dtype, "device": device}
     layers = LAYERS[model](len(VOCAB), rnn_size, num_layers, **options)
@@ -48,7 +49,7 @@ def torch_training(
     if not graph:
         return lambda: iterate().item()
     with torch.cuda.device(device), torch.cuda.stream(recording_stream(device)):
-        for _ in range(2):  # libraries load what they need, which no graph can
+        for _ in range(2):  # libraries initialize on first use, which cannot be recorded in a graph
             iterate()
     found = {}
     replay = record(lambda: found.update(loss=iterate()), device)
@@ -63,17 +64,17 @@ def torch_training(
 def matrix_products(
     model: str, rnn_size: int, num_layers: int, batch_size: int, dtype: torch.dtype, device: torch.device
 ) -> Callable[[], None]:
-    """The products that an iteration can't do without, at their sizes, into preallocated outputs: PyTorch's floor.
+    """Return a function with only the matrix products of an iteration, by PyTorch, into preallocated outputs.
 
-    Each in the layout that is fastest here. One-hot products are no matrix products (rows are gathered), and
-    products over all time steps at once are single ones.
+    Each product has its fastest layout. Products with one-hot vectors are excluded, since they only gather rows.
+    Products over all time steps are single calls.
     """
     T, B, H, V = SEQ_LENGTH, batch_size, rnn_size, len(VOCAB)
 
     def new(*shape: int) -> Tensor:
         return torch.randn(shape, dtype=dtype, device=device)
 
-    # gru: two gates before the reset product, the candidate after it
+    # A gru computes two gates before the reset product, and the candidate after it.
     parts = [2 * H, H] if model == "gru" else [GATES[model] * H]
     n = sum(parts)
     x, grad_x, sums = new(T, B, H), new(T, B, H), new(T, B, n)

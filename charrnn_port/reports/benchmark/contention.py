@@ -1,7 +1,7 @@
-"""`charrnn benchmark -load N`: how fast training is on a machine that does something else too.
+"""`charrnn benchmark -load N`: measure training beside other processes.
 
-One network is trained alone, beside N processes that do nothing but compute, and beside another training like it, in
-turn, so that a machine that slows down slows all of them. What counts is the median of the rounds' ratios.
+A network is trained alone, beside N busy processes, and beside a second training, in turn, so that a machine that slows
+down affects all of them alike. The result is the median of the ratios.
 """
 
 import statistics
@@ -31,9 +31,9 @@ BATCH_SIZE = 50
 
 
 def time_contention(options: BenchmarkOptions) -> None:
-    """Print the table. Raises UserError for another device than the CPU, and for sizes that are none."""
+    """Print the table. Raises UserError for a device other than the CPU, and for invalid -sizes."""
     if options.device != "cpu":
-        raise UserError(f"-load measures what processes take from each other on the CPU, not on {options.device}")
+        raise UserError(f"-load measures contention for the CPU; it does not support -device {options.device}")
     if options.threads:
         torch.set_num_threads(options.threads)
     size = parse_size(options.sizes.split(",")[0])
@@ -60,7 +60,7 @@ def time_contention(options: BenchmarkOptions) -> None:
 def time_each(
     folder: str, size: tuple[int, int], dtype: torch.dtype, options: BenchmarkOptions
 ) -> dict[str, list[float]]:
-    """Seconds an iteration, a mean for each round, of each kind of company; of two trainings that of the slower one."""
+    """Return the mean seconds per iteration of each round, by condition; of two trainings, that of the slower one."""
     training = make(folder, size, dtype)
     span = max(0.3, options.repeats * mean_time(training, 0.1))
     seconds: dict[str, list[float]] = {"alone": [], "beside": [], "two at once": []}
@@ -75,7 +75,7 @@ def time_each(
 
 
 def make(folder: str, size: tuple[int, int], dtype: torch.dtype) -> Training:
-    """What train.py makes, ready to go."""
+    """Return a training as train.py builds it, after two iterations of warm-up."""
     training = our_training(folder, fastest_backend("lstm", dtype, CPU), "lstm", *size, BATCH_SIZE, dtype, CPU)
     for _ in range(2):
         training.iteration()
@@ -83,7 +83,7 @@ def make(folder: str, size: tuple[int, int], dtype: torch.dtype) -> Training:
 
 
 def mean_time(training: Training, span: float) -> float:
-    """Seconds an iteration: of those that begin within so many seconds."""
+    """Return the mean seconds per iteration, over the iterations that begin within `span` seconds."""
     start, count = time.perf_counter(), 0
     while time.perf_counter() < start + span:
         training.iteration()
@@ -92,17 +92,17 @@ def mean_time(training: Training, span: float) -> float:
 
 
 def ratio(a: list[float], b: list[float]) -> str:
-    """The median of the ratios round by round, the lowest and the highest."""
+    """Return the median, the lowest and the highest of the ratios of each round, as text."""
     ratios = [x / y for x, y in zip(a, b, strict=True)]
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """So many processes that compute all the time."""
+    """Run `count` busy processes."""
     processes = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(count)]
     try:
-        time.sleep(0.1)  # until they do
+        time.sleep(0.1)  # until they have started
         yield
     finally:
         for process in processes:
@@ -112,10 +112,10 @@ def busy(count: int) -> Iterator[None]:
 
 @contextmanager
 def another_training(folder: str, size: tuple[int, int], dtype: torch.dtype) -> Iterator[Connection]:
-    """A process with a training of its own: sent a number of seconds, it trains so long and answers as mean_time."""
+    """Run a second training in another process. Send it a number of seconds to train; it answers with its mean_time."""
     context = get_context("spawn")
     ours, its = context.Pipe()
-    process = context.Process(target=train_when_told, args=(its, folder, size, dtype, torch.get_num_threads()))
+    process = context.Process(target=train_on_request, args=(its, folder, size, dtype, torch.get_num_threads()))
     process.start()
     try:
         its.close()
@@ -126,10 +126,10 @@ def another_training(folder: str, size: tuple[int, int], dtype: torch.dtype) -> 
         process.join()
 
 
-def train_when_told(
+def train_on_request(
     connection: Connection, folder: str, size: tuple[int, int], dtype: torch.dtype, threads: int
 ) -> None:
-    """What that process does, until nobody is there to tell it anything."""
+    """Run in the second process: answer requests until the connection is closed."""
     torch.set_num_threads(threads)
     training = make(folder, size, dtype)
     try:

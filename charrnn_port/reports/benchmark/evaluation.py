@@ -1,4 +1,4 @@
-"""Evaluation next to training: it has the forward pass only."""
+"""Measure the speed of evaluation, which is a forward pass alone, against training."""
 
 import statistics
 
@@ -13,7 +13,7 @@ BATCH_SIZE = 50
 
 
 def time_evaluation(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
-    """Characters a second of a batch each."""
+    """Print the table of characters per second, and return its rows."""
     print("\ncharacters a second (median); ratio: median (quartiles)")
     print(f"{'':35}{'training':>11}{'evaluation':>11}  evaluation / training")
     rows = []
@@ -32,7 +32,7 @@ def time_evaluation(folder: str, sizes: list[tuple[int, int]], device: torch.dev
 
 
 def evaluate(training: Training) -> None:
-    """The next batch, as Training.evaluate does it."""
+    """Evaluate the next batch; see `Training.evaluate`."""
     network = training.network
     x, y = (torch.from_numpy(ids).to(network.params.device) for ids in training.loader.next_batch(1))
     network.evaluation_pass(x, y, training.state).tolist()

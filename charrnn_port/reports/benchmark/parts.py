@@ -1,7 +1,7 @@
-"""Time by part: what an iteration of the compiled cells is made of, and a character that is sampled.
+"""Measure the time of each part of a training iteration with compiled cells, and of a sampled character.
 
-PyTorch's operations are timed one by one as they are called, and so are the functions in C: on a CPU a call ends when
-its work is done. What neither of them takes is Python's.
+Each PyTorch operation and each C function is timed when it is called. On a CPU a call returns when its work is done.
+The remaining time is spent in Python.
 """
 
 import statistics
@@ -23,29 +23,29 @@ from charrnn_port.torch7.random import Generator
 from charrnn_port.training import Training
 
 STEPS, PRODUCTS, POINTWISE = "time steps", "large products", "pointwise"
-OPTIMISER, SUMS, REST = "optimiser", "transposes, sums", "the rest"
-# Where a function of model/sequence.c, or an operation of PyTorch, belongs: what is not here is in the rest.
+OPTIMIZER, SUMS, REST = "optimiser", "transposes, sums", "the rest"
+# The part of each function of model/sequence.c and of each PyTorch operation; all others belong to the rest.
 PARTS = {
     **{f"{cell}_{direction}": STEPS for cell in ("lstm", "gru", "rnn") for direction in ("forward", "backward")},
     **dict.fromkeys(("input_products", "linear_outputs", "grad_inputs", "grad_weights"), PRODUCTS),
     **dict.fromkeys(("log_softmax", "log_softmax_backward", "step_losses", "aten.mul"), POINTWISE),
-    **dict.fromkeys(("clip", "scale"), OPTIMISER),
+    **dict.fromkeys(("clip", "scale"), OPTIMIZER),
     **dict.fromkeys(("sum_rows", "transpose", "aten.copy_", "aten.cat"), SUMS),
 }
-PARTS_OF_SAMPLING = {"lstm_advance": "time step", "draw": "draw"}  # the same of a character
+PARTS_OF_SAMPLING = {"lstm_advance": "time step", "draw": "draw"}  # the same for sampling
 BATCH_SIZE = 50
 LENGTH = 500  # characters of a text
 
 
 def time_parts(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
-    """Both tables. None on a GPU, where calls end before their work, or without a C compiler."""
+    """Print both tables. Prints nothing on a GPU, where calls return before their work, or without a C compiler."""
     if device.type != "cpu" or not library(torch.float32):
         return []
     return time_training_parts(folder, sizes, device, repeats) + time_sampling_parts(sizes, device, repeats)
 
 
 def time_training_parts(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
-    """Milliseconds of each part of an iteration."""
+    """Print the milliseconds of each part of an iteration, and return the rows."""
     print("\ntime by part, ms (median)")
     print(f"{'':35}{'iteration':>11}" + "".join(f"{column:>17}" for column in columns(PARTS)))
     rows = []
@@ -63,7 +63,7 @@ def time_training_parts(folder: str, sizes: list[tuple[int, int]], device: torch
 
 
 def time_sampling_parts(sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
-    """Microseconds of each part of a character."""
+    """Print the microseconds per character of each part of sampling, and return the rows."""
     print("\nsampling by part, µs a character (median)")
     print(f"{'':35}{'character':>11}" + "".join(f"{column:>17}" for column in columns(PARTS_OF_SAMPLING)))
     rows = []
@@ -79,14 +79,14 @@ def time_sampling_parts(sizes: list[tuple[int, int]], device: torch.device, repe
 
 
 def columns(parts: dict[str, str]) -> list[str]:
-    """The names of all parts, in their order."""
+    """Return the names of all parts in order."""
     return [*dict.fromkeys(parts.values()), REST]
 
 
 def whole_and_parts(
     whole: Callable[[], object], by_part: Callable[[], dict[str, float]], repeats: int
 ) -> tuple[list[float], dict[str, list[float]]]:
-    """Seconds of a call that is left alone, a turn each, and of its parts as `by_part` times them in between."""
+    """Return the seconds of a whole call for each turn, and of its parts, which `by_part` times in other calls."""
     turns: list[dict[str, float]] = []
     kinds = {"whole": whole, "in parts": lambda: turns.append(by_part())}
     wholes = in_turn(kinds, repeats, torch.device("cpu"))["whole"]
@@ -97,15 +97,18 @@ def whole_and_parts(
 
 
 def seconds_of_training(training: Training) -> dict[str, float]:
-    """Those of the parts in one iteration: what is no part is in none."""
+    """Return the seconds of each part of one iteration."""
     timers = Timers(PARTS)
-    with timers, timers.of_functions(library(training.network.params.dtype)), timers.of_optimiser(training.optimizer):
+    with timers, timers.of_functions(library(training.network.params.dtype)), timers.of_optimizer(training.optimizer):
         training.iteration()
     return dict(timers.seconds)
 
 
 def sampled(rnn_size: int, num_layers: int, dtype: torch.dtype, device: torch.device) -> dict[str, float]:
-    """Those of the parts of a text. Models and choices keep the functions they have found: so they are made here."""
+    """Return the seconds of each part of sampling one text.
+
+    The model is made here, since models and samplers keep references to the C functions that they find.
+    """
     timers = Timers(PARTS_OF_SAMPLING)
     with timers.of_functions(library(dtype)):
         sample(our_model(rnn_size, num_layers, dtype, device))
@@ -113,19 +116,19 @@ def sampled(rnn_size: int, num_layers: int, dtype: torch.dtype, device: torch.de
 
 
 def sample(model: Model) -> None:
-    """A text."""
+    """Sample one text."""
     deque(Session(model).sample(LENGTH, samplers.categorical(Generator(1))), maxlen=0)
 
 
 class Timers(TorchDispatchMode):
-    """While it is entered, PyTorch's operations are timed; so are functions in C and an optimiser, where asked for."""
+    """Context manager that times PyTorch's operations, and on request C functions and an optimizer."""
 
     def __init__(self, parts: dict[str, str]) -> None:
-        """parts: of each operation and function."""
+        """`parts` maps each operation and function to its part."""
         super().__init__()
         self._parts = parts
         self.seconds = Counter(dict.fromkeys(parts.values(), 0.0))
-        self._all_of: str | None = None  # the part that all operations are of, as long as that is so
+        self._all_of: str | None = None  # if set, the part that all operations belong to
 
     def __torch_dispatch__(
         self, operation: Any, types: Any, arguments: tuple = (), named: dict[str, Any] | None = None
@@ -143,7 +146,7 @@ class Timers(TorchDispatchMode):
 
     @contextmanager
     def of_functions(self, functions: Any) -> Iterator[None]:
-        """Those of a library that have a part."""
+        """Time the functions of a library that have a part."""
         originals = {name: getattr(functions, name) for name in self._parts if hasattr(functions, name)}
         for name, function in originals.items():
             setattr(functions, name, partial(self._timed, name, function))
@@ -154,12 +157,12 @@ class Timers(TorchDispatchMode):
                 setattr(functions, name, function)
 
     @contextmanager
-    def of_optimiser(self, optimizer: Any) -> Iterator[None]:
-        """Whatever it calls is its own."""
+    def of_optimizer(self, optimizer: Any) -> Iterator[None]:
+        """Count all operations in the optimizer's step as its part."""
         original = optimizer.step
 
         def step(gradients: torch.Tensor) -> None:
-            self._all_of = OPTIMISER
+            self._all_of = OPTIMIZER
             original(gradients)
             self._all_of = None
 

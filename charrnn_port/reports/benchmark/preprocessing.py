@@ -1,4 +1,4 @@
-"""Preprocessing: from a text to the cache on disk."""
+"""Measure preprocessing: from a text to its cache on disk."""
 
 import os
 import statistics
@@ -14,7 +14,7 @@ TEXT_MB = 64
 
 
 def time_preprocessing(folder: str, repeats: int) -> list[dict]:
-    """Megabytes of text a second."""
+    """Print the megabytes of text per second, and return the row."""
     text, cache = Path(folder, "large.txt"), Path(folder, "large.h5")
     text.write_bytes(random_text(1_000_000) * TEXT_MB)
 

@@ -1,4 +1,4 @@
-"""Sampling: one text, and many at once."""
+"""Measure the speed of sampling one text, and of many texts in a batch."""
 
 import statistics
 from collections import deque
@@ -17,9 +17,10 @@ LENGTH = 500  # characters of a text, at small sizes
 
 
 def time_sampling(sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
-    """Microseconds a character, those of the products of matrix and vector in it, and of memory's bandwidth the share.
+    """Print the table, and return its rows.
 
-    That the weights are read for each character is so where they are too large for the caches: else there is none.
+    Columns: microseconds per character, those of the matrix-vector products alone, and the share of the memory
+    bandwidth. The share is left out if the weights fit in a cache, since they are not read from memory then.
     """
     print("\nsampling, µs a character; characters a second (medians); ratios: median (quartiles)")
     print(f"{'':24}{'ours':>9}{'floor':>9}  {'ours / floor':18}{'MB':>6} of bandwidth", end="")
@@ -73,5 +74,5 @@ def time_sampling(sizes: list[tuple[int, int]], device: torch.device, repeats: i
 
 
 def exhaust(iterator: object) -> None:
-    """Take all that comes."""
+    """Consume an iterator."""
     deque(iterator, maxlen=0)

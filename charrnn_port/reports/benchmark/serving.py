@@ -1,7 +1,7 @@
-"""`charrnn benchmark -serve N`: how many characters a second `charrnn serve` writes, and whether they are right.
+"""`charrnn benchmark -serve N`: measure the throughput and latency of `charrnn serve`, and check its texts.
 
-A server of its own is started on this machine. It and those who ask it, many at a time, share the processors: what is
-measured is both. Every text is compared with what the same network writes alone.
+A server is started on this machine. It shares the processors with its concurrent clients, so that the result includes
+both. Every text is compared with the text that the same network writes without a server.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ from charrnn_port.util.vocabulary import Vocabulary
 
 VOCAB = Vocabulary(bytes(range(32, 97)))
 REQUESTS, LENGTH = 200, 200  # texts, and characters of each
-ROUNDS = 5  # the median counts
-MANY, SHORT = 10_000, 10  # the same where memory is looked at
-LINE = 1 << 24  # bytes that an event may have
+ROUNDS = 5  # the result is their median
+MANY, SHORT = 10_000, 10  # texts, and characters of each, for the measurement of memory
+LINE = 1 << 24  # largest size of an event in bytes
 CPU = torch.device("cpu")
 
 
 class Text(NamedTuple):
-    """What one request got."""
+    """The response to one request."""
 
     seed: int
     text: bytes
@@ -46,10 +46,10 @@ class Text(NamedTuple):
 
 
 def time_serving(options: BenchmarkOptions) -> None:
-    """Print the table. Raises UserError where the server cannot be started, or writes something else than it should."""
+    """Print the table. Raises UserError if the server cannot be started or writes a wrong text."""
     size = parse_size(options.sizes.split(",")[0])
     print(describe_machine(CPU))
-    print(f"\nlstm {size[0]}x{size[1]}, charrnn serve: {REQUESTS} texts of {LENGTH} characters, so many at a time")
+    print(f"\nlstm {size[0]}x{size[1]}, charrnn serve: {REQUESTS} texts of {LENGTH} characters by concurrent requests")
     print(f"{'':10}{'at a time':>10}{'characters/s':>14}{'to one':>8}{'first character, ms: p50':>26}{'p99':>8}")
     rows = []
     for name, dtype in DTYPES.items():
@@ -70,7 +70,7 @@ def time_serving(options: BenchmarkOptions) -> None:
                         speeds.append(REQUESTS * LENGTH / (time.perf_counter() - begin))
                         firsts += [text.first for text in texts]
                         if [text.text for text in sorted(texts)] != expected:
-                            raise UserError(f"{name}, {at_once} at a time: the texts are not those of sample.py")
+                            raise UserError(f"{name}, {at_once} at a time: the server's texts differ from sample.py's")
                     speed = statistics.median(speeds)
                     one = one or speed
                     waits = statistics.quantiles([first * 1e3 for first in firsts], n=100)
@@ -81,13 +81,13 @@ def time_serving(options: BenchmarkOptions) -> None:
                 before = memory(pid)
                 asyncio.run(ask_all(port, MANY, options.serve, SHORT))
                 grown = memory(pid) - before
-            print(f"{name}: all texts are as without a server; {MANY} requests later it has {grown:.1f} MB more memory")
+            print(f"{name}: all texts equal those without a server; memory grew {grown:.1f} MB over {MANY} requests")
             rows.append({"what": f"{name} memory", "requests": MANY, "megabytes": grown})
     write_json(options, CPU, rows)
 
 
 def random_network(size: tuple[int, int]) -> Checkpoint:
-    """A network of this size that has learned nothing."""
+    """Return a checkpoint with random parameters."""
     opt = {"model": "lstm", "rnn_size": size[0], "num_layers": size[1], "dropout": 0}
     count = parameter_count("lstm", len(VOCAB), *size)
     params = torch.empty(count, dtype=torch.float64).uniform_(-0.3, 0.3, generator=torch.Generator().manual_seed(1))
@@ -96,31 +96,31 @@ def random_network(size: tuple[int, int]) -> Checkpoint:
 
 @contextmanager
 def server(path: str, dtype: str) -> Iterator[tuple[int, int]]:
-    """A server of this checkpoint: its port, and the number of its process."""
+    """Run a server of this checkpoint; yields its port and process id. Raises UserError if it does not start."""
     command = [sys.executable, "-m", "charrnn_port", "serve", path, "-port", "0", "-dtype", dtype, "-queue", "1000"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             line = process.stderr.readline()
             if not line.startswith("serving"):
-                raise UserError(f"charrnn serve does not start: {line.strip().removeprefix('Error: ')}")
+                raise UserError(f"cannot start charrnn serve: {line.strip().removeprefix('Error: ')}")
             yield int(line.split(" (")[0].rpartition(":")[2]), process.pid
         finally:
             process.terminate()
 
 
 async def ask_all(port: int, count: int, at_once: int, length: int) -> list[Text]:
-    """The texts of `count` seeds from 0 on."""
-    room = asyncio.Semaphore(at_once)
+    """Request texts with the seeds 0 to count - 1, at most `at_once` at a time."""
+    slots = asyncio.Semaphore(at_once)
 
     async def one(seed: int) -> Text:
-        async with room:
+        async with slots:
             return await ask(port, seed, length)
 
     return await asyncio.gather(*map(one, range(count)))
 
 
 async def ask(port: int, seed: int, length: int) -> Text:
-    """One text, streamed. Raises UserError for an answer that is none."""
+    """Request one text as a stream. Raises UserError for an invalid response."""
     begin, first = time.perf_counter(), None
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LINE)
     try:
@@ -135,14 +135,14 @@ async def ask(port: int, seed: int, length: int) -> Text:
                 event = json.loads(line.removeprefix(b"data: "))
                 text += event["choices"][0]["text"] if "choices" in event else ""
         if b"data: [DONE]\n" not in lines or len(text) != length:
-            raise UserError(f"the server does not answer as it should: {b''.join(lines[:1] + lines[-3:])!r}")
+            raise UserError(f"invalid response of the server: {b''.join(lines[:1] + lines[-3:])!r}")
         return Text(seed, text.encode(), first)
     finally:
         writer.close()
 
 
 def memory(pid: int) -> float:
-    """What a process has in memory, MB; NaN where the system does not tell."""
+    """Return the resident memory of a process in MB, or NaN if it is unknown."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, ValueError):

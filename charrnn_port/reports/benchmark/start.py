@@ -1,4 +1,4 @@
-"""Starting: how long the programs take before they do what they are for, next to importing PyTorch alone."""
+"""Measure the startup time of sample.py and train.py against importing PyTorch alone."""
 
 import os
 import statistics
@@ -18,11 +18,14 @@ from charrnn_port.util.errors import UserError
 IMPORT, IMPORTED = "import torch", "import torch, up to a line"
 SAMPLE, TRAIN = "sample.py -length 1", "train.py, 1 iteration"
 AGAINST = {SAMPLE: IMPORT, TRAIN: IMPORTED}
-FIRST_LOSS = "1/"  # how train.py's first line about an iteration begins
+FIRST_LOSS = "1/"  # the beginning of train.py's line of the first iteration
 
 
 def time_start(folder: str, size: tuple[int, int], device: torch.device, repeats: int) -> list[dict]:
-    """Seconds of a process each; train.py's is ended at its first iteration, and held against one ended likewise."""
+    """Print the seconds of each process, and return the row.
+
+    train.py is killed after its first iteration, and is compared with an import that is killed after it has printed.
+    """
     print("\nstart, s (median); ratio: median (quartiles)")
     checkpoint = str(Path(folder, "start.t7.pt"))
     training = our_training(folder, "fused", "lstm", *size, 50, torch.float64, torch.device("cpu"))
@@ -52,12 +55,15 @@ def file_of(program: str) -> str:
 
 
 def run(arguments: list[str], until: str | None = None) -> None:
-    """Python with these, to its end, or to the line of its stdout that begins so. Raises UserError where it fails."""
+    """Run Python with these arguments to its end, or until a line of its stdout begins with `until`.
+
+    Raises UserError if it fails, or ends without that line.
+    """
     with subprocess.Popen(
         [sys.executable, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Modules are kept as bytecode, as PyTorch's are: also where that is switched off.
+        # Bytecode is cached, as PyTorch's is, even if the environment disables it.
         env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONDONTWRITEBYTECODE": ""},
         text=True,
         errors="replace",
@@ -67,4 +73,4 @@ def run(arguments: list[str], until: str | None = None) -> None:
             return
         errors = process.communicate()[1]
     if process.returncode or until:
-        raise UserError(f"{arguments[0]} does not start: {errors.strip()}")
+        raise UserError(f"cannot start {arguments[0]}: {errors.strip()}")

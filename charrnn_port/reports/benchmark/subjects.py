@@ -1,4 +1,4 @@
-"""What of ours is timed: a text, and networks on it as train.py makes them."""
+"""Build what is timed: a text, trainings as in train.py, and models as in sample.py."""
 
 import numpy as np
 import torch
@@ -12,21 +12,21 @@ from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 from charrnn_port.util.vocabulary import Vocabulary
 
-VOCAB = bytes(range(32, 97))  # 65 characters, as tinyshakespeare has
+VOCAB = bytes(range(32, 97))  # 65 characters, as many as tinyshakespeare has
 SEQ_LENGTH = 50
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """`128x2` → (128, 2)."""
+    """Return (rnn_size, num_layers): (128, 2) for `128x2`. Raises UserError for invalid syntax."""
     try:
         rnn_size, num_layers = text.split("x")
         return int(rnn_size), int(num_layers)
     except ValueError as error:
-        raise UserError(f"-sizes: {text!r} is not of the form 128x2") from error
+        raise UserError(f"-sizes: {text!r} is invalid: expected RNN_SIZExNUM_LAYERS, such as 128x2") from error
 
 
 def random_text(size: int) -> bytes:
-    """Characters of VOCAB, all equally likely."""
+    """Return `size` random characters of VOCAB, uniformly distributed."""
     return bytes(np.random.RandomState(1).choice(np.frombuffer(VOCAB, np.uint8), size))
 
 
@@ -40,7 +40,7 @@ def our_training(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Training:
-    """What train.py makes."""
+    """Return a training as train.py builds it."""
     loader = MinibatchLoader(folder, batch_size, SEQ_LENGTH, 0.95, 0.05, echo=lambda line: None)
     network = BACKENDS[cell](model, len(VOCAB), rnn_size, num_layers, dtype=dtype, device=device)
     random = Generator(1)
@@ -50,7 +50,7 @@ def our_training(
 
 
 def our_model(rnn_size: int, num_layers: int, dtype: torch.dtype, device: torch.device) -> Model:
-    """What sample.py makes of an lstm."""
+    """Return a model of an lstm as sample.py builds it."""
     network = BACKENDS["fused"]("lstm", len(VOCAB), rnn_size, num_layers, dtype=dtype, device=device)
     initialize(network, Generator(1))
     return Model(network, Vocabulary(VOCAB))

@@ -1,4 +1,4 @@
-"""How calls are timed: in turn, and compared turn by turn."""
+"""Time calls in turn, and compare them turn by turn."""
 
 import statistics
 import time
@@ -9,11 +9,11 @@ import torch
 
 from charrnn_port.device import DTYPES, synchronize
 
-Seconds = dict[str, list[float]]  # of each kind of call: one number a turn
+Seconds = dict[str, list[float]]  # by kind of call, one number for each turn
 
 
 def in_turn(kinds: dict[str, Callable[[], Any]], repeats: int, device: torch.device, warm_up: int = 2) -> Seconds:
-    """Seconds of each call, the kinds taking turns; the first rounds are not counted."""
+    """Return the seconds of each call, with the kinds taking turns; the first `warm_up` turns are not counted."""
     seconds: Seconds = {name: [] for name in kinds}
     for turn in range(repeats + warm_up):
         for name, call in kinds.items():
@@ -27,21 +27,21 @@ def in_turn(kinds: dict[str, Callable[[], Any]], repeats: int, device: torch.dev
 
 
 def quotients(a: list[float], b: list[float]) -> list[float]:
-    """Of each turn."""
+    """Return a / b for each turn."""
     return [x / y for x, y in zip(a, b, strict=True)]
 
 
 def ratio(a: list[float], b: list[float]) -> str:
-    """The median of the ratios turn by turn, and their quartiles."""
+    """Return the median and the quartiles of the ratios of each turn, as text."""
     low, median, high = statistics.quantiles(quotients(a, b), n=4)
     return f"{median:.2f} ({low:.2f}-{high:.2f})"
 
 
 def share(amount: float, seconds: list[float], limit: float, limit_seconds: list[float]) -> str:
-    """How near to a limit: the median, turn by turn, of `amount` in so many seconds over `limit` in its own."""
+    """Return the rate `amount` / `seconds` as a share of `limit` / `limit_seconds`: the median over turns, as text."""
     return f"{statistics.median(quotients(limit_seconds, seconds)) * amount / limit:.0%}"
 
 
 def types(device: torch.device) -> dict[str, torch.dtype]:
-    """Those of numbers that a device has, by name."""
+    """Return the data types that a device supports, by name."""
     return {name: dtype for name, dtype in DTYPES.items() if (device.type, name) != ("mps", "float64")}

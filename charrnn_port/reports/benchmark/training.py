@@ -1,4 +1,4 @@
-"""Training: each way to run the cells, PyTorch's own layer, the products alone, and how near to the limit it is."""
+"""Measure training: each backend, PyTorch's own layer, the matrix products alone, and the share of peak arithmetic."""
 
 import statistics
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from charrnn_port.reports.benchmark.subjects import SEQ_LENGTH, VOCAB, our_train
 from charrnn_port.reports.benchmark.timing import in_turn, ratio, share, types
 from charrnn_port.reports.benchmark.work import training_flops
 
-BASELINE, IN_GRAPH = "nn.*", "in a graph"  # the latter on a GPU: as one CUDA graph, which few users make of it
-NOT_ON = {"cuda": {"compiled"}, "cpu": {"persistent"}, "mps": {"compiled", "persistent"}}  # ways to run the cells
+BASELINE, IN_GRAPH = "nn.*", "in a graph"  # IN_GRAPH: on a GPU, recorded as one CUDA graph
+NOT_ON = {"cuda": {"compiled"}, "cpu": {"persistent"}, "mps": {"compiled", "persistent"}}  # backends
 
 
 def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.device, repeats: int) -> list[dict]:
-    """One iteration of each way to run the cells, of PyTorch's own layer, and of the products alone."""
+    """Print the milliseconds of one iteration with each backend and baseline, and return the rows."""
     print("\none training iteration, ms (median); ratios: median (quartiles)")
     against = [BASELINE, IN_GRAPH] if device.type == "cuda" else [BASELINE]
     columns = [*(backend for backend in reversed(BACKENDS) if backend not in NOT_ON[device.type]), *against, "floor"]
@@ -39,7 +39,7 @@ def time_training(folder: str, sizes: list[tuple[int, int]], device: torch.devic
             if model in LAYERS:
                 kinds |= {each: torch_training(model, *shape, graph=each == IN_GRAPH) for each in against}
             floor = matrix_products(model, *shape)
-            if device.type == "cuda":  # as our iteration is; launching them one by one takes longer than doing them
+            if device.type == "cuda":  # in a graph like our iteration; launching each takes longer than computing it
                 floor()
                 floor = record(floor, device)
             kinds["floor"] = floor

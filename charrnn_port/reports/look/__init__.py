@@ -1,15 +1,15 @@
-"""`charrnn look`: a page to look at a network's units with, on a text; or a picture of one unit.
+"""`charrnn look`: make an interactive page about a network's units on a text, or a figure of one unit.
 
-    look             reads the text, and writes the page or the picture
-    recording        what a network computes at each character
-    properties       what a text tells at each character
-    units            how well each unit tells that, and what is chance
-    errors, ngrams   where the loss lies, and what shorter memories would have got
-    gates            how much of the time they are open and shut
-    switches         what the network writes while a unit is held
+    look             reads the text, and writes the page or the figure
+    recording        the states, gates and predictions at each character
+    properties       properties of a text at each character, such as "inside quotes"
+    units            how well each unit predicts each property, and the chance level
+    errors, ngrams   loss by class of character, and a comparison with n-gram models
+    gates            saturation of gates: the share of the time that they are open and shut
+    switches         samples while a unit is clamped
     packing          values as compressed bytes
-    page             from all of it to one file, by page.html, page.css and the scripts
-    figure           one unit on one passage
+    page             writes the page, from page.html, page.css and the scripts
+    figure           draws one unit on one passage
 """
 
 import sys
@@ -37,16 +37,16 @@ ENDINGS = (".html", *figure.KINDS)
 
 
 def look(options: LookOptions) -> None:
-    """Read the text and write the file.
+    """Read the text and write the page or the figure.
 
-    Raises OptionError for another kind of file or units that the network has not, UserError where the text cannot be
-    read or the file not be written.
+    Raises OptionError for an unknown file type and for units that the network does not have, and UserError if the text
+    cannot be read or the file cannot be written.
     """
     target = Path(options.o)
     if target.suffix not in ENDINGS:
         raise OptionError(f"-o: {options.o!r} does not end in {', '.join(ENDINGS)}")
     if is_checkpoint(options.o):
-        raise UserError(f"-o {options.o}: there is a checkpoint or a folder, which is not overwritten")
+        raise UserError(f"-o {options.o}: cannot overwrite a checkpoint or a folder; name another file")
     drawing = target.suffix in figure.KINDS
     if drawing:
         figure.require_matplotlib()
@@ -57,8 +57,8 @@ def look(options: LookOptions) -> None:
     network = checkpoint.build("plain", DTYPES[options.dtype])
     recording = record(network, block.ids(checkpoint.vocab), sys.stderr.isatty())
     characters = characters_at(block.units)
-    told, rare = properties(characters)
-    found = search(network, recording, told)
+    usable, rare = properties(characters)
+    found = search(network, recording, usable)
     if drawing:
         shown = pieces(characters, checkpoint.vocab)
         write = figure.draw(options, recording, shown, wanted, the_best(found.findings), network.cell.STATE[0])
@@ -75,7 +75,7 @@ def look(options: LookOptions) -> None:
 
 
 def beginning_of(text: TextStream, length: int) -> Block:
-    """So many characters of a text, or all. Raises UserError where there are less than two."""
+    """Return the first `length` characters of a text. Raises UserError if it has fewer than two."""
     blocks, count = [], 0
     for block in text:
         blocks.append(block)
@@ -83,23 +83,26 @@ def beginning_of(text: TextStream, length: int) -> Block:
         if count >= length:
             break
     if count < 2:
-        raise UserError(f"{text.name} is too short: it takes two characters, since nothing foretells the first")
+        raise UserError(f"{text.name} is too short: expected at least two characters, since the first has no context")
     units = blocks[0].units[:0].join(block.units for block in blocks)
     return Block(units[:length], np.concatenate([block.positions for block in blocks])[:length])
 
 
 def units_of(text: str, opt: dict) -> list[tuple[int, int]]:
-    """Layers and units that -units names, such as 2:131,1:5. Raises OptionError for others than the network has."""
+    """Return the (layer, unit) pairs in -units, such as 2:131,1:5.
+
+    Raises OptionError for invalid syntax and for units that the network does not have.
+    """
     found = []
     for each in filter(None, text.split(",")):
         layer, colon, unit = each.partition(":")
         if not (colon and layer.strip().isdecimal() and unit.strip().isdecimal()):
-            raise OptionError(f"-units: {each!r} is no layer and unit with a colon between, as in 2:131")
+            raise OptionError(f"-units: {each!r} is invalid: expected LAYER:UNIT, such as 2:131")
         pair = int(layer), int(unit)
         if not (1 <= pair[0] <= opt["num_layers"] and pair[1] < opt["rnn_size"]):
             raise OptionError(
-                f"-units: there is no {each.strip()}: layers count from 1 to {opt['num_layers']}, "
-                f"units from 0 to {opt['rnn_size'] - 1}"
+                f"-units: {each.strip()} is out of range: layers are 1 to {opt['num_layers']}, "
+                f"units are 0 to {opt['rnn_size'] - 1}"
             )
         found.append(pair)
     return found

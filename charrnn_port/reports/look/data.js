@@ -1,5 +1,5 @@
 "use strict";
-// All that the page shows is in this object; long lists are compressed bytes in base64, opened when they are wanted.
+// The data of the page. Long lists are compressed bytes in base64, which are decompressed on first use.
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 
@@ -27,4 +27,4 @@ const bits = (nats) => nats / Math.LN2;
 const label = (id) => data.vocab[id];
 const nameOf = (column) => `${column.layer}:${column.unit}`;
 
-let ids, nats, entropies, gains, likeliest, chances, pieces; // lists by character
+let ids, nats, entropies, gains, mostLikely, chances, pieces; // lists by character

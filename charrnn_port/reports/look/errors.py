@@ -1,7 +1,7 @@
-"""Where the loss lies: on which characters, at which places, and what shorter memories would have got right.
+"""Error analysis: loss by class and position of characters, and a comparison with n-gram models.
 
-As in sections 4.3 and 4.4 of Karpathy, Johnson, Li 2015 (arXiv:1506.02078), a character is got right where it was given
-a probability of more than a half.
+As in sections 4.3 and 4.4 of Karpathy, Johnson, Li 2015 (arXiv:1506.02078), a character counts as correct if its
+probability was above 1/2.
 """
 
 import unicodedata
@@ -18,43 +18,43 @@ from charrnn_port.util.minibatch_loader import MinibatchLoader
 
 CLASSES = {"L": "other letter", "Ll": "lower case", "Lu": "upper case", "N": "digit", "P": "punctuation", "Z": "space"}
 GOT = 0.5  # probability
-LINE = 10  # places in the line told together
-LAST_LINE, LAST_WORD = 80, 10  # from here on all together
+LINE = 10  # positions in a line per row
+LAST_LINE, LAST_WORD = 80, 10  # later positions share one row
 
 
 class Row(NamedTuple):
-    """Some characters of a text."""
+    """A row of a table: a group of characters."""
 
     name: str
     count: int
-    nats: float  # of all together
-    right: int  # how many were got right
+    nats: float  # sum over the group
+    right: int  # number of correct predictions
 
 
 class Memory(NamedTuple):
-    """An n-gram model beside the network."""
+    """The comparison of an n-gram model with the network."""
 
     n: int
-    nats: float  # a character
-    right: int
-    only_it: int  # characters that it gets right and the network does not
-    only_network: int  # the other way round: what takes more memory than n - 1 characters, or a better one
+    nats: float  # per character
+    right: int  # number of correct predictions
+    only_it: int  # characters that only the n-gram model predicts correctly
+    only_network: int  # characters that only the network predicts correctly
 
 
 def by_class(characters: list[str], nats: np.ndarray) -> list[Row]:
-    """Rows for lower case, spaces, newlines, ..."""
+    """Return rows for lower case, spaces, newlines, ..."""
     return rows([kind_of(character) for character in characters[1:]], nats)
 
 
 def by_place_in_word(characters: list[str], nats: np.ndarray) -> list[Row]:
-    """Rows for the first character of words, the second, ..."""
+    """Return rows for the first character of words, the second, ..."""
     in_word = [is_word(character, unicodedata.category(character)) for character in characters]
     names = [place_name(place, LAST_WORD) for place in word_positions(in_word)[1:]]
     return in_order(rows(names, nats))
 
 
 def by_place_in_line(characters: list[str], nats: np.ndarray) -> list[Row]:
-    """Rows for ten places each."""
+    """Return rows for ten positions each."""
     column = lines(characters)[0][1:]
     begins = [int(min(max(place - 1, 0) // LINE * LINE + 1, LAST_LINE + 1)) for place in column]
     names = [f"{begin} and on" if begin > LAST_LINE else f"{begin} to {begin + LINE - 1}" for begin in begins]
@@ -62,7 +62,7 @@ def by_place_in_line(characters: list[str], nats: np.ndarray) -> list[Row]:
 
 
 def kind_of(character: str) -> str:
-    """A name for the likes of a character."""
+    """Return the name of a character's class."""
     if character == "\n":
         return "newline"
     category = unicodedata.category(character)
@@ -70,12 +70,12 @@ def kind_of(character: str) -> str:
 
 
 def place_name(place: float, last: int) -> str:
-    """A place in a word in words."""
+    """Return the name of a position in a word."""
     return f"{last} and on" if place >= last else f"{place:.0f}" if place else "between words"
 
 
 def rows(names: list[str], nats: np.ndarray) -> list[Row]:
-    """One for each name, that with the greatest loss first."""
+    """Return one row for each name, that with the largest loss first."""
     found = []
     for name in dict.fromkeys(names):
         its_nats = nats[[each == name for each in names]]
@@ -84,19 +84,19 @@ def rows(names: list[str], nats: np.ndarray) -> list[Row]:
 
 
 def in_order(rows: list[Row]) -> list[Row]:
-    """By the number that a name begins with; without one they are last."""
+    """Sort rows by the number at the start of their names; those without a number are last."""
     return sorted(rows, key=lambda row: int(row.name.split()[0]) if row.name[0].isdigit() else 10**9)
 
 
 def right(nats: np.ndarray) -> int:
-    """How many were got right."""
+    """Return the number of correct predictions."""
     return int(np.count_nonzero(nats < -np.log(GOT)))
 
 
 def memories(
     training: np.ndarray, ids: np.ndarray, vocab_size: int, nats: np.ndarray
 ) -> tuple[list[Memory], np.ndarray]:
-    """N-gram models beside the network's loss `[n - 1]`; and the nats of the longest, `[n - 1]`."""
+    """Compare n-gram models with the network's losses `[n - 1]`; also return the nats of the longest, `[n - 1]`."""
     got = nats < -np.log(GOT)
     found, its_nats = [], nats
     for n, probability in enumerate(ngrams.probabilities(training, ids, vocab_size), start=1):
@@ -107,10 +107,9 @@ def memories(
 
 
 def training_ids(checkpoint: Checkpoint, name: str) -> np.ndarray | None:
-    """What a network was trained on, as its ids, from the run's data_dir; None where that is not there, or is another.
+    """Return the ids of the training split from the run's data_dir, or None if it is missing or differs.
 
-    It is the training part of it alone: each row of a batch is a piece of the text, of which the first batches are for
-    training.
+    Each row of a batch is a contiguous piece of the text, and its first batches belong to the training split.
     """
     if not (checkpoint.progress and checkpoint.progress.get("text")):
         return None

@@ -1,4 +1,4 @@
-"""A picture of one unit on one passage, for papers."""
+"""Draw a figure of one unit on one passage, for papers."""
 
 import warnings
 from collections.abc import Callable
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KINDS = (".svg", ".png")
-WIDTH = 80  # characters of a line; longer ones are broken
-SIZE = 0.085, 0.22  # of a character, in inches
+WIDTH = 80  # characters per line; longer lines are wrapped
+SIZE = 0.085, 0.22  # width and height of a character, in inches
 HIGH, LOW = (226, 120, 10), (20, 110, 205)  # as on the page
 STRONGEST = 0.85
-UNDERLINED = 4.5 / 8  # of the strongest colour
+UNDERLINED = 4.5 / 8  # values above this share of the strongest color are underlined
 
 
 def require_matplotlib() -> None:
-    """Raises UserError without matplotlib."""
+    """Raise UserError if matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise UserError('a picture needs matplotlib: pip install -c constraints.txt -e ".[watch]"') from error
+        raise UserError('a figure needs matplotlib: pip install -c constraints.txt -e ".[watch]"') from error
 
 
 def draw(
@@ -42,22 +42,23 @@ def draw(
     best: list[Finding],
     part: str,
 ) -> Callable[[Path], object]:
-    """What writes the picture to a file: of the unit in `wanted`, or of the best; `part` if neither names another.
-    `pieces` are what is shown for each character, or byte.
+    """Draw the unit in `wanted`, or else the best one, and return a function that writes the figure to a file.
 
-    Raises OptionError for a passage or part that there is not, UserError where there is no unit to show.
+    `part` is the part of the state to draw unless -part or the finding names another. `pieces` is the text shown for
+    each character or byte. Raises OptionError for an invalid passage or part, and UserError if there is no unit to
+    show.
     """
     from matplotlib.figure import Figure
 
     if len(wanted) > 1:
-        raise OptionError("-units: a picture is of one unit")
+        raise OptionError(f"-units: a figure shows one unit, got {len(wanted)}")
     if not wanted and not best:
-        raise UserError("no unit tells anything above chance: name one with -units")
+        raise UserError("no unit predicts any property above chance: name one with -units")
     chosen = next((each for each in best if not wanted or (each.layer, each.unit) == wanted[0]), None)
     layer, unit = wanted[0] if wanted else (chosen.layer, chosen.unit)
     part = options.part or (chosen.part if chosen else part)
     if part not in recording.layers[0]:
-        raise OptionError(f"-part: there is no {part!r} in this cell, only {', '.join(recording.layers[0])}")
+        raise OptionError(f"-part: unknown part {part!r}: this cell has {', '.join(recording.layers[0])}")
     begin, end = passage(options.passage, len(pieces))
     seen = [place for place in range(begin, end) if pieces[place]]
     characters = [pieces[place] for place in seen]
@@ -78,29 +79,29 @@ def draw(
     def write(path: Path) -> None:
         from matplotlib import rc_context
 
-        # Text as text, in one font: a file half as large.
+        # Text is stored as text in one font, which halves the file.
         settings = {"svg.fonttype": "none", "svg.hashsalt": "charrnn", "font.monospace": ["DejaVu Sans Mono"]}
         with rc_context(settings), warnings.catch_warnings(record=True) as missing:
             warnings.filterwarnings("always", "Glyph .* missing")
             figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
         if missing and kind == "png":
-            log_line("the font lacks characters of this passage: an .svg shows them in those of whoever looks at it")
+            log_line("the font lacks characters of this passage; an .svg file shows them with the reader's fonts")
 
     return write
 
 
 def passage(text: str, count: int) -> tuple[int, int]:
-    """From which character to before which, of what was read. Raises OptionError for what is no passage of it."""
+    """Return the begin and end of -passage, clipped to `count`. Raises OptionError if it is invalid or out of range."""
     begin, dash, end = text.partition("-")
     if not (dash and begin.isdecimal() and end.isdecimal() and int(begin) < int(end)):
-        raise OptionError(f"-passage: {text!r} is no two characters with a dash between, as in 0-640")
+        raise OptionError(f"-passage: {text!r} is invalid: expected BEGIN-END, such as 0-640")
     if int(begin) >= count:
-        raise OptionError(f"-passage: {text} is beyond the {count} characters that were read")
+        raise OptionError(f"-passage: {text} is out of range: only {count} characters were read")
     return int(begin), min(int(end), count)
 
 
 def laid_out(characters: list[str]) -> np.ndarray:
-    """Column and line of each character, `[n, 2]`."""
+    """Return the column and line of each character, `[n, 2]`."""
     places, column, line = [], 0, 0
     for character in characters:
         if column == WIDTH:
@@ -113,7 +114,7 @@ def laid_out(characters: list[str]) -> np.ndarray:
 
 
 def paint(axes: "Axes", characters: list[str], shares: np.ndarray, places: np.ndarray) -> None:
-    """Each character on a ground that tells its value, orange above zero, blue below; strong values are underlined."""
+    """Draw each character on a background for its value: orange above 0, blue below; strong values are underlined."""
     from matplotlib.collections import PolyCollection
 
     corners = np.array([(0, 0), (1, 0), (1, 0.94), (0, 0.94)])

@@ -1,4 +1,4 @@
-"""How much of the time gates are open and shut, as in figure 3 of Karpathy, Johnson, Li 2015 (arXiv:1506.02078)."""
+"""Measure the saturation of gates, as in figure 3 of Karpathy, Johnson, Li 2015 (arXiv:1506.02078)."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,11 @@ import numpy as np
 from charrnn_port.reports.look.recording import Recording
 
 OPEN, SHUT = 0.9, 0.1
-IN_BOTH_SIGNS = ("transform", "candidate", "h")  # from -1 to 1; c has no bounds, and all else is a gate from 0 to 1
+IN_BOTH_SIGNS = ("transform", "candidate", "h")  # from -1 to 1; c is unbounded, and all others are gates from 0 to 1
 
 
 def gates(recording: Recording) -> Iterator[dict]:
-    """Of each layer and gate the share of the characters at which each unit's is open, and shut."""
+    """Yield for each layer and gate the share of the characters at which each unit's gate is open, and shut."""
     for number, layer in enumerate(recording.layers, start=1):
         for name, values in layer.items():
             if name != "c" and name not in IN_BOTH_SIGNS:
@@ -20,5 +20,5 @@ def gates(recording: Recording) -> Iterator[dict]:
 
 
 def rounded(values: np.ndarray) -> list[float]:
-    """To what a picture shows."""
+    """Round to four decimals, which is enough for a plot."""
     return [round(float(value), 4) for value in values]

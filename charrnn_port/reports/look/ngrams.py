@@ -1,29 +1,30 @@
-"""N-gram models of a training text: what the last few characters alone foretell of the next one.
+"""N-gram models of a training text, which predict the next character from the last few characters alone.
 
-Smoothed as by Witten and Bell (1991, doi:10.1109/18.87000): after a context that came N times, before T different
-characters, p(x) = (count(x) + T p'(x)) / (N + T), p' being that of the context without its first character. The first
-p' is the same for all characters.
+Smoothing is that of Witten and Bell (1991, doi:10.1109/18.87000). For a context that occurs N times, followed by T
+different characters, p(x) = (count(x) + T p'(x)) / (N + T), where p' is the prediction for the context without its
+first character. For the empty context p' is uniform.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-LONGEST = 6  # characters, with the one foretold
-ODD = 0x9E3779B97F4A7C15  # multiplies keys where those of a large vocabulary have no room in 64 bits
+LONGEST = 6  # the largest n
+ODD = 0x9E3779B97F4A7C15  # hash multiplier for vocabularies so large that n-grams do not fit in 64 bits
 
 
 def probabilities(training: np.ndarray, text: np.ndarray, vocab_size: int) -> Iterator[np.ndarray]:
-    """Of each character of a text `[n]` but the first, `[n - 1]`, by its 1-gram, 2-gram, ..., 6-gram model.
+    """Yield the probabilities of each character of a text but the first, by n-gram models for n = 1 to LONGEST.
 
-    Both texts are ids. At the text's beginning, where there are fewer characters before, a shorter one tells.
+    Both texts are ids. Each result is `[len(text) - 1]` float64. At the beginning of the text, where the context is
+    shorter than n - 1, a smaller n is used.
     """
     factor = np.uint64(vocab_size + 1 if (vocab_size + 1) ** LONGEST < 2**64 else ODD)
     found = np.full(len(text) - 1, 1 / vocab_size)
     for n in range(1, LONGEST + 1):
         grams, contexts = keys(training, n, factor), keys(training, n - 1, factor)[: len(training) - n + 1]
         known, counts = np.unique(grams, return_counts=True)
-        # The different characters after a context are the different grams that begin with it.
+        # The different characters after a context are the different n-grams that begin with it.
         first = np.sort(contexts)
         of_known = np.sort(contexts[np.unique(grams, return_index=True)[1]])
         asked = keys(text, n, factor)
@@ -32,7 +33,7 @@ def probabilities(training: np.ndarray, text: np.ndarray, vocab_size: int) -> It
         times = np.where(known[places] == asked, counts[places], 0)
         total = np.searchsorted(first, before, "right") - np.searchsorted(first, before)
         different = np.searchsorted(of_known, before, "right") - np.searchsorted(of_known, before)
-        skip = max(0, 2 - n)  # the text's first character is not foretold
+        skip = max(0, 2 - n)  # the text's first character is not predicted
         times, total, different = times[skip:], total[skip:], different[skip:]
         begin, shorter = np.split(found, [len(found) - len(times)])
         longer = np.where(total > 0, (times + different * shorter) / np.maximum(total + different, 1), shorter)
@@ -41,7 +42,7 @@ def probabilities(training: np.ndarray, text: np.ndarray, vocab_size: int) -> It
 
 
 def keys(ids: np.ndarray, n: int, factor: np.uint64) -> np.ndarray:
-    """A number for each n characters in a row, `[len(ids) - n + 1]` uint64."""
+    """Return a number for each n consecutive characters, `[len(ids) - n + 1]` uint64."""
     count = max(len(ids) - n + 1, 0)
     found = np.zeros(count, np.uint64)
     for place in range(n):

@@ -1,4 +1,4 @@
-"""What the page knows of each character and of each unit, as compressed bytes."""
+"""Pack the page's data for each character and each unit as compressed bytes."""
 
 import base64
 import json
@@ -13,15 +13,15 @@ from charrnn_port.reports.look.recording import Recording
 from charrnn_port.reports.look.units import Finding
 from charrnn_port.util.vocabulary import Vocabulary
 
-LIKELIEST = 5
-ROOM = 3_700_000  # bytes of base64 for the units' values: with all else the page stays below 5 MB
+MOST_LIKELY = 5  # predictions that are shown for each character
+BUDGET = 3_700_000  # bytes of base64 for the units' values, which keeps the whole page below 5 MB
 FINE, COARSE = 255, 15  # steps that values are rounded to
-RARELY = 0.99  # of the characters have less
+RARELY = 0.99  # quantile of absolute values at which the color is full
 SHOWN = {"\n": "↵", " ": "␣", "\t": "⇥", "\r": "␍"}
 
 
 def packed(values: np.ndarray | bytes) -> str:
-    """Little-endian bytes as deflate in base64."""
+    """Return little-endian bytes, compressed with raw deflate, in base64."""
     content = values if isinstance(values, bytes) else values.astype(values.dtype.newbyteorder("<")).tobytes()
     deflate = zlib.compressobj(9, wbits=-15)
     return base64.b64encode(deflate.compress(content) + deflate.flush()).decode()
@@ -30,11 +30,11 @@ def packed(values: np.ndarray | bytes) -> str:
 def lists(
     recording: Recording, characters: list[str], vocab: Vocabulary, nats: np.ndarray, its_nats: np.ndarray | None
 ) -> dict[str, str | None]:
-    """What is known of each character, in thousandths of a nat where it is nats; of the first there is nothing."""
+    """Return lists with an entry for each character; losses are in thousandths of a nat. The first has zeros."""
     figures = recording.figures
-    count = min(LIKELIEST, len(vocab))
-    likeliest = figures.most_likely(count)
-    chances = np.exp(np.take_along_axis(figures.predictions, likeliest, 1).astype(np.float64))
+    count = min(MOST_LIKELY, len(vocab))
+    most_likely = figures.most_likely(count)
+    chances = np.exp(np.take_along_axis(figures.predictions, most_likely, 1).astype(np.float64))
 
     def thousandths(values: np.ndarray) -> np.ndarray:
         return np.rint(1000 * np.concatenate([[0], values])).clip(0, 65535).astype(np.uint16)
@@ -45,14 +45,14 @@ def lists(
         "nats": packed(thousandths(nats)),
         "entropies": packed(thousandths(figures.entropies)),
         "gains": None if gains is None else packed(gains.astype(np.int16)),
-        "likeliest": packed(np.concatenate([np.zeros((1, count)), likeliest]).astype(np.uint32)),
+        "most_likely": packed(np.concatenate([np.zeros((1, count)), most_likely]).astype(np.uint32)),
         "chances": packed(np.rint(65535 * np.concatenate([np.zeros((1, count)), chances])).astype(np.uint16)),
         "pieces": packed(json.dumps(pieces(characters, vocab)).encode()),
     }
 
 
 def pieces(characters: list[str], vocab: Vocabulary) -> list[str]:
-    """What is shown for each unit of the text: of a character of several bytes it is at the last one."""
+    """Return the text to show for each character or byte; a character of several bytes is shown at its last byte."""
     shown = [each if each in "\n\t" or each.isprintable() else SHOWN.get(each, "\ufffd") for each in characters]
     if isinstance(vocab.symbols, str):
         return shown
@@ -66,22 +66,24 @@ def pieces(characters: list[str], vocab: Vocabulary) -> list[str]:
 
 
 def labels(vocab: Vocabulary) -> list[str]:
-    """A name for each id."""
+    """Return a name for each id."""
     symbols = vocab.symbols if isinstance(vocab.symbols, str) else map(byte_name, vocab.symbols)
     found = [SHOWN.get(each) or (each if each.isprintable() else f"U+{ord(each):04X}") for each in symbols]
     return [*found, "unknown"][: len(vocab)]
 
 
 def byte_name(byte: int) -> str:
-    """ASCII as it is, other bytes as escapes, which are several characters."""
+    """Return an ASCII byte as a character, other bytes as an escape such as \\xc3."""
     return chr(byte) if byte < 128 else f"\\x{byte:02x}"
 
 
 def columns_of(
     network: CharRNN, recording: Recording, shown: list[tuple[int, int]], findings: list[Finding]
 ) -> Iterator[dict]:
-    """Values of units as long as there is room: all parts of `shown`, in 8 bits, then in 4 bits the state of units that
-    tell something, of all others, and each other part.
+    """Yield the values of units until BUDGET is used up.
+
+    First come all parts of the units in `shown`, in 8 bits. Then come, in 4 bits, the state of units with a finding,
+    the state of all others, and the remaining parts.
     """
     first = network.cell.STATE[0]
     names = sorted(recording.layers[0], key=lambda name: name != first)
@@ -99,7 +101,7 @@ def columns_of(
         steps = FINE if (layer, unit) in shown else COARSE
         content = packed(np.rint(steps * ((values - low) / (high - low)).clip(0, 1)).astype(np.uint8))
         used += len(content)
-        if used > ROOM:
+        if used > BUDGET:
             return
         yield {
             "layer": layer, "unit": unit, "part": name, "low": low, "high": high, "strong": strong(name, values),
@@ -108,12 +110,12 @@ def columns_of(
 
 
 def strong(name: str, values: np.ndarray) -> float:
-    """From where on the colour is full: for what has no bounds where it is rarely passed."""
+    """Return the value at which the color is full: 1, or for the unbounded c a high quantile."""
     return float(np.quantile(np.abs(values), RARELY)) or 1.0 if name == "c" else 1.0
 
 
 def bounds(name: str, values: np.ndarray) -> tuple[float, float]:
-    """Between which a part of the state, or a gate, lies; where it has both signs, symmetric."""
+    """Return the range of a part of the state or of a gate, which is symmetric if it has both signs."""
     if name == "c":
         largest = max(float(np.abs(values).max()), 1e-6)
         return -largest, largest

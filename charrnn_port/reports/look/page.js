@@ -1,11 +1,11 @@
-// What colours it
+// What the text is colored by
 
 function plain(name) {
   if (name === "gain") {
     return {
       name: "gain", values: (place) => (place ? bits(gains[place]) : 0), low: -6, high: 6, strong: 6, signed: true,
       lowest: `${data.ngram}-gram better`, highest: "network better, 6 bits",
-      about: `How much less surprised the network is than a ${data.ngram}-gram model: what its longer memory gains, in bits.`,
+      about: `Orange: the network predicted the character better than a ${data.ngram}-gram model. Blue: the ${data.ngram}-gram model was better. The difference in surprise, in bits.`,
     };
   }
   const list = name === "surprise" ? nats : entropies;
@@ -13,8 +13,8 @@ function plain(name) {
     name, values: (place) => (place ? bits(list[place]) : 0), low: 0, high: name === "surprise" ? 10 : 5, signed: false,
     cuts: name === "surprise" ? [1, 3, 5, 8] : null, lowest: "0", highest: name === "surprise" ? "8 bits and more" : "5 bits",
     about: name === "surprise"
-      ? "How much each character surprised the network, in bits: from 1, 3, 5 and 8 on."
-      : "How uncertain the network was before each character, in bits, whatever came.",
+      ? "Surprise: -log2 of the probability of the character, in bits. The color becomes stronger at 1, 3, 5 and 8 bits."
+      : "Entropy: how uncertain the network was before the character, in bits, whichever character followed.",
   };
 }
 
@@ -22,16 +22,16 @@ async function showUnit(column) {
   $("by").value = "unit";
   fill(column);
   column.bytes ||= await opened(column.packed, Uint8Array);
-  if (chosenColumn() !== column || $("by").value !== "unit") return; // another one was chosen meanwhile
+  if (chosenColumn() !== column || $("by").value !== "unit") return; // another unit was chosen in the meantime
   const { low, high } = column;
   const signed = low < 0;
-  const told = data.findings.filter((each) => each.name === nameOf(column) && each.part === column.part);
-  const sentence = told.map((each) => `${each.property} (${each.kind} ${each.figure.toFixed(2)}, chance ${each.chance.toFixed(2)})`);
+  const findings = data.findings.filter((each) => each.name === nameOf(column) && each.part === column.part);
+  const sentence = findings.map((each) => `${each.property} (${each.kind} ${each.figure.toFixed(2)}, chance ${each.chance.toFixed(2)})`);
   look({
     name: `${nameOf(column)} ${column.part}`, unit: true, signed, low, high,
     strong: column.strong, values: (place) => low + ((high - low) * column.bytes[place]) / column.steps,
     lowest: signed ? (-column.strong).toFixed(1) : "0", highest: column.strong.toFixed(1),
-    about: `Unit ${column.unit} of layer ${column.layer}, its ${data.parts[column.part]}. ${sentence.length ? `It tells: ${sentence.join("; ")}.` : "It tells none of the properties above chance."}`,
+    about: `Unit ${column.unit} of layer ${column.layer}, its ${data.parts[column.part]}. ${sentence.length ? `It predicts: ${sentence.join("; ")}.` : "It predicts no property above chance."}`,
   });
   for (const button of $("best").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", String(button.dataset.name === nameOf(column) && button.dataset.part === column.part));
@@ -61,7 +61,7 @@ function find(layer, unit, part) {
 
 const chosenColumn = () => find(Number($("layer").value), Number($("unit").value), $("part").value);
 
-function colourBy(name) {
+function colorBy(name) {
   $("by").value = name;
   if (name === "unit") return showUnit($("unit").value ? chosenColumn() : data.columns[0]);
   $("unit-choice").hidden = true;
@@ -84,14 +84,14 @@ function stepBest(by) {
   buttons[(now < 0 ? (by > 0 ? 0 : buttons.length - 1) : now + by + buttons.length) % buttons.length].click();
 }
 
-// What is done with it
+// Events
 
 function listen() {
-  $("by").addEventListener("change", () => colourBy($("by").value));
+  $("by").addEventListener("change", () => colorBy($("by").value));
   for (const id of ["layer", "unit", "part"]) $(id).addEventListener("change", () => showUnit(chosenColumn()));
   for (const kind of ["pointerover", "pointerdown"]) {
     $("text").addEventListener(kind, (event) => {
-      if (event.target.place !== undefined) tell(event.target.place);
+      if (event.target.place !== undefined) describe(event.target.place);
     });
   }
   $("text").addEventListener("keydown", (event) => {
@@ -113,7 +113,7 @@ function listen() {
     if (event.ctrlKey || event.altKey || event.metaKey || /^(SELECT|INPUT)$/.test(event.target.tagName)) return;
     const keys = {
       n: () => stepBest(1), p: () => stepBest(-1), "]": () => stepUnit(1), "[": () => stepUnit(-1),
-      s: () => colourBy("surprise"), e: () => colourBy("entropy"),
+      s: () => colorBy("surprise"), e: () => colorBy("entropy"),
     };
     if (event.key in keys) keys[event.key]();
   });
@@ -127,18 +127,18 @@ async function begin() {
   nats = await thousandths(lists.nats, Uint16Array);
   entropies = await thousandths(lists.entropies, Uint16Array);
   gains = lists.gains && (await thousandths(lists.gains, Int16Array));
-  likeliest = await opened(lists.likeliest, Uint32Array);
+  mostLikely = await opened(lists.most_likely, Uint32Array);
   chances = Float32Array.from(await opened(lists.chances, Uint16Array), (value) => value / 65535);
   pieces = JSON.parse(new TextDecoder().decode(await opened(lists.pieces, Uint8Array)));
   options($("by"), ["surprise", "entropy", ...(gains ? ["gain"] : []), "unit"], "surprise", (name) =>
-    ({ surprise: "surprise", entropy: "entropy", gain: "what longer memory gains", unit: "a unit" })[name]);
+    ({ surprise: "surprise", entropy: "entropy", gain: "gain over an n-gram model", unit: "a unit" })[name]);
   layText();
   sections();
   listen();
   const first = data.columns[0], best = data.best.find((each) => each.name === nameOf(first));
   if (data.switched.units.length) await showUnit(find(first.layer, first.unit, best?.part));
-  else colourBy("surprise");
-  tell(Math.min(40, data.count - 1));
+  else colorBy("surprise");
+  describe(Math.min(40, data.count - 1));
   document.body.dataset.ready = "yes";
 }
 

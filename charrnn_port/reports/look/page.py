@@ -1,4 +1,4 @@
-"""From what was found to one file that asks for nothing from elsewhere: page.html with its style and scripts in it."""
+"""Write the page: page.html with its style, scripts and data, as one file that makes no network requests."""
 
 import html
 import json
@@ -22,15 +22,15 @@ from charrnn_port.reports.look.units import Search, the_best
 
 SCRIPTS = ("data.js", "text.js", "sections.js", "page.js")
 ABOUT_PARTS = {
-    "c": "cell state, what it remembers",
-    "h": "output, what other units see of it",
+    "c": "cell state (memory)",
+    "h": "output (hidden state)",
     "in": "input gate",
-    "forget": "forget gate (1 keeps what it remembers)",
+    "forget": "forget gate (1 keeps the cell state)",
     "out": "output gate",
-    "transform": "transform, what would be added",
-    "update": "update gate (0 keeps what it remembers)",
+    "transform": "transform (candidate for the cell state)",
+    "update": "update gate (0 keeps the state)",
     "reset": "reset gate",
-    "candidate": "candidate, what it would become",
+    "candidate": "candidate (new state)",
 }
 
 
@@ -44,8 +44,10 @@ def make(
     rare: list[str],
     wanted: list[tuple[int, int]],
 ) -> Callable[[Path], object]:
-    """What writes the page to a file. `rare` are properties that the text tells too little of, `wanted` are units that
-    are shown first, as layer (from 1) and unit.
+    """Return a function that writes the page to a file.
+
+    `rare` are names of properties that are too rare in the text. `wanted` are units to show first, as (layer from 1,
+    unit).
     """
     nats = -recording.figures.log_probs.astype(np.float64)
     training = errors.training_ids(checkpoint, options.checkpoint)
@@ -81,8 +83,8 @@ def make(
                 (caption, [row._asdict() for row in rows(characters, nats)])
                 for caption, rows in (
                     ("By class of character", errors.by_class),
-                    ("By place in the word", errors.by_place_in_word),
-                    ("By place in the line", errors.by_place_in_line),
+                    ("By position in the word", errors.by_place_in_word),
+                    ("By position in the line", errors.by_place_in_line),
                 )
             ],
             "memories": [each._asdict() for each in memories] if memories else None,
@@ -93,7 +95,7 @@ def make(
 
 
 def assembled(title: str, data: dict) -> str:
-    """The whole file: page.html with what its {{...}} stand for in it."""
+    """Return the whole file: page.html with its {{...}} replaced."""
     parts = {
         "title": html.escape(title),
         "style": source("page.css"),
@@ -104,43 +106,48 @@ def assembled(title: str, data: dict) -> str:
 
 
 def source(name: str) -> str:
-    """A file beside this one."""
+    """Return the text of a file in this package."""
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
 def facts(network: CharRNN, nats: np.ndarray, held: int) -> str:
-    """A line about the network and the text."""
+    """Return the introduction: what the colors mean, then the network and the text."""
     units, layers = network.num_layers * network.rnn_size, network.num_layers
-    here = "all of them are on this page" if held == units else f"{held} of them are on this page, with -units others"
+    here = "all on this page" if held == units else f"{held} of {units} on this page; choose others with -units"
     return (
-        f"{network.model}, {layers} {'layer' if layers == 1 else 'layers'} of {network.rnn_size} units ({here}), "
-        f"{len(nats) + 1} characters at {nats.mean():.4f} nats, {nats.mean() / math.log(2):.4f} bits each. Values of "
-        f"units are rounded to 1/{FINE} of their range, of those that were not found to tell most to 1/{COARSE}."
+        "The color of each character shows the value of one unit after the network has read it: orange is above zero, "
+        "blue is below. Colored by surprise or entropy instead, orange shows characters that the network predicted "
+        "badly, or with uncertainty. "
+        f"The network: {network.model}, {layers} {'layer' if layers == 1 else 'layers'} of {network.rnn_size} units "
+        f"({here}). The text: {len(nats) + 1} characters, cross-entropy {nats.mean():.4f} nats "
+        f"({nats.mean() / math.log(2):.4f} bits) per character. Values are rounded to 1/{FINE} of their range for "
+        f"the units listed first and to 1/{COARSE} for others."
     )
 
 
 def about_search(found: Search, rare: list[str]) -> str:
-    """How to read the figures."""
-    missing = f" The text tells too little of: {', '.join(rare)}." if rare else ""
+    """Return the explanation of the scores and of the chance level."""
+    missing = f" Too rare in this text to be tested: {', '.join(rare)}." if rare else ""
     if not found.tried:
-        return f"Nothing was looked for.{missing}"
+        return f"No property was tested.{missing}"
     return (
-        f"{found.tried} figures were tried: of {found.units} units, each part of their state, with "
-        f"{len(found.chances)} properties of the text. Each rule was made on the first half of the text and is "
-        "measured on the second: for yes and no by the AUC (0.5 is guessing, 1 is always right), for numbers by R². "
-        "The best of so many would look good by chance alone, and any unit tells something of the character that it "
-        f"has just read. So the chance level is what units of {found.networks} networks with the same weights in "
-        "another order reach, so high that in one such network of twenty a single figure would pass it."
+        "Which units predict which properties of the text? A rule is fitted on the first half of the text and scored "
+        "on the second half: by AUC for yes or no (0.5 is guessing, 1 is always right), by R² for numbers. "
+        f"{found.tried} scores were computed, for {found.units} units, each part of their state, and "
+        f"{len(found.chances)} properties. The best of many scores is high by chance, and every unit depends on the "
+        "character just read. Chance level: 95th percentile of the best score over all units and properties in "
+        f"networks with shuffled weights, extrapolated from {found.networks} of them."
         f"{missing}"
     )
 
 
 def about_errors(with_ngrams: bool) -> str:
-    """How to read the tables."""
+    """Return the explanation of the tables."""
     more = (
-        " The n-gram models are fitted to the training part of the training text (Witten-Bell smoothing); what only "
-        "the network gets right takes a longer memory, or a better one."
+        " The n-gram models are fitted to the training split of the training text, with Witten-Bell smoothing. "
+        "Characters that only the network predicts correctly need a longer context, or a better model of it."
         if with_ngrams
-        else " The training text is not there (the checkpoint's data_dir), and so no n-gram models are beside it."
+        else " There is no comparison with n-gram models, since the training text was not found in the checkpoint's "
+        "data_dir."
     )
-    return f"A character counts as got right where it was given a probability above a half.{more}"
+    return f"A prediction counts as correct if the probability of the actual character was above 1/2.{more}"

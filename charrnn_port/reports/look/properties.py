@@ -1,7 +1,8 @@
-"""What a text tells at each of its characters: whether it is inside quotes, how far into the line it is, ...
+"""Compute properties of a text at each character: whether it is inside quotes, its position in the line, ...
 
-By Unicode's classes of characters, not by a language: so for other scripts, and for programs. What is said of a
-character holds once it is read: the one that opens a quotation is inside it, the one that closes it is not.
+They are defined by Unicode character classes, not by a language, so that they apply to other scripts and to programs. A
+property describes the state after the character was read: the mark that opens a quotation is inside it, the mark that
+closes it is not.
 """
 
 import unicodedata
@@ -11,26 +12,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-ENOUGH = 20  # characters of a half of the text for which a property holds, and does not
-LONGEST = 3000  # characters from an opening mark to the one that closes it; beyond, it is taken to close nothing
+ENOUGH = 20  # in each half of the text a property must hold for this many characters, and not hold for as many
+LONGEST = 3000  # largest distance in characters between an opening mark and the mark that closes it
 QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "‹": "›", "「": "」", "『": "』", "`": "`"}
 VOWELS = frozenset("aeiouy" + "аеиоуыэюяієї" + "αεηιουω")
 
 
 class Property(NamedTuple):
-    """Of each of n characters."""
+    """A property of each of n characters."""
 
     name: str
-    values: np.ndarray  # [n]: bool for yes and no, float64 for a number
+    values: np.ndarray  # [n]: bool for yes or no, float64 for a number
 
     @property
     def yes_or_no(self) -> bool:
-        """Whether it is no number."""
+        """Whether the values are bool."""
         return self.values.dtype == bool
 
 
 def characters_at(units: bytes | str) -> list[str]:
-    """The character that each unit is, or is a byte of."""
+    """Return for each character or byte the character that it is, or is a byte of."""
     if isinstance(units, str):
         return list(units)
     found: list[str] = []
@@ -40,14 +41,14 @@ def characters_at(units: bytes | str) -> list[str]:
 
 
 def properties(characters: list[str]) -> tuple[list[Property], list[str]]:
-    """Those that can be told about in both halves of a text, and the names of those too rare for it."""
+    """Return the properties that occur often enough in both halves of a text, and the names of the others."""
     found = [Property(name, np.array(values)) for name, values in all_of(characters).items()]
     usable = [each for each in found if varies(each.values)]
     return usable, [each.name for each in found if not varies(each.values)]
 
 
 def varies(values: np.ndarray) -> bool:
-    """Whether there is enough to tell in both halves."""
+    """Return whether the values vary enough in both halves."""
     middle = len(values) // 2
     for half in (values[:middle], values[middle:]):
         if not len(half) or np.count_nonzero(half != half[0]) < ENOUGH:
@@ -58,7 +59,7 @@ def varies(values: np.ndarray) -> bool:
 
 
 def all_of(characters: list[str]) -> dict[str, list[bool] | list[float]]:
-    """Each property's values by its name."""
+    """Return the values of each property by its name."""
     kinds = [unicodedata.category(character) for character in characters]
     in_word = [is_word(character, kind) for character, kind in zip(characters, kinds, strict=True)]
     count = len(characters)
@@ -80,12 +81,12 @@ def all_of(characters: list[str]) -> dict[str, list[bool] | list[float]]:
 
 
 def is_word(character: str, kind: str) -> bool:
-    """Whether a character makes words: letters with their marks, digits, and the underscore of programs."""
+    """Return whether a character is part of words: a letter, a combining mark, a digit, or an underscore."""
     return kind[0] in "LMN" or character == "_"
 
 
 def word_positions(in_word: list[bool]) -> list[float]:
-    """1 for a word's first character, 2 for its second, ...; 0 between words."""
+    """Return 1 for the first character of a word, 2 for the second, ..., and 0 between words."""
     found, place = [], 0.0
     for each in in_word:
         place = place + 1 if each else 0.0
@@ -94,8 +95,10 @@ def word_positions(in_word: list[bool]) -> list[float]:
 
 
 def lines(characters: list[str]) -> tuple[list[float], list[float], list[float], list[bool]]:
-    """Of each character: those of its line up to it, those still to come, the line's indentation, whether it ends in a
-    colon. A newline is at position 0 of the next line, which it begins; a tab is one character.
+    """Return for each character its position in the line, the number of characters after it in the line, the line's
+    indentation, and whether the line ends in a colon.
+
+    A newline is at position 0 of the line that it begins. A tab is one character.
     """
     column: list[float] = []
     to_end: list[float] = []
@@ -112,7 +115,7 @@ def lines(characters: list[str]) -> tuple[list[float], list[float], list[float],
 
 
 def split(characters: list[str]) -> Iterator[list[str]]:
-    """A text's lines, each with the newline before it."""
+    """Yield the lines of a text, each with the newline before it."""
     begins = [0, *(place for place, character in enumerate(characters) if place and character == "\n")]
     for begin, end in pairwise([*begins, len(characters)]):
         if begin < end:
@@ -120,7 +123,7 @@ def split(characters: list[str]) -> Iterator[list[str]]:
 
 
 def quotations(characters: list[str]) -> Iterator[tuple[int, int]]:
-    """Where quotations begin and end; one is over at a blank line, too, and then was none."""
+    """Yield the begin and end of quotations; one that is not closed before a blank line is discarded."""
     opened, closing = -1, ""
     for place, character in enumerate(characters):
         if opened >= 0 and character == closing:
@@ -133,7 +136,7 @@ def quotations(characters: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def brackets(characters: list[str], kinds: list[str]) -> Iterator[tuple[int, int]]:
-    """Where brackets of any script open and close, those that fit; what is left open is taken for none."""
+    """Yield the begin and end of matching brackets of any script; unmatched brackets are ignored."""
     opened: list[tuple[int, str]] = []
     for place, (character, kind) in enumerate(zip(characters, kinds, strict=True)):
         if kind == "Ps" and character not in QUOTES:
@@ -150,12 +153,12 @@ def brackets(characters: list[str], kinds: list[str]) -> Iterator[tuple[int, int
 
 
 def fit(opening: str, closing: str) -> bool:
-    """Whether these are a pair: in Unicode they stand beside each other, or with one sign between."""
+    """Return whether two brackets are a pair: their code points differ by 1 or 2."""
     return 1 <= ord(closing) - ord(opening) <= 2
 
 
 def inside(count: int, pairs: Iterator[tuple[int, int]]) -> list[bool]:
-    """Yes from each opening mark on to the character before the closing one."""
+    """Return True from each opening mark up to the character before the closing mark."""
     found = np.zeros(count, bool)
     for begin, end in pairs:
         found[begin:end] = True

@@ -1,4 +1,4 @@
-"""What a network computed at each character of a text, as arrays; and the same of networks that know nothing."""
+"""Record what a network computes at each character of a text, and the states of networks with shuffled weights."""
 
 import sys
 from collections.abc import Iterator
@@ -12,25 +12,25 @@ from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.reports.scoring import CharacterScores
 from charrnn_port.sampling import trace
 
-ROWS, WARM_UP = 400, 100  # characters of a row, where a text is read in rows side by side; those read before it
+ROWS, WARM_UP = 400, 100  # characters per row when a text is read in parallel rows, and those read before each row
 
 
 @dataclass
 class Recording:
-    """Of n characters, each once it is read."""
+    """What a network computed after each of n characters."""
 
     ids: np.ndarray  # [n] int64
-    log_probs: np.ndarray  # [n, vocab_size] float32, of what comes next
-    layers: list[dict[str, np.ndarray]]  # of each layer its gates and its state by name, [n, rnn_size] float32
+    log_probs: np.ndarray  # [n, vocab_size] float32: of the next character
+    layers: list[dict[str, np.ndarray]]  # for each layer its gates and state by name, [n, rnn_size] float32
 
     @property
     def figures(self) -> CharacterScores:
-        """How well each character but the first was foretold."""
+        """The predictions of each character but the first."""
         return CharacterScores(self.ids[1:], self.log_probs[:-1])
 
 
 def record(network: CharRNN, ids: list[int], progress: bool) -> Recording:
-    """Let a network read a text from the zero state; `progress` shows a bar on stderr."""
+    """Read a text with a network from the zero state; `progress` shows a progress bar on stderr."""
     count, size = len(ids), network.rnn_size
     names = (*network.cell.GATE_NAMES, *network.cell.STATE)
     layers = [{name: np.empty((count, size), np.float32) for name in names} for _ in network.layers]
@@ -45,7 +45,7 @@ def record(network: CharRNN, ids: list[int], progress: bool) -> Recording:
 
 
 def shuffled(network: CharRNN, seed: int) -> CharRNN:
-    """A network with the same weights in another order, each gate's among themselves: so large, and knowing nothing."""
+    """Return a network with the same weights in random order within each gate, which has learned nothing."""
     other = CharRNN(network.model, network.vocab_size, network.rnn_size, network.num_layers, dtype=torch.float32)
     other.params.copy_(network.params)
     random = torch.Generator().manual_seed(seed)
@@ -58,9 +58,9 @@ def shuffled(network: CharRNN, seed: int) -> CharRNN:
 
 
 def batched_states(network: CharRNN, ids: list[int]) -> Iterator[np.ndarray]:
-    """The states of a text that is read in rows side by side, `[n, rnn_size]` for each layer and name in STATE.
+    """Yield the states `[n, rnn_size]` for each layer and name in STATE, of a text that is read in parallel rows.
 
-    Each row begins with a zero state, and with some characters that come before it, but for the first.
+    Each row starts from the zero state. All rows but the first are preceded by WARM_UP characters of the text before.
     """
     count = len(ids)
     rows = max(1, count // ROWS)

@@ -19,7 +19,7 @@ function sections() {
     button.addEventListener("click", () => showUnit(find(each.layer, each.unit, each.part)));
     $("best").append(element("li", button));
   }
-  if (!data.best.length) $("best").after(element("p", "No unit tells any property above chance."));
+  if (!data.best.length) $("best").after(element("p", "No unit predicts any property above chance."));
   for (const each of data.properties) {
     const above = data.findings.filter((one) => one.property === each.name).length;
     $("chances").tBodies[0].append(row([each.name, each.kind, each.best.toFixed(3), each.chance.toFixed(3), String(above)]));
@@ -37,7 +37,7 @@ function gatePanels() {
     $("gates-about").textContent = "This cell has no gates.";
     return;
   }
-  $("gates-about").textContent = "Each point is a unit: to the right, how much of the time its gate is open (above 0.9); upwards, how much it is shut (below 0.1). Units at the lower right keep it open, those at the upper left keep it shut; those near the line use it as a switch.";
+  $("gates-about").textContent = "Saturation of gates. Each point is a unit. Horizontal: share of the time that its gate is open (above 0.9). Vertical: share of the time that it is shut (below 0.1). Lower right: the gate is nearly always open. Upper left: nearly always shut. Near the line: the gate works as a switch.";
   const dots = (each) => each.open.map((open, unit) => `M${30 + 175 * open} ${185 - 175 * each.shut[unit]}h.01`).join("");
   for (const each of data.gates) {
     const svg = drawn("svg", { viewBox: "0 0 215 215", role: "img", "aria-label": `${each.gate} gates of layer ${each.layer}` });
@@ -74,7 +74,7 @@ function errorTables() {
   const { nats: total, about, tables, memories } = data.errors;
   $("errors-about").textContent = about;
   for (const [caption, rows] of tables) {
-    const body = tableOf(caption, [["", 1], ["characters", 1], ["share of the loss", 2], ["bits a character", 1], ["right", 1]]);
+    const body = tableOf(caption, [["", 1], ["characters", 1], ["share of the loss", 2], ["bits per character", 1], ["correct", 1]]);
     for (const { name, count, nats, right } of rows) {
       const box = element("span", "", { class: "bar" });
       box.style.width = `${(90 * nats) / total}px`;
@@ -82,8 +82,8 @@ function errorTables() {
     }
   }
   if (!memories) return;
-  const heads = ["", "bits a character", "right", "only it right", "only the network right"];
-  const body = tableOf("Shorter memories: n-gram models of the training text", heads.map((word) => [word, 1]));
+  const heads = ["", "bits per character", "correct", "only n-gram correct", "only network correct"];
+  const body = tableOf("N-gram models of the training text", heads.map((word) => [word, 1]));
   for (const { n, nats, right, only_it, only_network } of memories) {
     body.append(row([`${n}-gram`, bits(nats).toFixed(2), percent(right / (data.count - 1)), String(only_it), String(only_network)]));
   }

@@ -1,4 +1,4 @@
-"""What a network writes while one of its units is held at a value."""
+"""Sample from a network while one of its units is clamped to a value."""
 
 import numpy as np
 
@@ -7,16 +7,17 @@ from charrnn_port.reports.look.recording import Recording
 from charrnn_port.sampling import Model, Session, samplers
 from charrnn_port.torch7.random import Generator
 
-LOW, HIGH = 0.02, 0.98  # quantiles of its output at which a unit is held
-SAMPLE, PRIME, TEMPERATURE = 300, 60, 0.7  # characters of a sample, and before it
+LOW, HIGH = 0.02, 0.98  # quantiles of a unit's output to which it is clamped
+SAMPLE, PRIME, TEMPERATURE = 300, 60, 0.7  # characters of a sample and of its prime text
 
 
 def switched(checkpoint: Checkpoint, recording: Recording, shown: list[tuple[int, int]], characters: list[str]) -> dict:
-    """Samples with one unit held low, left free and held high, all drawn with the same random numbers."""
+    """Return samples with one unit clamped low, left free and clamped high, drawn with the same random numbers."""
     if not shown:
-        return {"units": [], "prime": "", "about": "No unit tells anything above chance; -units names some to switch."}
+        about = "No unit predicts any property above chance; -units names some to clamp."
+        return {"units": [], "prime": "", "about": about}
     model = Model.of(checkpoint)
-    # Up to a whole line, so that a sample begins where the text does.
+    # The prime text ends with a whole line, so that a sample begins at the beginning of a line.
     prime_ids = recording.ids[:PRIME].tolist()
     newline = max((place for place, each in enumerate(characters[:PRIME]) if each == "\n"), default=len(prime_ids) - 1)
     prime_ids = prime_ids[: newline + 1]
@@ -36,9 +37,9 @@ def switched(checkpoint: Checkpoint, recording: Recording, shown: list[tuple[int
         for layer, unit in shown
     ]
     about = (
-        f"What the network writes after the first {len(prime_ids)} characters of the text (in grey) while one unit's "
-        "output is held at a value: at one that is low for it, and at one that is high. All with the same random "
-        f"numbers, at temperature {TEMPERATURE}. sample.py does it with -clamp, for any units and values."
+        "Ablation: samples while the output of one unit is clamped to a low value, left free, and clamped to a high "
+        f"value. They follow the first {len(prime_ids)} characters of the text (in gray), and use the same random "
+        f"numbers, at temperature {TEMPERATURE}. sample.py does this with -clamp, for any units and values."
     )
     prime = checkpoint.vocab.decode(prime_ids).decode(errors="replace")
     return {"units": units, "prime": prime, "about": about}

@@ -1,5 +1,5 @@
-let view = null; // what colours the text: its values by character, between which bounds
-let current = -1; // the character that is told of
+let view = null; // what the text is colored by: values by character, and their range
+let current = -1; // the character that is described
 const chunks = [];
 
 // The text
@@ -12,7 +12,7 @@ function level(value) {
   return Math.max(-LEVELS, Math.min(LEVELS, Math.round(share * LEVELS)));
 }
 
-// Colour never tells alone: strong values are underlined, strongly negative ones with dots, great surprises bold too.
+// Color is never the only sign: large values are underlined, large negative values with dots, the largest surprises bold.
 function classOf(step) {
   const shade = step > 0 ? `high${step}` : step < 0 ? `low${-step}` : "";
   return `${shade} ${step >= LEVELS ? "u b" : step >= 5 ? "u" : step <= -5 ? "d" : ""}`;
@@ -76,12 +76,12 @@ function look(made) {
   $("about").textContent = made.about;
   const ends = made.signed ? [-8, -5, -2, 0, 2, 5, 8] : [0, 2, 4, 6, 8];
   $("legend").replaceChildren(made.lowest, ...ends.map((step) => element("i", "a", { class: classOf(step) })), made.highest);
-  if (current >= 0) tell(current);
+  if (current >= 0) describe(current);
 }
 
-// What is told of a character
+// The description of a character
 
-function tell(place) {
+function describe(place) {
   if (current >= 0 && current !== place) spanAt(current).classList.remove("at");
   current = place;
   spanAt(place).classList.add("at");
@@ -93,13 +93,13 @@ function tell(place) {
   if (place) {
     about.append(`surprise ${bits(nats[place]).toFixed(2)} bits, entropy ${bits(entropies[place]).toFixed(2)} bits`);
     said += `, surprise ${bits(nats[place]).toFixed(1)} bits`;
-    const count = likeliest.length / data.count;
-    const first = [...likeliest.slice(place * count, (place + 1) * count)];
+    const count = mostLikely.length / data.count;
+    const first = [...mostLikely.slice(place * count, (place + 1) * count)];
     first.forEach((id, rank) => rows.push(bar(id, chances[place * count + rank], id === ids[place])));
     if (!first.includes(ids[place])) rows.push(bar(ids[place], Math.exp(-nats[place]), true));
     said += `, expected ${label(first[0])}`;
   } else {
-    about.append("nothing foretells the first one");
+    about.append("the first character has no context and no prediction");
   }
   if (view.unit) {
     about.append(element("br"), `${view.name}: `, element("b", value.toFixed(3), { id: "value" }));
@@ -139,7 +139,7 @@ function strip(place) {
 
 function go(place) {
   const found = Math.max(0, Math.min(data.count - 1, place));
-  $("live").textContent = tell(found);
+  $("live").textContent = describe(found);
   spanAt(found).scrollIntoView({ block: "nearest" });
 }
 

@@ -1,11 +1,15 @@
-"""How well each unit tells each property of a text, and which do so better than chance.
+"""Measure how well each unit predicts each property of a text, and which units are better than chance.
 
-A figure is taken on the second half of the text, of a rule that the first half has given: for a property that holds or
-not the AUC (the probability that a unit is higher, or lower, at a character that has it than at one that has not), for
-a number R² (of a straight line). Of many units the best will be good by chance, and any unit tells something of the
-character that was just read. So there is a chance level: what units of networks with the same weights in another order
-reach, so high that all units and properties together would pass it in one such network of twenty. Of numbers these are
-given the best line through the second half itself, so that a level is above nought.
+A rule is fitted on the first half of the text and scored on the second. The score of a yes-or-no property is the AUC:
+the probability that the unit is higher (or lower, as in the first half) at a character with the property than at one
+without. The score of a number is R² of a straight line.
+
+The best of many units has a high score by chance, and every unit depends on the character just read. Chance level: the
+95th percentile of the best score over all units and properties in networks with shuffled weights. For numbers, those
+networks are fitted on the second half itself, so that their R² is not negative and the level is above 0.
+
+The letters are F for the number of properties and n for the number of characters. A z is a score on the scale of
+Fisher's z, where AUC and R² are comparable.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,54 +21,54 @@ from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.reports.look.properties import Property
 from charrnn_port.reports.look.recording import Recording, batched_states, shuffled
 
-TRIED = 1000  # columns of shuffled networks, at least
-FALSE_ALARMS = 0.05  # findings in a network that knows nothing, all units and properties together
-TAIL = 0.05  # of the columns of shuffled networks: from what they reach the chance level is extrapolated
+TRIED = 1000  # smallest number of columns (unit and part of the state) of shuffled networks
+FALSE_ALARMS = 0.05  # expected findings in a shuffled network, over all units and properties
+TAIL = 0.05  # the chance level is extrapolated from this upper share of the scores of shuffled networks
 BEST = 10
-ALIKE = 3  # findings of one property among the best
-LIMIT = 1 - 1e-6  # of correlations whose atanh is taken
+ALIKE = 3  # largest number of findings of one property among the best
+LIMIT = 1 - 1e-6  # correlations are clipped to it before atanh
 
 
 class Finding(NamedTuple):
-    """That a unit tells a property."""
+    """A unit that predicts a property above chance."""
 
     layer: int  # from 1
     unit: int
     part: str  # of the state, such as c
     property: str
     kind: str  # AUC or R²
-    figure: float  # on the half of the text that was held out
-    chance: float  # the level of this property
-    rises: bool  # whether the unit is higher where the property is
+    figure: float  # the score on the held-out half of the text
+    chance: float  # the chance level of this property
+    rises: bool  # whether the unit is higher where the property holds
 
     @property
     def name(self) -> str:
-        """As -units and -clamp name the unit."""
+        """The unit's name in -units and -clamp, such as 2:131."""
         return f"{self.layer}:{self.unit}"
 
     @property
     def margin(self) -> float:
-        """By how much it is above chance, of all kinds on one scale."""
+        """The distance above chance on the scale of z, comparable between AUC and R²."""
         return float(as_z(self.figure, self.kind) - as_z(self.chance, self.kind))
 
     def as_dict(self) -> dict:
-        """With its name."""
+        """Return the fields and the name."""
         return self._asdict() | {"name": self.name}
 
 
 class Search(NamedTuple):
-    """What there was to find."""
+    """The result of a search."""
 
-    findings: list[Finding]  # above the chance level, the farthest above it first
-    chances: dict[str, tuple[str, float]]  # of each property the kind of its figure and its chance level
-    best: dict[str, float]  # of each property the best figure of all
+    findings: list[Finding]  # sorted by margin, the largest first
+    chances: dict[str, tuple[str, float]]  # by property: AUC or R², and the chance level
+    best: dict[str, float]  # by property: the best score
     units: int
-    tried: int  # figures, of all units, parts of the state and properties
-    networks: int  # that were shuffled
+    tried: int  # number of scores: units x parts of the state x properties
+    networks: int  # number of shuffled networks
 
 
 def search(network: CharRNN, recording: Recording, text: list[Property]) -> Search:
-    """All that units tell above chance."""
+    """Score all units and properties, and return those above chance."""
     units = network.rnn_size * network.num_layers
     if not text:
         return Search([], {}, {}, units, 0, 0)
@@ -92,7 +96,7 @@ def search(network: CharRNN, recording: Recording, text: list[Property]) -> Sear
 
 
 def the_best(findings: Iterable[Finding]) -> list[Finding]:
-    """Ten different units, of no property more than three."""
+    """Return up to BEST different units, with at most ALIKE for each property."""
     chosen: list[Finding] = []
     for each in findings:
         if each.name in {other.name for other in chosen}:
@@ -103,20 +107,21 @@ def the_best(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def as_z(figure: float, kind: str) -> float:
-    """On the scale of Fisher's z, atanh of a correlation: of 2 AUC - 1, or of the root of R²."""
+    """Convert a score to Fisher's z: atanh of 2 AUC - 1, or of the square root of R²."""
     correlation = 2 * figure - 1 if kind == "AUC" else np.sqrt(max(figure, 0))
     return np.arctanh(min(correlation, LIMIT))
 
 
 def as_figure(z: float, kind: str) -> float:
-    """Back from it."""
+    """Convert Fisher's z back to an AUC or R²."""
     return float((1 + np.tanh(z)) / 2 if kind == "AUC" else np.tanh(z) ** 2)
 
 
 def chance_levels(others: np.ndarray, count: int) -> np.ndarray:
-    """Of each property `[F]`, from the z of shuffled networks' columns `[m, F]`, for a search of `count` figures.
+    """Return the chance level of each property `[F]`, from the z of shuffled networks `[m, F]`, for `count` scores.
 
-    Beyond the highest twentieth an exponential tail is assumed, which falls more slowly than that of a normal z.
+    An exponential tail is fitted to the upper TAIL of the z. It falls more slowly than a normal tail, so that the level
+    is conservative.
     """
     begin = np.quantile(others, 1 - TAIL, axis=0)
     above = others > begin
@@ -125,15 +130,16 @@ def chance_levels(others: np.ndarray, count: int) -> np.ndarray:
 
 
 def figures_of(states: Iterable[np.ndarray], text: list[Property], generous: bool = False) -> np.ndarray:
-    """The z of each unit and property, `[columns, F]`; negative where the unit falls as the property rises, 0 where the
-    second half of the text does not bear out the first. `states` are `[n, rnn_size]`. `generous` makes the lines of
-    numbers through the second half, so that they are the best there are.
+    """Return the z of each unit and property, `[columns, F]`, from `states` `[n, rnn_size]`.
+
+    z is negative if the unit falls as the property rises, and 0 if the rule of the first half fails on the second.
+    `generous` fits the lines of numbers on the second half itself, which gives the highest possible R².
     """
     return np.concatenate([np.stack(list(figures_of_layer(each, text, generous)), 1) for each in states])
 
 
 def figures_of_layer(states: np.ndarray, text: list[Property], generous: bool) -> Iterator[np.ndarray]:
-    """For each property the z of each unit."""
+    """Yield for each property the z of each unit `[rnn_size]`."""
     middle = len(states) // 2
     first, second = states[:middle].astype(np.float64), states[middle:].astype(np.float64)
     ranks = np.stack([average_ranks(column) for column in second.T], 1)
@@ -151,7 +157,7 @@ def figures_of_layer(states: np.ndarray, text: list[Property], generous: bool) -
 
 
 def r_squared(first: np.ndarray, taught: np.ndarray, second: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """On `asked`, of each unit's straight line through `taught`, `[rnn_size]`."""
+    """Return R² on `asked` of each unit's straight line fitted to `taught`, `[rnn_size]`."""
     center, mean = first.mean(0), taught.mean()
     squares = np.square(first - center).sum(0)
     slope = np.divide((taught - mean) @ (first - center), squares, out=np.zeros_like(squares), where=squares > 1e-12)
@@ -160,7 +166,7 @@ def r_squared(first: np.ndarray, taught: np.ndarray, second: np.ndarray, asked: 
 
 
 def average_ranks(values: np.ndarray) -> np.ndarray:
-    """From 1 for the lowest; equal values share the mean of their ranks."""
+    """Return ranks from 1 for the lowest; equal values share the mean of their ranks."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = counts.cumsum()
     return (last - (counts - 1) / 2)[places]

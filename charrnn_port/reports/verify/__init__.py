@@ -1,12 +1,12 @@
-"""`charrnn verify`: what this port promises, tried on this machine.
+"""`charrnn verify`: check this port against recordings of the original on this machine.
 
-    verify           all of it: prints the table
-    recordings       runs, files and numbers of the original, which the package carries
-    results          what comes of a check: small dataclasses
-    runs, bits, vectors, streams, samples, files, cells      a file for each kind of check
-    table            from results to lines
+    verify           runs all checks and prints the table
+    recordings       recorded runs, files and numbers of the original, which are part of the package
+    results          dataclasses for the results of checks
+    runs, bits, vectors, streams, samples, files, cells      one module for each kind of check
+    table            formats results as lines
 
-The tests compare by the same files.
+The tests use the same recordings.
 """
 
 import json
@@ -48,7 +48,7 @@ __all__ = [
 
 
 class Step(NamedTuple):
-    """A few checks that are made together; `part` and `name` tell of them where they end in an error."""
+    """A few checks that run together; `part` and `name` identify them if they fail with an error."""
 
     part: str
     name: str
@@ -56,13 +56,13 @@ class Step(NamedTuple):
 
 
 def verify(options: VerifyOptions) -> None:
-    """Print the table, and write the results to a file if asked to. Raises UserError where a promise does not hold."""
+    """Print the table, and write the results to the file in -json. Raises UserError if a promise does not hold."""
     if options.json:
         Path(options.json).open("a").close()  # fails now rather than after a minute
     device = choose_device(options.gpuid, False, print)
     dtype = choose_dtype(options.dtype, device)
     cell = fastest_backend("lstm", dtype, device) if options.cell == "auto" else options.cell
-    BACKENDS[cell]("lstm", 1, 1, 1, dtype=dtype, device=device)  # raises UserError where it cannot be had
+    BACKENDS[cell]("lstm", 1, 1, 1, dtype=dtype, device=device)  # raises UserError if it is unavailable
     backend = Backend(options.cell, str(dtype).removeprefix("torch."), -1 if device.type == "cpu" else options.gpuid)
     machine = describe(cell, dtype, device) | {"promised": promised(backend)}
     for name, value in machine.items():
@@ -84,14 +84,14 @@ def verify(options: VerifyOptions) -> None:
 
 
 def promised(backend: Backend) -> str:
-    """Say whether Torch7's bits are promised, and if not, why."""
+    """Return whether Torch7's bits are promised, and if not, why, as text."""
     if backend.bits:
         return "all bits of Torch7: these are compiled cells in float64 on a CPU"
     return f"to rounding: only compiled cells in float64 on a CPU have all bits of Torch7, and {backend.without_bits}"
 
 
 def made(backend: Backend, device: torch.device) -> Iterator[Check]:
-    """All results. An error in a check, of whatever kind, is one of them: the machine may be like none before."""
+    """Yield all results. Any exception in a check becomes a result, since a new machine may fail in any way."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(recordings.FOLDER / "play", folder / "play")
@@ -103,7 +103,7 @@ def made(backend: Backend, device: torch.device) -> Iterator[Check]:
 
 
 def shown(steps: list[Step]) -> Iterable[Step]:
-    """The same, with a bar on stderr where that is a terminal and tqdm is installed."""
+    """Return the steps, with a progress bar on stderr if it is a terminal and tqdm is installed."""
     try:
         from tqdm import tqdm
     except ImportError:
@@ -112,10 +112,10 @@ def shown(steps: list[Step]) -> Iterable[Step]:
 
 
 def steps(backend: Backend, device: torch.device, folder: Path) -> list[Step]:
-    """All there is to do, in the order of the table."""
+    """Return all steps in the order of the table."""
     found = []
     for torch7 in recordings.FILES:
-        if torch7 == "2017" or device.type == "cpu":  # a GPU never had what changed in 2016
+        if torch7 == "2017" or device.type == "cpu":  # on a GPU nothing changed in 2016
             for recorded in recordings.runs(torch7).values():
                 found.append(Step(runs.part(recorded), recorded.name, partial(repeated, recorded, backend, folder)))
     for recorded in recordings.runs("2017").values():
@@ -134,7 +134,7 @@ def steps(backend: Backend, device: torch.device, folder: Path) -> list[Step]:
 
 
 def repeated(recorded: Run, backend: Backend, folder: Path) -> Iterator[Check]:
-    """What a recorded run prints now, and, where all of it is and must be the same, texts from its last checkpoint."""
+    """Repeat a recorded run, and yield the checks of its lines and, where promised, of its bits and samples."""
     output, checkpoint_dir, numbers = runs.repeat(recorded, backend, folder)
     lines = runs.compare(recorded, output, {file.name for file in checkpoint_dir.glob("*")}, backend)
     yield lines

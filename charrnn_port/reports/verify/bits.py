@@ -1,4 +1,4 @@
-"""Torch7's bits: losses, norms and parameters of recorded runs, iteration by iteration, with no tolerance."""
+"""Compare losses, norms and parameters with those of Torch7 at each iteration of recorded runs, without tolerance."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,7 +13,7 @@ PART = "Torch7's bits"
 
 
 def watch(events: Iterable[Event], network: CharRNN, recorded: Numbers, found: Numbers) -> Iterator[Event]:
-    """Pass a run's events on, and fill `found` with the same numbers of the run as were recorded."""
+    """Yield the events of a run, and fill `found` with its values of the recorded numbers."""
     for what in recorded:
         found[what] = {}
     for event in events:
@@ -29,7 +29,7 @@ def watch(events: Iterable[Event], network: CharRNN, recorded: Numbers, found: N
 
 
 def compare(recorded: Run, found: Numbers) -> Bits:
-    """Look for the first iteration of a run with a number that is not the recorded one in all bits."""
+    """Find the first iteration of a run with a number that differs from the recorded one in any bit."""
     others: dict[int, list[str]] = {}
     for what, numbers in recorded.bits.items():
         for i, theirs in numbers.items():
@@ -38,7 +38,7 @@ def compare(recorded: Run, found: Numbers) -> Bits:
                 others.setdefault(i, []).append(f"{what} {apart(ours, theirs)}")
     first = min(others, default=None)
     measured = [(i, words) for i in sorted(others) for words in others[i] if words.endswith("apart")]
-    if measured and measured[0][0] != first:  # a fingerprint shows the smallest difference, but not how small it is
+    if measured and measured[0][0] != first:  # a fingerprint detects the smallest difference, but not its size
         others[first].append(f"iteration {measured[0][0]}: {measured[0][1]}")
     return Bits(
         PART,
@@ -53,12 +53,12 @@ def compare(recorded: Run, found: Numbers) -> Bits:
 
 
 def in_full(value: float | str | None) -> str | None:
-    """Return all bits of a number as a string."""
+    """Return a number as a string with all its bits."""
     return value.hex() if isinstance(value, float) else value
 
 
 def apart(ours: float | str | None, theirs: float | str) -> str:
-    """Say how far a number is from the recorded one."""
+    """Return a description of the difference from the recorded number."""
     if isinstance(ours, float) and isinstance(theirs, float):
         return f"{ours!r}, recorded {theirs!r}, {abs(ours - theirs):.1e} apart"
     return f"{ours or 'missing'}, recorded {theirs}"

@@ -1,7 +1,7 @@
-"""The ways to run a cell against the plain one, and against PyTorch's own layers.
+"""Compare all backends with the plain cells, and with PyTorch's own layers.
 
-What they are held to is computed in double precision on the CPU, whatever is compared with it. The networks are small,
-with parameters large enough to bend every gate.
+The reference is computed in double precision on the CPU. The networks are small, with parameters large enough for every
+gate to be nonlinear.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from charrnn_port.reports.verify.results import Difference
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.one_hot import one_hot
 
-PART = "ways to run a cell"
+PART = "backends"
 T, B, V, H = 7, 4, 11, 6
 LIMITS = {torch.float64: 1e-12, torch.float32: 5e-5}  # in single precision 7e-6 was seen
 TORCH_LAYERS = {"lstm": nn.LSTM, "rnn": nn.RNN}  # nn.GRU computes another function
@@ -24,7 +24,7 @@ TORCH_NAMES = {"weight_ih": "i2h_weight", "weight_hh": "h2h_weight", "bias_ih": 
 
 
 def backends(dtype: torch.dtype, device: torch.device) -> Iterator[tuple[str, str]]:
-    """Each cell with each way to run it that can be had there."""
+    """Yield (cell, backend) for each backend that is available for this data type and device."""
     for model in CELLS:
         for cell in BACKENDS:
             try:
@@ -35,7 +35,7 @@ def backends(dtype: torch.dtype, device: torch.device) -> Iterator[tuple[str, st
 
 
 def checks(model: str, cell: str, dtype: torch.dtype, device: torch.device) -> list[Difference]:
-    """All that a cell's way to run is held to."""
+    """Compare a backend of a cell with the plain cells and with PyTorch."""
     found = []
     for alias in (False, True):
         for masks in (None, dropout_masks(3)):
@@ -50,7 +50,7 @@ def network(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> CharRNN:
-    """One with the same parameters each time: in single precision, so that both types can have them."""
+    """Return a network with fixed random parameters, which are single precision numbers for both data types."""
     built = BACKENDS[cell](model, V, H, num_layers, dtype=dtype, device=device)
     numbers = torch.empty(built.params.shape, dtype=torch.float32)
     built.params.copy_(numbers.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5)))
@@ -58,20 +58,20 @@ def network(
 
 
 def batch() -> tuple[Tensor, Tensor]:
-    """x and y, `[T, B]`."""
+    """Return x and y, `[T, B]` int64."""
     ids = torch.randint(V, (T + 1, B), generator=torch.Generator().manual_seed(6))
     return ids[:-1], ids[1:]
 
 
 def random_state(network: CharRNN) -> list[Tensor]:
-    """A state as in the middle of a text."""
+    """Return a random state, as in the middle of a text."""
     generator = torch.Generator().manual_seed(7)
     numbers = (torch.rand(tensor.shape, generator=generator) - 0.5 for tensor in network.zero_state(B))
     return [each.to(network.params) for each in numbers]
 
 
 def dropout_masks(num_layers: int) -> Tensor:
-    """`[T, num_layers, B, H]`: half of the units."""
+    """Return dropout masks `[T, num_layers, B, H]` that keep half of the units."""
     probability = torch.full((T, num_layers, B, H), 0.5, dtype=torch.float64)
     return torch.bernoulli(probability, generator=torch.Generator().manual_seed(9)) / 0.5
 
@@ -84,21 +84,21 @@ def against_plain(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> list[Difference]:
-    """Losses, gradients and states over four batches, each of which starts from the state before it, and evaluated."""
+    """Compare losses, gradients and states over four training batches and an evaluation, with the state carried on."""
     plain, other = network(model, 3), network(model, 3, cell, dtype, device)
     plain_state, other_state = random_state(plain), random_state(other)
     x, y = batch()
     there = x.to(device), y.to(device)
     their_masks = None if masks is None else masks.to(other.params)
     off: dict[str, list[float]] = {"loss": [], "gradient": [], "state": []}
-    for _ in range(4):  # TorchScript rewrites what it runs after it has seen a few calls
+    for _ in range(4):  # TorchScript optimizes functions after a few calls
         losses = plain.training_pass(x, y, plain_state, masks, alias)
         off["loss"].append(apart(other.training_pass(*there, other_state, their_masks, alias), losses))
         gradients = other.grad_params.cpu().double()
         off["gradient"].append(((gradients - plain.grad_params).norm() / plain.grad_params.norm()).item())
         off["state"] += map(apart, other_state, plain_state)
         for each in (plain, other):
-            each.params.sub_(each.grad_params, alpha=0.01)  # what is made from the parameters must be made again
+            each.params.sub_(each.grad_params, alpha=0.01)  # what is derived from the parameters must be updated
     losses = plain.evaluation_pass(x, y, plain_state)
     off["loss"].append(apart(other.evaluation_pass(*there, other_state), losses))
     off["state"] += map(apart, other_state, plain_state)
@@ -108,7 +108,7 @@ def against_plain(
 def against_torch(
     model: str, cell: str, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
 ) -> Difference:
-    """Log-probabilities, the final output and every gradient, against nn.LSTM or nn.RNN with the same parameters."""
+    """Compare log-probabilities, the final output and all gradients with nn.LSTM or nn.RNN of the same parameters."""
     ours = network(model, cell=cell, dtype=dtype, device=device)
     theirs, decoder = as_torch(network(model))
     x, y = batch()
@@ -122,7 +122,7 @@ def against_torch(
 
     x, y = x.to(device), y.to(device)
     our_log_probs, our_final = ours.log_probs(x, state)
-    pairs = [(our_log_probs.clone(), log_probs)]  # the fused network uses its buffers again
+    pairs = [(our_log_probs.clone(), log_probs)]  # the fused network reuses its buffers
     pairs.append((torch.stack(our_final[width - 1 :: width]), final[0] if model == "lstm" else final))
     ours.training_pass(x, y, state, None, alias=False)
     for layer in range(2):
@@ -135,7 +135,7 @@ def against_torch(
 
 
 def as_torch(ours: CharRNN) -> tuple[nn.Module, nn.Linear]:
-    """PyTorch's layers and a decoder with the parameters of a network of two layers."""
+    """Return PyTorch's layers and a decoder with the parameters of a network of two layers."""
     layers = TORCH_LAYERS[ours.model](V, H, 2, dtype=torch.float64)
     decoder = nn.Linear(H, V, dtype=torch.float64)
     with torch.no_grad():
@@ -149,7 +149,7 @@ def as_torch(ours: CharRNN) -> tuple[nn.Module, nn.Linear]:
 
 
 def rows_for_torch(weight: Tensor, model: str) -> Tensor:
-    """Rows in torch's gate order: in, forget, transform, out; ours has the last two the other way round."""
+    """Return rows in PyTorch's gate order, in, forget, transform, out; ours is in, forget, out, transform."""
     if model == "rnn":
         return weight
     in_gate, forget_gate, out_gate, transform = weight.chunk(4)
@@ -157,9 +157,9 @@ def rows_for_torch(weight: Tensor, model: str) -> Tensor:
 
 
 def apart(ours: Tensor, theirs: Tensor) -> float:
-    """The largest difference, relative to the expected number, or to 0.1 where that is smaller; roughly.
+    """Return the largest difference relative to 0.1 + the expected absolute value.
 
-    At most 1e-12 is what torch.allclose(ours, theirs, rtol=1e-12, atol=1e-13) asks for.
+    At most 1e-12 is the condition of torch.allclose(ours, theirs, rtol=1e-12, atol=1e-13).
     """
     ours, theirs = ours.detach().cpu().double(), theirs.detach()
     return ((ours - theirs).abs() / (0.1 + theirs.abs())).max().item()

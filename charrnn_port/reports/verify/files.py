@@ -1,4 +1,4 @@
-"""Files that Torch7 wrote, read and written back: the same bytes."""
+"""Check that files of Torch7 have the same bytes after reading and writing them."""
 
 import tempfile
 from pathlib import Path
@@ -15,7 +15,7 @@ ASCII = "mixed_ascii"  # the others are binary
 
 
 def written_back(path: Path) -> Same:
-    """Reading keeps the order of tables, so that even the bytes are the same."""
+    """Read a file and write it back. Reading keeps the order of tables, so that the bytes must be the same."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "copy.t7")
         t7.save(copy, t7.load(path), ascii=path.stem == ASCII)

@@ -1,4 +1,4 @@
-"""The recordings of the original that the package carries; recordings/README.md tells what is in them."""
+"""Read the recordings of the original that are part of the package; recordings/README.md describes them."""
 
 import shlex
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ FOLDER = Path(__file__).with_name("recordings")
 CHECKPOINTS = FOLDER / "lua_checkpoints"
 BITS_FILE = FOLDER / "bits.h5"
 FILES = {"2017": FOLDER / "torch7.h5", "2015": FOLDER / "torch7_2015.h5"}  # by Torch7's year, as in -torch7
-# Fewer than recorded: Torch7 repeated 124 lines, but the loss at line 114, 2.972421835, is in the middle between two
-# numbers of eight digits, to 2e-10, which is as much as rounding makes by then. Some ways to run the cells print the
-# one that Torch7 did, some the other, and which do depends on how a BLAS sums.
+# Fewer lines than recorded. Torch7 repeated 124 lines, but the loss at line 114, 2.972421835, is halfway between two
+# numbers of eight decimals, to 2e-10, which is the size of rounding by then. Some backends print the number that Torch7
+# printed, and some print the other, depending on the order of summation in BLAS.
 CERTAIN = {("2015", "defaults"): 113}
 
-# Numbers of a run by what they are and by iteration: "loss", "gradient norm", "parameter norm", "validation loss";
-# "parameters" are their fingerprints.
+# Numbers of a run by kind and iteration. Kinds are "loss", "gradient norm", "parameter norm", "validation loss", and
+# "parameters", which are fingerprints.
 Numbers = dict[str, dict[int, float | str]]
 BITS = {"loss": "loss", "gradient norm": "grad_norm", "parameter norm": "param_norm"}  # by their names in bits.h5
 FINGERPRINT = "sha256 params_"  # and the iteration
@@ -26,7 +26,7 @@ FINGERPRINT = "sha256 params_"  # and the iteration
 
 @dataclass(frozen=True)
 class Sample:
-    """What sample.lua printed: `arguments` are its options, beside the checkpoint."""
+    """The output of sample.lua; `arguments` are its options besides the checkpoint."""
 
     variant: str
     arguments: dict[str, str]
@@ -35,11 +35,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Run:
-    """What train.lua printed, and the names of the checkpoints it wrote, with these options beside -data_dir.
+    """The output of train.lua and the names of its checkpoints; `arguments` are its options besides -data_dir.
 
-    `certain` is how many lines of iterations rounding leaves certain. `vectors` `[parameters]` are params_0 before the
-    first iteration, grads_3 the clipped gradient of the third, and the like. `bits` are doubles in full, empty where
-    none were recorded.
+    `certain` is the number of iteration lines that do not depend on rounding. `vectors` `[parameters]` have names such
+    as params_0, the parameters before the first iteration, and grads_3, the clipped gradient of the third. `bits` are
+    float64 numbers with all bits, empty if none were recorded.
     """
 
     torch7: str
@@ -55,15 +55,15 @@ class Run:
 
 @cache
 def runs(torch7: str = "2017") -> dict[str, Run]:
-    """All recorded runs of the Torch7 of that year, by name."""
+    """Return all recorded runs of the Torch7 of that year, by name."""
     with h5py.File(FILES[torch7]) as file, h5py.File(BITS_FILE) as bits:
         return {name: run_of(group, torch7, name, bits[torch7].get(name)) for name, group in file["runs"].items()}
 
 
 def run_of(group: h5py.Group, torch7: str, name: str, bits: h5py.Group | None) -> Run:
-    """A run as it is in the files."""
+    """Read a run from the files."""
     arguments = options_of(shlex.split(group.attrs["arguments"]))
-    if "init_from" in arguments:  # cv/RUN/lm_….t7, which is among the files here
+    if "init_from" in arguments:  # cv/RUN/lm_….t7, which is stored as CHECKPOINTS/RUN.t7
         arguments["init_from"] = str(CHECKPOINTS / f"{Path(arguments['init_from']).parent.name}.t7")
     samples = tuple(
         Sample(variant, options_of(each.attrs["arguments"]), bytes(each[:]))
@@ -94,12 +94,12 @@ def bits_of(group: h5py.Group) -> Numbers:
 
 
 def options_of(words: list[str]) -> dict[str, str]:
-    """`-seed 7` → {"seed": "7"}; of one that is given twice the last counts."""
+    """Return options by name: {"seed": "7"} for `-seed 7`. If an option is given twice, the last one counts."""
     return {name.removeprefix("-"): value for name, value in zip(words[::2], words[1::2], strict=True)}
 
 
 @cache
 def random_numbers() -> dict[str, np.ndarray]:
-    """The recorded random streams, by the name of what was drawn, such as uniform_123."""
+    """Return the recorded random streams by name, such as uniform_123."""
     with h5py.File(FILES["2017"]) as file:
         return {name: numbers[:] for name, numbers in file["random"].items()}

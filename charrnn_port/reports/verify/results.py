@@ -1,4 +1,4 @@
-"""What came of a check. The table and -json are made of these, and the tests assert on them."""
+"""Results of checks, which the table, -json and the tests use."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Check:
-    """`part` and `name` are its section and row in the table, `what` was compared. Subclasses add the outcome."""
+    """A result. `part` and `name` are its section and row in the table; `what` was compared."""
 
     part: str
     name: str
@@ -16,36 +16,35 @@ class Check:
 
     @property
     def holds(self) -> bool:
-        """Whether what is promised is so."""
+        """Whether the promise holds."""
         raise NotImplementedError
 
     @property
     def outcome(self) -> str:
-        """What is wrong, in words, where it does not hold."""
+        """A description of the failure."""
         raise NotImplementedError
 
     def __str__(self) -> str:
         return f"{self.part}, {self.name}, {self.what}: {self.outcome}"
 
     def values(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """Return all fields for JSON."""
         return {"kind": type(self).__name__.lower(), **asdict(self), "holds": self.holds}
 
 
 @dataclass(frozen=True)
 class Lines(Check):
-    """What a run prints, line by line; counted are those of iterations.
+    """The printed lines of a run. Counts are of iteration lines; differences are of losses, in nats per character.
 
-    Differences are of losses, in nats per character. Digit for digit is promised of the lines that are `certain`: all
-    where bits are promised. If they are not `exact`, and for those after them, it is promised that differences are
-    small: at most `early_limit` in the first EARLY lines, `late_limit` after them.
+    If the lines are `exact`, the first `certain` ones must have the same digits; these are all lines where bits are
+    promised. Other lines may differ by at most `early_limit` in the first EARLY lines, and by `late_limit` after them.
     """
 
-    equal: int  # from the first on, with all that stands between them
+    equal: int  # number of equal lines at the beginning
     certain: int
     total: int
-    other: str  # the first line that is another one, as it is recorded and as it is here; "" where there is none
-    same_shape: bool  # but for the digits of numbers that are no whole ones
+    other: str  # the first line that differs, as recorded and as printed here; "" if all are equal
+    same_shape: bool  # whether all is equal except for the digits of decimal fractions
     exact: bool
     early: float
     late: float
@@ -54,7 +53,7 @@ class Lines(Check):
 
     @property
     def holds(self) -> bool:
-        """All that was printed, or what rounding leaves certain of it, or as near as it can be."""
+        """Whether the lines are the same, as far as promised, and the other differences are within their limits."""
         if not self.other:
             return True
         if self.exact and (self.equal < self.certain or self.certain == self.total):
@@ -63,84 +62,84 @@ class Lines(Check):
 
     @property
     def outcome(self) -> str:
-        """Figures, and the first other line as it is recorded and as it is here."""
+        """The counts, the differences, and the first line that differs."""
         return (
-            f"{self.equal} of {self.total} lines are the same, {self.certain} are certain; losses are off by "
+            f"{self.equal} of {self.total} lines are the same, {self.certain} are certain; losses differ by "
             f"{self.early:.1e}, later by {self.late:.1e}\n{self.other}"
         )
 
 
 @dataclass(frozen=True)
 class Difference(Check):
-    """The largest difference between numbers, and what is promised of it."""
+    """The largest difference between numbers, and its promised limit."""
 
     largest: float
     limit: float
 
     @property
     def holds(self) -> bool:
-        """At most the limit; nan is not."""
+        """Whether the difference is at most the limit; False for NaN."""
         return self.largest <= self.limit
 
     @property
     def outcome(self) -> str:
         """The difference and its limit."""
-        return f"{self.largest:.1e} where at most {self.limit:.0e} is promised"
+        return f"expected at most {self.limit:.0e}, got {self.largest:.1e}"
 
 
 @dataclass(frozen=True)
 class Same(Check):
-    """Bytes or numbers that are to be the same: how many there are, and the first that is another one."""
+    """Bytes or numbers that must be the same: their count, and the first that differs."""
 
     total: int
     first_other: int | None  # counted from 1
 
     @property
     def holds(self) -> bool:
-        """No other one, and as many."""
+        """Whether all are the same, and their count too."""
         return self.first_other is None
 
     @property
     def outcome(self) -> str:
-        """The first other one."""
-        return f"number {self.first_other} of {self.total} is another one"
+        """The first that differs."""
+        return f"number {self.first_other} of {self.total} is the first that differs"
 
 
 @dataclass(frozen=True)
 class Bits(Check):
-    """Numbers of a run that are to be the same in all bits, and where the first is that is another one."""
+    """Numbers of a run that must be the same in all bits, and the first iteration that differs."""
 
     iterations: int
     numbers: int
     fingerprints: int  # of all parameters after some iterations
     first_other: int | None  # an iteration; 0 is before the first
-    other: str  # the numbers of that iteration that are other ones, and how far they are off
+    other: str  # the numbers of that iteration that differ, and by how much
 
     @property
     def holds(self) -> bool:
-        """No other one."""
+        """Whether all numbers are the same."""
         return self.first_other is None
 
     @property
     def outcome(self) -> str:
-        """The first other iteration."""
+        """The first iteration that differs."""
         return f"iteration {self.first_other} is the first that differs: {self.other}"
 
 
 @dataclass(frozen=True)
 class Failed(Check):
-    """What could not be compared, because of an error."""
+    """A check that failed with an error."""
 
     error: str
 
     @property
     def holds(self) -> bool:
-        """It does not."""
+        """Always False."""
         return False
 
     @property
     def outcome(self) -> str:
-        """The error."""
+        """The error message."""
         return self.error
 
 

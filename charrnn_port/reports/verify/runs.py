@@ -1,4 +1,4 @@
-"""Runs of the original, repeated: what they print, and the names of the checkpoints they write."""
+"""Repeat recorded runs of the original, and compare their printed lines and the names of their checkpoints."""
 
 import re
 from collections.abc import Callable
@@ -18,17 +18,17 @@ from charrnn_port.training import Training, prepare, recorders, run
 
 Echo = Callable[[str], None]
 EARLY = 50  # lines
-# How far losses may be off, in nats per character, in the first EARLY lines and after them, where sums are rounded in
-# another order than Torch7's: not where its bits are promised. In double precision that is only of lines that rounding
-# leaves open: Torch7 itself, started a unit in the last place away, is 2e-5 off there.
-# In single precision, which rounds a billion times as coarsely, processors differed from the recordings by up to 1.3e-5
-# (where the loss was 79) and 2e-3 where all lines are certain; where not all are, the end is anybody's guess.
+# Largest differences of losses, in nats per character, in the first EARLY lines and after them. They allow for another
+# order of summation than Torch7's, and are 0 where Torch7's bits are promised. In double precision they apply only to
+# lines that depend on rounding; Torch7 itself, started one unit in the last place away, differs by 2e-5 there.
+# Single precision rounds a billion times as coarsely. Where all lines are certain, processors differed from the
+# recordings by up to 1.3e-5 (at a loss of 79) and later 2e-3. Where not all are, the end of a run is unpredictable.
 BITS = (0.0, 0.0)
 DOUBLE = (1e-4, 1e-4)
 SINGLE = (5e-5, 2e-2)
 SINGLE_OPEN = (5e-5, np.inf)
 
-# What the original prints and this port has nothing to say of: clones of the network.
+# The original prints that it clones the network, which this port does not do.
 NOT_PRINTED = re.compile(r"cloning .*\n")
 TIME = re.compile(r", time/batch = .*")
 REAL = re.compile(r"\d+\.\d+(e[-+]\d+)?")
@@ -36,7 +36,7 @@ REAL = re.compile(r"\d+\.\d+(e[-+]\d+)?")
 
 @dataclass(frozen=True)
 class Backend:
-    """How to compute: -cell, -dtype, -gpuid, as train.py has them."""
+    """The options -cell, -dtype and -gpuid of train.py."""
 
     cell: str = "auto"
     dtype: str = "float64"
@@ -44,17 +44,17 @@ class Backend:
 
     @property
     def exact(self) -> bool:
-        """Whether the recordings' digits are promised, as far as rounding leaves them certain."""
+        """Whether the recorded digits are promised in all lines that do not depend on rounding."""
         return self.dtype == "float64"
 
     @property
     def bits(self) -> bool:
-        """Whether Torch7's bits are promised: of compiled cells in double precision on a CPU."""
+        """Whether Torch7's bits are promised: only for compiled cells in double precision on a CPU."""
         return not self.without_bits
 
     @property
     def without_bits(self) -> str:
-        """Say why Torch7's bits are not promised, as the end of a sentence; "" where they are."""
+        """The reason why Torch7's bits are not promised, as the end of a sentence, or "" if they are."""
         if self.gpuid >= 0:
             return "a GPU adds in another order"
         if self.dtype != "float64":
@@ -68,22 +68,22 @@ class Backend:
 
 
 class Repeated(NamedTuple):
-    """What came of a recorded run that was repeated."""
+    """The result of repeating a recorded run."""
 
-    output: str  # all that it printed
+    output: str  # its stdout
     checkpoint_dir: Path
-    numbers: Numbers  # those of which the bits were recorded, as they are here
+    numbers: Numbers  # its values of the recorded numbers
 
 
 def prepared(recorded: Run, backend: Backend, folder: Path, echo: Echo = lambda line: None) -> Training:
-    """A recorded run before its first iteration; the text is in `folder`/play, checkpoints go to `folder`/cv."""
+    """Return a recorded run before its first iteration; the text is in `folder`/play, checkpoints go to `folder`/cv."""
     values = recorded.arguments | vars(backend) | {"torch7": recorded.torch7}
     values |= {"data_dir": folder / "play", "checkpoint_dir": folder / "cv" / recorded.torch7 / recorded.name}
     return prepare(TrainOptions(**values), frozenset(values), echo=echo)
 
 
 def repeat(recorded: Run, backend: Backend, folder: Path) -> Repeated:
-    """Do the run again, with its checkpoints in a folder."""
+    """Repeat a recorded run, with its checkpoints in `folder`."""
     lines: list[str] = []
     numbers: Numbers = {}
     training = prepared(recorded, backend, folder, lines.append)
@@ -94,12 +94,12 @@ def repeat(recorded: Run, backend: Backend, folder: Path) -> Repeated:
 
 
 def part(recorded: Run) -> str:
-    """The section of the table that a run is in."""
+    """Return the section of the table for a run."""
     return f"Torch7 of {recorded.torch7}"
 
 
 def compare(recorded: Run, output: str, written: set[str], backend: Backend) -> Lines:
-    """What a run printed and which checkpoints it wrote, against the recording."""
+    """Compare the lines that a run printed and the checkpoints that it wrote with the recording."""
     ours = [*comparable(output), *sorted(written)]
     theirs = [*comparable(recorded.stdout), *sorted(files_of(recorded))]
     alike = first_other(ours, theirs)
@@ -129,7 +129,7 @@ def compare(recorded: Run, output: str, written: set[str], backend: Backend) -> 
 
 
 def files_of(recorded: Run) -> set[str]:
-    """The names of the checkpoints of ours that stand for the recorded ones."""
+    """Return the names of this port's checkpoints that correspond to the recorded ones."""
     names = {f"{name}.pt" for name in recorded.checkpoints}
     if "loss is exploding" in recorded.stdout:  # the original saves nothing then
         names.add("lm_lstm_interrupted.t7.pt")
@@ -137,7 +137,7 @@ def files_of(recorded: Run) -> set[str]:
 
 
 def differences(ours: list[str], theirs: list[str]) -> tuple[float, float]:
-    """How far losses are off at most, in the first EARLY lines and after them."""
+    """Return the largest differences of losses in the first EARLY lines and later; infinity if lines are missing."""
     ours, theirs = log_lines(ours), log_lines(theirs)
     if len(ours) != len(theirs):
         return np.inf, np.inf
@@ -146,18 +146,18 @@ def differences(ours: list[str], theirs: list[str]) -> tuple[float, float]:
 
 
 def first_other(ours: list[str], theirs: list[str]) -> int:
-    """How many of the first lines are the same."""
+    """Return the number of equal lines at the beginning."""
     pairs = enumerate(zip(ours, theirs, strict=False))
     return next((place for place, (a, b) in pairs if a != b), min(len(ours), len(theirs)))
 
 
 def shape(lines: list[str]) -> list[str]:
-    """Lines without the digits that rounding reaches."""
+    """Return lines with # in place of each decimal fraction."""
     return [REAL.sub("#", line) for line in lines]
 
 
 def comparable(output: str) -> list[str]:
-    """Printed lines from the loading of data on, without times and without the folders of files."""
+    """Return the printed lines from "loading data files" on, without times and without the folders of files."""
     lines = NOT_PRINTED.sub("", output).split("\n")
     lines = lines[lines.index("loading data files...") :]
     lines = [TIME.sub("", line).replace(".t7.pt", ".t7") for line in lines]
@@ -166,11 +166,11 @@ def comparable(output: str) -> list[str]:
 
 
 def log_lines(output: str | list[str]) -> list[str]:
-    """The lines of iterations, without times."""
+    """Return the iteration lines, without times."""
     lines = output.split("\n") if isinstance(output, str) else output
     return [TIME.sub("", line) for line in lines if "train_loss" in line]
 
 
 def losses(lines: list[str]) -> np.ndarray:
-    """The training losses in such lines."""
+    """Return the training losses in iteration lines."""
     return np.array([float(re.search(r"train_loss = ([^,]+)", line)[1]) for line in lines])

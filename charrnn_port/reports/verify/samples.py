@@ -1,4 +1,7 @@
-"""Texts that the original sampled, byte for byte; on a GPU, whose last digits are others, the scores along them."""
+"""Compare samples with those of the original, byte for byte.
+
+On a GPU, whose last digits differ, log-probabilities along the recorded samples are compared instead.
+"""
 
 from pathlib import Path
 
@@ -13,18 +16,18 @@ from charrnn_port.sampling import Model, Session, sample_bytes
 
 PART = "samples"
 SCORES = "scores of samples"
-LIMIT = 2e-5  # of log-probabilities in single precision, in nats; 2e-6 was seen
+LIMIT = 2e-5  # of log-probabilities in single precision, in nats; measured: 2e-6
 
 
 def of_run(recorded: Run, checkpoint_dir: Path) -> list[Same]:
-    """The samples of a recorded run, drawn from the last checkpoint that the run has written here."""
+    """Compare the samples of a recorded run with those from its last checkpoint written here."""
     saved = load_checkpoint(checkpoint_dir / f"{recorded.checkpoints[-1]}.pt")
     name = f"{recorded.torch7} {recorded.name}"
     return [compare(name, sample, drawn(sample, saved)) for sample in recorded.samples]
 
 
 def of_lua_checkpoint(recorded: Run, path: Path, device: torch.device) -> list[Check]:
-    """The same samples, from the checkpoint that Torch7 wrote."""
+    """Compare the samples of a recorded run with those from the checkpoint that Torch7 wrote."""
     saved = load_checkpoint(path)
     if device.type == "cpu":
         return [compare(path.name, sample, drawn(sample, saved)) for sample in recorded.samples]
@@ -32,7 +35,7 @@ def of_lua_checkpoint(recorded: Run, path: Path, device: torch.device) -> list[C
 
 
 def drawn(sample: Sample, saved: Checkpoint) -> bytes:
-    """What sample.py prints on the CPU."""
+    """Return the output of sample.py on the CPU."""
     options = SampleOptions(model="", **sample.arguments)
     text = sample_bytes(
         saved,
@@ -46,12 +49,12 @@ def drawn(sample: Sample, saved: Checkpoint) -> bytes:
 
 
 def compare(name: str, sample: Sample, printed: bytes) -> Same:
-    """What sample.py printed, against the recording."""
+    """Compare the output of sample.py with the recording."""
     return same(PART, name, sample.variant, printed, sample.printed)
 
 
 def scored(name: str, sample: Sample, saved: Checkpoint, device: torch.device) -> Difference:
-    """How far log-probabilities of what comes next, all along the recorded text, are from those found on the CPU."""
+    """Compare log-probabilities of the next character along the recorded text with those computed on the CPU."""
     there, here = Session(Model.of(saved, device)), Session(Model.of(saved))
     off = [0.0]
     for id_ in saved.vocab.encode(sample.printed.removesuffix(b"\n")):

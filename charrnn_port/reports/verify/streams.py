@@ -1,4 +1,4 @@
-"""Random streams: Torch7's, bit for bit, on any machine."""
+"""Compare random streams with those of Torch7, bit for bit."""
 
 from functools import partial
 
@@ -14,29 +14,29 @@ PROBABILITIES = np.array([0.05, 0.3, 0, 0.15, 0.5], np.float32)
 
 
 def checks() -> list[partial[Same]]:
-    """Those to be made."""
+    """Return the checks to run."""
     return [*(partial(kind, seed) for kind in (uniform, bernoulli, multinomial) for seed in SEEDS), partial(layer)]
 
 
 def uniform(seed: int) -> Same:
-    """1000 numbers between -0.08 and 0.08, as parameters are drawn."""
+    """Draw 1000 numbers between -0.08 and 0.08, as for the initialization of parameters."""
     return compare("uniform", seed, Generator(seed).uniform(-0.08, 0.08, 1000))
 
 
 def bernoulli(seed: int) -> Same:
-    """1000 times whether a unit is kept, as for dropout."""
+    """Draw 1000 Bernoulli variables with probability 0.7, as for dropout."""
     return compare("bernoulli", seed, Generator(seed).bernoulli(0.7, 1000))
 
 
 def multinomial(seed: int, total: float = 1) -> Same:
-    """500 choices among five, as characters are drawn; the probabilities may add up to any `total`."""
+    """Draw 500 of five categories, as for sampling characters; the probabilities sum to `total`."""
     random = Generator(seed)
     drawn = [random.multinomial(PROBABILITIES * np.float32(total)) + 1 for _ in range(500)]  # Lua counts from 1
     return compare("multinomial", seed, np.array(drawn))
 
 
 def layer() -> Same:
-    """nn.Linear(3, 2) draws six weights, two biases and nothing else; the recorder had drawn four words before."""
+    """Draw the parameters of nn.Linear(3, 2): six weights and two biases. The recording starts after four words."""
     random, recorded = Generator(123), random_numbers()
     random.words(4)
     bound = 1 / np.sqrt(3)
@@ -45,5 +45,5 @@ def layer() -> Same:
 
 
 def compare(kind: str, seed: int, drawn: np.ndarray) -> Same:
-    """Numbers against the recorded ones."""
+    """Compare numbers with the recorded ones."""
     return same(PART, kind, f"seed {seed}", drawn, random_numbers()[f"{kind}_{seed}"])

@@ -1,4 +1,4 @@
-"""The table: a section for each part, a row for each name in it, within 80 columns."""
+"""Format results as a table of at most 80 columns: a section for each part, and a row for each name in it."""
 
 import math
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ NAMES = 24  # the width of the first column
 
 
 def table(checks: Iterable[Check]) -> list[str]:
-    """Its lines, and below them what does not hold."""
+    """Return the lines of the table, followed by descriptions of the checks that fail."""
     checks = list(checks)
     lines = []
     for part, group in grouped(checks, "part").items():
@@ -22,7 +22,7 @@ def table(checks: Iterable[Check]) -> list[str]:
 
 
 def section(part: str, checks: list[Check]) -> list[str]:
-    """Title and columns, what is promised, and the rows."""
+    """Return the lines of a section: title and columns, what is promised, and the rows."""
     rows = {name: figures(group) for name, group in grouped(checks, "name").items()}
     columns = dict.fromkeys(column for cells in rows.values() for column in cells)  # in order, each once
     promises = {column: promise for check in checks for column, promise in promised(check).items()}
@@ -34,12 +34,12 @@ def section(part: str, checks: list[Check]) -> list[str]:
 
 
 def line(name: str, cells: dict[str, str], columns: Iterable[str]) -> str:
-    """A row of the table."""
+    """Return a row of the table."""
     return f"{name:{NAMES}}" + "".join(f"{cells.get(column, ''):>{max(len(column), 9) + 1}}" for column in columns)
 
 
 def figures(group: list[Check]) -> dict[str, str]:
-    """The cells of a row by their columns; of differences between the same things the worst."""
+    """Return the cells of a row by column; of several differences in one column, the worst."""
     cells = {}
     for what, checks in grouped(group, "what").items():
         check = max(checks, key=lambda check: (not check.holds, getattr(check, "largest", 0)))
@@ -68,7 +68,7 @@ def figures(group: list[Check]) -> dict[str, str]:
 
 
 def promised(check: Check) -> dict[str, str]:
-    """What is promised in its columns."""
+    """Return what is promised, by column."""
     if isinstance(check, Lines):
         limits = {f"off to {EARLY}": figure(check.early_limit)}
         if math.isfinite(check.late_limit):
@@ -80,17 +80,17 @@ def promised(check: Check) -> dict[str, str]:
 
 
 def all_of(lines: Lines) -> bool:
-    """Whether all lines are promised, because all bits are."""
+    """Return whether all lines are promised, because all bits are."""
     return lines.exact and lines.early_limit == 0
 
 
 def figure(value: float) -> str:
-    """A difference as it stands in the table."""
+    """Return a difference as text."""
     return "0" if value == 0 else f"{value:.0e}"
 
 
 def grouped(checks: Iterable[Check], field: str) -> dict[str, list[Check]]:
-    """The checks by one of their fields, in the order of their first."""
+    """Group checks by one of their fields, in order of first occurrence."""
     groups: dict[str, list[Check]] = {}
     for check in checks:
         groups.setdefault(getattr(check, field), []).append(check)

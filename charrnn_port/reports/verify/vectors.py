@@ -1,4 +1,4 @@
-"""Numbers of the original: parameters and gradients on the way, and its checkpoints with their validation losses."""
+"""Compare parameters, gradients and validation losses with those of the original."""
 
 from collections.abc import Generator
 from dataclasses import replace
@@ -16,8 +16,8 @@ from charrnn_port.reports.verify.runs import Backend, prepared
 PART = "recorded numbers"
 ITERATIONS = 20
 VALIDATION = 2  # the split's number
-# Relative, of vectors by norm, where bits are not promised; but the first parameters are the recorded ones to the last
-# bit of their type. In single precision 1e-6 was seen in gradients, 3e-6 in parameters and 2e-7 in losses.
+# Relative limits (of norms, for vectors) where bits are not promised. The first parameters must equal the recorded ones
+# rounded to their data type. Measured in single precision: 1e-6 in gradients, 3e-6 in parameters, 2e-7 in losses.
 LIMITS = {
     "float64": {"params_0": 0.0, "grads": 1e-12, "params_20": 1e-9, "val_loss": 1e-12},
     "float32": {"params_0": 0.0, "grads": 1e-5, "params_20": 1e-4, "val_loss": 1e-5},
@@ -25,7 +25,7 @@ LIMITS = {
 
 
 def vectors(recorded: Run, backend: Backend, folder: Path) -> list[Check]:
-    """Train for some iterations, and compare with the vectors of the run."""
+    """Train for ITERATIONS iterations, and compare parameters and gradients with the recorded vectors."""
     training = prepared(recorded, backend, folder)
     network = training.network
     found = {"params_0": network.params.cpu().clone()}
@@ -36,7 +36,7 @@ def vectors(recorded: Run, backend: Backend, folder: Path) -> list[Check]:
 
 
 def compare(recorded: Run, name: str, ours: torch.Tensor, backend: Backend) -> Check:
-    """A vector of the run as it is here, against the recording."""
+    """Compare a vector with the recorded one."""
     theirs, limits = recorded.vectors[name], LIMITS[backend.dtype]
     if backend.bits:
         return same(PART, recorded.name, name, ours.numpy(), theirs)
@@ -47,11 +47,11 @@ def compare(recorded: Run, name: str, ours: torch.Tensor, backend: Backend) -> C
 
 
 def val_loss(recorded: Run, backend: Backend, folder: Path) -> Check:
-    """Evaluate the run's last checkpoint, as Torch7 wrote it; the loss that Torch7 found is inside."""
+    """Evaluate the run's last checkpoint by Torch7, and compare with the validation loss that it contains."""
     path = CHECKPOINTS / f"{recorded.name}.t7"
     saved = load_checkpoint(path)
     training = prepared(replace(recorded, arguments=recorded.arguments | {"init_from": path}), backend, folder)
-    training.network.params.copy_(saved.params)  # -init_from has opened the forget gates
+    training.network.params.copy_(saved.params)  # since -init_from has reset the biases of the forget gates
     loss = loss_of(training.evaluate(VALIDATION))
     if backend.bits:
         return same(PART, recorded.name, "val_loss", np.array([loss]), np.array([saved.val_loss]))
@@ -60,7 +60,7 @@ def val_loss(recorded: Run, backend: Backend, folder: Path) -> Check:
 
 
 def last_checkpoint(recorded: Run, checkpoint_dir: Path) -> list[Same]:
-    """Compare the last checkpoint that the run has written here with the one of Torch7: parameters and all losses."""
+    """Compare parameters and losses of the run's last checkpoint written here with those of Torch7's."""
     path = CHECKPOINTS / f"{recorded.name}.t7"
     if recorded.torch7 != "2017" or not path.exists():
         return []
@@ -71,12 +71,12 @@ def last_checkpoint(recorded: Run, checkpoint_dir: Path) -> list[Same]:
 
 
 def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The norm of the difference, to that of the recorded vector."""
+    """Return the norm of the difference relative to the norm of the recorded vector."""
     return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
 
 
 def loss_of(evaluation: Generator[Any, None, float]) -> float:
-    """What an evaluation returns that tells how far it is."""
+    """Run an evaluation to its end and return the loss, in nats per character."""
     while True:
         try:
             next(evaluation)

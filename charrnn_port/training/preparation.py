@@ -176,7 +176,7 @@ def require_batches(loader: MinibatchLoader, options: TrainOptions, log: Echo) -
     """
     if loader.ntrain == 0:
         raise UserError(
-            f"no batches in the train split; the text makes {loader.nbatches} batches: raise -train_frac, or take "
+            f"no batches in the train split; the text has {loader.nbatches} batches: raise -train_frac, or use "
             f"{sizes_for(len(loader.ids))}"
         )
     iterations = options.max_epochs * loader.ntrain

@@ -153,9 +153,9 @@ def test_without_stdin(monkeypatch):
     """As in a notebook, or where it is closed."""
     for stdin in (None, io.StringIO("The ")):
         monkeypatch.setattr(sys, "stdin", stdin)
-        with pytest.raises(UserError, match="-primefile -: there is no stdin"):
+        with pytest.raises(UserError, match="-primefile -: cannot read stdin"):
             streams.prime_text(SampleOptions(model="", primefile="-"))
-        with pytest.raises(UserError, match="-interactive 1: there is no stdin"):
+        with pytest.raises(UserError, match="-interactive 1: cannot read stdin"):
             next(prompt.piped_lines())
 
 

@@ -50,7 +50,7 @@ class Session:
         """
         for id_ in ids:
             if not 0 <= id_ < len(self.scores):
-                raise IndexError(f"character id {id_} is out of range: the vocabulary has {len(self.scores)} characters")
+                raise IndexError(f"character id {id_} is out of range: vocab_size is {len(self.scores)}")
             self.scores = self._step(id_)
 
     def log_probs(self) -> np.ndarray:

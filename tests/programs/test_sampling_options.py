@@ -257,8 +257,8 @@ def test_several_texts_in_one_file_or_in_one_each(tmp_path):
 
 def test_a_file_that_cannot_be_written(tmp_path):
     error("-output", tmp_path / "none/text", status=1, words=(f"-output {tmp_path}/none/text: No such file",))
-    error("-output", tmp_path, status=1, words=("no plain file",))
-    error("-output", os.devnull, status=1, words=("no plain file",))
+    error("-output", tmp_path, status=1, words=("not a regular file",))
+    error("-output", os.devnull, status=1, words=("not a regular file",))
 
 
 def test_a_full_disk_leaves_the_older_file(tmp_path):

@@ -1,23 +1,23 @@
-"""What a trained network says next: a network that never changes, and sessions on it.
+"""Sampling: an immutable model of a trained network, and sessions on it.
 
-For other rooms and programs:
+Public API of the package:
 
-    Model                a network's weights, converted once; any number of threads may share it (model.py)
-    Session              one text in progress on a model: its state, and the scores of what comes next (session.py)
+    Model                the converted weights of a network; thread-safe (model.py)
+    Session              one text in progress on a model: its state and the scores of the next character (session.py)
     log_probs_of(...)    log-probabilities from scores
-    BatchedSession       several, whose texts may begin and end at any time (batch.py)
-    samplers             how the next character is chosen from them, and among which (samplers.py)
-    choices              the same by the names of version 0.2 (choices.py)
+    BatchedSession       several texts in progress, each of which may begin and end at any time (batch.py)
+    samplers             greedy, categorical, top-k, nucleus (top-p) and min-p sampling (samplers.py)
+    choices              aliases of samplers from version 0.2 (choices.py)
     sample_bytes(...)    the bytes that sample.py prints for a checkpoint (text.py)
-    texts_of(...)        those of one or several seeds, for a model and sample.py's options (batch.py)
-    sampler_of(...)      how those options choose a character (text.py)
-    is_unfiltered(...)   whether they only draw it (text.py)
-    StopSequenceBuffer   what of a text can be shown, which one of several stops may end (text.py)
-    clamps_of(...)       which units -clamp holds, and where (clamp.py)
-    streams              where prime texts come from and where texts go (streams.py)
-    interactive(...)     a prompt that asks for one prime text after the other (prompt.py)
-    trace(...)           what goes on in a network while it reads: states, gates, predictions (activations.py)
-    Activations          that at one character (activations.py)
+    texts_of(...)        the texts of one or several seeds, for a model and the options of sample.py (batch.py)
+    sampler_of(...)      the sampler that the options select (text.py)
+    is_unfiltered(...)   whether the options sample from all characters (text.py)
+    StopSequenceBuffer   holds back text that may be the beginning of a stop sequence (text.py)
+    clamps_of(...)       parses -clamp (clamp.py)
+    streams              input of prime texts and output of samples (streams.py)
+    interactive(...)     an interactive prompt (prompt.py)
+    trace(...)           activations of a network for each character of a text (activations.py)
+    Activations          the activations at one character (activations.py)
 """
 
 from charrnn_port.sampling import choices, samplers, streams

@@ -1,4 +1,4 @@
-"""What goes on in a network while it reads: states, gates and predictions, a character at a time."""
+"""Activations of a network while it reads a text: states, gates and predictions for each character."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -11,19 +11,19 @@ from charrnn_port.model.char_rnn import CharRNN
 
 
 class Activations(NamedTuple):
-    """A network after it has read one character."""
+    """The activations of a network after it has read one character."""
 
     id: int
     # For each layer, from the lowest: its gates and its state by name (the cell's GATE_NAMES and STATE), `[rnn_size]`.
     layers: list[dict[str, np.ndarray]]
-    log_probs: np.ndarray  # [vocab_size], of each character to come next
+    log_probs: np.ndarray  # [vocab_size], of the next character
 
 
 def trace(network: CharRNN, ids: Iterable[int], state: Sequence[Tensor] | None = None) -> Iterator[Activations]:
-    """Read some characters, by default from the zero state, and tell what is in the network after each.
+    """Read characters from a state, by default the zero state, and yield the activations after each.
 
-    The plain cells compute it, in the network's dtype, whichever way it runs its own. `state` `[1, rnn_size]` each is
-    not changed. Raises IndexError for an id that is of no character.
+    Computed with the plain backend in the network's dtype, whatever backend the network has. `state` is a list of
+    tensors `[1, rnn_size]`, which are not changed. Raises IndexError for an id out of range.
     """
     state = network.zero_state(1) if state is None else state
     for id_ in ids:

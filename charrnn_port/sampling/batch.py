@@ -1,4 +1,4 @@
-"""Several texts, each with a seed of its own: on a CPU side by side, which takes less time than one by one."""
+"""Batched sampling: several texts, each with its own seed, in parallel on a CPU."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -15,15 +15,15 @@ from charrnn_port.sampling.session import Session
 from charrnn_port.sampling.text import is_unfiltered, sampler_of, text_of
 from charrnn_port.torch7.random import Generator
 
-SIDE_BY_SIDE = 16  # texts; calls are a small part of the time then
-LONGEST = 100_000  # characters: what is drawn is kept until its text is read
+SIDE_BY_SIDE = 16  # texts per batch; larger batches gain little
+LONGEST = 100_000  # characters; ids are kept in memory until their text is read
 
 
 def texts_of(model: Model, options: SampleOptions, prime: list[int]) -> Iterator[tuple[int, Iterator[bytes]]]:
-    """The seeds of -n texts, each with its text, which is the same as alone (see text_of).
+    """Yield the seeds of -n texts, each with its text, which is the same as that of `text_of`.
 
-    One after the other where there is no gain, where they have no common length, and on a GPU, where products of
-    several texts are rounded otherwise.
+    Texts are sampled one after the other if a batch has no gain, if a stop sequence makes their lengths differ, and on
+    a GPU, where products of batches are rounded differently.
     """
     seeds = range(options.seed, options.seed + options.n)
     if options.n == 1 or options.stop or options.length > LONGEST or not model.use_numpy:
@@ -38,7 +38,7 @@ def texts_of(model: Model, options: SampleOptions, prime: list[int]) -> Iterator
 
 
 def ids_of(model: Model, options: SampleOptions, prime: list[int], seeds: Sequence[int]) -> Iterator[list[int]]:
-    """The ids after `prime`, one for each text at a time."""
+    """Yield the ids after `prime`: for each character, a list with one id per text."""
     choose = batched_sampler(model, options, [Generator(seed) for seed in seeds])
     sessions = BatchedSession(model, len(seeds))
     for id_ in prime:
@@ -52,7 +52,7 @@ def ids_of(model: Model, options: SampleOptions, prime: list[int], seeds: Sequen
 def batched_sampler(
     model: Model, options: SampleOptions, randoms: Sequence[Generator]
 ) -> Callable[[np.ndarray], list[int]]:
-    """How the options choose a character in each of several texts, from scores `[texts, V]`."""
+    """Return a function from scores `[texts, V]` to the next id of each text, as the options select it."""
     unknown = model.vocab.unknown
     if is_unfiltered(options):
         draw, temperatures = BatchedCategorical(model.sampling_dtype, unknown), [options.temperature] * len(randoms)
@@ -62,26 +62,26 @@ def batched_sampler(
 
 
 class BatchedSession:
-    """Several sessions on a model on a CPU, fed at the same time: each has the scores that it would have alone."""
+    """Several texts in progress on a model on a CPU. The scores of each are those of a Session, bit by bit."""
 
     def __init__(self, model: Model, count: int) -> None:
         self._step = (CompiledSteps if model.compiled else Steps)(model, count)
         self.scores = columns(Session(model).scores, count)
 
     def feed(self, ids: Sequence[int]) -> None:
-        """Go on by a character each. `scores` `[V, texts]` are then of what follows."""
+        """Read one character in each text. `scores` `[V, texts]` are then those of the next characters."""
         self.scores = self._step(ids)
 
     def keep(self, places: Sequence[int], new: int = 0) -> None:
-        """Go on with these texts only, in this order, and `new` ones after them; `scores` are there once all are fed.
+        """Keep only these texts, in this order, and append `new` ones at their start.
 
-        Nobody's scores depend on who else is there.
+        `scores` are valid again after the next `feed`. The scores of a text do not depend on the other texts.
         """
         self._step.keep(places, new)
 
 
 class CompiledSteps:
-    """Feeds several texts to a model, in C."""
+    """Computes time steps of several texts in C."""
 
     def __init__(self, model: Model, count: int) -> None:
         self._network = model.compiled
@@ -89,31 +89,31 @@ class CompiledSteps:
         self._batch = DecodeBatch(self._network, self._start.repeat(1, count, 1))
 
     def __call__(self, ids: Sequence[int]) -> np.ndarray:
-        """Scores `[V, texts]` of what follows these characters."""
+        """Read these characters and return the scores `[V, texts]` of the next ones."""
         self._batch.ids.numpy()[:] = ids
         self._batch.step()
         return self._batch.scores.numpy().copy().T
 
     def keep(self, places: Sequence[int], new: int) -> None:
-        """As BatchedSession's."""
+        """See `BatchedSession.keep`."""
         state = torch.cat([self._batch.state[:, places], self._start.expand(-1, new, -1)], 1)
         self._batch = DecodeBatch(self._network, state)
 
 
 class Steps:
-    """The same in NumPy."""
+    """Computes time steps of several texts in NumPy."""
 
     def __init__(self, model: Model, count: int) -> None:
         self._model = model.batched()
         self._state = tuple(columns(vector, count) for vector in model.zero_state())
 
     def __call__(self, ids: Sequence[int]) -> np.ndarray:
-        """Scores `[V, texts]` of what follows these characters."""
+        """Read these characters and return the scores `[V, texts]` of the next ones."""
         scores, self._state = self._model.step(self._model.input_table[ids].T, self._state)
         return scores
 
     def keep(self, places: Sequence[int], new: int) -> None:
-        """As BatchedSession's."""
+        """See `BatchedSession.keep`."""
         zero = self._model.zero_state()
         self._state = tuple(
             np.concatenate([vector.T[places], columns(start, new).T]).T
@@ -122,5 +122,5 @@ class Steps:
 
 
 def columns(vector: np.ndarray, count: int) -> np.ndarray:
-    """A vector `[n]` several times: `[n, count]`, one whole column after the other in memory."""
+    """Return a vector `[n]` repeated as the columns of `[n, count]`. Columns are contiguous in memory."""
     return np.tile(vector, (count, 1)).T

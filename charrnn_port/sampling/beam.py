@@ -1,4 +1,4 @@
-"""Beam search: the likeliest text of a length, as far as it is found by going on with the likeliest beginnings only."""
+"""Beam search: an approximation of the most likely text of a given length."""
 
 import numpy as np
 
@@ -6,13 +6,12 @@ from charrnn_port.sampling.session import Session
 
 
 def likeliest_text(session: Session, length: int, beam: int) -> list[int]:
-    """The ids of the likeliest text of `length` to come next; the session itself stays where it is.
+    """Return the ids of the most likely continuation of `length` characters that beam search finds.
 
-    Of all texts one character longer than those of the step before, the `beam` likeliest are kept. With a beam of 1
-    that is the likeliest character each time; with one as wide as there are texts it is exact. Of equally likely texts
-    the one comes first that did so a character before, then the one with the smaller id.
+    After each character the `beam` most likely texts are kept. A beam of 1 is greedy decoding; a beam as wide as the
+    number of texts is exact. Ties are ordered as one character before, then by id. The session is not changed.
     """
-    found = [(0.0, session, None)]  # log-probability in nats, the session after it, and the text: (text before, id)
+    found = [(0.0, session, None)]  # log-probability in nats, session, and the text as a linked list: (text before, id)
     for _ in range(length):
         log_probs = np.array([before + session.log_probs() for before, session, _ in found])
         if session.unknown is not None:

@@ -1,4 +1,4 @@
-"""The names that `samplers` had in version 0.2, for programs that use them: `charrnn_port.choices`."""
+"""Aliases of `samplers` for programs written for version 0.2: `charrnn_port.choices`."""
 
 from charrnn_port.sampling.samplers import Filter, filtered, min_p, top_k, top_p
 from charrnn_port.sampling.samplers import Sampler as Choice

@@ -1,4 +1,4 @@
-"""A trained network that never changes, one time step at a time."""
+"""An immutable model for inference: computes a trained network one time step at a time."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -15,20 +15,20 @@ from charrnn_port.model.decode import CompiledNetwork
 from charrnn_port.model.fused import FusedCharRNN
 from charrnn_port.util.vocabulary import Vocabulary
 
-Array = Any  # of NumPy on a CPU, where vectors this short take half as long as in PyTorch; else a tensor
-State = tuple[Array, ...]  # a vector [H] for each layer and name in the cell's STATE, in that order
+Array = Any  # a NumPy array on a CPU, where short vectors take half as long as in PyTorch; elsewhere a tensor
+State = tuple[Array, ...]  # a vector [rnn_size] for each layer and each name in the cell's STATE, in that order
 
 
 class Model:
-    """The weights of a network, converted once. Nothing writes to them again, so threads may share a model."""
+    """The converted weights of a network. A model is immutable and thread-safe."""
 
     def __init__(
         self, network: FusedCharRNN, vocab: Vocabulary, use_numpy: bool | None = None, sampling_dtype: str = "float32"
     ) -> None:
-        """From a network's parameters as they are now: later changes of the network do not reach the model.
+        """Copy the current parameters of a network; later changes of the network have no effect on the model.
 
-        On a CPU steps are computed in C; where there is no compiler, and with `use_numpy`, in NumPy. Elsewhere, and
-        where `use_numpy` is false, in PyTorch. `sampling_dtype` is the checkpoint's.
+        On a CPU, steps are computed in C, or in NumPy without a C compiler or with `use_numpy=True`. On other devices
+        and with `use_numpy=False`, they are computed in PyTorch. `sampling_dtype` is that of the checkpoint.
         """
         self.vocab = vocab
         self.sampling_dtype = sampling_dtype
@@ -57,14 +57,14 @@ class Model:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> "Model":
-        """The model in a checkpoint: in double precision on a CPU, in single on a GPU, as the original computes."""
+        """Return the model of a checkpoint: in float64 on a CPU and in float32 on a GPU, as in the original."""
         device = torch.device(device)
         network = checkpoint.build("fused", choose_dtype("auto", device), device)
         return cls(network, checkpoint.vocab, sampling_dtype=checkpoint.sampling_dtype)
 
     @classmethod
     def of_network(cls, network: CharRNN, vocab: Vocabulary) -> "Model":
-        """The model of a network as it is now, in double precision on the CPU; the network may go on learning."""
+        """Return a model with copies of a network's parameters, in float64 on the CPU; training may continue."""
         sizes = network.vocab_size, network.rnn_size, network.num_layers
         copy = FusedCharRNN(network.model, *sizes, dtype=torch.float64)
         copy.params.copy_(network.params)
@@ -78,18 +78,18 @@ class Model:
         return f"Model({cell} {rnn_size}x{num_layers}, {len(self.vocab)} characters, {dtype} in {how}{held})"
 
     def __copy__(self) -> "Model":
-        return self  # it never changes
+        return self  # models are immutable
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the parameters. What is made of them, such as pointers for C, is made anew where they are read."""
+        """Pickle the parameters. What is derived from them, such as pointers for C, is rebuilt when unpickled."""
         values = self._params, self.vocab, self._use_numpy_wanted, self.sampling_dtype, dict(self._clamped)
         return model_of, (self._sizes, self._torch7, *values)
 
     def _shallow_copy(self) -> "Model":
-        """Return another model of the same arrays, to be changed before it is given to anyone."""
+        """Return another model with the same arrays, which the caller may change before anything else uses it."""
         other = object.__new__(Model)
         vars(other).update(vars(self))
         return other
@@ -103,15 +103,15 @@ class Model:
         return array
 
     def to_eager(self) -> CharRNN:
-        """The same network in plain cells, in PyTorch: a copy of its own."""
+        """Return an independent copy of the network in PyTorch, with plain cells and without clamps."""
         network = CharRNN(*self._sizes, torch7=self._torch7, dtype=self._params.dtype, device=self.device)
         network.params.copy_(self._params)
         return network
 
     def clamped(self, clamps: Mapping[tuple[int, int], float]) -> "Model":
-        """A model with outputs of units held at values, by layer (from 1) and unit (from 0); `to_eager` has them not.
+        """Return a model with the outputs of some units fixed; keys are layer (from 1) and unit (from 0).
 
-        A unit acts on others through its output alone, so that they see nothing else of it. Steps in C hold none.
+        A unit acts on others only through its output. Steps in C do not support clamps, so NumPy computes them.
         """
         if not clamps:
             return self
@@ -123,24 +123,24 @@ class Model:
         return other
 
     def zero_state(self) -> State:
-        """The state before a text."""
+        """Return the state before the first character."""
         return self._zero
 
     def state_of(self, tensors: Iterable[torch.Tensor]) -> State:
-        """Return a state whose vectors are copies of these."""
+        """Return a state with copies of these vectors `[rnn_size]`."""
         return tuple(self._array(tensor.to(self.device)) for tensor in tensors)
 
     def step(self, row: Array, state: State) -> tuple[Array, State]:
-        """One character: scores `[V]` of what follows it, and the state after it; `state` is left as it is.
+        """Compute one time step: return the scores `[V]` of the next character and the new state.
 
-        The character is given as its row of `input_table`, `[n]`. Scores are log-probabilities up to a constant: the
-        largest is 0. `compiled`, where it is not None, does the same in C.
+        `row` `[n]` is the row of `input_table` of the character that is read. Scores are log-probabilities plus a
+        constant, such that the largest is 0. `state` is not changed. `compiled`, if not None, does the same in C.
         """
         pre_activations, output = row, None
         width, place = self._width, 0
         after: tuple[Array, ...] = ()
         for i2h_weight, bias, h2h_weight in self._layers:
-            if place:  # above the first layer
+            if place:  # layers above the first
                 pre_activations = bias + i2h_weight @ output
             before = state[place : place + width]
             after += self._advance(pre_activations, *before, h2h_weight, *self._functions)
@@ -153,9 +153,9 @@ class Model:
         return scores, after
 
     def batched(self) -> "Model":
-        """A model in NumPy for several texts at once: what is a vector `[n]` in `step` is `[n, texts]` there.
+        """Return a model in NumPy whose `step` takes matrices `[n, texts]` instead of vectors `[n]`.
 
-        Each column is what it would be alone, to the bit.
+        Each column equals, bit by bit, the result for that text alone.
         """
         other = self._shallow_copy()
         other._layers = [[ForColumns(i2h), bias[:, None], ForColumns(h2h)] for i2h, bias, h2h in self._layers]
@@ -173,17 +173,17 @@ def model_of(
     sampling_dtype: str,
     clamps: Mapping[tuple[int, int], float],
 ) -> Model:
-    """Make a model from what Model.__reduce__ pickles."""
+    """Build a model from what `Model.__reduce__` pickles."""
     network = FusedCharRNN(*sizes, torch7=torch7, dtype=params.dtype, device=params.device)
     network.params.copy_(params)
     return Model(network, vocab, use_numpy, sampling_dtype).clamped(clamps)
 
 
 class ForColumns:
-    """A matrix `[m, n]` whose product with `[n, texts]` is that with each column by itself.
+    """A matrix `[m, n]` whose product with `[n, texts]` multiplies column by column.
 
-    A product of matrices sums in another order, and so rounds otherwise. It is quick where each column lies in one
-    piece, and gives such columns.
+    A matrix-matrix product would add in another order and round differently. Fast for contiguous columns; returns
+    contiguous columns.
     """
 
     def __init__(self, matrix: np.ndarray) -> None:
@@ -197,7 +197,7 @@ class ForColumns:
 
 
 def numpy_sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)), without its overflow."""
+    """Return 1 / (1 + exp(-x)), computed by tanh to avoid overflow."""
     result = 0.5 * x
     np.tanh(result, out=result)
     result *= 0.5

@@ -1,4 +1,4 @@
-"""`-interactive 1`: a prompt that keeps a model loaded. What is typed begins a text; lines with a slash steer it."""
+"""`-interactive 1`: a prompt that keeps the model loaded. A line is a prime text; lines with a slash are commands."""
 
 import difflib
 import itertools
@@ -23,14 +23,14 @@ COMMANDS = ("more", "help", "quit")
 
 
 def interactive(model: Model, options: SampleOptions) -> None:
-    """Answer one line after the other, until there are no more or one is /quit.
+    """Answer lines until the end of the input or /quit.
 
-    On a terminal Ctrl-C stops the text in progress, and an error is told. From a pipe either ends the program.
+    On a terminal, Ctrl-C stops the current text, and errors are printed. From a pipe, both end the program.
     """
     on_terminal = bool(sys.stdin and sys.stderr) and sys.stdin.isatty() and sys.stderr.isatty()
     conversation = Conversation(model, options, noted_interrupts if on_terminal else no_interrupts)
     if on_terminal:
-        log_line("Type how a text begins. /help tells more, Ctrl-C stops a text, Ctrl-D leaves.")
+        log_line("Type the beginning of a text. /help shows the commands, Ctrl-C stops a text, Ctrl-D exits.")
     for line in typed_lines(conversation) if on_terminal else piped_lines():
         if line.strip() == "/quit":
             break
@@ -43,7 +43,7 @@ def interactive(model: Model, options: SampleOptions) -> None:
 
 
 class Conversation:
-    """The settings as they are now, and the text in progress."""
+    """The current settings and the text in progress."""
 
     def __init__(self, model: Model, options: SampleOptions, interrupts: Callable) -> None:
         self.model = model
@@ -53,9 +53,9 @@ class Conversation:
         self._text: Iterator[bytes] | None = None
 
     def answer(self, line: str) -> None:
-        """Begin a text with this line, or do what it says after a slash; of two slashes the text begins with one.
+        """Begin a text with this line, or run the command after a slash. Two slashes begin a text with one slash.
 
-        Raises UserError for a line that won't do, and leaves all as it was.
+        Raises UserError for an invalid line, which changes nothing.
         """
         if not line.startswith("/"):
             self._begin(line)
@@ -68,8 +68,8 @@ class Conversation:
     def _do(self, name: str, value: str) -> None:
         if name == "more":
             if not self._text:
-                raise UserError("/more: there is no text to go on with: type how one begins")
-            self._go_on()
+                raise UserError("/more: no text to continue: type the beginning of one")
+            self._continue()
         elif name == "help":
             log_line(self._help())
         elif name in SETTINGS:
@@ -79,7 +79,7 @@ class Conversation:
             log_line(f"{name} = {getattr(options, name)}")
         else:
             close = difflib.get_close_matches(name, SETTINGS + COMMANDS, n=1)
-            raise UserError(f"no such command: /{name}; {f'did you mean /{close[0]}?' if close else 'see /help'}")
+            raise UserError(f"unknown command /{name}: {f'did you mean /{close[0]}?' if close else 'see /help'}")
 
     def _begin(self, primetext: str) -> None:
         prime = self.model.vocab.encode(os.fsencode(primetext), "the text", self.options.unknown)
@@ -87,10 +87,10 @@ class Conversation:
         ids = Session(self.model).sample(None, lambda scores: self._choose(scores), prime)
         self._text = (self.model.vocab.decode([id_]) for id_ in ids)
         self.options = replace(self.options, seed=self.options.seed + 1)
-        self._go_on(len(prime))
+        self._continue(len(prime))
 
-    def _go_on(self, prime: int = 0) -> None:
-        """Write so many characters that were typed, and -length more, chosen by the settings as they are now."""
+    def _continue(self, prime: int = 0) -> None:
+        """Write the `prime` characters that were typed, and -length more, sampled with the current settings."""
         self._choose = sampler_of(self.options, self._random, self.model)
         more = itertools.islice(self._text, self.options.length or None)
         if self.options.stop:
@@ -105,26 +105,30 @@ class Conversation:
     def _help(self) -> str:
         return "\n".join(
             [
-                "Settings, as they are now:",
+                "Current settings; type a line like these to change one:",
                 *(f"  /{name} {getattr(self.options, name)}" for name in SETTINGS),
-                "Without a value: the default.",
-                "Each text has the next seed.",
-                "  /more  go on with the last text",
-                "  /quit  leave, as Ctrl-D does",
-                "Alt-Enter: a new line in the text.",
-                "//: a text that begins with a slash.",
+                "Without a value, a setting gets its default.",
+                "The seed increases by 1 with each text.",
+                "Commands:",
+                "  /more  continue the last text",
+                "  /quit  exit, as Ctrl-D does",
+                "Alt-Enter inserts a new line.",
+                "// begins a text with a slash.",
             ]
         )
 
 
 def piped_lines() -> Iterator[str]:
-    """The lines of stdin as they come."""
+    """Yield the lines of stdin as they arrive."""
     for line in stdin("-interactive 1"):
         yield os.fsdecode(line.removesuffix(b"\n").removesuffix(b"\r"))
 
 
 def typed_lines(conversation: Conversation) -> Iterator[str]:
-    """Lines that are typed on a terminal, with editing and history. Raises UserError without prompt_toolkit."""
+    """Yield lines typed on a terminal, with editing and history.
+
+    Raises UserError if prompt_toolkit is not installed.
+    """
     try:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.completion import WordCompleter
@@ -145,7 +149,7 @@ def typed_lines(conversation: Conversation) -> Iterator[str]:
     while True:
         try:
             yield session.prompt(f"seed {conversation.options.seed}> ")
-        except KeyboardInterrupt:  # an unfinished line is thrown away
+        except KeyboardInterrupt:  # discards an unfinished line
             continue
         except EOFError:
             return
@@ -153,7 +157,7 @@ def typed_lines(conversation: Conversation) -> Iterator[str]:
 
 @contextmanager
 def noted_interrupts() -> Iterator[Callable[[], bool]]:
-    """While entered, Ctrl-C is only noted; gives what tells whether it was pressed."""
+    """Record Ctrl-C instead of raising KeyboardInterrupt; yield a function that returns whether it was pressed."""
     pressed: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
     try:
@@ -164,5 +168,5 @@ def noted_interrupts() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def no_interrupts() -> Iterator[Callable[[], bool]]:
-    """Leaves Ctrl-C as it is."""
+    """Leave Ctrl-C as it is; yield a function that returns False."""
     yield lambda: False

@@ -1,10 +1,11 @@
-"""How the next character is chosen: a choice is a function from scores to an id.
+"""Samplers of the next character: greedy and categorical, with top-k, nucleus (top-p) and min-p filters.
 
-Scores `[vocab_size]` are the log-probabilities of each character, float64 or float32, up to a constant.
+A sampler is a function from scores to an id. Scores `[vocab_size]` are log-probabilities plus a constant, in float64 or
+float32.
 
-A filter leaves only some characters to a choice. It is a function from log-probabilities `[n]`, up to a constant, to
-bool `[n]`: which ones stay. Equally likely ones stay or go together; the likeliest always stays. It asks which ones go:
-so all stay where a network that has exploded has no numbers.
+A filter restricts a sampler to some characters. It is a function from log-probabilities plus a constant, `[n]`, to bool
+`[n]`: True for the characters that are kept. Equally likely characters are kept or removed together. The most likely
+one is always kept. Filters compute which characters to remove, so if scores are NaN, all characters are kept.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +22,11 @@ Filter = Callable[[np.ndarray], np.ndarray]
 
 
 def categorical(random: Generator, temperature: float = 1.0, rounded_to: str = "float32") -> Sampler:
-    """Draw from the probabilities ** (1 / temperature), with Torch7's arithmetic (sample.lua and torch.multinomial).
+    """Return a sampler that draws from probabilities ** (1 / temperature), normalized.
 
-    sample.lua rounds them to single precision, torch-rnn's does not: `rounded_to` is float32 or float64.
-    Where that comes to 0 / 0 or the like, as at very low temperatures, the largest score is subtracted first. Computed
-    in C where there is a compiler.
+    The arithmetic is Torch7's (sample.lua and torch.multinomial), bit by bit. `rounded_to` is the dtype of the
+    probabilities: float32 in sample.lua, float64 in torch-rnn. If their sum is 0 or infinite, as at very low
+    temperatures, the largest score is subtracted first. Computed in C if a compiler is available.
     """
     return (CompiledCategorical if library(torch.float64) else numpy_categorical)(
         random, float(temperature), rounded_to
@@ -33,14 +34,14 @@ def categorical(random: Generator, temperature: float = 1.0, rounded_to: str = "
 
 
 class CompiledCategorical:
-    """`categorical`, in C."""
+    """The sampler of `categorical` in C."""
 
     def __init__(self, random: Generator, temperature: float, rounded_to: str) -> None:
         self._random, self._temperature, self._single = random, temperature, rounded_to == "float32"
         self._scores = np.empty(0)
 
     def __call__(self, scores: np.ndarray) -> int:
-        """The id that is drawn."""
+        """Draw an id."""
         if scores.shape != self._scores.shape or scores.dtype != self._scores.dtype:
             self._prepare(scores)
         self._scores[:] = scores
@@ -57,13 +58,13 @@ class CompiledCategorical:
 
 
 def numpy_categorical(random: Generator, temperature: float, rounded_to: str) -> Sampler:
-    """`categorical`, which may differ in the last place of a probability before it is rounded."""
-    # Only at very low temperatures can scores of ours, which are at most 1, become infinite.
+    """Return the sampler of `categorical` in NumPy. Probabilities may differ in the last bit before rounding."""
+    # Scores are at most 1, so their exponentials can overflow only at very low temperatures.
     exponential = np.errstate(over="ignore")(np.exp) if temperature < 0.01 else np.exp
 
     def draw_one(scores: np.ndarray) -> int:
         probabilities = exponential(scores / temperature)
-        total = probabilities.cumsum()[-1]  # Torch7 sums from the left
+        total = probabilities.cumsum()[-1]  # Torch7 adds from left to right
         if not 0 < total < np.inf:
             probabilities = np.exp((scores - scores.max()) / temperature)
             total = probabilities.cumsum()[-1]
@@ -74,15 +75,15 @@ def numpy_categorical(random: Generator, temperature: float, rounded_to: str) ->
 
 
 class BatchedCategorical:
-    """`categorical` for several texts at a time: what each of them would draw alone."""
+    """`categorical` for several texts at once. Each text gets the id that it would get alone."""
 
     def __init__(self, rounded_to: str, without: int | None = None) -> None:
-        """`without`: an id that is never drawn."""
+        """See `categorical` for `rounded_to`. `without` is an id that is never drawn."""
         self._rounded_to, self._without = rounded_to, without
         self._draw: CompiledSampler | None = None
 
     def __call__(self, randoms: Sequence[Generator], temperatures: Sequence[float], scores: np.ndarray) -> list[int]:
-        """An id from each row of `scores` `[texts, V]`."""
+        """Draw an id from each row of `scores` `[texts, V]`."""
         if not library(torch.float64):
             each = zip(randoms, temperatures, scores, strict=True)
             return [self._alone(random, temperature)(row) for random, temperature, row in each]
@@ -102,7 +103,7 @@ class BatchedCategorical:
 
 
 def ban(id_: int | None, choose: Sampler) -> Sampler:
-    """The same choice among all characters but one, which is what keeps the unknown symbol out; with None among all."""
+    """Return a sampler that never chooses `id_`, such as the unknown symbol. With None, return `choose` itself."""
     if id_ is None:
         return choose
 
@@ -115,14 +116,14 @@ def ban(id_: int | None, choose: Sampler) -> Sampler:
 
 
 def greedy(scores: np.ndarray) -> int:
-    """The likeliest character; of several the first."""
+    """Return the id of the most likely character; in a tie, the smallest id."""
     return int(scores.argmax())
 
 
 def filtered(choose: Sampler, filters: Sequence[Filter], temperature: float = 1.0) -> Sampler:
-    """The same choice among what the filters leave.
+    """Return a sampler that chooses among the characters that all filters keep.
 
-    They look at the probabilities ** (1 / temperature), one after the other: each at what those before it have left.
+    The filters see probabilities ** (1 / temperature). They are applied in order; each sees what the ones before kept.
     """
 
     def choose_filtered(scores: np.ndarray) -> int:
@@ -137,17 +138,20 @@ def filtered(choose: Sampler, filters: Sequence[Filter], temperature: float = 1.
 
 
 def exp_of(x: np.ndarray) -> np.ndarray:
-    """Return exp(x), `[n]`, in float64; where there is a C compiler, with the same bits on every machine."""
+    """Return exp(x), `[n]`, in float64. With a C compiler, the result has the same bits on every machine."""
     return exp(torch.from_numpy(x.astype(np.float64))).numpy()
 
 
 def top_k(k: int) -> Filter:
-    """The `k` likeliest stay (Fan et al. 2018, arXiv:1805.04833)."""
+    """Return a filter that keeps the `k` most likely characters (Fan et al. 2018, arXiv:1805.04833)."""
     return lambda log_probs: ~(log_probs < np.sort(log_probs)[-min(k, len(log_probs))])
 
 
 def top_p(p: float) -> Filter:
-    """The fewest likeliest stay that have probability `p` together (Holtzman et al. 2020, arXiv:1904.09751)."""
+    """Return a filter that keeps the nucleus: the smallest set of most likely characters with total probability `p`.
+
+    Nucleus (top-p) sampling is from Holtzman et al. 2020, arXiv:1904.09751.
+    """
 
     def stays(log_probs: np.ndarray) -> np.ndarray:
         falling = np.sort(log_probs)[::-1]
@@ -159,5 +163,8 @@ def top_p(p: float) -> Filter:
 
 
 def min_p(p: float) -> Filter:
-    """Those stay that are at least `p` times as likely as the likeliest (Nguyen et al. 2024, arXiv:2407.01082)."""
+    """Return a filter that keeps characters at least `p` times as likely as the most likely one.
+
+    Min-p sampling is from Nguyen et al. 2024, arXiv:2407.01082.
+    """
     return lambda log_probs: ~(exp_of(log_probs - log_probs.max()) < p)

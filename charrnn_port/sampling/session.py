@@ -1,4 +1,4 @@
-"""One text in progress: the stream of characters that sample.lua prints."""
+"""A session: one text in progress on a model, as in sample.lua."""
 
 import copy
 import itertools
@@ -17,14 +17,14 @@ from charrnn_port.sampling.samplers import Sampler, ban
 
 
 class Session:
-    """A model with the state of one text. Sessions on one model do not disturb each other, whatever their threads."""
+    """A model with the state of one text. Sessions on one model are independent, also in different threads."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.unknown = model.vocab.unknown
         self._step = step_of(model)
-        # Before the first character all are equally likely. Torch7 fills in probabilities here where log-probabilities
-        # belong; all equal, they come to the same.
+        # Before the first character all are equally likely. Torch7 has probabilities here instead of log-probabilities,
+        # which makes no difference since all are equal.
         self.scores = np.full(len(model.vocab), 1 / len(model.vocab))
 
     def __repr__(self) -> str:
@@ -39,29 +39,29 @@ class Session:
         return self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the model, the state of the text and the scores of what follows."""
+        """Pickle the model, the state of the text and the scores of the next character."""
         state = [torch.asarray(array, copy=True, device="cpu") for array in self._step.state]
         return session_of, (self.model, state, self.scores)
 
     def feed(self, ids: Iterable[int]) -> None:
-        """Go on by these characters. `scores` `[V]` are then of what follows: log-probabilities up to a constant.
+        """Read these characters. `scores` `[V]` are then the log-probabilities of the next one, plus a constant.
 
-        Raises IndexError for an id that is of no character.
+        Raises IndexError for an id out of range.
         """
         for id_ in ids:
             if not 0 <= id_ < len(self.scores):
-                raise IndexError(f"there is no character {id_} in a vocabulary of {len(self.scores)}")
+                raise IndexError(f"character id {id_} is out of range: vocab_size is {len(self.scores)}")
             self.scores = self._step(id_)
 
     def log_probs(self) -> np.ndarray:
-        """Log-probabilities `[V]` of each character to come next."""
+        """Return the log-probabilities `[V]` of the next character, in nats."""
         return log_probs_of(self.scores)
 
     def trace(self, text: bytes | str) -> Iterator[Activations]:
-        """What would go on in the network as it read this text next, a character at a time; the session stays here.
+        """Yield the activations after each character of a text that is read next. The session is not changed.
 
-        Computed by the plain cells. A `str` counts as UTF-8. Raises UserError for a character that the training text
-        never has.
+        Computed with the plain backend. A `str` is encoded as UTF-8. Raises UserError for a character that is not in
+        the vocabulary.
         """
         ids = self.model.vocab.encode(text.encode() if isinstance(text, str) else text)
         network = self.model.to_eager()
@@ -69,17 +69,16 @@ class Session:
         return trace(network, ids, state)
 
     def copy(self) -> "Session":
-        """Another session, which goes on from here by itself."""
+        """Return an independent session with the same state."""
         other = Session.__new__(Session)
         other.model, other.unknown, other.scores = self.model, self.unknown, self.scores
         other._step = self._step.copy()
         return other
 
     def sample(self, length: int | None, choose: Sampler, prime: Iterable[int] = ()) -> Iterator[int]:
-        """Ids, one by one: those of `prime`, then `length` more that `choose` takes, each fed before the next.
+        """Yield the ids of `prime`, then `length` more that `choose` samples. Each one is fed before the next.
 
-        With None in place of a length it never ends. The unknown symbol, where the vocabulary has one, is never among
-        what is taken.
+        With a `length` of None it never ends. The unknown symbol of the vocabulary, if any, is never sampled.
         """
         choose = ban(self.unknown, choose)
         for id_ in prime:
@@ -92,20 +91,20 @@ class Session:
 
 
 def session_of(model: Model, state: Sequence[Tensor], scores: np.ndarray) -> Session:
-    """Make a session from what Session.__reduce__ pickles."""
+    """Build a session from what `Session.__reduce__` pickles."""
     session = Session(model)
     session.scores, session._step = scores, step_of(model, state)
     return session
 
 
 def log_probs_of(scores: np.ndarray) -> np.ndarray:
-    """Log-probabilities `[V]` from scores, which are such up to a constant."""
+    """Return the log-probabilities `[V]`, in nats, from scores, which are log-probabilities plus a constant."""
     shifted = scores - scores.max()
     return shifted - np.log(np.exp(shifted).sum())
 
 
 def step_of(model: Model, state: Sequence[Tensor] | None = None) -> "Step | CompiledStep | GraphedStep":
-    """Return what feeds a text to this model, from a state `[rnn_size]` each on, or else from the start of a text."""
+    """Return the fastest step function of a model, from a state of vectors `[rnn_size]`, or from the zero state."""
     if model.compiled:
         return CompiledStep(model, None if state is None else torch.stack(list(state))[:, None])
     step = GraphedStep(model) if model.device.type == "cuda" else Step(model)
@@ -115,27 +114,27 @@ def step_of(model: Model, state: Sequence[Tensor] | None = None) -> "Step | Comp
 
 
 class Step:
-    """Feeds a model one character after the other, and keeps the state between them."""
+    """Computes the time steps of a text in NumPy or PyTorch and keeps the state between them."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.state = model.zero_state()
 
     def __call__(self, id_: int) -> np.ndarray:
-        """Scores `[V]` of what follows this character."""
+        """Read a character and return the scores `[V]` of the next one."""
         scores, self.state = self.model.step(self.model.input_table[id_], self.state)
         return scores if isinstance(scores, np.ndarray) else scores.cpu().numpy()
 
     def copy(self) -> "Step":
-        """Another one, which goes on from here; states are never written to."""
+        """Return an independent copy. The state can be shared, since it is replaced and never written to."""
         return copy.copy(self)
 
 
 class CompiledStep:
-    """The same in C."""
+    """Computes the time steps of a text in C. See `Step`."""
 
     def __init__(self, model: Model, state: Tensor | None = None) -> None:
-        """state: `[states, 1, rnn_size]` to go on from; by default that before a text."""
+        """Begin from `state` `[states, 1, rnn_size]`, by default the zero state."""
         self.model = model
         start = torch.tensor(np.stack(model.zero_state()))[:, None]
         self._batch = DecodeBatch(model.compiled, start if state is None else state)
@@ -143,22 +142,22 @@ class CompiledStep:
 
     @property
     def state(self) -> list[np.ndarray]:
-        """As Step's."""
+        """The vectors `[rnn_size]` of the state."""
         return list(self._batch.state[:, 0].numpy())
 
     def __call__(self, id_: int) -> np.ndarray:
-        """Scores `[V]` of what follows this character."""
+        """Read a character and return the scores `[V]` of the next one."""
         self._ids[0] = id_
         self._batch.step()
         return self._scores.copy()
 
     def copy(self) -> "CompiledStep":
-        """Another one, which goes on from here."""
+        """Return an independent copy."""
         return CompiledStep(self.model, self._batch.state)
 
 
 class GraphedStep:
-    """The same on a CUDA device, with all that a character takes in one graph."""
+    """Computes the time steps of a text on a GPU, each as one CUDA graph. See `Step`."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -167,16 +166,16 @@ class GraphedStep:
         self._run, self._calls = self._advance, 0
 
     def __call__(self, id_: int) -> np.ndarray:
-        """Scores `[V]` of what follows this character."""
+        """Read a character and return the scores `[V]` of the next one."""
         self._id.fill_(id_)
         self._calls += 1
-        if self._calls == 2:  # once as it is, so that libraries load what they need
+        if self._calls == 2:  # the first step is not recorded, so that libraries are loaded before
             self._run = record(self._advance, self._id.device)
         self._run()
         return self._scores.cpu().numpy()
 
     def copy(self) -> "GraphedStep":
-        """Another one, which goes on from here, with tensors and a graph of its own."""
+        """Return an independent copy with its own tensors and graph."""
         other = GraphedStep(self.model)
         other.state = tuple(tensor.clone() for tensor in self.state)
         return other
@@ -184,5 +183,5 @@ class GraphedStep:
     def _advance(self) -> None:
         row = self.model.input_table.index_select(0, self._id)[0]
         self._scores, after = self.model.step(row, self.state)
-        for tensor, value in zip(self.state, after, strict=True):  # where the next replay looks for it
+        for tensor, value in zip(self.state, after, strict=True):  # the next replay reads these same tensors
             tensor.copy_(value)

@@ -1,4 +1,4 @@
-"""Where prime texts come from and where texts go: files, stdin and stdout."""
+"""Input of prime texts and output of samples: files, stdin and stdout."""
 
 import codecs
 import os
@@ -16,7 +16,7 @@ Write = Callable[[bytes], None]
 
 
 def prime_text(options: SampleOptions) -> bytes:
-    """The bytes of -primetext, or those in -primefile. Raises UserError where they cannot be read."""
+    """Return the bytes of -primetext or -primefile. Raises UserError if they cannot be read."""
     if not options.primefile:
         return os.fsencode(options.primetext)
     if options.primefile == "-":
@@ -28,23 +28,23 @@ def prime_text(options: SampleOptions) -> bytes:
 
 
 def stdin(wanted_by: str) -> BinaryIO:
-    """The bytes of stdin. Raises UserError, which names the option that wants them, where there are none."""
-    if not hasattr(sys.stdin, "buffer"):  # it is closed, or a notebook's
-        raise UserError(f"{wanted_by}: there is no stdin to read from")
+    """Return stdin as bytes. Raises UserError, naming the option `wanted_by`, if there is no stdin."""
+    if not hasattr(sys.stdin, "buffer"):  # stdin is closed, or belongs to a notebook
+        raise UserError(f"{wanted_by}: cannot read stdin: it is closed")
     return sys.stdin.buffer
 
 
 @contextmanager
 def output(path: str) -> Iterator[Write]:
-    """What writes bytes to a file, which is whole or absent; to stdout where `path` is empty.
+    """Yield a function that writes bytes to a file by an atomic write, or to stdout if `path` is empty.
 
-    Raises UserError where the file cannot be written.
+    Raises UserError if the file cannot be written.
     """
     if not path:
         yield writer(sys.stdout)
         return
     if Path(path).exists() and not Path(path).is_file():
-        raise UserError(f"-output {path}: this is there and no plain file: give another name")
+        raise UserError(f"-output {path}: exists and is not a regular file: use another name")
     try:
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             yield file.write
@@ -53,7 +53,7 @@ def output(path: str) -> Iterator[Write]:
 
 
 def writer(stream: TextIO) -> Write:
-    """What writes bytes to stdout at once; to one of another kind, as in a notebook, the characters that they are."""
+    """Return a function that writes bytes to a stream and flushes; a stream of text gets the decoded characters."""
     out = getattr(stream, "buffer", None)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 

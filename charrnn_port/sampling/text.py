@@ -1,4 +1,4 @@
-"""A text as the options of sample.py ask for it, piece by piece."""
+"""Samples a text with the options of sample.py, character by character."""
 
 import itertools
 import os
@@ -34,12 +34,12 @@ def sample_bytes(
     stop: bytes | str = b"",
     unknown: str = "error",
 ) -> Iterator[bytes]:
-    """The bytes that sample.py prints for a checkpoint, character by character: `primetext`, then `length` more.
+    """Yield the bytes that sample.py prints for a checkpoint, character by character: `primetext`, then `length` more.
 
-    The options are sample.py's; `argmax=True` is `sample=0`. Computed in double precision on a CPU and in single on a
-    GPU; a Model, which is on its device already, saves the conversion where there are several texts. A `str` counts as
-    UTF-8. With `stop`, characters come once they surely do not begin it. Raises UserError for a value that sample.py
-    would refuse, and for a character in `primetext` or `stop` that the training text never has.
+    The options are those of sample.py; `argmax=True` is `sample=0`; `length=0` is without end. Computed in float64 on a
+    CPU and in float32 on a GPU. Pass a Model to convert the weights only once for several texts. A `str` is encoded as
+    UTF-8. With `stop`, characters that may begin the stop sequence are held back. Raises UserError at the call for an
+    invalid option, and for a character in `primetext` or `stop` that is not in the vocabulary.
     """
     options = SampleOptions(
         model="", length=length, temperature=temperature, seed=seed, sample=0 if argmax else sample,
@@ -54,10 +54,10 @@ def sample_bytes(
 
 
 def text_of(model: Model, options: SampleOptions, prime: list[int], seed: int) -> Iterator[bytes]:
-    """The bytes of one text: those of `prime`, then what the options make of it."""
+    """Yield the bytes of one text, character by character: those of `prime`, then those that the options sample."""
     session = Session(model)
     if options.beam:
-        ids = itertools.chain(prime, found(session, options, prime))
+        ids = itertools.chain(prime, beam_search(session, options, prime))
     else:
         ids = session.sample(options.length or None, sampler_of(options, Generator(seed), model), prime)
     text = (model.vocab.decode([id_]) for id_ in ids)
@@ -66,14 +66,14 @@ def text_of(model: Model, options: SampleOptions, prime: list[int], seed: int) -
     return itertools.chain(itertools.islice(text, len(prime)), until(os.fsencode(options.stop), text))
 
 
-def found(session: Session, options: SampleOptions, prime: list[int]) -> Iterator[int]:
-    """What beam search finds, once it is asked for."""
+def beam_search(session: Session, options: SampleOptions, prime: list[int]) -> Iterator[int]:
+    """Yield the ids that beam search finds. The search runs when the first one is requested."""
     session.feed(prime)
     yield from likeliest_text(session, options.length, options.beam)
 
 
 def sampler_of(options: SampleOptions, random: Generator, model: Model) -> samplers.Sampler:
-    """How the options choose a character; one that is drawn takes one word from the stream, filters or not."""
+    """Return the sampler that the options select. Each draw takes one word of `random`, with or without filters."""
     if options.sample == 0:
         return samplers.greedy
     choose = samplers.categorical(random, options.temperature, model.sampling_dtype)
@@ -88,12 +88,15 @@ def sampler_of(options: SampleOptions, random: Generator, model: Model) -> sampl
 
 
 def is_unfiltered(options: SampleOptions) -> bool:
-    """Whether a character is drawn from among all."""
+    """Return whether the options sample from all characters, without top-k, top-p, min-p or greedy decoding."""
     return options.sample == 1 and options.top_p == 1 and not (options.top_k or options.min_p)
 
 
 def until(stop: bytes, text: Iterable[bytes]) -> Iterator[bytes]:
-    """The text up to where `stop` comes. What may be its beginning is held back until it turns out to be none."""
+    """Yield a text up to the stop sequence `stop`, which is not included.
+
+    Characters that may be the beginning of `stop` are held back until that is decided.
+    """
     held = StopSequenceBuffer([stop])
     for piece in text:
         yield held.push(piece)
@@ -103,23 +106,23 @@ def until(stop: bytes, text: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class StopSequenceBuffer:
-    """A text up to where the first of some `stops` comes, piece by piece; what may be the beginning of one waits."""
+    """Cuts a text at the first of several stop sequences; holds back what may be the beginning of one."""
 
     def __init__(self, stops: Sequence[bytes]) -> None:
         self._stops = stops
-        self.rest = b""  # what waits
-        self.reached = False  # whether one has come
+        self.rest = b""  # the bytes held back
+        self.reached = False  # whether a stop sequence was found
 
     def push(self, piece: bytes) -> bytes:
-        """Go on by a piece of the text: what can be shown now."""
+        """Add a piece of the text and return the bytes that can be shown now."""
         text = self.rest + piece
         ends = [text.index(stop) for stop in self._stops if stop in text]
         self.reached = bool(ends)
-        shown = min(ends) if ends else len(text) - max((begun(stop, text) for stop in self._stops), default=0)
+        shown = min(ends) if ends else len(text) - max((partial_match(stop, text) for stop in self._stops), default=0)
         self.rest = b"" if ends else text[shown:]
         return text[:shown]
 
 
-def begun(stop: bytes, text: bytes) -> int:
-    """How many bytes at the end of a text are the beginning of `stop`, which may follow."""
+def partial_match(stop: bytes, text: bytes) -> int:
+    """Return the length of the longest end of `text` that is a beginning of `stop`, but not all of it."""
     return next(size for size in range(len(stop) - 1, -1, -1) if text.endswith(stop[:size]))

@@ -1,20 +1,20 @@
-"""Training a network: a run is a stream of events (events.py), and whoever prints, saves or draws listens to it.
+"""Training: a run is a stream of events (events.py); recorders receive them to print, save or plot.
 
-For other rooms and programs:
+Public API of the package:
 
-    train(...)                      the whole of it, from Python: `for event in train(rnn_size=64)`
-    prepare(...), resumed(...)      text, network and optimiser before the first iteration, or where a run stopped
-    run(training)                   the loop (loop.py)
+    train(...)                      train from Python: `for event in train(rnn_size=64)`
+    prepare(...), resumed(...)      text, network and optimizer before the first iteration, or of a resumed run
+    run(training)                   the training loop (loop.py)
     Training                        one iteration of train.lua, and its evaluation (iteration.py)
-    training_for(...)               the Training of a network: on CUDA with graphs
-    initialize                      the parameters of a new network
-    dry_run(training)               what the run would be
-    processes()                     this process, or the several that torchrun started
-    events                          what happens in a run
-    recorders                       who listens: the original's lines, the checkpoints, a bar, ...; a file each
+    training_for(...)               the Training of a network; uses CUDA graphs on a GPU
+    initialize                      initializes the parameters of a new network
+    dry_run(training)               prints sizes, memory and time of a run before it begins
+    processes()                     this process, or the processes that torchrun started
+    events                          the events of a run
+    recorders                       callbacks: the original's log lines, checkpoints, progress bar, ...; one file each
 
-Inside: graphed.py (an iteration as one CUDA graph), loss_scale.py (for float16), parallel.py, interrupts.py; an
-optimiser is a file in optimizers/, a schedule of the learning rate one in schedules/.
+Internal modules: graphed.py (an iteration as one CUDA graph), loss_scale.py (for float16), parallel.py, interrupts.py.
+Each optimizer is a file in optimizers/, each learning rate schedule a file in schedules/.
 """
 
 from charrnn_port.training import events, recorders

@@ -1,4 +1,4 @@
-"""What there is to know of a run before it: sizes, memory, time. A few iterations are done, timed and forgotten."""
+"""-dry_run: prints sizes, memory and time of a run before it begins. A few iterations are timed and discarded."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +14,12 @@ from charrnn_port.util.vocabulary import readable
 
 TIMED = 5  # iterations, and batches of an evaluation
 RAREST = 5  # characters shown
-COPIES = 2  # of parameters and optimiser: one for when the loss explodes, one while it is made anew or saved
-WORKING = 6 * 10**6  # bytes, or so, that PyTorch's and MKL's functions keep for themselves
+COPIES = 2  # of parameters and optimizer: the last good state, and the one that is being copied or saved
+WORKING = 6 * 10**6  # bytes, about, of work buffers inside PyTorch and MKL
 
 
 def dry_run(training: Training, echo: Callable[[str], None]) -> None:
-    """Print a table of it, line by line."""
+    """Pass the lines of a table about the run to `echo`: sizes, memory, time."""
     done = training.i
     seconds = timed(training)
     for name, value in [*sizes(training), *bill(training), *times(training, done, *seconds)]:
@@ -27,7 +27,7 @@ def dry_run(training: Training, echo: Callable[[str], None]) -> None:
 
 
 def sizes(training: Training) -> Iterator[tuple[str, str]]:
-    """Text, vocabulary, batches, parameters."""
+    """Yield the rows about text, vocabulary, batches and parameters."""
     loader, options = training.loader, training.options
     each = loader.batch_size * loader.seq_length
     yield "text", f"{len(loader.ids) + loader.left_out:,} {loader.vocab.unit}"
@@ -40,7 +40,7 @@ def sizes(training: Training) -> Iterator[tuple[str, str]]:
 
 
 def rarest(loader: MinibatchLoader) -> str:
-    """The characters that occur least often in the batches, with how often they do."""
+    """Return the rarest characters in the batches with their counts, in words."""
     counts = np.zeros(loader.vocab_size, np.int64)
     for start in range(0, len(loader.ids), CHUNK):
         counts += np.bincount(loader.ids[start : start + CHUNK], minlength=loader.vocab_size)
@@ -50,12 +50,12 @@ def rarest(loader: MinibatchLoader) -> str:
 
 
 def bill(training: Training) -> Iterator[tuple[str, str]]:
-    """What takes memory, counted in the tensors that there are once an iteration is done."""
+    """Yield the rows about memory, measured on the tensors that exist after an iteration."""
     network, options = training.network, training.options
     parameters, item = network.params.nbytes, network.params.itemsize
     optimizer = bytes_in(training.optimizer) - parameters
     buffers = bytes_in([network, training.state]) - 2 * parameters
-    if options.dropout:  # masks, their words of random numbers, and what both are made by: gone when we come to count
+    if options.dropout:  # masks and their random numbers, which are freed again before this line is reached
         buffers += (9 + 3 * item) * options.seq_length * options.batch_size * options.num_layers * options.rnn_size
     copies = COPIES * bytes_in(vars(training.checkpoint()))
     parts = {
@@ -63,8 +63,8 @@ def bill(training: Training) -> Iterator[tuple[str, str]]:
         "gradients": parameters,
         "optimizer": optimizer,
         "buffers": buffers,
-        "copies, for when the loss explodes and while saving": copies,
-        "what PyTorch keeps for itself, about": WORKING,
+        "copies, for exploding losses and while saving": copies,
+        "work buffers of PyTorch, about": WORKING,
     }
     yield "memory", f"{sum(parts.values()) / 1e6:,.1f} MB"
     for name, size in parts.items():
@@ -72,7 +72,7 @@ def bill(training: Training) -> Iterator[tuple[str, str]]:
 
 
 def timed(training: Training) -> tuple[float, float]:
-    """Seconds of an iteration and of a batch of an evaluation (0 where there is none): medians of a few."""
+    """Return the median seconds of an iteration and of an evaluation's batch (0 without validation batches)."""
     device = training.network.params.device
 
     def seconds(work: Callable[[], object]) -> float:
@@ -81,7 +81,7 @@ def timed(training: Training) -> tuple[float, float]:
         synchronize(device)
         return time.perf_counter() - start
 
-    for _ in range(2):  # buffers are made, and on CUDA a graph
+    for _ in range(2):  # warm up: buffers are allocated, and on CUDA a graph is recorded
         training.iteration()
     iteration = median(seconds(training.iteration) for _ in range(TIMED))
     evaluation = training.evaluate(2)
@@ -91,7 +91,10 @@ def timed(training: Training) -> tuple[float, float]:
 
 
 def times(training: Training, done: int, iteration: float, batch: float) -> Iterator[tuple[str, str]]:
-    """What the rest of the run takes, `done` iterations being done, with so many seconds for each and for a batch."""
+    """Yield the rows about the time of the rest of the run, after `done` iterations.
+
+    `iteration` and `batch` are the seconds of an iteration and of an evaluation's batch.
+    """
     options, loader = training.options, training.loader
     iterations = options.max_epochs * loader.ntrain
     every = options.eval_val_every
@@ -99,11 +102,11 @@ def times(training: Training, done: int, iteration: float, batch: float) -> Iter
     todo = max(0, int(iterations) - done)
     yield "iterations", f"{todo:,} of {iteration * 1000:.1f} ms"
     yield "evaluations", f"{evaluations:,} of {loader.nval * batch:.1f} s"
-    yield "in all", duration(todo * iteration + evaluations * loader.nval * batch)
+    yield "total", duration(todo * iteration + evaluations * loader.nval * batch)
 
 
 def duration(seconds: float) -> str:
-    """A time in words: its two largest units."""
+    """Return a time in words, in its two largest units."""
     for unit, length, smaller, factor in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
         if seconds >= length:
             whole = int(seconds // length)

@@ -1,15 +1,15 @@
-"""What happens in a run, in the order in which it happens. Losses are in nats per character.
+"""The events of a run, in their order. Losses are in nats per character.
 
     Started
     for each iteration:
-        RateDecayed                             where the schedule has lowered the learning rate after it
-        Evaluating ... Evaluating, Evaluated    where an evaluation is due
-        RateDecayed                             where the schedule has lowered it because of that
+        RateDecayed                             if the schedule lowered the learning rate after it
+        Evaluating ... Evaluating, Evaluated    if an evaluation is due
+        RateDecayed                             if the schedule lowered the rate because of the evaluation
         Iteration
-        Snapshot                                where somebody asked for a checkpoint
+        Snapshot                                if a checkpoint was requested
     Finished, or Stopped, or Exploded, or Interrupted
 
-A recorder that writes files adds what it has done: Saving, Saved; one that shows what the network writes: Sampled.
+Recorders add events of their own: Saving and Saved when they write checkpoints, Sampled when they sample text.
 """
 
 from dataclasses import dataclass, field
@@ -22,15 +22,15 @@ from charrnn_port.options import TrainOptions
 class Started:
     """Before the first iteration of this process."""
 
-    options: TrainOptions = field(repr=False)  # of the run; those of its checkpoint where it goes on from one
-    i: int  # iterations wholly done before, 0 unless the run goes on from a checkpoint
-    iterations: float  # max_epochs * ntrain: how many there are to be; a fraction is never reached
-    ntrain: int  # batches in an epoch
+    options: TrainOptions = field(repr=False)  # of the run; a resumed run has those of its checkpoint
+    i: int  # iterations completed before, 0 unless the run is resumed
+    iterations: float  # max_epochs * ntrain, the planned total; a fraction at the end is not run
+    ntrain: int  # training batches per epoch
 
 
 @dataclass(frozen=True)
 class RateDecayed:
-    """The learning rate is another one from the next iteration on."""
+    """The learning rate was lowered, from the next iteration on."""
 
     i: int
     factor: float
@@ -39,7 +39,7 @@ class RateDecayed:
 
 @dataclass(frozen=True)
 class Evaluating:
-    """So many of a split's batches are evaluated; 0 when it begins."""
+    """Progress of an evaluation: `done` of `count` batches, 0 at its start."""
 
     split_index: int  # 1 = train, 2 = validation, 3 = test
     done: int
@@ -48,30 +48,30 @@ class Evaluating:
 
 @dataclass(frozen=True)
 class Iteration:
-    """An iteration is done: fetching a batch, forward, backward, update."""
+    """An iteration was completed: fetch a batch, forward, backward, update."""
 
     i: int  # from 1
-    epoch: float  # passes through the training part, with this iteration
+    epoch: float  # passes over the training split, including this iteration
     train_loss: float  # of its batch, before the update
-    grad_param_norm: float  # norm of the clipped gradient over norm of the updated parameters
-    learning_rate: float  # that it was done with
+    grad_param_norm: float  # norm of the clipped gradient divided by norm of the updated parameters
+    learning_rate: float  # of this iteration
     seconds: float
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The validation loss after an iteration, and all that can be saved then."""
+    """The validation loss after an iteration, and a checkpoint of that state."""
 
     i: int
     epoch: float
     val_loss: float
     checkpoint: Checkpoint = field(repr=False)
-    iteration: Iteration = field(repr=False)  # whose own event comes next, when this is saved
+    iteration: Iteration = field(repr=False)  # the iteration before it; its own event follows this one
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Somebody asked for a checkpoint; the run goes on."""
+    """A requested checkpoint; the run continues."""
 
     i: int
     checkpoint: Checkpoint = field(repr=False)
@@ -79,16 +79,16 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Exploded:
-    """The end: the loss is no number, or more than three times the first one."""
+    """The end: the loss is NaN, or more than three times the first loss."""
 
     i: int
     train_loss: float
-    last_good: Checkpoint | None = field(repr=False)  # at most 50 iterations old; None if the first loss is no good
+    last_good: Checkpoint | None = field(repr=False)  # at most 50 iterations old; None if the first loss is bad
 
 
 @dataclass(frozen=True)
 class Interrupted:
-    """The end: somebody asked for it, and the iteration in hand is done."""
+    """The end by request, after the current iteration."""
 
     i: int
     checkpoint: Checkpoint = field(repr=False)
@@ -96,33 +96,33 @@ class Interrupted:
 
 @dataclass(frozen=True)
 class Finished:
-    """The end: all iterations are done."""
+    """The end: all iterations are completed."""
 
     i: int
-    checkpoint: Checkpoint | None = field(repr=False)  # None if the state was evaluated, and so could be saved, before
+    checkpoint: Checkpoint | None = field(repr=False)  # None if the last Evaluated event has it already
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """The end: the last evaluations, as many as the option `patience` says, brought no better loss than the best."""
+    """The end by early stopping: the last `patience` evaluations did not improve the best validation loss."""
 
     i: int
-    best: int  # the iteration after which it was evaluated
-    val_loss: float  # the best
+    best: int  # the iteration with the best validation loss
+    val_loss: float  # the best validation loss
 
 
 @dataclass(frozen=True)
 class Saving:
-    """A recorder is about to write the state after iteration `i`."""
+    """A recorder is about to save the state after iteration `i`."""
 
     path: str
     i: int
-    wanted: str  # the path it would have but for another run's checkpoint that is there
+    wanted: str  # the first choice of path; differs from `path` if a checkpoint of another run has that name
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint is on disk: the state after iteration `i`."""
+    """The state after iteration `i` was saved as a checkpoint."""
 
     path: str
     i: int
@@ -130,7 +130,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Sampled:
-    """What the network writes after iteration `i`."""
+    """A text sampled from the network after iteration `i`."""
 
     i: int
     text: str

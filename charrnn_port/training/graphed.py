@@ -1,8 +1,8 @@
-"""Training on a CUDA device with one graph for an iteration up to its gradients: recorded once, then launched by a
-single call. The optimiser's few operations follow while the device is still busy with it.
+"""Training with CUDA graphs: forward and backward of an iteration are recorded once, then launched by a single call.
 
-The text lies on the device, so that a batch is gathered there; all that comes from the host is where it begins (and
-dropout masks, since they are drawn as Torch7 draws them).
+The few kernels of the optimizer are launched after the graph, while the GPU is still busy with it. The text is on the
+GPU and batches are gathered there. Only the start of a batch comes from the host, and dropout masks, which are drawn
+with Torch7's random numbers.
 """
 
 from collections.abc import Callable
@@ -27,14 +27,14 @@ def training_for(
     random: Generator,
     processes: SingleProcess | None = None,
 ) -> Training:
-    """The Training of a network: with graphs where one process trains fused cells on CUDA."""
-    alone = not isinstance(processes, Distributed)  # what several say to each other, even one of one, is in no graph
+    """Return the Training of a network: with CUDA graphs if a single process trains fused cells on a GPU."""
+    alone = not isinstance(processes, Distributed)  # collective operations are not recorded in graphs
     graphs = alone and network.params.device.type == "cuda" and isinstance(network, FusedCharRNN)
     return (GraphedTraining if graphs else Training)(options, network, loader, random, processes)
 
 
 class GraphedTraining(Training):
-    """Training on one CUDA device with fused cells: the same numbers."""
+    """Training of fused cells on one GPU with CUDA graphs; the results are the same, bit by bit."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -52,7 +52,7 @@ class GraphedTraining(Training):
         self._replay: Callable[[], None] | None = None
 
     def _iterate(self) -> float:
-        if not self._warm:  # once as it is, after a resume too: buffers are made, libraries load what they need
+        if not self._warm:  # the first iteration of a process is not recorded: it allocates buffers and loads libraries
             self._warm = True
             return super()._iterate()
         self._batch_start.fill_(self.loader.next_start(1))
@@ -69,6 +69,6 @@ class GraphedTraining(Training):
 
     def _recorded_pass(self) -> None:
         ids = self._text[(self._places + self._batch_start) % len(self._text)].long()
-        self.network.params_changed()  # so that what is made from them is made anew in each replay
+        self.network.params_changed()  # so that each replay recomputes what is derived from the parameters
         self._losses = self._pass(ids[:-1], ids[1:], self._given_masks, self.alias_state)
         self._clip()

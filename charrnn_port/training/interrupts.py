@@ -1,4 +1,4 @@
-"""Signals, and the end of who read the output: taken note of until the iteration in hand is done and saved."""
+"""Signal and SIGPIPE handling: a run finishes and saves the current iteration before it ends."""
 
 import os
 import signal
@@ -10,18 +10,19 @@ import click
 
 from charrnn_port.util import progress
 
-# What ends a run: Ctrl-C; kill, and Slurm; a closed terminal; and what other schedulers send before they kill.
+# Signals that end a run: from Ctrl-C, kill and Slurm, a closed terminal, and other schedulers before they kill.
 ENDING = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR2") if hasattr(signal, name)]
-SAVING = "SIGUSR1"  # save now and go on
-SAME_ONE = 1.0  # second: a signal that comes so soon after the first is the same one, sent to a whole group, say
+SAVING = "SIGUSR1"  # save a checkpoint and continue
+SAME_ONE = 1.0  # seconds: a second signal within this time is a duplicate, sent to the whole process group, say
 
 
 class Interrupts:
-    """While entered, signals are only noted: `received` is the one to end by, `save_wanted` that one asked to save.
+    """Context manager that records signals: `received` is one that ends the run, `save_wanted` a request to save.
 
-    The first one is acknowledged on stderr at once. Another one, a second or more later, ends the program as if nobody
-    had listened. A closed terminal's SIGHUP is left alone where it is ignored (nohup). With `patient`, all are only
-    noted: torchrun sends on what it gets, and has its own way to end who takes too long. `quiet` says nothing.
+    The first ending signal is acknowledged on stderr at once. Another one, a second or more later, ends the program
+    by the default action. Signals that are ignored at the start, as SIGHUP under nohup, stay ignored. With `patient`,
+    later signals are recorded only: torchrun forwards signals and kills processes that take too long. With `quiet`,
+    nothing is printed.
     """
 
     def __init__(self, patient: bool = False, quiet: bool = False) -> None:
@@ -29,7 +30,7 @@ class Interrupts:
         self.quiet = quiet
         self.received: int | None = None
         self.save_wanted = False
-        self.failed = ""  # what could not be written, and why
+        self.failed = ""  # the output that could not be written, and the reason
         self._since = 0.0
 
     def __enter__(self) -> "Interrupts":
@@ -40,17 +41,17 @@ class Interrupts:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self.patient:  # torchrun ends all when one has failed: whoever is to tell why must not be ended before
+        if self.patient:  # torchrun ends all processes after a failure; the failed one must print its error first
             return
-        for number, handler in self._before.items():  # once the work is saved, a late one changes nothing any more
+        for number, handler in self._before.items():  # the work is saved, so another signal must not change the status
             signal.signal(number, signal.SIG_IGN if self.received in self._before else handler)
 
     def stopping(self) -> bool:
-        """Whether the run should end now."""
+        """Return whether the run should end now."""
         return self.received is not None or self.failed != ""
 
     def echo(self, line: str) -> None:
-        """Print a line; where nobody reads any more, as after `| head`, or it can't be written, the run should end."""
+        """Print a line. If the reader is gone, as after `| head`, or writing fails, let the run end."""
         if self.failed:
             return
         try:
@@ -58,11 +59,11 @@ class Interrupts:
                 click.echo(line)
         except BrokenPipeError:
             self.received = getattr(signal, "SIGPIPE", 13)  # Windows has no name for it
-        except OSError as error:  # a full disk, say
+        except OSError as error:  # for example a full disk
             self.fail("stdout", error)
 
     def fail(self, what: str, error: OSError) -> None:
-        """The run should end, since this cannot be written."""
+        """Let the run end because `what` cannot be written."""
         self.failed = self.failed or f"{what}: {error.strerror or error}"
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -72,7 +73,7 @@ class Interrupts:
             self._log(f"{name}: saving after this iteration")
         elif self.received is None:
             self.received, self._since = number, now
-            self._log(f"{name}: finishing the iteration, then saving; once more, and the program ends at once")
+            self._log(f"{name}: finishing the iteration, then saving; a second signal stops at once without saving")
         elif not self.patient and now - self._since > SAME_ONE:
             self._write(progress.erase())
             signal.signal(number, signal.SIG_DFL)
@@ -83,5 +84,5 @@ class Interrupts:
             self._write(f"{progress.erase()}{line}\n")
 
     def _write(self, text: str) -> None:
-        with suppress(OSError):  # not by sys.stderr, which this may have interrupted in the middle of a line
+        with suppress(OSError):  # sys.stderr is not reentrant: the signal may have interrupted a write to it
             os.write(2, text.encode())

@@ -1,4 +1,4 @@
-"""One iteration of train.lua, and its evaluation of a split."""
+"""One training iteration of train.lua, and its evaluation of a split."""
 
 import math
 from collections.abc import Callable
@@ -20,13 +20,14 @@ from charrnn_port.training.parallel import SingleProcess
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 
 FORGET_BIAS = 1.0
-NOT_KEPT = {"resume", "config", "print_config", "progress", "dry_run"}  # of a process, and not of the run
+NOT_KEPT = {"resume", "config", "print_config", "progress", "dry_run"}  # options of one process, not of the run
 
 
 class Training:
-    """A run between two iterations: network, data, optimiser, schedule, random stream, carried state, losses so far.
+    """The state of a run between two iterations.
 
-    Of several `processes` each has its rows of the batches and of the state; all else is the same in all of them.
+    It consists of network, data, optimizer, schedule, random stream, carried state and losses. With several
+    `processes`, each one has its own rows of the batches and of the carried state; the rest is the same in all.
     """
 
     def __init__(
@@ -44,31 +45,34 @@ class Training:
         self.optimizer = optimizers.create(options, network.params)
         self.schedule = schedules.create(options, self.optimizer, loader.ntrain)
         self.loss_scale = LossScale(network) if options.dtype == "float16" else None
-        # In mixed precision products keep rounded copies of the state, and know nothing of what is written over it.
+        # In mixed precision, products keep rounded copies of the state, so overwriting the state has no effect on them.
         self.alias_state = options.state_carry == "alias" and not network.products
         self.processes = processes or SingleProcess()
         self._rows = self.processes.rows(loader.batch_size)
         self.state = self._zero_state()
-        self.train_losses: list[float] = []  # nats per character, one an iteration
+        self.train_losses: list[float] = []  # nats per character, one per iteration
         self.val_losses: dict[int, float] = {}  # by iteration
-        # The last iteration, if its evaluation was cut short: then that is what the run goes on with.
+        # The last iteration, if its evaluation was interrupted: a resumed run begins with this evaluation.
         self.pending_evaluation: Iteration | None = None
         self._first = True
 
     @property
     def i(self) -> int:
-        """How many iterations are done."""
+        """The number of iterations done."""
         return len(self.train_losses)
 
     def iteration(self) -> float:
-        """One batch: forward, backward, clip, update. Returns the loss before it, in nats per character."""
+        """Train on one batch: forward, backward, clip, update.
+
+        Returns the loss before the update, in nats per character.
+        """
         loss = self._iterate()
         self.train_losses.append(loss)
         return loss
 
     def _iterate(self) -> float:
         x, y = self._batch(1)
-        # The very first state is a buffer of its own; every later one is what the last step wrote into.
+        # The first state is a buffer of its own. Later ones are the buffer that the last time step writes into.
         alias = self.alias_state and not self._first
         losses = self._pass(x, y, self._masks(), alias)
         self._first = False
@@ -79,7 +83,7 @@ class Training:
         return mean_loss(losses)
 
     def _pass(self, x: Tensor, y: Tensor, masks: Tensor | None, alias: bool) -> Tensor:
-        """Fill the gradients and return the loss of each time step, `[seq_length]`."""
+        """Compute the gradients and return the loss of each time step, `[seq_length]`."""
         losses = self.network.training_pass(x, y, self.state, masks, alias)
         self.processes.average(self.network.grad_params, losses)
         return losses
@@ -91,22 +95,23 @@ class Training:
             clip_norm(gradients, self.options.clip_norm)
 
     def grad_param_norm(self) -> float:
-        """Norm of the clipped gradient over norm of the updated parameters, as the log line prints it."""
+        """Return the norm of the clipped gradient divided by the norm of the updated parameters (train.lua's log)."""
         gradients, params = norms(self.network.grad_params, self.network.params)
         return gradients / params if params else math.nan
 
     def evaluate(
         self, split_index: int, interrupted: Callable[[], bool] = lambda: False
     ) -> PythonGenerator[Evaluating, None, float | None]:
-        """The mean loss over a split from a zero state, without dropout, in nats per character; NaN of no batches.
+        """Compute the mean loss over a split, from a zero state and without dropout, in nats per character.
 
-        A generator that tells how far it is and returns the loss: `loss = yield from training.evaluate(2)`. It returns
-        None, and leaves no trace, if `interrupted`, asked before each batch, says so.
-        With the original's aliased state, the next batch then goes on from this split's final state.
+        A generator that yields its progress and returns the loss: `loss = yield from training.evaluate(2)`. The loss is
+        NaN for a split without batches. `interrupted` is called before each batch; if it returns True, the generator
+        returns None and the run is unchanged. With the original's aliased state, the next training batch starts from
+        the final state of this split.
         """
         count = self.loader.split_sizes[split_index]
         yield Evaluating(split_index, 0, count)
-        if count == 0:  # 0 / 0 in the original, which has run no cell and so has not touched the state either
+        if count == 0:  # 0 / 0 in the original, where no cell has run and so the state is unchanged
             return math.nan
         self.loader.reset_batch_pointer(split_index)
         state = self._zero_state()
@@ -124,9 +129,9 @@ class Training:
         return total.item() / self.loader.seq_length / count
 
     def checkpoint(self) -> Checkpoint:
-        """Copies of all there is after the last iteration, to save or to go on from.
+        """Return a checkpoint of the state after the last iteration. It holds copies.
 
-        All processes must call it at once; it does not tell how many they are.
+        All processes must call it together. The result does not depend on their number.
         """
         return Checkpoint(
             opt={name: value for name, value in self.options.to_checkpoint().items() if name not in NOT_KEPT},
@@ -149,7 +154,10 @@ class Training:
         )
 
     def restore(self, saved: Checkpoint) -> None:
-        """Stand where the run stood that this checkpoint is of; the network has its parameters already."""
+        """Restore the training state from a checkpoint, except the parameters, which the network has already.
+
+        Raises KeyError or TypeError for a checkpoint with missing or wrong parts.
+        """
         progress = saved.progress
         self.optimizer.load_state(progress["optimizer"])
         self.schedule.load_state(progress["schedule"])
@@ -185,20 +193,23 @@ class Training:
 
 
 def mean_loss(losses: Tensor) -> float:
-    """Return the mean of the losses of time steps `[T]`, as train.lua rounds it."""
+    """Return the mean of the losses of time steps `[T]`, rounded as in train.lua."""
     return add_up(losses) / len(losses)
 
 
 def clip_norm(gradients: Tensor, maximum: float) -> None:
-    """Shrink the gradients `[n]` in place to this Euclidean norm where it is larger: torch.nn.utils.clip_grad_norm_."""
+    """Scale the gradients `[n]` in place to the Euclidean norm `maximum` if theirs is larger.
+
+    Equals `torch.nn.utils.clip_grad_norm_`.
+    """
     norm, _ = norms(gradients, gradients)
     scale_(gradients, min(1.0, maximum / (norm + 1e-6)))
 
 
 def initialize(network: CharRNN, random: Generator) -> None:
-    """Fill a new network's parameters as train.lua does, drawing from `random`.
+    """Initialize the parameters of a new network from a uniform distribution on [-0.08, 0.08], as in train.lua.
 
-    The layers' constructors draw a value for each parameter first, which is then overwritten.
+    In train.lua the constructors of the layers draw a value for each parameter first. These draws are skipped here.
     """
     size = network.params.numel()
     random.words(size)
@@ -207,6 +218,6 @@ def initialize(network: CharRNN, random: Generator) -> None:
 
 @torch.no_grad()
 def open_forget_gates(network: CharRNN, layer: int) -> None:
-    """Set the forget gate's i2h bias of an lstm layer (from 0), so that it remembers at the start."""
+    """Set the i2h bias of the forget gate of an LSTM layer (counted from 0) to 1, so that it remembers at first."""
     gates = network.layers[layer]["i2h_bias"].chunk(4)  # in, forget, out, transform
     gates[1].fill_(FORGET_BIAS)

@@ -1,6 +1,6 @@
-"""The loop of train.lua: iterate, decay, evaluate, until the iterations are done or something ends it.
+"""The training loop of train.lua: iterate, decay the learning rate, evaluate, until the run ends.
 
-It yields what happens (events.py), prints nothing and knows no files.
+It yields events (events.py). It prints nothing and writes no files.
 """
 
 import math
@@ -27,31 +27,34 @@ from charrnn_port.training.events import (
 from charrnn_port.training.iteration import Training
 from charrnn_port.training.preparation import prepare, resumed
 
-SNAPSHOT_EVERY = 50  # iterations from one state held in memory, for when the loss explodes, to the next
-VALIDATION = 2  # the split's number
+SNAPSHOT_EVERY = 50  # iterations between the states kept in memory in case the loss explodes
+VALIDATION = 2  # the index of the split
 
 
 def train(options: TrainOptions | None = None, **values: Any) -> Iterator[Event]:
-    """Train from Python, with train.py's options, defaults and digits; it prints nothing and writes no checkpoints.
+    """Train a network and yield the events of the run. Prints nothing and writes no checkpoints.
+
+    The options, their defaults and the results are those of train.py.
 
         for event in charrnn_port.train(data_dir="data/tinyshakespeare", rnn_size=64):
             if isinstance(event, Iteration): print(event.i, event.train_loss)
 
-    Give a TrainOptions or its fields by name. To stop, leave the loop. For checkpoints, pass the events through
-    `recorders.save_checkpoints`, or save those that the events Evaluated bring.
+    Pass a TrainOptions, or its fields by name, or both: names override. To stop, leave the loop. To save checkpoints,
+    pass the events through `recorders.save_checkpoints`, or save `event.checkpoint` of an Evaluated event.
 
-    Raises UserError for what train.py would refuse: for options here, for the text and all else when the loop begins.
+    Raises UserError where train.py would stop with an error: for invalid options at the call, for the text and the
+    rest when the loop begins.
     """
     options = TrainOptions(**(options.values() if options else {}) | values)
     given = frozenset(name for name, value in options.values().items() if value != getattr(TrainOptions(), name))
     given |= set(values)
     if options.config:
         options, given = with_config(options, given)
-    return begun(options, given)
+    return start(options, given)
 
 
-def begun(options: TrainOptions, given: frozenset[str]) -> Iterator[Event]:
-    """Prepare a run once its first event is asked for, then go on until its end."""
+def start(options: TrainOptions, given: frozenset[str]) -> Iterator[Event]:
+    """Prepare a run when its first event is requested, then run it to its end."""
     saved = None
     if options.resume:
         options, saved = resumed(options, given)
@@ -63,17 +66,17 @@ def run(
     interrupted: Callable[[], bool] = lambda: False,
     save_wanted: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
-    """Go on until the end.
+    """Run the training loop to its end and yield its events.
 
-    `interrupted` is asked after each iteration, and before each batch of an evaluation, whether to stop there;
-    `save_wanted` is asked after each iteration whether to bring a checkpoint.
+    `interrupted` is called after each iteration and before each batch of an evaluation; if it returns True, the run
+    ends there. `save_wanted` is called after each iteration; if it returns True, a Snapshot follows.
     """
     options, ntrain = training.options, training.loader.ntrain
     iterations = options.max_epochs * ntrain
-    done = training.pending_evaluation  # of a run that goes on where an evaluation was cut short: only that is left
+    done = training.pending_evaluation  # the iteration whose evaluation was interrupted in the run that is resumed
     first = training.i + (done is None)
     yield Started(options, first - 1, iterations, ntrain)
-    # A snapshot is known to be good once the next iteration, which starts from it, has shown a good loss.
+    # A snapshot counts as good once the next iteration, which starts from it, has a finite loss that is not too large.
     snapshot = last_good = None
     for i in range(first, int(iterations) + 1):
         if done is None:
@@ -115,7 +118,10 @@ def run(
 
 
 def out_of_patience(training: Training) -> int | None:
-    """The iteration with the best validation loss, where so many evaluations as -patience says brought no better."""
+    """Return the iteration with the best validation loss if the last `-patience` evaluations did not improve on it.
+
+    Returns None if the run should continue.
+    """
     best = best_evaluation(training.val_losses) if training.options.patience else None
     if best is not None and sum(i > best for i in training.val_losses) >= training.options.patience:
         return best
@@ -123,7 +129,7 @@ def out_of_patience(training: Training) -> int | None:
 
 
 def iterate(training: Training, i: int) -> Iteration:
-    """Do iteration `i`."""
+    """Run iteration `i` and return its event."""
     learning_rate = training.optimizer.learning_rate
     start = time.perf_counter()
     train_loss = training.iteration()

@@ -1,4 +1,4 @@
-"""Loss scaling for float16, whose smallest number is 6e-8: gradients below it would be lost."""
+"""Loss scaling for float16: gradients below 6e-8, its smallest positive number, would underflow to 0."""
 
 from torch import Tensor
 
@@ -6,9 +6,9 @@ from charrnn_port.model.char_rnn import CharRNN
 
 
 class LossScale:
-    """The factor on a network's loss before its backward pass; after it, the gradients are divided by it again.
+    """Dynamic loss scale: multiplies the loss before the backward pass and divides the gradients by the same factor.
 
-    It halves when gradients overflow, and doubles after 2000 iterations in which they did not, as in
+    The factor halves when gradients overflow and doubles after 2000 iterations without overflow, as in
     `torch.amp.GradScaler` (Micikevicius et al. 2018, arXiv:1710.03740, section 3.2).
     """
 
@@ -21,7 +21,7 @@ class LossScale:
         self.good = 0  # iterations since the scale last changed
 
     def fits(self, gradients: Tensor) -> bool:
-        """Whether these gradients `[n]` did not overflow: else there must be no step. Sets the next scale."""
+        """Return whether the gradients `[n]` are finite, and update the scale. If not, skip the optimizer's step."""
         fits = bool(gradients.isfinite().all())
         self.good = self.good + 1 if fits else 0
         if not fits:
@@ -32,9 +32,9 @@ class LossScale:
         return fits
 
     def state(self) -> dict[str, float]:
-        """What the next iterations depend on."""
+        """Return the scale and the number of iterations since it last changed."""
         return {"scale": self.network.loss_scale, "good": self.good}
 
     def load_state(self, state: dict[str, float]) -> None:
-        """Go on from such a state. Raises KeyError where a part of it is missing."""
+        """Restore a state that `state` returned. Raises KeyError if a part of it is missing."""
         self.network.loss_scale, self.good = state["scale"], state["good"]

@@ -1,8 +1,8 @@
-"""One process, or several that train one network together: `torchrun --nproc_per_node 4 train.py`.
+"""Data-parallel training in one process or several: `torchrun --nproc_per_node 4 train.py`.
 
-Each process takes its share of the rows of every batch. Once an iteration they average their gradients, and from
-there on all do the same: each holds the whole network, and draws the same random numbers. The first one prints
-and saves. Nothing that is saved depends on how many there are.
+Each process computes its share of the rows of every batch. The gradients are averaged once per iteration; the rest is
+the same in all processes, each of which holds the whole network and draws the same random numbers. The main process
+(rank 0) prints and saves. Checkpoints do not depend on the number of processes.
 """
 
 import os
@@ -18,27 +18,27 @@ from torch import Tensor, distributed
 from charrnn_port.training.interrupts import Interrupts
 from charrnn_port.util.errors import UserError
 
-TIMEOUT = timedelta(minutes=10)  # longer than it takes to save a checkpoint
+TIMEOUT = timedelta(minutes=10)  # longer than saving a checkpoint takes
 
 
 def processes() -> "SingleProcess":
-    """Those of this run: several under torchrun, else one.
+    """Return the processes of this run: several under torchrun, else one.
 
-    Raises UserError where the environment says that there are several, and not all about them.
+    Raises UserError if RANK is set but other variables that torchrun sets are missing or no numbers.
     """
     if "RANK" not in os.environ:
         return SingleProcess()
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT"):
         if not os.environ.get(name, "").isdecimal():
             raise UserError(
-                f"RANK is set, as torchrun does, but {name} is {os.environ.get(name, 'not set')!r} in place of a "
-                "number: start with torchrun, or unset RANK"
+                f"RANK is set, as torchrun does, but {name} is {os.environ.get(name, 'not set')!r}: expected a number; "
+                "start with torchrun, or unset RANK"
             )
     return Distributed()
 
 
 class SingleProcess:
-    """The only process of a run: first of one, with nobody to talk to."""
+    """A run in a single process: rank 0 of 1, without communication."""
 
     rank, count = 0, 1
 
@@ -52,37 +52,40 @@ class SingleProcess:
         pass
 
     def rows(self, batch_size: int) -> slice:
-        """Which rows of every batch are this process's. Raises UserError where they can't be shared out evenly."""
+        """Return the rows of every batch that this process computes.
+
+        Raises UserError if `batch_size` is not a multiple of the number of processes.
+        """
         if batch_size % self.count:
             raise UserError(
-                f"-batch_size {batch_size} cannot be shared out evenly to {self.count} processes: "
-                f"take {batch_size // self.count * self.count or self.count} or another multiple of {self.count}"
+                f"-batch_size {batch_size} cannot be split evenly among {self.count} processes: "
+                f"use {batch_size // self.count * self.count or self.count} or another multiple of {self.count}"
             )
         share = batch_size // self.count
         return slice(self.rank * share, (self.rank + 1) * share)
 
     def device(self, device: torch.device) -> torch.device:
-        """The device of this process, where `device` is that of the first."""
+        """Return the device of this process, given the device of the main process."""
         return device
 
     @contextmanager
     def main_process_first(self) -> Iterator[None]:
-        """The first process goes through the block before the others do; they find made what it makes."""
+        """Run the block in the main process before the others, so that they find the files that it makes."""
         yield
 
     def average(self, *tensors: Tensor) -> None:
-        """Put the mean over all processes in the place of each tensor."""
+        """Replace each tensor by its mean over all processes, in place."""
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """The rows of all processes, one after the other."""
+        """Concatenate the rows of all processes."""
         return tensor
 
     def interrupted(self) -> bool:
-        """Whether to stop: the same answer in all processes since they last averaged."""
+        """Return whether to stop. All processes give the same answer until the next `average`."""
         return self.interrupts.stopping()
 
     def save_wanted(self) -> bool:
-        """Whether somebody wants a checkpoint now; asked once, it is forgotten."""
+        """Return whether a checkpoint was requested, and clear the request."""
         wanted, self.interrupts.save_wanted = self.interrupts.save_wanted, False
         return wanted
 
@@ -112,40 +115,43 @@ class Distributed(SingleProcess):
         if error is None or isinstance(error, SystemExit):
             distributed.destroy_process_group()
         elif first:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun may send it before the user is told
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun may send it before the error is printed
         else:
-            raise SystemExit(1) from error  # another process failed before and tells
+            raise SystemExit(1) from error  # the process that failed first prints its error
 
     def _first_to_fail(self) -> bool:
         try:
             return self._store.add("failed", 1) == 1
-        except RuntimeError:  # torchrun is gone, which keeps the store
+        except RuntimeError:  # torchrun, which keeps the store, has ended
             return True
 
     def device(self, device: torch.device) -> torch.device:
-        """A GPU for each process of this machine, from `device` on."""
+        """Return a GPU for each process of this machine, counting from `device`.
+
+        Raises UserError if there are fewer GPUs than processes, and on MPS.
+        """
         if device.type == "cuda":
             needed = device.index + int(os.environ["LOCAL_WORLD_SIZE"])
             if needed > torch.cuda.device_count():
                 raise UserError(
-                    f"each process needs a GPU of its own, {needed} in all, and this machine has "
-                    f"{torch.cuda.device_count()}: lower --nproc_per_node, or take the CPU with -gpuid -1"
+                    f"each process needs its own GPU, {needed} in total, but this machine has "
+                    f"{torch.cuda.device_count()}: lower --nproc_per_node, or use the CPU with -gpuid -1"
                 )
             return torch.device("cuda", device.index + int(os.environ["LOCAL_RANK"]))
         if device.type == "mps":
-            raise UserError("several processes cannot share MPS: take the CPU with -gpuid -1")
+            raise UserError("several processes cannot share MPS: use the CPU with -gpuid -1")
         return device
 
     @contextmanager
     def main_process_first(self) -> Iterator[None]:
-        """The first process goes through the block before the others do, which wait however long that takes."""
+        """Run the block in the main process first; the others wait for it without a time limit."""
         while self.rank > 0 and not self._store.check(["first is through"]):
-            time.sleep(0.02)  # in Python, where signals end it
+            time.sleep(0.02)  # polled in Python, so that signals can end the wait
         yield
         self._store.set("first is through", "")
 
     def average(self, *tensors: Tensor) -> None:
-        """Put the mean over all processes in the place of each tensor; and learn whether any was interrupted."""
+        """Replace each tensor by its mean over all processes, and exchange interrupts and requests to save."""
         parts = [tensor.flatten() for tensor in tensors]
         message = torch.cat([*parts, parts[0].new_tensor([super().interrupted(), super().save_wanted()])])
         with all_alive():
@@ -159,29 +165,29 @@ class Distributed(SingleProcess):
         self._save_wanted |= save_wanted > 0
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """The rows of all processes, one after the other."""
+        """Concatenate the rows of all processes."""
         parts = [torch.empty_like(tensor) for _ in range(self.count)]
         with all_alive():
             distributed.all_gather(parts, tensor)
         return torch.cat(parts)
 
     def interrupted(self) -> bool:
-        """Whether any process had been, when they last averaged."""
+        """Return whether any process had been interrupted at the last `average`."""
         return self._interrupted
 
     def save_wanted(self) -> bool:
-        """Whether any process had been asked, until they last averaged."""
+        """Return whether any process had received a request to save at the last `average`, and clear the request."""
         wanted, self._save_wanted = self._save_wanted, False
         return wanted
 
 
 @contextmanager
 def all_alive() -> Iterator[None]:
-    """What processes do together fails in all of them when one is gone."""
+    """Context manager that turns the failure of a collective operation, when a process is gone, into a UserError."""
     try:
         yield
     except RuntimeError as error:
-        what = str(error).split(". ")[0]  # gloo and NCCL add advice that is not for the user
+        what = str(error).split(". ")[0]  # gloo and NCCL add advice for programmers
         raise UserError(
-            f"another process of this run ended or does not answer ({what}); go on with -resume latest"
+            f"another process of this run ended or does not respond ({what}); continue with -resume latest"
         ) from error

@@ -1,4 +1,4 @@
-"""Before the first iteration: text, network, optimiser and random stream, as train.lua makes them."""
+"""Setup of a run before its first iteration: text, network, optimizer and random stream, as in train.lua."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,7 @@ from charrnn_port.training.vocab_merge import merge
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader, sizes_for
 
-SLOWER_ON_CPU = ", which on a CPU is for trying out: float32 is faster, and its cells are too"
+SLOWER_ON_CPU = "; on a CPU this is only for testing: float32 is faster"
 
 Echo = Callable[[str], None]
 
@@ -28,29 +28,32 @@ Echo = Callable[[str], None]
 def resumed(
     options: TrainOptions, given: frozenset[str], log: Echo = lambda line: None
 ) -> tuple[TrainOptions, Checkpoint]:
-    """The checkpoint that -resume names, and the options of its run with what may be changed of them.
+    """Return the options of the run to resume, and the checkpoint that -resume names.
 
-    `given` are the names of the options that the user gave; `log` is told which of a folder's checkpoints it is. Raises
-    UserError where there is nothing to go on from, and for an option that would change the run's numbers.
+    The options are those of the checkpoint, overridden by the options in `given`, the names that the user gave. `log`
+    receives the name of the checkpoint if -resume names a folder. Raises UserError for a checkpoint that cannot be
+    resumed, and for an option that would change the results of the run.
     """
     if options.resume == "latest":
         saved = folder.load_latest(options.checkpoint_dir)
     else:
         saved = load_checkpoint(options.resume, log)
     if not saved.progress:
-        raise UserError(f"{options.resume} is of the Lua original, which kept too little to go on: use -init_from")
+        raise UserError(
+            f"{options.resume} is a Lua checkpoint without optimizer state and cannot be resumed; use -init_from"
+        )
     of_run = TrainOptions.from_checkpoint(saved.opt, f"-resume {options.resume}")
     if of_run.dtype == "auto" and "dtype" in given and f"torch.{options.dtype}" == str(saved.params.dtype):
-        of_run = replace(of_run, dtype=options.dtype)  # what auto came to, named
+        of_run = replace(of_run, dtype=options.dtype)  # the user names the dtype that auto had chosen
     for each, about in described(TrainOptions):
         value, its_value = getattr(options, each.name), getattr(of_run, each.name)
         identity = about.resume_locked or (each.name == "max_epochs" and of_run.lr_schedule == "cosine")
         if each.name in given and identity and value != its_value:
             raise UserError(
-                f"-{each.name} {value} would change the run, which has {its_value}: leave it out, "
-                "or start another run with -init_from"
+                f"-{each.name} {value} would change the run, which has {its_value}: omit the option, "
+                "or start a new run with -init_from"
             )
-    if of_run.cell in ("compiled", "persistent"):  # the file may come from a machine with a compiler to one without
+    if of_run.cell in ("compiled", "persistent"):  # this machine may lack the compiler or GPU of the first one
         of_run = replace(of_run, cell="auto")
     return replace(of_run, **{name: getattr(options, name) for name in given}), saved
 
@@ -63,12 +66,12 @@ def prepare(
     echo: Echo = lambda line: None,
     log: Echo = lambda line: None,
 ) -> Training:
-    """A run before its first iteration, or where the one stopped that `saved` is of.
+    """Set up a run: before its first iteration, or restored from the checkpoint `saved`.
 
-    `echo` gets the original's lines, `log` those that the original has not.
+    `echo` receives the lines that train.lua prints, `log` those of the port.
 
-    Raises UserError for what can't be trained with: no text, too short a one, another vocabulary, no such GPU, too
-    little memory.
+    Raises UserError if the text is missing, too short or has another vocabulary than the checkpoint, if the GPU is
+    unavailable, or if the run does not fit into memory.
     """
     if options.train_frac + options.val_frac > 1 + 1e-12:
         raise UserError(
@@ -99,7 +102,7 @@ def prepare(
 
     begin = saved
     if saved:
-        echo(f"going on after iteration {saved.i}")
+        echo(f"resuming after iteration {saved.i}")
         require_same_text(saved, loader, data_dir)
     elif options.init_from:
         echo(f"loading a model from checkpoint {options.init_from}")
@@ -107,7 +110,7 @@ def prepare(
         if options.vocab == "same":
             begin.vocab.require_same(loader.vocab, ", or take -vocab merge")
         if "dropout" in given and options.dropout != begin.opt["dropout"]:
-            log(f"-dropout {options.dropout:g} is without effect: -init_from takes that of the checkpoint, as the "
+            log(f"-dropout {options.dropout:g} is ignored: -init_from uses the dropout of the checkpoint, as the "
                 f"original does: {begin.opt['dropout']:g}")  # fmt: skip
         options = replace(options, **{name: begin.opt[name] for name in ("rnn_size", "num_layers", "model", "dropout")})
         echo(
@@ -127,7 +130,7 @@ def prepare(
         initialize(network, random)
     network.products = products
     if merges:
-        log(merge(begin, network, loader.vocab) if begin else "-vocab merge is without effect: there is no -init_from")
+        log(merge(begin, network, loader.vocab) if begin else "-vocab merge is ignored without -init_from")
     if options.model == "lstm" and not saved:  # after -init_from too, as in the original
         for layer in range(options.num_layers):
             echo(f"setting forget gate biases to 1 in LSTM layer {layer + 1}")
@@ -135,7 +138,7 @@ def prepare(
     echo(f"number of parameters in the model: {network.params.numel()}")
 
     reason = reason_not_fastest(cell, dtype, device) if options.cell == "auto" else ""
-    because = f", because {reason}; 1.5 times as slow, and digits agree to rounding only" if reason else ""
+    because = f", because {reason}; 1.5 times as slow, and results agree to rounding only" if reason else ""
     log(f"cell: {describe_backend(cell, dtype, device)}{because}")
     if products:
         log(f"products are rounded to {options.dtype}{SLOWER_ON_CPU if device.type == 'cpu' else ''}")
@@ -144,26 +147,36 @@ def prepare(
         try:
             training.restore(saved)
         except (KeyError, TypeError) as error:
-            raise UserError(f"-resume {options.resume}: damaged, or of a newer charrnn_port: {error}") from error
+            raise UserError(
+                f"-resume {options.resume}: corrupt checkpoint, or from a newer charrnn_port: {error}"
+            ) from error
     return training
 
 
 def choose_backend(
     options: TrainOptions, dtype: torch.dtype, device: torch.device, products: torch.dtype | None
 ) -> str:
-    """A key of BACKENDS: how to run the cells. Raises UserError for one that cannot round its products to a type."""
+    """Return the backend that runs the cells, a key of BACKENDS.
+
+    `products` is the dtype of mixed precision, or None. Raises UserError for a backend without mixed precision.
+    """
     if products:
         if options.cell not in ("auto", "plain"):
-            raise UserError(f"-cell {options.cell} computes in one precision: take plain with -dtype {options.dtype}")
+            raise UserError(
+                f"-cell {options.cell} does not support mixed precision: use -cell plain with -dtype {options.dtype}"
+            )
         return "plain"
     return fastest_backend(options.model, dtype, device) if options.cell == "auto" else options.cell
 
 
 def require_batches(loader: MinibatchLoader, options: TrainOptions, log: Echo) -> None:
-    """Stop now where there is nothing to train on; say so where there is nothing to evaluate."""
+    """Raise UserError if the train split has no batches; log a warning if the validation split has none.
+
+    Raises UserError also if an option needs validation losses and the validation split has no batches.
+    """
     if loader.ntrain == 0:
         raise UserError(
-            f"no batches in the train split; the text makes {loader.nbatches} batches: raise -train_frac, or take "
+            f"no batches in the train split; the text has {loader.nbatches} batches: raise -train_frac, or use "
             f"{sizes_for(len(loader.ids))}"
         )
     iterations = options.max_epochs * loader.ntrain
@@ -171,13 +184,13 @@ def require_batches(loader: MinibatchLoader, options: TrainOptions, log: Echo) -
     for name, wants in (("patience", options.patience > 0), ("lr_schedule", options.lr_schedule == "plateau")):
         if loader.nval == 0 and wants:
             raise UserError(
-                f"-{name} {getattr(options, name)} goes by validation losses, and there are no batches in the "
-                f"validation split: take {sizes_for(len(loader.ids))} or a larger -val_frac"
+                f"-{name} {getattr(options, name)} needs validation losses, but the validation split has no batches: "
+                f"use {sizes_for(len(loader.ids))} or a larger -val_frac"
             )
     if loader.nval == 0 and evaluates:
         log(
-            "no batches in the validation split: validation losses will be nan, as in the original, and no checkpoint "
-            f"the best; for one, take {sizes_for(len(loader.ids))} or a larger -val_frac"
+            "no batches in the validation split: validation losses will be nan, as in the original, and there will be "
+            f"no best checkpoint; to get one, use {sizes_for(len(loader.ids))} or a larger -val_frac"
         )
 
 
@@ -190,10 +203,10 @@ def require_memory(
     dtype: torch.dtype,
     device: torch.device,
 ) -> None:
-    """Raises UserError where a run cannot fit into memory: later the system might end it without a word.
+    """Raise UserError if the run cannot fit into memory, before the system kills the process without a message.
 
-    `cell` is how the cells run, a key of BACKENDS. `sizes`: of the vocabulary, the cells' state and the layers.
-    Each batch has so many `rows`, the `text` so many characters.
+    `cell` is the backend, a key of BACKENDS. `sizes` are vocab_size, rnn_size and num_layers. `rows` is the number of
+    rows of a batch in this process, `text` the number of characters of the text.
     """
     cpu = torch.device("cpu")
     parameters = dtype.itemsize * parameter_count(options.model, *sizes)
@@ -205,7 +218,7 @@ def require_memory(
     more = MORE[options.optimizer]
     fixed = {device: (ON_DEVICE + more) * parameters + with_one_row - row}
     if device.type == "cuda":
-        fixed[device] += text * (1 if sizes[0] <= 256 else 4)  # bytes of an id there
+        fixed[device] += text * (1 if sizes[0] <= 256 else 4)  # bytes per id on the GPU
     fixed[cpu] = fixed.get(cpu, 0) + (COPIES + more) * parameters
     for place, size in fixed.items():
         buffers = row if place == device else 0
@@ -215,22 +228,23 @@ def require_memory(
             fitting = (free - fixed[place]) // buffers * (options.batch_size // rows) if buffers else 0
             batch = f"-batch_size {fitting} at most, or " if fitting > 0 else ""
             raise UserError(
-                f"this takes {gigabytes(size)} of memory{where}, and {gigabytes(free)} are free: take {batch}a smaller "
-                "-rnn_size, -num_layers or -seq_length"
+                f"out of memory: the run needs {gigabytes(size)} of memory{where}, and {gigabytes(free)} are free: "
+                f"use {batch}a smaller -rnn_size, -num_layers or -seq_length"
             )
 
 
 def gigabytes(size: int) -> str:
-    """So many bytes in words."""
+    """Return a number of bytes in words."""
     return f"{size / 1e9:,.1f} GB" if size < 10**15 else "more than a million GB"
 
 
 def require_same_text(saved: Checkpoint, loader: MinibatchLoader, data_dir: str) -> None:
-    """Raises UserError where a run would go on with another text than it began with, wherever that lies."""
+    """Raise UserError if the text differs from the one that the run was trained on. Its folder may differ."""
     saved.vocab.require_same(loader.vocab)
     its_digest = saved.progress.get("text")  # none in checkpoints of version 0.1
     if its_digest and its_digest != loader.digest:
         raise UserError(
-            f"the text in {data_dir} is another one than the run was trained on (SHA-256 {loader.digest[:12]}…, not "
-            f"{its_digest[:12]}…): name the folder of that one with -data_dir, or go on with this one with -init_from"
+            f"the text in {data_dir} differs from the one that the run was trained on (SHA-256 {loader.digest[:12]}…, "
+            f"expected {its_digest[:12]}…): use -data_dir with the folder of that text, or start a new run on this "
+            "text with -init_from"
         )

@@ -1,4 +1,4 @@
-"""-vocab merge: a network goes on with a text that has other characters than it was trained on."""
+"""-vocab merge: fine-tunes a checkpoint on a text with other characters than it was trained on."""
 
 import torch
 
@@ -9,10 +9,11 @@ from charrnn_port.util.vocabulary import Vocabulary
 
 @torch.no_grad()
 def merge(saved: Checkpoint, network: CharRNN, vocab: Vocabulary) -> str:
-    """Write into a new network with this vocabulary what a saved one has: all parameters but those of new characters.
+    """Copy the parameters of a checkpoint into a new network with the vocabulary `vocab`.
 
-    A character's own are a column of each of the first layer's i2h weights, a row of the decoder's weight, and an
-    element of its bias. The network's other sizes must be the saved one's. Returns a line that says how it went.
+    The parameters of new characters are left as they are. Those of one character are a column of each i2h weight of the
+    first layer, a row of the decoder's weight and an element of its bias. All other sizes must agree. Returns a line
+    with the numbers of known, new and dropped characters.
     """
     pairs = vocab.shared(saved.vocab)
     ours, theirs = torch.tensor(pairs, dtype=torch.int64, device=network.params.device).view(len(pairs), 2).T

@@ -263,7 +263,7 @@ def test_nobody_s_work_is_overwritten(start, tmp_path):
     assert "of another run" not in again.stderr
     other = run_train(*start, *end, "-seed", 7)
     second = tmp_path / "cv/lm_lstm_finished.2.t7.pt"
-    assert f"{first} is of another run: this one's goes to {second}" in other.stderr
+    assert f"{first} belongs to another run: saving to {second} instead" in other.stderr
     assert first.read_bytes() == before
     assert charrnn_port.load_checkpoint(second).opt["seed"] == 7
     (tmp_path / "cv/lm_lstm_finished.3.t7.pt").write_bytes(b"something else")

@@ -82,10 +82,10 @@ def test_help_and_quit():
 @pytest.mark.parametrize(
     ("line", "status", "words"),
     [
-        ("/tempurature 1", 1, ("no such command: /tempurature; did you mean /temperature?",)),
-        ("/zzz", 1, ("no such command: /zzz; see /help",)), ("/temperature 0,5", 2, ("-temperature: '0,5'",)),
-        ("/more", 1, ("/more: there is no text to go on with",)), ("/stop }", 1, ("/stop has '}'",)),
-        ("The }", 1, ("the text has '}' at position 4",)), ("/beam 3", 1, ("no such command: /beam",)),
+        ("/tempurature 1", 1, ("unknown command /tempurature: did you mean /temperature?",)),
+        ("/zzz", 1, ("unknown command /zzz: see /help",)), ("/temperature 0,5", 2, ("-temperature: '0,5'",)),
+        ("/more", 1, ("/more: no text to continue",)), ("/stop }", 1, ("/stop has '}'",)),
+        ("The }", 1, ("the text has '}' at position 4",)), ("/beam 3", 1, ("unknown command /beam",)),
     ],
 )  # fmt: skip
 def test_a_wrong_line_from_a_pipe_ends_the_program(line, status, words):
@@ -143,7 +143,7 @@ def test_a_person_at_a_terminal():
     """Ctrl-C stops a text and not the program, a typo is told, /more goes on, the up key brings lines back."""
     pytest.importorskip("prompt_toolkit")
     terminal = Terminal(sys.executable, ROOT / "sample.py", LSTM, *QUIET, "-interactive", 1, "-length", 0)
-    assert b"Type how a text begins." in terminal.read_until(b"seed 123>")
+    assert b"Type the beginning of a text." in terminal.read_until(b"seed 123>")
     terminal.type(b"The \r")
     terminal.read_until(b".{2000}")
     time.sleep(0.1)

@@ -153,9 +153,9 @@ def test_without_stdin(monkeypatch):
     """As in a notebook, or where it is closed."""
     for stdin in (None, io.StringIO("The ")):
         monkeypatch.setattr(sys, "stdin", stdin)
-        with pytest.raises(UserError, match="-primefile -: there is no stdin"):
+        with pytest.raises(UserError, match="-primefile -: cannot read stdin"):
             streams.prime_text(SampleOptions(model="", primefile="-"))
-        with pytest.raises(UserError, match="-interactive 1: there is no stdin"):
+        with pytest.raises(UserError, match="-interactive 1: cannot read stdin"):
             next(prompt.piped_lines())
 
 
@@ -257,8 +257,8 @@ def test_several_texts_in_one_file_or_in_one_each(tmp_path):
 
 def test_a_file_that_cannot_be_written(tmp_path):
     error("-output", tmp_path / "none/text", status=1, words=(f"-output {tmp_path}/none/text: No such file",))
-    error("-output", tmp_path, status=1, words=("no plain file",))
-    error("-output", os.devnull, status=1, words=("no plain file",))
+    error("-output", tmp_path, status=1, words=("not a regular file",))
+    error("-output", os.devnull, status=1, words=("not a regular file",))
 
 
 def test_a_full_disk_leaves_the_older_file(tmp_path):

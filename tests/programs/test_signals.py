@@ -46,7 +46,7 @@ def test_saved_and_told_at_once(start, name, tmp_path):
     process.send_signal(number)
     status, stderr = end(process)
     assert status == 128 + number
-    assert f"{name}: finishing the iteration, then saving; once more, and the program ends at once\n" in stderr
+    assert f"{name}: finishing the iteration, then saving; a second signal stops at once without saving\n" in stderr
     assert charrnn_port.load_checkpoint(tmp_path / "cv/lm_lstm_interrupted.t7.pt").i >= 30
 
 

@@ -1,4 +1,4 @@
-"""A run that somebody made on a CPU in December 2015, found in a public repository; tests/reference/2015 has it."""
+"""A run made on a CPU in December 2015, from a public repository; its files are in tests/reference/2015."""
 
 import json
 import math
@@ -24,15 +24,15 @@ needs_the_text = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def december():
-    """Its options, its first 300 training losses with all digits, and its validation losses."""
+    """Return its options, its first 300 training losses with all digits, and its validation losses."""
     return json.loads((REFERENCE / "2015/default_run.json").read_text())
 
 
 @needs_the_text
 def test_the_first_179_lines_and_more(december):
-    """To eight digits to line 179, to 2e-6 to line 300: its BLAS added in another order.
+    """Eight digits agree up to line 179, and 2e-6 holds up to line 300: its BLAS added in another order.
 
-    Without compiled cells to line 140 and to 1e-5.
+    Without compiled cells eight digits agree up to line 140, and 1e-5 holds.
     """
     options = train_options("-data_dir", TINYSHAKESPEARE, "-gpuid", "-1", "-torch7", "2015")
     ours = []
@@ -49,9 +49,9 @@ def test_the_first_179_lines_and_more(december):
 @needs_the_text
 @pytest.mark.parametrize("torch7", ["2015", "2017"])
 def test_the_checkpoints_validation_loss(december, torch7):
-    """In all bits with the log-softmax of its day; with the later one it is another by 2e-4.
+    """All bits agree with the log-softmax of 2015; with the later one the loss differs by 2e-4.
 
-    Without compiled cells to 1e-12.
+    Without compiled cells it agrees to 1e-12.
     """
     options = train_options("-data_dir", TINYSHAKESPEARE, "-init_from", CHECKPOINT, "-gpuid", "-1", "-torch7", torch7)
     training = prepare(options)
@@ -73,7 +73,7 @@ def test_the_checkpoint_is_of_the_run(december):
 
 
 def test_where_there_was_but_one(play, monkeypatch):
-    """A GPU never had the approximation."""
+    """GPUs never had the approximation of 2015."""
     module = sys.modules["charrnn_port.training.preparation"]
     monkeypatch.setattr(module, "choose_device", lambda *arguments: torch.device("cuda"))
     result = run_train("-data_dir", play, "-torch7", "2015")

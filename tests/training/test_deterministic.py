@@ -11,7 +11,7 @@ from runs import TEXT
 
 @pytest.mark.parametrize("threads", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_same_files(threads, tmp_path):
-    """Large enough that PyTorch divides products and sums among its threads."""
+    """The network is large enough that PyTorch divides products and sums among its threads."""
     arguments = (
         "-gpuid -1 -rnn_size 64 -batch_size 10 -seq_length 20 -dropout 0.3 -data_dir . -max_epochs 3 -eval_val_every 10"
     ).split()

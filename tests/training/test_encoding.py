@@ -1,4 +1,4 @@
-"""-encoding utf-8 and -min_count through whole programs: training, going on, sampling, inspecting, converting."""
+"""-encoding utf-8 and -min_count through whole programs: train, resume, sample, inspect, convert."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from charrnn_port.util.vocabulary import Vocabulary
 # 312 different characters, most of them once.
 CHINESE = "".join("道可道，非常道。名可名，非常名。" + chr(0x4E00 + i % 300) for i in range(330)) + "é\r\n🙂"
 UTF_8 = ["-encoding", "utf-8"]
-# The options that checkpoints hold since 0.2: what came later is in them where it is used.
+# The options that checkpoints hold since 0.2. Later options are in them only if they are used.
 KEPT = """
     data_dir rnn_size num_layers model learning_rate learning_rate_decay learning_rate_decay_after decay_rate dropout
     seq_length batch_size max_epochs grad_clip train_frac val_frac init_from seed print_every eval_val_every
@@ -27,7 +27,7 @@ KEPT = """
 
 @pytest.fixture
 def data(tmp_path):
-    """A folder with the Chinese text, CRLF and all."""
+    """Return a folder with the Chinese text, which has a CRLF."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/input.txt").write_bytes(CHINESE.encode())
     return tmp_path / "data"
@@ -35,7 +35,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def trained(data, tmp_path):
-    """Writes a checkpoint of a short run with more options; returns its path."""
+    """Return a function that trains a short run with more options and returns the path of its checkpoint."""
 
     def train(*options: object, folder: str = "cv"):
         arguments = [*SMALL, "-data_dir", data, "-checkpoint_dir", tmp_path / folder, "-max_epochs", 0.3, *options]
@@ -48,7 +48,7 @@ def trained(data, tmp_path):
 
 
 def test_ascii_is_the_same_either_way(tmp_path):
-    """The lines, the parameters and what is sampled."""
+    """Lines, parameters and samples are equal."""
     (tmp_path / "input.txt").write_bytes(TEXT)
     start = [*SMALL, *EVERY, "-data_dir", tmp_path]
     results, samples, checkpoints = [], [], []
@@ -112,7 +112,7 @@ def test_what_a_prime_text_may_be(trained):
 @pytest.mark.parametrize("encoding", ["bytes", "utf-8"])
 @pytest.mark.parametrize("how", [["-temperature", 5], ["-temperature", 1e-3], ["-sample", 0]], ids=str)
 def test_the_unknown_symbol_is_never_sampled(data, trained, encoding, how):
-    """Though it is the likeliest one: a third of the text are letters that each come once or twice."""
+    """Even if it is the most likely one: a third of the text are letters that occur once or twice."""
     rare = "".join(map(chr, range(0x100, 0x300)))
     (data / "input.txt").write_text("ab" * 500 + rare)
     path = trained("-encoding", encoding, "-min_count", 40)
@@ -130,19 +130,19 @@ def test_the_unknown_symbol_is_never_sampled(data, trained, encoding, how):
 
 
 def test_a_prime_text_may_have_unknown_symbols(trained):
-    """They are fed as such, and shown as U+FFFD."""
+    """They are fed as the unknown symbol, and shown as U+FFFD."""
     path = trained(*UTF_8, "-min_count", 3)
     result = run_sample(path, "-gpuid", -1, "-verbose", 0, "-length", 5, "-primetext", "非ü🙂常")
     assert re.fullmatch("非\ufffd\ufffd常[^\ufffd]{5}\n", result.stdout_bytes.decode())
 
 
-def test_how_many_are_unknown_is_told(data, tmp_path):
+def test_the_number_of_unknown_characters_is_logged(data, tmp_path):
     once = [character for character in set(CHINESE) if CHINESE.count(character) == 1]
     arguments = [*SMALL, "-data_dir", data, "-max_epochs", 0.1, *UTF_8, "-min_count", 2, "-checkpoint_dir"]
     for _ in range(2):  # from the cache too
         result = run_train(*arguments, tmp_path / "cv")
-        told = f"unknown symbol: {len(once)} characters in {len(once)} places, rarer than -min_count 2\n"
-        assert told in result.stderr
+        line = f"unknown symbol: {len(once)} characters in {len(once)} places, rarer than -min_count 2\n"
+        assert line in result.stderr
     assert f"vocab size: {len(set(CHINESE)) - len(once) + 1}\n" in result.stdout
     assert "unknown symbol" not in run_train(*arguments, tmp_path / "cv", "-min_count", 1).stderr
 
@@ -199,7 +199,7 @@ def test_convert_says_what_lua_cannot_hold(data, trained, tmp_path):
 
 
 def test_a_checkpoint_with_an_unknown_symbol_has_a_format_of_its_own(trained, tmp_path):
-    """Versions that do not know the unknown symbol refuse it by its name, rather than count parameters."""
+    """Versions without the unknown symbol refuse the format by its name."""
     path = trained(*UTF_8, "-min_count", 2)
     values = torch.load(path)
     assert (values["format"], values["unknown"]) == ("charrnn_port checkpoint 3", True)

@@ -1,4 +1,4 @@
-"""-dry_run 1: what it tells is so, and it leaves nothing behind."""
+"""-dry_run 1: what it prints is correct, and it writes no files."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def arguments(tmp_path):
 
 
 def files(folder):
-    """All paths in it, with what is in the files and when they were written."""
+    """Return all paths in a folder, with the contents and times of the files."""
     return {path: path.is_file() and (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
 
@@ -47,7 +47,7 @@ def test_a_run_that_is_there_is_left_alone(arguments, tmp_path):
 
 
 def test_what_it_counts(arguments):
-    """Against the text and what the run itself says."""
+    """Compared with the text and with what the run itself prints."""
     output = run_train(*arguments, "-dry_run", 1).stdout
     size = len(TEXT) + 1
     assert row(output, "text") == f"{size:,} bytes"
@@ -56,19 +56,19 @@ def test_what_it_counts(arguments):
     assert row(output, "validation") == "3 batches of 4 x 10 = 120 characters"
     assert row(output, "left out") == f"{size - 51 * 40} characters at the end"
     assert row(output, "evaluations").startswith("8 of ")
-    told = run_train(*arguments).stdout
-    assert f"number of parameters in the model: {row(output, 'parameters').replace(',', '')}\n" in told
+    printed = run_train(*arguments).stdout
+    assert f"number of parameters in the model: {row(output, 'parameters').replace(',', '')}\n" in printed
 
 
 def test_the_rarest_characters(arguments, tmp_path):
-    """In the batches, that is without what is left out; fewest first."""
+    """The characters left out at the end do not count; the rarest come first."""
     (tmp_path / "data/input.txt").write_bytes(b"aaaa" * 300 + b"bbb\n" + b"cc" + b"a" * 34)
     output = run_train(*arguments, "-dry_run", 1).stdout
     assert row(output, "vocabulary") == r"4 characters; the rarest: '\n' 1, 'c' 2, 'b' 3, 'a' 1234"
 
 
 def test_there_must_be_a_text(tmp_path, monkeypatch):
-    """Not even the default one is fetched."""
+    """The default text is not downloaded."""
     monkeypatch.chdir(tmp_path)
     assert_one_line_error(run_train("-dry_run", 1), 1, "no text at data/tinyshakespeare/input.txt")
     assert files(tmp_path) == {}
@@ -86,7 +86,7 @@ def anonymous():  # memory that holds no file
 
 torch.set_num_threads(1)
 options = dict(word.split("=") for word in sys.argv[1:])
-list(run(prepare(TrainOptions(**{**options, "rnn_size": 2, "max_epochs": 1e-3}))))  # libraries load what they need
+list(run(prepare(TrainOptions(**{**options, "rnn_size": 2, "max_epochs": 1e-3}))))  # loads the libraries
 before = anonymous()
 training, most = prepare(TrainOptions(**options)), 0
 for event in run(training):
@@ -109,7 +109,7 @@ dry_run(training, print)
     ],
 )
 def test_the_memory_bill(sizes, tmp_path):
-    """It is within a tenth of what the process grows by until it has kept a state for the second time."""
+    """It is within a tenth of the growth of the process until the second state is kept."""
     (tmp_path / "input.txt").write_bytes(bytes(range(65)) * 10_000)
     given = [f"data_dir={tmp_path}", "gpuid=-1", "eval_val_every=1000000", *sizes]
     batch = 10_000 if "batch_size=100" in sizes else 2500
@@ -129,7 +129,7 @@ def test_python_prints_nothing(arguments, capfd):
 
 
 def test_characters_and_the_unknown_symbol(tmp_path):
-    """With -encoding utf-8 it counts characters; what -min_count leaves out is not among the rarest."""
+    """With -encoding utf-8 it counts characters. Characters below -min_count are not among the rarest."""
     text = "Ein schöner Tag im März.\n" * 40 + "€"
     (tmp_path / "input.txt").write_text(text, encoding="utf-8")
     result = run_train("-data_dir", tmp_path, *SMALL, "-encoding", "utf-8", "-min_count", 2, "-dry_run", 1)

@@ -1,4 +1,4 @@
-"""A loss that explodes or is no number ends the run with the last good state saved, and never one that is not good."""
+"""A loss that explodes or is NaN ends the run. The last good state is saved, and never a bad one."""
 
 import math
 
@@ -15,7 +15,7 @@ NAME = "lm_lstm_interrupted.t7.pt"
 
 @pytest.fixture
 def start(tmp_path):
-    """Arguments of a run of 144 iterations with an evaluation and checkpoint after every 60."""
+    """Return arguments of a run of 144 iterations with an evaluation and a checkpoint every 60."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/input.txt").write_bytes(TEXT)
     return [*SMALL, "-eval_val_every", 60, "-data_dir", tmp_path / "data", "-checkpoint_dir", tmp_path / "cv"]
@@ -23,7 +23,7 @@ def start(tmp_path):
 
 @pytest.fixture
 def spoil(monkeypatch):
-    """Function: from an iteration on (counted in this process), losses are this, and parameters no numbers."""
+    """Return a function that makes losses bad and parameters NaN from an iteration (of this process) on."""
     iterate = Training._iterate
 
     def set_up(first: int, bad: float) -> None:
@@ -33,7 +33,7 @@ def spoil(monkeypatch):
             nonlocal done
             done += 1
             loss = iterate(self)
-            if done == first - 1:  # what makes the loss bad is there before the loss is
+            if done == first - 1:  # the parameters are bad before the loss is
                 self.network.params.fill_(math.nan)
             return loss if done < first else bad
 
@@ -59,7 +59,7 @@ def test_the_last_good_state_is_saved(start, spoil, first, good, bad, line, tmp_
 
 @pytest.mark.parametrize("first", [2, 120])
 def test_what_was_saved_goes_wherever_checkpoints_go(start, spoil, monkeypatch, first, tmp_path):
-    """-resume goes on with the very numbers that the run would have gone on with, from iteration 0 too."""
+    """-resume continues with the same results as the run would have had, from iteration 0 too."""
     spoil(first, math.nan)
     run_train(*start)
     monkeypatch.undo()
@@ -80,14 +80,14 @@ def test_a_resumed_run_saves_the_state_that_it_began_with(start, spoil, monkeypa
     assert_same(charrnn_port.load_checkpoint(tmp_path / "cv" / NAME), before[1])
 
 
-def test_a_first_loss_that_is_no_good_leaves_nothing_to_save(start, spoil, tmp_path):
+def test_a_bad_first_loss_leaves_nothing_to_save(start, spoil, tmp_path):
     spoil(1, math.nan)
     assert_one_line_error(run_train(*start), 3, "iteration 1,", "no state worth saving")
     assert not list((tmp_path / "cv").glob("*.t7.pt"))
 
 
 def test_a_copy_is_saved(start, spoil, tmp_path):
-    """What comes after a good state does not reach it: parameters, mean square, state, random numbers."""
+    """Later changes do not reach the good state: parameters, mean square, state, random numbers."""
     spoil(2, math.nan)
     run_train(*start, "-dropout", 0.5)
     checkpoint = charrnn_port.load_checkpoint(tmp_path / "cv" / NAME)

@@ -1,4 +1,4 @@
-"""Runs of thousands of iterations need no more memory than short ones; killed ones lose nothing but time."""
+"""Runs of thousands of iterations need no more memory than short ones; killed runs lose only time."""
 
 import os
 import random
@@ -25,7 +25,7 @@ def started(*arguments: object) -> subprocess.Popen:
 
 @pytest.fixture
 def data(tmp_path):
-    """A data folder with a text of 14 kB."""
+    """Return a data folder with a text of 14 kB."""
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "input.txt").write_bytes(TEXT * 7)
@@ -34,7 +34,7 @@ def data(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_memory_does_not_grow(data, tmp_path):
-    """By less than 5 MB after the first 100 iterations; evaluations and checkpoints are among both."""
+    """Less than 5 MB after the first 100 iterations, with evaluations and checkpoints in both parts."""
     small = "-gpuid -1 -batch_size 2 -seq_length 5 -val_frac 0.002 -train_frac 0.998 -eval_val_every 50 -keep_last 1"
     epochs = (ITERATIONS + 0.5) / int(0.998 * (len(TEXT * 7) // 10))
     process = started(*small.split(), "-data_dir", data, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", epochs)
@@ -48,7 +48,7 @@ def test_memory_does_not_grow(data, tmp_path):
 
 
 def killed_at_random(process: subprocess.Popen, rng: random.Random) -> str:
-    """Kill a run some lines after its start, or before the first: what it printed, whole lines only."""
+    """Kill a run before its first line or some lines later; return the whole lines that it printed."""
     if rng.random() < 0.15:
         time.sleep(rng.uniform(0, 2))
         lines = []
@@ -71,7 +71,7 @@ def test_killed_runs_lose_nothing(data, tmp_path):
     while kills < KILLS:
         runs += 1
         folder = tmp_path / f"run{runs}"
-        (data / "data.h5").unlink(missing_ok=True)  # preprocessing may be what is interrupted
+        (data / "data.h5").unlink(missing_ok=True)  # so that preprocessing may be interrupted too
         killed = True
         while killed:
             resume = ["-resume", "latest"] if list(folder.glob("*.t7.pt")) else [*small, "-data_dir", data]
@@ -80,10 +80,10 @@ def test_killed_runs_lose_nothing(data, tmp_path):
             killed = process.returncode == -signal.SIGKILL
             assert killed or process.returncode == 0
             kills += killed
-            gone_on = re.search(r"going on after iteration (\d+)", output)
-            done = int(gone_on[1]) if gone_on else 0
+            resumed = re.search(r"resuming after iteration (\d+)", output)
+            done = int(resumed[1]) if resumed else 0
             lines = log_lines(output)
             assert lines == expected[done : done + len(lines)]
-            saved(folder)  # loads all
+            saved(folder)  # loads all checkpoints
         assert_same(saved(folder)[end][1], last)
     assert runs > 1

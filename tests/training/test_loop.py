@@ -1,4 +1,4 @@
-"""A run is a stream of events: the same from Python as what train.py prints, and it ends when its listener does."""
+"""A run is a stream of events: from Python the same as train.py prints, and it ends when its consumer does."""
 
 import math
 import re
@@ -34,7 +34,7 @@ run_module = sys.modules[run.__module__]
 
 @pytest.fixture
 def small(tmp_path):
-    """Options of a run of 144 iterations with an evaluation after every 20; an epoch is 48."""
+    """Return options of a run of 144 iterations with an evaluation every 20; an epoch is 48."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/input.txt").write_bytes(TEXT)
     return train_options(*SMALL, *EVERY, "-data_dir", tmp_path / "data", "-checkpoint_dir", tmp_path / "cv")
@@ -51,7 +51,7 @@ def test_events_in_their_order(small):
 
 @pytest.mark.parametrize("name", ["lstm", "gru_dropout", "decay", "splits", "print_every"])
 def test_from_python_with_the_originals_digits(recordings, play, capfd, name):
-    """charrnn_port.train: nothing is printed by itself; given to the console's recorder, the recorded lines."""
+    """charrnn_port.train prints nothing; the console recorder prints the recorded lines."""
     recorded = recordings["runs"][name]
     options = train_options("-data_dir", play, *arguments_of(recorded))
     values = {key: value for key, value in options.values().items() if value != getattr(train_options(), key)}
@@ -81,7 +81,7 @@ def test_a_recorder_adds_what_it_did(small, tmp_path):
     assert sorted(saved(tmp_path / "cv")) == [20, 40, 60, 80, 100, 120, 140, 144]
 
 
-def test_what_events_tell(small):
+def test_what_events_contain(small):
     events = list(run(prepare(small)))
     iterations = [event for event in events if isinstance(event, Iteration)]
     assert [event.i for event in iterations] == list(range(1, 145))
@@ -100,8 +100,8 @@ def test_what_events_tell(small):
         last.val_loss = 0
 
 
-def test_what_a_checkpoint_in_an_event_is_goes_on(small, tmp_path):
-    """It holds copies: what the run does afterwards does not reach it."""
+def test_a_checkpoint_in_an_event_can_be_resumed(small, tmp_path):
+    """It holds copies, so the rest of the run does not change it."""
     events = run(prepare(small))
     middle = next(event for event in events if isinstance(event, Evaluated) and event.i == 60)
     rest = [event.train_loss for event in events if isinstance(event, Iteration)][1:]
@@ -119,7 +119,7 @@ def test_only_a_factor_below_one_decays(small, factor, decays):
 
 
 def test_closing_the_stream_ends_the_run(small, tmp_path):
-    """Nothing is written, and nothing goes on."""
+    """No file is written, and no more events follow."""
     events = recorders.save_checkpoints(run(prepare(small)))
     for event in events:
         if isinstance(event, Iteration) and event.i == 10:
@@ -130,7 +130,7 @@ def test_closing_the_stream_ends_the_run(small, tmp_path):
 
 
 def test_interrupted_when_asked(small):
-    """Asked once an iteration and, in the evaluation after iteration 20, once for each of its three batches."""
+    """Called once per iteration and, in the evaluation after iteration 20, once for each of its three batches."""
     asked = iter([False] * 32 + [True])
     *_, last = run(prepare(small), lambda: next(asked))
     assert isinstance(last, Interrupted)
@@ -140,7 +140,7 @@ def test_interrupted_when_asked(small):
 @pytest.mark.parametrize("batch", [1, 2, 3])
 @pytest.mark.parametrize("evaluation", [20, 144])
 def test_an_evaluation_that_is_cut_short_leaves_no_trace(small, batch, evaluation, tmp_path):
-    """The run that goes on evaluates again: the same events as in one piece, to the digit, and the same end."""
+    """The resumed run evaluates again: its events and its end are those of an uninterrupted run, to the last digit."""
     whole = list(run(prepare(small)))
     asks = evaluation + 3 * ((evaluation - 1) // 20) + batch - 1
     asked = iter([False] * (asks - 1) + [True])
@@ -161,7 +161,7 @@ def test_an_evaluation_that_is_cut_short_leaves_no_trace(small, batch, evaluatio
 
 
 def digits(event: Iteration | RateDecayed) -> Iteration | RateDecayed:
-    """The event without its time."""
+    """Return the event without its time."""
     return replace(event, seconds=0.0) if isinstance(event, Iteration) else event
 
 
@@ -170,7 +170,7 @@ def last_checkpoint(events: list) -> Checkpoint:
 
 
 def test_a_snapshot_when_asked(small):
-    """It brings the state after that iteration, and the run goes on as if nobody had asked."""
+    """It holds the state after that iteration, and has no effect on the run."""
     asked = iter([False] * 29 + [True] + [False] * 200)
     events = list(run(prepare(small), save_wanted=lambda: next(asked)))
     (snapshot,) = [event for event in events if isinstance(event, Snapshot)]
@@ -180,7 +180,7 @@ def test_a_snapshot_when_asked(small):
 
 @pytest.mark.parametrize(("epochs", "i"), [(0.55, 26), (2.5, None), (0.01, None)])
 def test_the_end_brings_what_was_not_evaluated(small, epochs, i):
-    """Iteration 26 of 26.4 is the last and no evaluation comes; 120 is evaluated; 0.48 iterations are none."""
+    """Iteration 26 of 26.4 is the last, without an evaluation; 120 has an evaluation; 0.48 iterations are none."""
     *_, last = run(prepare(replace(small, max_epochs=epochs)))
     assert isinstance(last, Finished)
     assert (last.checkpoint and last.checkpoint.i) == i
@@ -202,7 +202,7 @@ def test_options_by_name_change_a_set_of_them(small):
 
 
 def test_what_the_program_refuses_is_refused(tmp_path):
-    """Options when train is called, not where the loop begins; the text when it is read."""
+    """Options are checked when train is called, the text when the loop begins."""
     with pytest.raises(UserError, match="-rnn_size: 0 is out of range: it must be at least 1"):
         charrnn_port.train(rnn_size=0)
     with pytest.raises(UserError, match=r"^unknown option rnnsize: did you mean rnn_size\?$"):
@@ -229,8 +229,8 @@ def test_exploded_means_more_than_three_times_the_first_loss(small, monkeypatch,
     assert (type(last), last.i) == ((Exploded, 3) if ends else (Finished, 144))
 
 
-def test_no_numbers_are_printed_as_lua_does(small, monkeypatch):
-    """train_loss is finite and the norm is not, as with -decay_rate 2; then the loss is none either."""
+def test_nan_is_printed_as_in_lua(small, monkeypatch):
+    """With -decay_rate 2 the norm is NaN while train_loss is finite; in the next iteration the loss is NaN too."""
     lines = []
     events = recorders.print_lines(run(prepare(replace(small, decay_rate=2.0))), lines.append)
     assert isinstance(list(events)[-1], Exploded)
@@ -241,7 +241,7 @@ def test_no_numbers_are_printed_as_lua_does(small, monkeypatch):
 
 @pytest.mark.parametrize(("accurate", "waits"), [(0, 0), (1, 48)])
 def test_accurate_timing_waits_for_the_device(small, monkeypatch, accurate, waits):
-    """Once an iteration, before the clock is read."""
+    """Once per iteration, before the clock is read."""
     waited = []
     monkeypatch.setattr(run_module, "synchronize", waited.append)
     for _ in run(prepare(replace(small, max_epochs=1, accurate_gpu_timing=accurate))):

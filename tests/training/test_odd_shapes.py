@@ -1,6 +1,6 @@
-"""Runs of shapes that OpenBLAS sums in another order than most: the same bits as Torch7's arithmetic.
+"""Runs with shapes for which OpenBLAS uses another summation order: the same bits as Torch7's arithmetic.
 
-Odd batches and sizes, sizes that are no multiple of 4, batches above 256, a batch or a sequence of one, few characters.
+Odd batches and sizes, sizes not divisible by 4, batches above 256, a batch or a sequence of one, few characters.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ def name_of(run: dict) -> str:
 
 
 def text_of(vocab_size: int) -> bytes:
-    """The text of the runs with so few different characters."""
+    """Return the text of the runs with `vocab_size` different characters."""
     return bytes(97 + (i * i + i // 7) % vocab_size for i in range(5000))
 
 

@@ -1,7 +1,7 @@
 """Runs of the original program on Torch7, repeated: the printed lines, parameters, gradients and samples.
 
-With compiled cells all lines and all bits are the same. The other ways to run the cells add in another order: their
-lines are the same as far as rounding leaves the digits certain.
+With compiled cells all lines and all bits are the same. The other backends add in another order: their lines are the
+same as far as rounding leaves the digits certain.
 """
 
 from functools import cache
@@ -25,7 +25,7 @@ SAMPLED = "lstm gru rnn lstm_1layer lstm_dropout gru_dropout rnn_dropout decay".
 
 @pytest.fixture(scope="module")
 def trained(play, tmp_path_factory):
-    """Function: train a recorded run (once) and return its output and its checkpoint folder."""
+    """Return a function that trains a recorded run (once) and returns its output and its checkpoint folder."""
     folder = tmp_path_factory.mktemp("cv")
 
     @cache
@@ -40,7 +40,7 @@ def trained(play, tmp_path_factory):
 
 
 def compared(trained, name, cell, torch7="2017"):
-    """What the program printed and wrote, against the recording."""
+    """Compare what the program printed and wrote with the recording."""
     output, checkpoint_dir = trained(name, cell, torch7)
     return compare(recorded(name, torch7), output, {file.name for file in checkpoint_dir.glob("*.t7*")}, Backend(cell))
 
@@ -51,7 +51,7 @@ BITS = [(name, year) for year in recordings.FILES for name, each in recordings.r
 @NEEDS_COMPILER
 @pytest.mark.parametrize(("name", "torch7"), BITS)
 def test_all_bits(play, name, torch7):
-    """Of each iteration the loss, the norms of gradient and parameters, and fingerprints; and all lines."""
+    """Compare loss, norms of gradient and parameters, fingerprints and lines of all iterations."""
     again, backend = recorded(name, torch7), Backend("compiled")
     output, checkpoint_dir, numbers = runs.repeat(again, backend, play.parent)
     found = bits.compare(again, numbers)
@@ -66,14 +66,14 @@ def test_all_bits(play, name, torch7):
 @NEEDS_COMPILER
 @pytest.mark.parametrize("name", sorted(path.stem for path in recordings.CHECKPOINTS.glob("*.t7")))
 def test_the_last_checkpoint_is_that_of_torch7(trained, name):
-    """Its parameters and all losses of the run, in all bits."""
+    """Its parameters and all losses of the run agree in all bits."""
     ours = load_checkpoint(trained(name, "auto")[1] / f"{recorded(name).checkpoints[-1]}.pt")
     theirs = load_checkpoint(recordings.CHECKPOINTS / f"{name}.t7")
     assert ours.fingerprint == theirs.fingerprint
     assert (ours.i, ours.train_losses, ours.val_losses) == (theirs.i, theirs.train_losses, theirs.val_losses)
 
 
-# The way that users get repeats every run; the others some of them, and all with `-m long`.
+# The default backend repeats every run; the others repeat some of them, and all with `-m long`.
 CASES = [(name, "auto") for name in RUNS]
 for cell, quick in [("plain", {"lstm", "gru", "rnn"}), ("script", {"lstm"}), ("fused", {"lstm", "gru", "rnn"})]:
     CASES += [pytest.param(name, cell, marks=[] if name in quick else pytest.mark.long) for name in RUNS]
@@ -87,7 +87,7 @@ def test_prints_the_same_lines(trained, name, cell):
     assert lines.equal == lines.certain == lines.total > 0
 
 
-# Torch7 as it was before April 2016.
+# Torch7 before April 2016.
 CASES_2015 = [
     pytest.param(name, cell, marks=[] if cell == "auto" and name != "defaults" else pytest.mark.long)
     for name in ("lstm", "gru", "rnn", "lstm_dropout", "decay", "defaults")
@@ -114,12 +114,12 @@ def test_samples_the_same_bytes(trained, name, torch7, variant):
 
 def test_preprocessing_says_what_the_original_says(tmp_path):
     (tmp_path / "input.txt").write_bytes((RECORDINGS / "play/input.txt").read_bytes())
-    # Too few iterations to print any: only the preparations are compared.
+    # There are too few iterations to print any, so only the preparations are compared.
     arguments = "-gpuid -1 -max_epochs 0.001 -rnn_size 32 -batch_size 10 -seq_length 20".split()
     output = run_train("-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv", *arguments).stdout
     expected = NOT_PRINTED.sub("", recorded("lstm").stdout)
     expected = expected[: expected.index("1/285")].replace("data/play", str(tmp_path))
-    # One cache file in place of two.
+    # The port has one cache file instead of two.
     expected = expected.replace("vocab.t7 and data.t7 do not", "data.h5 does not")
     expected = expected.replace(f"saving {tmp_path}/vocab.t7\n", "").replace("data.t7", "data.h5")
     assert output == expected
@@ -128,9 +128,9 @@ def test_preprocessing_says_what_the_original_says(tmp_path):
 @pytest.mark.parametrize("cell", CPU_BACKENDS)
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "lstm_dropout", "gru_dropout", "rnn_dropout"])
 def test_parameters_and_gradients(play, name, cell):
-    """All bits of compiled cells and of initial parameters.
+    """All bits agree for compiled cells and for initial parameters.
 
-    Of other cells gradients to 1e-12 and parameters after 20 iterations to 1e-9, by norm.
+    For other cells, gradients agree to 1e-12 and parameters after 20 iterations to 1e-9, by norm.
     """
     limits = {"params_0": 0, "grads_1": 1e-12, "grads_2": 1e-12, "grads_3": 1e-12, "params_20": 1e-9}
     run = recorded(name)
@@ -146,7 +146,7 @@ def test_parameters_and_gradients(play, name, cell):
 def test_defaults(trained, cell):
     """The default network: identical as far as rounding leaves the digits certain, within 1e-4 after that.
 
-    With compiled cells it is one of the runs above.
+    With compiled cells, this is one of the runs above.
     """
     lines = compared(trained, "defaults", cell)
     assert lines.holds, lines
@@ -156,7 +156,7 @@ def test_defaults(trained, cell):
 
 
 def test_float32_follows_the_same_curve(trained, play, tmp_path):
-    """Within rounding: the losses of the lstm run's first 100 iterations to 2e-5, and all 285 to 2e-3."""
+    """The losses of the lstm run agree to 2e-5 in the first 100 iterations, and to 2e-3 in all 285."""
     arguments = ["-data_dir", play, "-checkpoint_dir", tmp_path, *typed(recorded("lstm").arguments)]
     single = losses(log_lines(run_train(*arguments, "-dtype", "float32").stdout))
     double = losses(log_lines(trained("lstm", "auto")[0]))
@@ -165,7 +165,7 @@ def test_float32_follows_the_same_curve(trained, play, tmp_path):
 
 
 TINYSHAKESPEARE = Path("data/tinyshakespeare")
-# Torch7's after so many iterations of the default run on it.
+# Fingerprints of Torch7's parameters by iteration of the default run on this text.
 TINY = {
     0: "b6b460c313c171591996bfeee40abbd4cb43bd032750570518e0690825b87c63",
     100: "553b30585dd19d1a333a4b18027cbca578edb43611e4d785edb5c628bc3d0e7b",
@@ -177,10 +177,10 @@ TINY = {
     not (TINYSHAKESPEARE / "input.txt").exists(), reason="needs data/tinyshakespeare; `python train.py` fetches it"
 )
 def test_defaults_on_tinyshakespeare():
-    """`python train.py -gpuid -1`: all 365 lines that were recorded, and Torch7's parameters on the way.
+    """`python train.py -gpuid -1` prints all 365 recorded lines and reaches Torch7's parameters.
 
-    Without compiled cells the first 135 lines, and the loss within 1e-5 to line 200: what is rounded otherwise grows a
-    hundredfold in 50 iterations.
+    Without compiled cells the first 135 lines agree, and the loss within 1e-5 up to line 200: rounding differences grow
+    a hundredfold in 50 iterations.
     """
     recorded = (REFERENCE / "lstm_defaults_tinyshakespeare.txt").read_text().splitlines()
     training = prepare(train_options("-data_dir", TINYSHAKESPEARE, "-gpuid", "-1"))

@@ -1,4 +1,4 @@
-"""A run that was stopped and goes on prints the same lines as one that never stopped, and has the same parameters."""
+"""A resumed run prints the same lines as an uninterrupted one, and has the same parameters."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ prepare_module = sys.modules[prepare.__module__]
 
 @pytest.fixture
 def start(tmp_path):
-    """Arguments of a run of 144 iterations that evaluates and saves seven times."""
+    """Return arguments of a run of 144 iterations that evaluates and saves seven times."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/input.txt").write_bytes(TEXT)
     return [*SMALL, *EVERY, "-data_dir", tmp_path / "data"]
@@ -34,7 +34,7 @@ def start(tmp_path):
     ids=["lstm", "gru_dropout", "rnn_copy"],
 )
 def test_the_rest_is_the_same(start, options, cell, tmp_path):
-    """From a checkpoint after 40 iterations; the learning rate decays before and after it."""
+    """Resumed after 40 iterations; the learning rate decays before and after."""
     whole = run_train(*start, *options, "-cell", cell, "-checkpoint_dir", tmp_path / "whole")
     checkpoints = saved(tmp_path / "whole")
     resumed = run_train("-resume", checkpoints[40][0], "-checkpoint_dir", tmp_path / "rest")
@@ -51,14 +51,14 @@ def test_latest_is_the_furthest_whole_one(start, tmp_path):
     furthest = saved(tmp_path)[62][0]
     (tmp_path / "lm_lstm_epoch9.99_0.1.t7.pt").write_bytes(furthest.read_bytes()[:1000])
     resumed = run_train("-resume", "latest", "-checkpoint_dir", tmp_path, "-max_epochs", 2)
-    assert "going on after iteration 62" in resumed.stdout
+    assert "resuming after iteration 62" in resumed.stdout
     whole = run_train(*start, "-checkpoint_dir", tmp_path / "whole", "-max_epochs", 2)
     assert log_lines(resumed.stdout) == log_lines(whole.stdout)[62:]
 
 
 @pytest.fixture
 def two_runs(start, tmp_path):
-    """Checkpoints of two runs in one folder, by savefile and iteration: `old` went further, `new` came later."""
+    """Return checkpoints of two runs in one folder, by savefile and iteration: `old` is longer, `new` is later."""
     paths = {}
     for clock, (name, epochs) in enumerate([("old", 3), ("new", 1.3)]):
         run_train(*start, "-checkpoint_dir", tmp_path, "-savefile", name, "-max_epochs", epochs, "-seed", clock)
@@ -77,14 +77,14 @@ def test_latest_is_of_the_run_that_wrote_last(two_runs, name, furthest, tmp_path
 
 
 def test_latest_is_the_furthest_of_its_run_whatever_the_clock_says(two_runs, tmp_path):
-    """The clock was set back before the run's last checkpoint, to before all else in the folder."""
+    """The clock was set back before the run's last checkpoint, to before all other files in the folder."""
     os.utime(two_runs["new", 62], (1, 1))
     latest = load_latest(tmp_path)
     assert (latest.opt["savefile"], latest.i) == ("new", 62)
 
 
 def test_latest_passes_over_what_is_damaged(two_runs, tmp_path):
-    """Even where the damaged file is the newest, and the only one of its run."""
+    """Even if the damaged file is the newest, and the only one of its run."""
     for i in (20, 40, 60, 62):
         two_runs["new", i].write_bytes(two_runs["new", i].read_bytes()[:1000])
     (tmp_path / "lm_lstm_gone.t7.pt").symlink_to(tmp_path / "gone")
@@ -93,7 +93,7 @@ def test_latest_passes_over_what_is_damaged(two_runs, tmp_path):
 
 
 def test_latest_that_is_of_no_iteration_is_the_latest(two_runs, tmp_path):
-    """A state from before the first iteration has no losses to tell its run by."""
+    """A state from before the first iteration has no losses that identify its run."""
     first = replace(load_latest(tmp_path), i=0, epoch=0.0, train_losses=[], val_losses={})
     save_checkpoint(first, tmp_path / "lm_lstm_interrupted.t7.pt")
     assert load_latest(tmp_path).i == 0
@@ -120,9 +120,9 @@ def test_interrupted_runs_go_on(start, number, status, tmp_path):
 
 
 def test_a_checkpoint_of_version_0_1_goes_on(tmp_path, monkeypatch):
-    """It kept the optimiser's state among the rest. This one is of iteration 60 of 144, with dropout.
+    """It kept the optimizer's state in another place. This one is of iteration 60 of 144, with dropout.
 
-    That version took sums in another order: the lines are the same, and the parameters to 1e-12.
+    That version added in another order: the lines are the same, and the parameters agree to 1e-12.
     """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
@@ -136,7 +136,7 @@ def test_a_checkpoint_of_version_0_1_goes_on(tmp_path, monkeypatch):
     assert (ours.params - theirs.params).abs().max() < 1e-12
 
 
-def test_checkpoints_tell_their_version(start, tmp_path):
+def test_checkpoints_have_their_version(start, tmp_path):
     run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.5)
     assert saved(tmp_path / "cv")[20][1].version == charrnn_port.__version__
     assert charrnn_port.load_checkpoint(REFERENCE / "checkpoints/charrnn_port_0.1.t7.pt").version == ""
@@ -159,7 +159,7 @@ def test_options_from_a_file_are_checked_like_those_typed(start, change, words, 
 
 
 def test_another_text_is_refused(start, tmp_path):
-    """The same characters in other places: only the digest tells. -init_from is the way to go on with it."""
+    """The same characters in another order: only the digest differs. -init_from accepts the text."""
     run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.5)
     path = saved(tmp_path / "cv")[20][0]
     (tmp_path / "data/input.txt").write_bytes(TEXT.translate(bytes.maketrans(b"abc", b"bca")))
@@ -170,8 +170,8 @@ def test_another_text_is_refused(start, tmp_path):
     assert begun.exit_code == 0
 
 
-def test_the_same_text_somewhere_else_will_do(start, tmp_path, monkeypatch):
-    """The run goes on from another folder, and its data have moved."""
+def test_the_same_text_in_another_folder_is_accepted(start, tmp_path, monkeypatch):
+    """The run is resumed from another folder, and its data have moved."""
     whole = run_train(*start, "-checkpoint_dir", tmp_path / "cv")
     path = saved(tmp_path / "cv")[100][0]
     (tmp_path / "data").rename(tmp_path / "moved")
@@ -185,7 +185,7 @@ def test_the_same_text_somewhere_else_will_do(start, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("cell", ["plain", "fused", "auto"])
 def test_any_cell_goes_on(start, cell, tmp_path):
-    """They give the same numbers, to the printed digits."""
+    """All backends give the same printed digits."""
     whole = run_train(*start, "-cell", "fused", "-checkpoint_dir", tmp_path / "cv")
     path = saved(tmp_path / "cv")[100][0]
     resumed = run_train("-resume", path, "-cell", cell, "-checkpoint_dir", tmp_path / "rest")
@@ -214,11 +214,11 @@ def test_damaged_progress_is_named(start, damage, tmp_path):
     run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.5)
     path, checkpoint = saved(tmp_path / "cv")[20]
     save_checkpoint(replace(checkpoint, progress=checkpoint.progress | damage), path)
-    assert_one_line_error(run_train("-resume", path, "-checkpoint_dir", tmp_path / "cv"), 1, str(path), "damaged")
+    assert_one_line_error(run_train("-resume", path, "-checkpoint_dir", tmp_path / "cv"), 1, str(path), "corrupt")
 
 
 def test_the_end_without_an_evaluation_is_saved(start, tmp_path):
-    """-max_epochs 0.55 is 26.4 iterations: the original's lines stay, and the state is beside its files."""
+    """-max_epochs 0.55 is 26.4 iterations: stdout is as in the original, and the state is saved in one more file."""
     result = run_train(*start, "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 0.55)
     assert result.exit_code == 0
     path = tmp_path / "cv/lm_lstm_finished.t7.pt"
@@ -236,10 +236,10 @@ def test_init_from_takes_the_checkpoint_s_dropout_and_says_so(start, tmp_path):
     path = saved(tmp_path / "cv")[20][0]
     begin = [*start, "-init_from", path, "-max_epochs", 0.1, "-checkpoint_dir", tmp_path / "new"]
     result = run_train(*begin, "-dropout", 0.7)
-    assert "-dropout 0.7 is without effect: -init_from takes that of the checkpoint" in result.stderr
+    assert "-dropout 0.7 is ignored: -init_from uses the dropout of the checkpoint" in result.stderr
     assert "0.2" in result.stderr
-    assert "without effect" not in run_train(*begin).stderr
-    assert "without effect" not in run_train(*begin, "-dropout", 0.2).stderr
+    assert "is ignored" not in run_train(*begin).stderr
+    assert "is ignored" not in run_train(*begin, "-dropout", 0.2).stderr
 
 
 def test_options_that_would_change_the_run(start, tmp_path):
@@ -254,12 +254,12 @@ def test_a_finished_run_says_so(start, tmp_path):
     run_train(*start, "-checkpoint_dir", tmp_path / "cv")
     resumed = run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv")
     assert resumed.exit_code == 0
-    assert resumed.stdout.endswith("all 144 iterations are done; raise -max_epochs to go on\n")
+    assert resumed.stdout.endswith("all 144 iterations are done; raise -max_epochs to continue\n")
 
 
-def test_what_cannot_go_on(tmp_path):
+def test_what_cannot_be_resumed(tmp_path):
     lua = RECORDINGS / "lua_checkpoints/rnn.t7"
-    assert_one_line_error(run_train("-resume", lua), 1, "rnn.t7", "-init_from")
+    assert_one_line_error(run_train("-resume", lua), 1, "rnn.t7", "cannot be resumed", "-init_from")
     assert_one_line_error(
         run_train("-resume", "latest", "-checkpoint_dir", tmp_path), 1, "no checkpoint", str(tmp_path)
     )

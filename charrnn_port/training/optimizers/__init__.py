@@ -1,4 +1,4 @@
-"""What a run's gradients do to its parameters: an optimiser is a file here, and a line in `create`."""
+"""Optimizers, one file each. A new one also needs a line in `create`."""
 
 from typing import Protocol
 
@@ -13,7 +13,7 @@ __all__ = ["Adam", "AdamW", "Optimizer", "RMSprop", "create"]
 
 
 class Optimizer(Protocol):
-    """Works on the flat vectors of all parameters and gradients, `[n]`, in place."""
+    """The interface of an optimizer. It works in place on flat vectors `[n]` of all parameters and gradients."""
 
     learning_rate: float  # a schedule changes it
 
@@ -21,14 +21,14 @@ class Optimizer(Protocol):
         """Update the parameters from the gradients `[n]`."""
 
     def state(self) -> dict[str, float | Tensor]:
-        """Copies on the CPU of all that the next step depends on: numbers, and tensors `[n]`."""
+        """Return what the next step depends on: numbers, and copies on the CPU of tensors `[n]`."""
 
     def load_state(self, state: dict[str, float | Tensor]) -> None:
-        """Go on from such a state. Raises KeyError where a part of it is missing."""
+        """Restore a state that `state` returned. Raises KeyError if a part of it is missing."""
 
 
 def create(options: TrainOptions, params: Tensor) -> Optimizer:
-    """The optimiser of a run, for its parameters `[n]`."""
+    """Return the optimizer that the options select, for the parameters `[n]`."""
     if options.optimizer == "adam":
         return Adam(params, options.learning_rate, options.beta2, options.weight_decay)
     if options.optimizer == "adamw":

@@ -7,10 +7,10 @@ from charrnn_port.model.update import adam_
 
 
 class Adam:
-    """Divides a running mean of each gradient by the running root mean square of it, both corrected for their start.
+    """Divides the running mean of each gradient by its running root mean square, both with bias correction.
 
-    The same as `torch.optim.Adam(betas=(0.9, beta2), eps=1e-8)` on the flat vector `params` `[n]`. `weight_decay` is
-    the factor of an L2 penalty: so much of the parameters is added to their gradients.
+    Equals `torch.optim.Adam(betas=(0.9, beta2), eps=1e-8)` on the flat vector `params` `[n]`. `weight_decay` is the
+    factor of an L2 penalty: `weight_decay * params` is added to the gradients.
     """
 
     BETA1 = 0.9
@@ -38,7 +38,7 @@ class Adam:
         )  # fmt: skip
 
     def state(self) -> dict[str, float | Tensor]:
-        """Copies of what the next step depends on."""
+        """Return copies of what the next step depends on."""
         return {
             "learning_rate": self.learning_rate,
             "steps": self.steps,
@@ -47,9 +47,9 @@ class Adam:
         }
 
     def load_state(self, state: dict[str, float | Tensor]) -> None:
-        """Go on from such a state. Raises KeyError where a part of it is missing, TypeError where it is no tensor."""
+        """Restore a state that `state` returned. Raises KeyError for a missing part, TypeError for a wrong type."""
         if not all(isinstance(state[name], Tensor) for name in ("mean", "mean_square")):
-            raise TypeError("a mean is no tensor")
+            raise TypeError("mean and mean_square: expected tensors")
         self.mean.copy_(state["mean"])
         self.mean_square.copy_(state["mean_square"])
         self.learning_rate, self.steps = state["learning_rate"], state["steps"]

@@ -1,4 +1,4 @@
-"""AdamW: Adam with weight decay beside the gradients (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2)."""
+"""AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2)."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,9 @@ from charrnn_port.training.optimizers.adam import Adam
 
 
 class AdamW(Adam):
-    """Takes `learning_rate * weight_decay` of all parameters off before Adam's step, which does not see it.
+    """Multiplies all parameters by `1 - learning_rate * weight_decay` before a step of Adam without weight decay.
 
-    The same as `torch.optim.AdamW(betas=(0.9, beta2), eps=1e-8)` on the flat vector `params` `[n]`, biases included.
+    Equals `torch.optim.AdamW(betas=(0.9, beta2), eps=1e-8)` on the flat vector `params` `[n]`, biases included.
     """
 
     @torch.no_grad()

@@ -7,10 +7,10 @@ from charrnn_port.model.update import rmsprop_
 
 
 class RMSprop:
-    """Divides each gradient by a running root mean square of itself.
+    """Divides each gradient by its running root mean square.
 
-    The same as `torch.optim.RMSprop(alpha=decay_rate, eps=1e-8)` on the flat vector `params` `[n]`. `weight_decay`,
-    which the original has not, is the factor of an L2 penalty: so much of the parameters is added to their gradients.
+    Equals `torch.optim.RMSprop(alpha=decay_rate, eps=1e-8)` on the flat vector `params` `[n]`. `weight_decay`, which
+    the original does not have, is the factor of an L2 penalty: `weight_decay * params` is added to the gradients.
     """
 
     EPSILON = 1e-8
@@ -31,12 +31,12 @@ class RMSprop:
         )  # fmt: skip
 
     def state(self) -> dict[str, float | Tensor]:
-        """Copies of what the next step depends on."""
+        """Return copies of what the next step depends on."""
         return {"learning_rate": self.learning_rate, "mean_square": self.mean_square.to("cpu", copy=True)}
 
     def load_state(self, state: dict[str, float | Tensor]) -> None:
-        """Go on from such a state. Raises KeyError where a part of it is missing, TypeError where it is no tensor."""
+        """Restore a state that `state` returned. Raises KeyError for a missing part, TypeError for a wrong type."""
         if not isinstance(state["mean_square"], Tensor):
-            raise TypeError("the mean square is no tensor")
+            raise TypeError("mean_square: expected a tensor")
         self.mean_square.copy_(state["mean_square"])
         self.learning_rate = state["learning_rate"]

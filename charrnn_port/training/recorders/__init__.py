@@ -1,13 +1,13 @@
-"""Who listens to a run. A recorder is a generator function: it takes the run's events and passes them on.
+"""Recorders, the callbacks of a run. A recorder is a generator function that receives events and passes them on.
 
     def count_characters(events):
         for event in events:
-            yield event                      # to the next recorder, and in the end to the program
+            yield event                      # to the next recorder, and finally to the program
             if isinstance(event, Iteration):
                 ...
 
-One file each; train.py puts them one behind the other. What comes first has done its work on an event's predecessor
-before the next event is asked for, so nothing is printed as saved that is not. A recorder may add events of its own.
+There is one file for each; train.py chains them. Work on one event is finished before the next event is requested, so a
+checkpoint is reported as saved only after it was saved. A recorder may add events of its own.
 """
 
 from charrnn_port.training.recorders.checkpoints import save_checkpoints

@@ -1,4 +1,4 @@
-"""Writes the checkpoints: after each evaluation, when a run ends without one, and when somebody asks for one."""
+"""Saves checkpoints: after each evaluation, on request, and when a run ends without an evaluation."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,9 +20,9 @@ HOW = {Interrupted: "interrupted", Finished: "finished", Snapshot: "snapshot"}
 
 
 def save_checkpoints(events: Iterable[Event]) -> Iterator[Event]:
-    """Save to the run's checkpoint_dir what the events bring, and say so by the events Saving and Saved.
+    """Save the checkpoints of the events to the run's checkpoint_dir, and add the events Saving and Saved.
 
-    Raises UserError where that fails; what was saved before is untouched.
+    Raises UserError if saving fails. Earlier checkpoints are not changed.
     """
     started = options = None
     for event in events:
@@ -40,9 +40,9 @@ def save_checkpoints(events: Iterable[Event]) -> Iterator[Event]:
 
 
 def write(checkpoint: Checkpoint, wanted: str) -> Iterator[Event]:
-    """Save a checkpoint there, or beside it where another run's is."""
+    """Save a checkpoint at `wanted`, or under a free name beside it if a checkpoint of another run has that name."""
     path = folder.free_for(checkpoint, wanted)
     yield Saving(path, checkpoint.i, wanted)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)  # train.py has claimed it; from Python nobody may have
+    Path(path).parent.mkdir(parents=True, exist_ok=True)  # train.py has made it already, a Python program may not
     save_checkpoint(checkpoint, path)
     yield Saved(path, checkpoint.i)

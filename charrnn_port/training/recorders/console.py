@@ -1,4 +1,4 @@
-"""Prints the original's lines (train.lua), to the character."""
+"""Prints the log lines of train.lua, character for character."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -20,14 +20,14 @@ from charrnn_port.training.events import (
 
 
 def print_lines(events: Iterable[Event], echo: Callable[[str], None]) -> Iterator[Event]:
-    """Give `echo` a line for each event that has one."""
+    """Pass the line of each event that has one to `echo`."""
     iterations = options = last = None
     for event in events:
         match event:
             case Started():
                 iterations, options = int(event.iterations), event.options
                 if event.i >= iterations and options.resume:
-                    echo(f"nothing left to do: all {iterations} iterations are done; raise -max_epochs to go on")
+                    echo(f"nothing left to do: all {iterations} iterations are done; raise -max_epochs to continue")
             case RateDecayed():
                 echo(f"decayed learning rate by a factor {event.factor:.14g} to {event.learning_rate:.14g}")
             case Evaluating(done=0):

@@ -1,4 +1,4 @@
-"""Says on stderr what the original never said: validation losses, samples, where states go that were not evaluated."""
+"""Logs to stderr what train.lua does not print: validation losses, samples, and checkpoints without an evaluation."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -8,14 +8,14 @@ from charrnn_port.training.events import Evaluated, Event, Finished, Sampled, Sa
 
 
 def log_notes(events: Iterable[Event], log: Callable[[str], None]) -> Iterator[Event]:
-    """Give `log` a line for each event that has one."""
+    """Pass the note of each event that has one to `log`."""
     last = None
     for event in events:
         match event:
             case Evaluated():
                 log(validation(event))
             case Saving() if event.path != event.wanted:
-                log(f"{event.wanted} is of another run: this one's goes to {event.path}")
+                log(f"{event.wanted} belongs to another run: saving to {event.path} instead")
             case Saved() if isinstance(last, Snapshot):
                 log(f"saved the state after iteration {event.i} to {event.path}")
             case Saved() if isinstance(last, Finished):
@@ -27,8 +27,9 @@ def log_notes(events: Iterable[Event], log: Callable[[str], None]) -> Iterator[E
                 log(f"{f'-- after iteration {event.i} --':-<40}\n{event.text}\n{'':-<40}")
             case Stopped():
                 log(
-                    f"stopped after iteration {event.i}: the best validation loss is still {event.val_loss:.4f}, after "
-                    f"iteration {event.best}; to go on: {command_of('train')} -resume latest with another -patience"
+                    f"stopped after iteration {event.i} (early stopping): the best validation loss is "
+                    f"{event.val_loss:.4f}, after iteration {event.best}; "
+                    f"to go on: {command_of('train')} -resume latest with another -patience"
                 )
         if not isinstance(event, Saving | Saved):
             last = event
@@ -36,7 +37,7 @@ def log_notes(events: Iterable[Event], log: Callable[[str], None]) -> Iterator[E
 
 
 def validation(event: Evaluated) -> str:
-    """The validation loss, and how it compares."""
+    """Return a line with the validation loss and the best one so far."""
     losses = event.checkpoint.val_losses
     line = f"validation loss {event.val_loss:.4f} after iteration {event.i} (epoch {event.epoch:.2f})"
     best = best_evaluation(losses)

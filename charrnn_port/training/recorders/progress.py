@@ -1,4 +1,4 @@
-"""Shows on a terminal how far the run is: a bar under the lines."""
+"""Shows a progress bar on the terminal, below the log lines."""
 
 import math
 from collections import deque
@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from charrnn_port.training.events import Evaluated, Evaluating, Event, Interrupted, Iteration, Started
 from charrnn_port.util import progress
 
-RECENT = 100  # iterations that the loss and the speed are the mean of
+RECENT = 100  # iterations over which loss and speed are averaged
 
 
 def show_progress(events: Iterable[Event]) -> Iterator[Event]:
-    """Keep a bar up to date with the run, and another one in its place during an evaluation."""
+    """Update a bar after each iteration, and show another bar during an evaluation."""
     recent: deque[Iteration] = deque(maxlen=RECENT)
     validation: list[str] = []
 
@@ -42,13 +42,13 @@ def show_progress(events: Iterable[Event]) -> Iterator[Event]:
 
 
 def losses(event: Evaluated) -> list[str]:
-    """The last validation loss and the best one."""
+    """Return the last and the best validation loss, in words."""
     best = min((loss for loss in event.checkpoint.val_losses.values() if not math.isnan(loss)), default=math.nan)
     return [f"val {event.val_loss:.3f}", f"best {best:.3f}"]
 
 
 def short(number: float) -> str:
-    """A number with two or three digits."""
+    """Return a number in words with two or three digits, such as 40k."""
     for unit in ("", "k"):
         if number < 999.5:
             return f"{number:.0f}{unit}"

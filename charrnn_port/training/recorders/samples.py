@@ -1,4 +1,4 @@
-"""Lets the network write now and then, to show what it has learned by now."""
+"""Samples text from the network at intervals during training."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -6,7 +6,10 @@ from charrnn_port.training.events import Event, Iteration, Sampled
 
 
 def add_samples(events: Iterable[Event], every: int, draw: Callable[[], bytes]) -> Iterator[Event]:
-    """After every `every` iterations add an event with what `draw` returns; that must leave the run as it is."""
+    """Add a Sampled event with the text that `draw` returns, every `every` iterations.
+
+    `draw` must not change the state of the run.
+    """
     for event in events:
         yield event
         if isinstance(event, Iteration) and event.i % every == 0:

@@ -1,4 +1,4 @@
-"""Writes a table (CSV) of the run, a row for each iteration, which a run that is resumed goes on with."""
+"""Logs a run to a CSV file, a row for each iteration. A resumed run appends to the file of its run."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,12 +17,13 @@ HEADER = "iteration,epoch,train_loss,val_loss,learning_rate,grad_param_norm,seco
 def write_table(
     events: Iterable[Event], saved: Checkpoint | None, failed: Callable[[str, OSError], None]
 ) -> Iterator[Event]:
-    """Keep {checkpoint_dir}/{savefile}.csv: a row is in it before a checkpoint of its iteration is written.
+    """Write {checkpoint_dir}/{savefile}.csv. A row is written before the checkpoint of its iteration.
 
-    `saved` is what the run goes on from: the rows after that are cut off, and those that the table lacks up to there
-    are filled in with what the checkpoint knows: losses. Another run's table is left alone; this one then has a number.
+    `saved` is the checkpoint from which the run is resumed. Rows after its iteration are removed; missing rows up to it
+    are added with the losses that the checkpoint has. If the file is the log of another run, the file name of this run
+    gets a number.
 
-    Raises UserError where the table cannot be opened. When it cannot be written later on, `failed` is told, once.
+    Raises UserError if the file cannot be opened. If writing fails later, `failed` is called once.
     """
     with ExitStack() as stack:
         file, written = None, 0
@@ -44,13 +45,16 @@ def write_table(
 
 
 def row(done: Iteration, val_loss: str = "") -> str:
-    """A line of the table, with all digits."""
+    """Return a line of the table. Numbers have all their digits."""
     rest = (done.learning_rate, done.grad_param_norm, done.seconds)
     return ",".join([str(done.i), repr(done.epoch), repr(done.train_loss), val_loss, *map(repr, rest)])
 
 
 def open_table(started: Started, saved: Checkpoint | None) -> tuple[str, BinaryIO]:
-    """The run's table, with just the rows of the iterations that are done. Raises UserError where that fails."""
+    """Open the run's table with the rows of the iterations done before; return its path and the file.
+
+    Raises UserError if that fails.
+    """
     losses = saved.train_losses[: started.i] if saved else []
     path = f"{started.options.checkpoint_dir}/{started.options.savefile}.csv"
     try:
@@ -70,9 +74,9 @@ def open_table(started: Started, saved: Checkpoint | None) -> tuple[str, BinaryI
 
 
 def choose(path: str, losses: Sequence[float]) -> tuple[str, list[bytes]]:
-    """Where the table of the run with these losses is or can be, and its lines up to there.
+    """Return the path of the table of the run with these losses, existing or new, and its lines up to there.
 
-    Of several that begin alike, as those of two runs with the same seed, the one that was written last.
+    If several tables match, as those of two runs with the same seed, the last one written is chosen.
     """
     base, found = path.removesuffix(".csv"), []
     for number in count(2):
@@ -89,10 +93,10 @@ def choose(path: str, losses: Sequence[float]) -> tuple[str, list[bytes]]:
 
 
 def own_lines(path: str, losses: Sequence[float]) -> list[bytes] | None:
-    """The header and the rows of a table as far as these losses go; None if it is another run's or something else."""
+    """Return the header and the rows of a table for these losses; None if it is not the table of this run."""
     if not os.path.isfile(path):
         return None
-    *lines, _ = Path(path).read_bytes().split(b"\n")  # a row that is not whole was not written
+    *lines, _ = Path(path).read_bytes().split(b"\n")  # an incomplete last row is dropped
     if not lines:
         return []
     if lines[0] != HEADER.encode() or (len(lines) > 1 and not losses):
@@ -106,7 +110,7 @@ def own_lines(path: str, losses: Sequence[float]) -> list[bytes] | None:
 
 
 def write(file: BinaryIO, lines: str) -> None:
-    """All of it, at once, so that a killed process leaves whole lines."""
+    """Write lines without buffering, so that a killed process leaves whole lines."""
     data = f"{lines}\n".encode()
     while data:
         data = data[file.write(data) :]

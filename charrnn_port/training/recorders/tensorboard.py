@@ -1,4 +1,4 @@
-"""Writes what TensorBoard shows of a run: losses, learning rate, norm, samples, options."""
+"""Logs a run to TensorBoard: losses, learning rate, gradient norm, samples, options."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def write_tensorboard(events: Iterable[Event], folder: str, failed: Callable[[str, OSError], None]) -> Iterator[Event]:
-    """Write events for TensorBoard to a folder; of a run that is resumed, in the place of those after that iteration.
+    """Write TensorBoard event files to a folder. A resumed run replaces what was logged after its first iteration.
 
-    Raises UserError where there is no TensorBoard, or the folder cannot be written. When it cannot be written later on,
-    `failed` is told, once.
+    Raises UserError if tensorboard is not installed or the folder cannot be written. If writing fails later, `failed`
+    is called once.
     """
     writer = None
     with ExitStack() as stack:
@@ -28,12 +28,12 @@ def write_tensorboard(events: Iterable[Event], folder: str, failed: Callable[[st
             except OSError as error:
                 failed(f"-tensorboard {folder}", error)
                 writer = None
-                stack.pop_all()  # closing it would write again
+                stack.pop_all()  # closing the writer would write again
             yield event
 
 
 def open_writer(folder: str, started: Started) -> "SummaryWriter":
-    """The writer, after the options."""
+    """Open a writer and log the options as hparams."""
     try:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
@@ -41,16 +41,16 @@ def open_writer(folder: str, started: Started) -> "SummaryWriter":
         raise UserError('-tensorboard needs tensorboard: pip install -c constraints.txt -e ".[watch]"') from error
     try:
         writer = SummaryWriter(folder, purge_step=started.i + 1 if started.i else None)
-        # Not by add_hparams, which makes a run of its own of them.
+        # SummaryWriter.add_hparams would create a separate run for them.
         for summary in hparams(started.options.values(), {"train/loss": 0, "val/loss": 0}):
             writer.file_writer.add_summary(summary)
     except OSError as error:
-        raise UserError(f"-tensorboard {folder}: cannot write there: {error.strerror or error}") from error
+        raise UserError(f"-tensorboard {folder}: cannot write to this folder: {error.strerror or error}") from error
     return writer
 
 
 def add(writer: "SummaryWriter", event: Event) -> None:
-    """What there is to show of an event."""
+    """Log an event: scalars, or a sample."""
     match event:
         case Iteration():
             writer.add_scalar("train/loss", event.train_loss, event.i)
@@ -60,5 +60,5 @@ def add(writer: "SummaryWriter", event: Event) -> None:
             writer.add_scalar("val/loss", event.val_loss, event.i)
             writer.flush()
         case Sampled():
-            # TensorBoard reads Markdown, where what is indented stays as it is.
+            # TensorBoard renders Markdown, in which indented text is kept as it is.
             writer.add_text("sample", "\n".join(f"    {line}" for line in event.text.split("\n")), event.i)

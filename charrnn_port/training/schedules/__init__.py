@@ -1,4 +1,4 @@
-"""How the learning rate changes in the course of a run: a schedule is a file here, and a line in `create`."""
+"""Learning rate schedules, one file each. A new one also needs a line in `create`."""
 
 from charrnn_port.options import TrainOptions
 from charrnn_port.training.optimizers import Optimizer
@@ -12,7 +12,7 @@ __all__ = ["Cosine", "Decay", "Plateau", "Schedule", "Warmup", "create"]
 
 
 def create(options: TrainOptions, optimizer: Optimizer, ntrain: int) -> Schedule:
-    """The schedule of a run whose epochs have `ntrain` iterations."""
+    """Return the schedule that the options select, for a run with `ntrain` iterations per epoch."""
     decay = options.learning_rate_decay, options.learning_rate_decay_after, ntrain
     if options.lr_schedule == "cosine":
         schedule = Cosine(optimizer, options.max_epochs * ntrain)

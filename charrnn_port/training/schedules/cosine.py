@@ -1,4 +1,4 @@
-"""Cosine annealing (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5, with one period and the floor 0)."""
+"""Cosine annealing (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5) without restarts, down to 0."""
 
 import math
 
@@ -7,7 +7,7 @@ from charrnn_port.training.schedules.schedule import Schedule
 
 
 class Cosine(Schedule):
-    """Lets the rate glide along half a cosine, from its first value to 0 after `iterations`, the whole run."""
+    """Lowers the rate along half a cosine, from its first value to 0 after `iterations`, the length of the run."""
 
     def __init__(self, optimizer: Optimizer, iterations: float) -> None:
         super().__init__(optimizer)
@@ -15,18 +15,18 @@ class Cosine(Schedule):
         self.iterations = iterations
 
     def after_iteration(self, i: int) -> None:
-        """As Schedule's."""
+        """See `Schedule.after_iteration`."""
         self.optimizer.learning_rate = self.highest * (1 + half_cosine(i / self.iterations)) / 2
 
 
 def half_cosine(part: float) -> float:
-    """Return cos(pi * part) for a part in [0, 1], by its Taylor series.
+    """Return cos(pi * part) for `part` in [0, 1], by its Taylor series.
 
-    C's cosine has another last digit on some machines, and a run would go another way.
+    The cosine of the C library differs in the last bit between machines, which would make runs diverge.
     """
     if part > 0.5:
         return -half_cosine(1 - part)
-    # Up to pi / 4 by the cosine, above it by the sine of what is left to pi / 2: the terms fall fast.
+    # The series of the cosine up to pi / 4, that of the sine of pi / 2 - x above: both converge fast there.
     by_sine = part > 0.25
     x = math.pi * (0.5 - part if by_sine else part)
     total = 0.0

@@ -1,11 +1,11 @@
-"""The original's schedule: from some epoch on, every epoch ends with a smaller learning rate (train.lua)."""
+"""The schedule of train.lua: step decay, once per epoch after the first epochs."""
 
 from charrnn_port.training.optimizers import Optimizer
 from charrnn_port.training.schedules.schedule import Schedule
 
 
 class Decay(Schedule):
-    """Multiplies the rate by `factor` at the end of each epoch from the epoch `after` on, unless it is 1 or more."""
+    """Multiplies the rate by `factor`, if below 1, at the end of each epoch from epoch `after` on."""
 
     def __init__(self, optimizer: Optimizer, factor: float, after: float, ntrain: int) -> None:
         super().__init__(optimizer)
@@ -14,7 +14,7 @@ class Decay(Schedule):
         self.ntrain = ntrain
 
     def after_iteration(self, i: int) -> float | None:
-        """As Schedule's."""
+        """See `Schedule.after_iteration`."""
         if i % self.ntrain or self.factor >= 1 or i / self.ntrain < self.after:
             return None
         self.optimizer.learning_rate *= self.factor

@@ -1,4 +1,4 @@
-"""Lowers the rate where the validation loss gets no better."""
+"""Reduce on plateau: lowers the learning rate when the validation loss stops improving."""
 
 import math
 
@@ -7,10 +7,10 @@ from charrnn_port.training.schedules.schedule import Schedule
 
 
 class Plateau(Schedule):
-    """Multiplies the rate by `factor` after each evaluation, from the epoch `after` on, that brought no better loss.
+    """Multiplies the rate by `factor` after each evaluation without improvement, from epoch `after` on.
 
-    The same as `torch.optim.lr_scheduler.ReduceLROnPlateau(factor=factor, patience=0, eps=0)`, and with its threshold:
-    better is what is below the best by more than a ten-thousandth of it.
+    Equals `torch.optim.lr_scheduler.ReduceLROnPlateau(factor=factor, patience=0, eps=0)` with its default threshold: a
+    loss is an improvement if it is below 0.9999 times the best one.
     """
 
     THRESHOLD = 1e-4
@@ -23,7 +23,7 @@ class Plateau(Schedule):
         self.best = math.inf
 
     def after_evaluation(self, i: int, val_loss: float) -> float | None:
-        """As Schedule's."""
+        """See `Schedule.after_evaluation`."""
         if val_loss < self.best * (1 - self.THRESHOLD):
             self.best = val_loss
             return None
@@ -33,9 +33,9 @@ class Plateau(Schedule):
         return self.factor
 
     def state(self) -> dict[str, float]:
-        """As Schedule's."""
+        """See `Schedule.state`."""
         return {"best": self.best}
 
     def load_state(self, state: dict[str, float]) -> None:
-        """As Schedule's."""
+        """See `Schedule.load_state`."""
         self.best = state["best"]

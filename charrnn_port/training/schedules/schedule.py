@@ -1,27 +1,27 @@
-"""What every schedule of the learning rate has."""
+"""The base class of the learning rate schedules."""
 
 from charrnn_port.training.optimizers import Optimizer
 
 
 class Schedule:
-    """Changes its optimiser's learning rate between iterations; this one leaves it as it is.
+    """Changes the learning rate of an optimizer between iterations. This base class keeps it constant.
 
-    Both methods that are told of the run return the factor by which they lowered the rate, where that is an event;
-    None where it stays, or glides along from iteration to iteration.
+    `after_iteration` and `after_evaluation` return the factor when they lowered the rate in a step, which is reported
+    as RateDecayed, and None when the rate is unchanged or changes a little in every iteration.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
 
     def after_iteration(self, i: int) -> float | None:
-        """Told after each iteration (from 1)."""
+        """Update the rate after iteration `i`, counted from 1."""
 
     def after_evaluation(self, i: int, val_loss: float) -> float | None:
-        """Told after each evaluation, with the iteration before it and the loss in nats per character."""
+        """Update the rate after the evaluation that follows iteration `i`; `val_loss` is in nats per character."""
 
     def state(self) -> dict[str, float]:
-        """All that its next changes depend on, beside the optimiser's learning rate."""
+        """Return what the next changes depend on, except the learning rate, which is the optimizer's."""
         return {}
 
     def load_state(self, state: dict[str, float]) -> None:
-        """Go on from such a state. Raises KeyError where a part of it is missing."""
+        """Restore a state that `state` returned. Raises KeyError if a part of it is missing."""

@@ -1,4 +1,4 @@
-"""Lets a run begin with small steps."""
+"""Learning rate warmup: a linear ramp over the first iterations, on top of any other schedule."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from charrnn_port.training.schedules.schedule import Schedule
 
 
 class Warmup(Schedule):
-    """Iteration i of the first `iterations` has i / `iterations` of the rate that another schedule gives it."""
+    """Multiplies the rate of another schedule by i / `iterations` in iteration i, for the first `iterations`."""
 
     def __init__(self, schedule: Schedule, iterations: int) -> None:
         super().__init__(schedule.optimizer)
@@ -16,7 +16,7 @@ class Warmup(Schedule):
         self._set(1, lambda: None)
 
     def _set(self, next_i: int, change: Callable[[], float | None]) -> float | None:
-        """The rate of the iteration `next_i`, after the other schedule has had its way with the whole one."""
+        """Let `change` update the rate without warmup, then set the rate of iteration `next_i`."""
         self.optimizer.learning_rate = self.whole
         factor = change()
         self.whole = self.optimizer.learning_rate
@@ -24,18 +24,18 @@ class Warmup(Schedule):
         return factor
 
     def after_iteration(self, i: int) -> float | None:
-        """As Schedule's."""
+        """See `Schedule.after_iteration`."""
         return self._set(i + 1, lambda: self.schedule.after_iteration(i))
 
     def after_evaluation(self, i: int, val_loss: float) -> float | None:
-        """As Schedule's."""
+        """See `Schedule.after_evaluation`."""
         return self._set(i + 1, lambda: self.schedule.after_evaluation(i, val_loss))
 
     def state(self) -> dict[str, float]:
-        """As Schedule's: that of the other schedule too."""
+        """Return the state of the other schedule and the rate without warmup."""
         return {**self.schedule.state(), "whole_rate": self.whole}
 
     def load_state(self, state: dict[str, float]) -> None:
-        """As Schedule's."""
+        """See `Schedule.load_state`."""
         self.schedule.load_state(state)
         self.whole = state["whole_rate"]

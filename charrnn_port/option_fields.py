@@ -62,10 +62,10 @@ class Description:
                 raise ValueError(f"{text!r} is not one of {', '.join(self.choices)}")
             return text
         if self.on_off:
-            try:
-                return ("0", "1").index(f"{lua_number(value):g}")
-            except ValueError:
-                raise ValueError(f"expected 0 (off) or 1 (on), got {value!r}") from None
+            with suppress(ValueError):
+                if (number := lua_number(value)) in (0, 1):
+                    return int(number)
+            raise ValueError(f"expected 0 (off) or 1 (on), got {value!r}")
         number = lua_number(value)
         if not math.isfinite(number) or (kind is int and not float(number).is_integer()):
             raise ValueError(f"{value} is not {'a whole' if kind is int else 'a finite'} number")
@@ -85,7 +85,7 @@ def option(default: Any, help: str, group: str, consequence: str, **rest: Any) -
 
 
 def switch(default: int, help: str, group: str, consequence: str, **rest: Any) -> Any:
-    """Return the field of an on/off option, whose value is exactly 0 or 1. On a command line, its name alone means 1."""
+    """Return the field of an on/off option: an int, 0 or 1. On a command line, its name alone means 1."""
     return option(default, help, group, consequence, on_off=True, **rest)
 
 
@@ -172,7 +172,7 @@ def lua_number(value: Any) -> float:
     """
     if not isinstance(value, str | bytes):
         for convert in (operator.index, float):
-            with suppress(TypeError, ValueError, RuntimeError):  # PyTorch raises RuntimeError for a tensor of several elements
+            with suppress(TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several elements
                 return convert(value)
     text = value.strip() if isinstance(value, str) else ""
     try:

@@ -17,8 +17,8 @@ With all matrix products in C, which wait less, on another day on the same machi
 
     spins 1500 times                      24.7 |  47.5    56 | 104                   46 |  90
 
-`charrnn benchmark -load 2` repeats this measurement. PyTorch may bring its own copy of GCC's library under another name.
-There is still a single pool: PyTorch loads its copy with global symbols, which the cells' calls use too.
+`charrnn benchmark -load 2` repeats this measurement. PyTorch may bring its own copy of GCC's library under another
+name. There is still a single pool: PyTorch loads its copy with global symbols, which the cells' calls use too.
 """
 
 import os

@@ -1,12 +1,12 @@
 """Sample characters from a trained model (char-rnn's sample.lua).
 
-    python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt
-    python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt -temperature 0.5 -length 10000 -verbose 0 > play.txt
-    python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt -primetext "the meaning of life is "
-    python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt -interactive 1
-    python sample.py lm_lstm_epoch30.00_1.3950.t7          # a checkpoint of the Lua original
+    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt
+    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -temperature 0.5 -length 10000 -verbose 0 > play.txt
+    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -primetext "the meaning of life is "
+    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -interactive 1
+    python sample.py lm_lstm_epoch30.00_1.3950.t7          # a Lua checkpoint
 
-The text goes to stdout byte by byte as it is drawn. See `python sample.py -help` for all options.
+Prints each character to stdout as soon as it is sampled. See `python sample.py -help` for all options.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from charrnn_port.util.errors import UserError
 @program(SampleOptions, example='python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt -temperature 0.8 -primetext "A "')
 def main(options: SampleOptions, given: frozenset[str]) -> None:
     """Sample from a character-level language model."""
-    # They bring torch, which takes seconds: not for -help.
+    # Imported here, because torch takes seconds and -help should not.
     from charrnn_port.checkpoints import load_checkpoint
     from charrnn_port.device import choose_device
     from charrnn_port.sampling import Model, clamps_of, interactive, streams, texts_of
@@ -32,7 +32,7 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
             print_line(line)
 
     if not (sys.stdout or options.output):
-        raise UserError("there is nowhere to write the text to: stdout is closed")
+        raise UserError("cannot write the text: stdout is closed; use -output")
     device = choose_device(options.gpuid, options.opencl == 1, echo)
     saved = load_checkpoint(options.model, log_line)
     primetext = streams.prime_text(options)
@@ -41,7 +41,7 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
     model = Model.of(saved, device).clamped(clamps_of(options.clamp, saved))
     left_out = len(primetext) - len(saved.vocab.decode(prime))
     if options.unknown == "skip" and left_out:
-        log_line(f"-unknown skip: {left_out} bytes of the prime text, which the training text never has, are left out")
+        log_line(f"-unknown skip: left out {left_out} bytes of the prime text that are not in the vocabulary")
 
     echo(f"creating an {saved.opt['model']}...")
     if options.interactive:
@@ -68,11 +68,11 @@ def main(options: SampleOptions, given: frozenset[str]) -> None:
                 except KeyboardInterrupt:
                     if options.length or path:
                         raise
-                    write(b"\n")  # this is how a text without end ends
+                    write(b"\n")  # Ctrl-C is the normal end of a text without end
                     sys.exit(130)
                 write(b"\n")
         if path:
-            echo(f"the text is in {path}")
+            echo(f"saved the text to {path}")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
     python train.py                                              # tinyshakespeare, fetched once
     python train.py -data_dir data/some_folder -rnn_size 512 -num_layers 2 -dropout 0.5
     python train.py -config configs/quick.yaml                   # options from a file
-    python train.py -resume latest                               # go on where a run stopped
-    python train.py -init_from cv/lm_lstm_epoch26.00_1.3956.t7.pt   # go on from saved parameters
+    python train.py -resume latest                               # resume an interrupted run
+    python train.py -init_from cv/lm_lstm_epoch26.00_1.3861.t7.pt   # start from saved parameters
 
-The text is data_dir/input.txt; checkpoints go to cv/. See `python train.py -help` for all options.
+Reads data_dir/input.txt and writes checkpoints to cv/. See `python train.py -help` for all options.
 """
 
 import sys
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from charrnn_port.training import Training
     from charrnn_port.training.events import Exploded
 
-SAMPLE = 300  # characters that -sample_every shows
+SAMPLE = 300  # number of characters that -sample_every prints
 
 
 @program(TrainOptions, example="python train.py -data_dir data/some_folder -rnn_size 512 -num_layers 2 -dropout 0.5")
 def main(options: TrainOptions, given: frozenset[str]) -> None:
     """Train a character-level language model."""
-    # They bring torch, which takes seconds: not for -help.
+    # Imported here, because torch takes seconds and -help should not.
     from charrnn_port.checkpoints import folder
     from charrnn_port.training import dry_run, prepare, processes, recorders, resumed, run
     from charrnn_port.training.events import Exploded, Saved
@@ -57,7 +57,7 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
 
         with ours.interrupts as interrupts:
             events = run(training, ours.interrupted, ours.save_wanted)
-            if ours.rank == 0:  # of several processes one saves and tells
+            if ours.rank == 0:  # only one of several processes saves and prints
                 if options.log:
                     events = recorders.write_table(events, saved, interrupts.fail)
                 events = recorders.save_checkpoints(events)
@@ -75,7 +75,7 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
                 elif isinstance(event, Saved):
                     path = event.path
         if exploded and ours.rank == 0:
-            tell_what_is_left(exploded, path)
+            report_divergence(exploded, path)
         if exploded:
             sys.exit(3)
         if interrupts.failed:
@@ -85,7 +85,7 @@ def main(options: TrainOptions, given: frozenset[str]) -> None:
 
 
 def sample(training: "Training") -> bytes:
-    """What the network writes by now, as sample.py would; the run and its random numbers are left as they are."""
+    """Return a text sampled from the network as by sample.py, without changing the run or its random numbers."""
     from charrnn_port.sampling import Model, Session, samplers
     from charrnn_port.torch7.random import Generator
 
@@ -94,19 +94,19 @@ def sample(training: "Training") -> bytes:
     return vocab.decode(session.sample(SAMPLE, samplers.categorical(Generator(training.options.seed))))
 
 
-def tell_what_is_left(exploded: "Exploded", path: str | None) -> None:
-    """End the program after a loss that is no good; `path` is where the last good state is, if there was one."""
+def report_divergence(exploded: "Exploded", path: str | None) -> None:
+    """Exit with an error after the loss diverged; `path` is the checkpoint of the last good state, if there is one."""
     good = exploded.last_good
     if good is None:
         fail(
-            f"the first loss, at iteration {exploded.i}, is no good, so there is no state worth saving: "
-            "start from another checkpoint or with other options",
+            f"the loss diverged at iteration {exploded.i}, the first one, so that no good state is saved: "
+            "use another checkpoint or other options",
             3,
         )
     rate = good.progress["optimizer"]["learning_rate"]
     fail(
-        f"the loss at iteration {exploded.i} is no good; the state after iteration {good.i}, when it was, is saved: "
-        f"start again from it with -init_from {path} and a -learning_rate below {rate:g}",
+        f"the loss diverged at iteration {exploded.i}; the last good state, after iteration {good.i}, is saved: "
+        f"restart from it with -init_from {path} and a -learning_rate below {rate:g}",
         3,
     )
 

@@ -1,12 +1,12 @@
-"""Karpathy's char-rnn (Lua/Torch7, 2015) in PyTorch, digit for digit.
+"""A PyTorch port of Karpathy's char-rnn (Lua/Torch7, 2015) that reproduces its digits.
 
     for event in charrnn_port.train(data_dir="data/tinyshakespeare", rnn_size=64):   # see training/events.py
         print(event)
     checkpoint = charrnn_port.load_checkpoint("cv/lm_lstm_epoch26.00_1.3956.t7.pt")   # or one of the Lua original
     text = b"".join(charrnn_port.sample_bytes(checkpoint, length=500, temperature=0.8))
 
-docs/python.md says more. The names below are imported when first used, so that a program's -help does not wait for
-torch.
+See docs/python.md for the public API. The names below are imported when first used, so that a program's -help does not
+wait for torch.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from charrnn_port.version import __version__
 
-# In a checkout model/ and util/ stand beside this folder, as in the original. Installed, they are inside of it.
+# In a checkout, model/ and util/ are beside this folder, as in the original. In an installed package they are in it.
 if not os.path.exists(os.path.join(__path__[0], "model")):
     __path__.append(os.path.dirname(__path__[0]))
 
@@ -55,7 +55,7 @@ __all__ = [
     "train",
 ]
 
-if TYPE_CHECKING:  # for type checkers and editors; with the functions below they would take any name for known
+if TYPE_CHECKING:  # for type checkers and editors, which would accept any name with the functions below
     from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
     from charrnn_port.options import SampleOptions, TrainOptions
     from charrnn_port.sampling import Model, Session, choices, sample_bytes, samplers

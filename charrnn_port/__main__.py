@@ -1,6 +1,6 @@
-"""`charrnn VERB`, or `python -m charrnn_port VERB`: all programs under one name. VERB -help tells more.
+"""Runs all programs under one name: `charrnn VERB`, or `python -m charrnn_port VERB`. See `charrnn VERB -help`.
 
-Each verb imports what does the work when it is called: torch takes seconds, and -help should not.
+Each verb imports its code only when it is called, because torch takes seconds and -help should not.
 """
 
 import sys
@@ -26,7 +26,7 @@ from charrnn_port.options import (
 
 @program(InspectOptions, example="charrnn inspect lm_lstm_epoch30.00_1.3950.t7")
 def inspect(options: InspectOptions, given: frozenset[str]) -> None:
-    """Show what is in a checkpoint, of train.py or of the Lua original."""
+    """Print what is in a checkpoint."""
     from charrnn_port.reports.inspect import inspect
 
     inspect(options)
@@ -34,7 +34,7 @@ def inspect(options: InspectOptions, given: frozenset[str]) -> None:
 
 @program(CompareOptions, example="charrnn compare lua.log cv/lm_lstm_epoch2.36_1.7668.t7.pt")
 def compare(options: CompareOptions, given: frozenset[str]) -> None:
-    """Tell whether two runs are the same, and if not, whether rounding or an error makes them differ."""
+    """Compare two runs: identical, different by rounding, or different."""
     from charrnn_port.reports.compare import compare
 
     compare(options)
@@ -42,7 +42,7 @@ def compare(options: CompareOptions, given: frozenset[str]) -> None:
 
 @program(PlotOptions, example="charrnn plot cv old.log -o curves.png")
 def plot(options: PlotOptions, given: frozenset[str]) -> None:
-    """Draw the training and validation losses of runs."""
+    """Plot the training and validation losses of runs."""
     from charrnn_port.reports.plot import plot
 
     plot(options)
@@ -50,7 +50,7 @@ def plot(options: PlotOptions, given: frozenset[str]) -> None:
 
 @program(EvaluateOptions, example="charrnn evaluate cv -split test")
 def evaluate(options: EvaluateOptions, given: frozenset[str]) -> None:
-    """Tell how well a network predicts a text: nats and bits a character, and how often it is right."""
+    """Report cross-entropy, perplexity and accuracy on a data set."""
     from charrnn_port.reports.evaluate import evaluate
 
     evaluate(options)
@@ -58,7 +58,7 @@ def evaluate(options: EvaluateOptions, given: frozenset[str]) -> None:
 
 @program(ConvertOptions, example="charrnn convert lm_lstm_epoch30.00_1.3950.t7 lm_lstm.t7.pt")
 def convert(options: ConvertOptions, given: frozenset[str]) -> None:
-    """Write a checkpoint in another format: the Lua original's, this port's, or safetensors."""
+    """Convert a checkpoint: Torch7 (.t7), PyTorch (.t7.pt), safetensors."""
     from charrnn_port.sharing.convert import convert
 
     convert(options)
@@ -66,7 +66,7 @@ def convert(options: ConvertOptions, given: frozenset[str]) -> None:
 
 @program(ExportOptions, example="charrnn export cv/lm_lstm_epoch26.00_1.3956.t7.pt page.html")
 def export(options: ExportOptions, given: frozenset[str]) -> None:
-    """Write a network as a file that others can use without this program: a page, a module, ONNX and others."""
+    """Export a network: HTML page, JavaScript, ONNX, TorchScript, ..."""
     from charrnn_port.sharing.export import export
 
     export(options)
@@ -74,7 +74,7 @@ def export(options: ExportOptions, given: frozenset[str]) -> None:
 
 @program(BenchmarkOptions, example="charrnn benchmark -sizes 128x2 -repeats 20 -json speed.json")
 def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
-    """Time training, sampling and starts: next to nn.LSTM, to the products alone, and to what a processor can do."""
+    """Time training and sampling, compared with nn.LSTM and the hardware."""
     if options.load:
         from charrnn_port.reports.benchmark.contention import time_contention
 
@@ -92,7 +92,7 @@ def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
 
 @program(VerifyOptions, example="charrnn verify -gpuid -1 -json verified.json")
 def verify(options: VerifyOptions, given: frozenset[str]) -> None:
-    """Try on this machine, in about a minute, what is promised: the original's bits, samples and files."""
+    """Verify the original's digits, samples and files on this machine."""
     from charrnn_port.reports.verify import verify
 
     verify(options)
@@ -100,7 +100,7 @@ def verify(options: VerifyOptions, given: frozenset[str]) -> None:
 
 @program(ScoreOptions, example="charrnn score cv/lm_lstm_epoch26.00_1.3956.t7.pt my_text.txt -lines 1")
 def score(options: ScoreOptions, given: frozenset[str]) -> None:
-    """Tell how well a network foretells texts, or which of several does best."""
+    """Score texts under one or several networks: cross-entropy, heatmap."""
     from charrnn_port.reports.score import score
 
     score(options)
@@ -108,7 +108,7 @@ def score(options: ScoreOptions, given: frozenset[str]) -> None:
 
 @program(TraceOptions, example="charrnn trace cv/lm_lstm_epoch26.00_1.3956.t7.pt my_text.txt -o trace.h5")
 def trace(options: TraceOptions, given: frozenset[str]) -> None:
-    """Write down what goes on in a network while it reads a text: states, gates and predictions."""
+    """Record states, gates and predictions on a text, as HDF5."""
     from charrnn_port.reports.trace import trace
 
     trace(options)
@@ -116,7 +116,7 @@ def trace(options: TraceOptions, given: frozenset[str]) -> None:
 
 @program(ServeOptions, example="charrnn serve cv -port 8000")
 def serve(options: ServeOptions, given: frozenset[str]) -> None:
-    """Answer requests for texts over HTTP, as OpenAI's completions, with a page to try them on."""
+    """Serve texts over HTTP with an OpenAI-compatible API."""
     from charrnn_port.sharing.serve import serve
 
     serve(options)
@@ -124,14 +124,14 @@ def serve(options: ServeOptions, given: frozenset[str]) -> None:
 
 @program(LookOptions, example="charrnn look cv/lm_lstm_epoch26.00_1.3956.t7.pt my_text.txt -o look.html")
 def look(options: LookOptions, given: frozenset[str]) -> None:
-    """Make a page to look at a network's units with, and what each of them tells; or a picture of one."""
+    """Visualize what a network's units respond to: HTML page or figure."""
     from charrnn_port.reports.look import look
 
     look(options)
 
 
 def verbs() -> dict[str, Program]:
-    """All of them by name; the first two are the programs train.py and sample.py."""
+    """Return all programs by name. The first two are train.py and sample.py."""
     from charrnn_port.programs import sample, train
 
     return {
@@ -153,7 +153,7 @@ def verbs() -> dict[str, Program]:
 
 
 def main() -> None:
-    """Hand over to the verb, or tell which there are."""
+    """Run the verb, or list all verbs."""
     name = "python -m charrnn_port" if Path(sys.argv[0]).name == "__main__.py" else "charrnn"
     verb, *arguments = sys.argv[1:] or ["(none)"]
     known = verbs()
@@ -163,11 +163,11 @@ def main() -> None:
         print(f"Usage: {name} VERB [OPTIONS]\n")
         for each, its_program in known.items():
             print(f"  {each:10}  {its_program.get_short_help_str(120)}")
-        print(f"\n{name} VERB -help tells a verb's options; {name} -version tells the version.")
+        print(f"\n{name} VERB -help lists the options of a verb.\n{name} -version prints the version.")
     elif verb in ("-version", "--version"):
         print(f"charrnn_port {charrnn_port.__version__}")
     else:
-        fail(f"no such verb: {verb}; there are {', '.join(known)}: see {name} -help", 2)
+        fail(f"unknown verb: {verb}; expected one of {', '.join(known)}; see {name} -help", 2)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Command lines as Torch's CmdLine has them, on click: `-rnn_size 128`, grouped help, errors in one line.
+"""Parses command lines with click in the style of Torch's CmdLine: `-rnn_size 128`, grouped help, one-line errors.
 
     @program(TrainOptions, example="python train.py -rnn_size 256")
     def main(options, given): ...
 
-`--rnn_size 128` and `-rnn_size=128` mean the same. Exit status: 2 for a wrong option, 1 for all else.
+`--rnn_size 128` and `-rnn_size=128` mean the same. The name of an on/off option alone means 1: `-json` is `-json 1`.
+The exit status is 2 for an invalid option and 1 for any other error.
 """
 
 import atexit
@@ -20,20 +21,21 @@ from typing import Any
 import click
 
 from charrnn_port import threads
-from charrnn_port.option_fields import OptionError, Options, described
+from charrnn_port.option_fields import OptionError, Options, described, lua_number
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
 
 SIGPIPE = 13
-OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # in what PyTorch says, by device
+OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # PyTorch's messages, by device
 HELP = ["-help", "-h", "--help"]
 METAVARS = {str: "TEXT", int: "INTEGER", float: "NUMBER"}
+ON_OFF = "[0|1]"
 
 
 def program(options_class: type[Options], example: str) -> Callable[[Callable], "Program"]:
-    """Decorator: makes `function(options, given)` a program whose docstring is its help.
+    """Decorate `function(options, given)` to make it a program, with its docstring as the help.
 
-    `options` is checked; `given` is the set of the names that the user typed, the others having their defaults.
+    `options` are checked; `given` is the set of names that the user typed. The other options have their defaults.
     """
 
     def decorate(function: Callable[[Any, frozenset[str]], None]) -> Program:
@@ -42,11 +44,11 @@ def program(options_class: type[Options], example: str) -> Callable[[Callable], 
             default = click.core.ParameterSource.DEFAULT
             given = frozenset(name for name in values if context.get_parameter_source(name) is not default)
             threads.wait_briefly()
-            start_and_end_swiftly()
+            defer_garbage_collection()
             try:
                 function(options_class(**values), given)
-            except BrokenPipeError:  # nobody reads any more, as after `| head`: end as if by the signal of that
-                sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python flushes it at its end
+            except BrokenPipeError:  # the reader has ended, as with `| head`: exit as if killed by SIGPIPE
+                sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python flushes stdout when it exits
                 sys.exit(128 + SIGPIPE)
 
         return Program(
@@ -61,30 +63,30 @@ def program(options_class: type[Options], example: str) -> Callable[[Callable], 
     return decorate
 
 
-def start_and_end_swiftly() -> None:
-    """Keep Python from looking for garbage among all that PyTorch brings: while it comes, and once more at the end.
+def defer_garbage_collection() -> None:
+    """Reduce garbage collection while PyTorch is imported, and skip it at exit.
 
-    Nearly all of it stays to the end, and to look takes about a third of what a program takes that imports PyTorch.
+    Nearly all of PyTorch's objects live until the end, and to scan them takes a third of the time of a short program.
     """
-    gc.set_threshold(50_000)  # new objects: after so many it looks
+    gc.set_threshold(50_000)  # new objects between two collections
     atexit.register(gc.freeze)
 
 
 def command_of(program: str) -> str:
-    """Return what starts train or sample: `charrnn train` where that is how it was started, else `python train.py`."""
+    """Return the command that starts train or sample: `charrnn train` if it was started so, else `python train.py`."""
     context = click.get_current_context(silent=True)
     path = context.command_path if context else ""
     return path if path.endswith(f" {program}") else f"python {program}.py"
 
 
 def fail(message: str, status: int) -> None:
-    """End the program with one line on stderr."""
+    """Print one line to stderr and exit with this status."""
     click.echo(f"Error: {' '.join(message.split())}", err=True)
     sys.exit(status)
 
 
 def print_line(line: str) -> None:
-    """A line on stdout. Raises UserError where it cannot be written, BrokenPipeError where nobody reads."""
+    """Print a line to stdout. Raises UserError if it cannot be written, BrokenPipeError if the reader has ended."""
     try:
         with progress.aside():
             click.echo(line)
@@ -95,20 +97,30 @@ def print_line(line: str) -> None:
 
 
 def log_line(line: str) -> None:
-    """A line on stderr, about the work and not its result; where that cannot be written, nobody is told."""
+    """Print a line to stderr, about the work and not its result. Ignores errors of writing."""
     with suppress(OSError), progress.aside():
         click.echo(line, err=True)
 
 
 class Program(click.Command):
-    """A click command with Torch's option names, the help grouped, and errors in one line."""
+    """A click command with Torch's option names, grouped help and one-line errors."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Spell every option with one dash and a separate value; name a wrong one whole."""
+        """Normalize the spelling of all options, then parse them."""
         return super().parse_args(ctx, self._spell(ctx, args))
 
     def _spell(self, ctx: click.Context, args: list[str]) -> list[str]:
-        flags = {param.opts[0]: param.is_flag for param in self.params if isinstance(param, click.Option)}
+        """Return the words with one dash and a separate value for each option. Raises UsageError for an unknown option.
+
+        The value of an on/off option may be missing. So the next word is its value only if it is a number, or if this
+        program has no positional arguments that it could be.
+        """
+        on_off = {param.opts[0]: param.metavar == ON_OFF for param in self.params if isinstance(param, click.Option)}
+        positional = any(isinstance(param, Argument) for param in self.params)
+
+        def has_value(rest: list[str]) -> bool:
+            return bool(rest) and (is_number(rest[0]) or not (positional or rest[0].startswith("-")))
+
         spelled, rest = [], list(args)
         while rest:
             word = rest.pop(0)
@@ -116,12 +128,12 @@ class Program(click.Command):
             name = "-" + name.lstrip("-")
             if not word.startswith("-") or word == "-" or word in HELP:
                 spelled.append(word)
-            elif name not in flags:
-                close = difflib.get_close_matches(name, flags, n=1)
+            elif name not in on_off:
+                close = difflib.get_close_matches(name, on_off, n=1)
                 hint = f"; did you mean {close[0]}?" if close else f"; see {ctx.command_path} -help"
-                raise click.UsageError(f"no such option: {word}{hint}", ctx)
-            elif flags[name]:
-                spelled.append(name)
+                raise click.UsageError(f"unknown option: {word}{hint}", ctx)
+            elif on_off[name] and not equals and not has_value(rest):
+                spelled += [name, "1"]
             elif equals or rest:
                 spelled += [name, value if equals else rest.pop(0)]
             else:
@@ -141,16 +153,16 @@ class Program(click.Command):
                 formatter.write_dl(records)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Print the example: where the program is installed there is no train.py, and the command is another."""
+        """Print the example, with the command that started this program: an installed package has no train.py."""
         name = ctx.command_path.rpartition(" ")[2]
         formatter.write_paragraph()
         with formatter.indentation():
             formatter.write_text((self.epilog or "").replace(f"python {name}.py", command_of(name)))
 
     def main(self, *args: Any, **kwargs: Any) -> None:
-        """Run; any error a user can cause ends in one line on stderr."""
-        with suppress(AttributeError):  # where Python runs in something that has its own kind of stdout, or none
-            sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what cannot be printed
+        """Run the program. Any error that a user can cause is printed as one line to stderr."""
+        with suppress(AttributeError):  # stdout may be of another type, or None
+            sys.stdout.reconfigure(errors="backslashreplace")  # file names may be unprintable
         try:
             sys.exit(super().main(*args, **kwargs, standalone_mode=False))
         except OptionError as error:
@@ -161,17 +173,17 @@ class Program(click.Command):
             fail(error.format_message(), error.exit_code)
         except UserError as error:
             fail(str(error), 1)
-        except OSError as error:  # of files where none was to be expected
+        except OSError as error:  # of a file whose errors nothing else handles
             fail(f"{error.filename or 'stdout'}: {error.strerror or error}", 1)
         except (MemoryError, RuntimeError) as error:
             if not (isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error))):
                 raise
             asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
-            fail(f"there is not enough memory{f' for {asked[1]} more' if asked else ''}: take smaller sizes", 1)
+            fail(f"out of memory: {f'cannot allocate {asked[1]}; ' if asked else ''}use smaller sizes", 1)
 
 
 class Option(click.Option):
-    """An option that knows its group in the help."""
+    """A click option with its group in the help."""
 
     def __init__(self, *args: Any, group: str, **rest: Any) -> None:
         super().__init__(*args, **rest)
@@ -179,7 +191,7 @@ class Option(click.Option):
 
 
 class Argument(click.Argument):
-    """An argument that has a line in the help."""
+    """A click argument with a line in the help."""
 
     def __init__(self, *args: Any, about: str, **rest: Any) -> None:
         super().__init__(*args, **rest)
@@ -187,7 +199,7 @@ class Argument(click.Argument):
 
 
 def parameters(options_class: type[Options]) -> list[click.Parameter]:
-    """What click has to know of each option. Values stay text here: the options' class reads and checks them."""
+    """Return the click parameters of an options class. Values stay text: the options class parses and checks them."""
     result: list[click.Parameter] = []
     for each, about in described(options_class):
         if each.default is MISSING:
@@ -195,21 +207,27 @@ def parameters(options_class: type[Options]) -> list[click.Parameter]:
             result.append(Argument([each.name], metavar=about.metavar, nargs=nargs, required=True, about=about.help))
             continue
         names = [f"-{each.name}", each.name]
-        if isinstance(each.default, bool):
-            result.append(Option(names, is_flag=True, help=about.help, group=about.group))
-            continue
         shown = f"{each.default:g}" if isinstance(each.default, float) else each.default
         help_ = about.help if each.default == "" else f"{about.help}  [default: {shown}]"
         metavar = f"[{'|'.join(about.choices)}]" if about.choices else METAVARS[type(each.default)]
+        metavar = ON_OFF if about.on_off else metavar
         result.append(Option(names, default=each.default, type=Text(), help=help_, metavar=metavar, group=about.group))
     return result
 
 
+def is_number(word: str) -> bool:
+    """Return whether a word of the command line is a number."""
+    try:
+        return lua_number(word) is not None
+    except ValueError:
+        return False
+
+
 class Text(click.ParamType):
-    """A value as it was typed."""
+    """The type of a value that stays as it was typed."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Leave it as it is."""
+        """Return the value unchanged."""
         return value

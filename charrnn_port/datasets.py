@@ -1,4 +1,4 @@
-"""Texts to start with: tinyshakespeare from its public address, or the reference that every Python carries."""
+"""Provides texts to start with: downloads tinyshakespeare, or writes the reference text that comes with Python."""
 
 import hashlib
 import os
@@ -19,9 +19,9 @@ TIMEOUT = 5  # seconds without an answer
 
 
 def provide(data_dir: str, given: bool, echo: Callable[[str], None]) -> str:
-    """The folder to train on: `data_dir`, after fetching or writing its text where that is one of ours.
+    """Return the folder to train on, after downloading or writing its text if `data_dir` is one of the above.
 
-    Only a user who named no folder gets another one than the default when the network is not there.
+    Without a network the default folder is replaced by pydoc's, unless the user named it (`given`).
     """
     name = os.path.normpath(data_dir)
     if Path(name, "input.txt").exists():
@@ -33,7 +33,7 @@ def provide(data_dir: str, given: bool, echo: Callable[[str], None]) -> str:
             problem = f"cannot fetch {name} ({getattr(error, 'reason', None) or error})"
             if given:
                 raise UserError(f"{problem}; put a text there as input.txt, or try -data_dir {PYDOC}") from error
-            echo(f"{problem}: training on Python's own reference text in {PYDOC} instead")
+            echo(f"{problem}: training on Python's reference text in {PYDOC} instead")
             return provide(PYDOC, given, echo)
     elif name == PYDOC:
         write_pydoc(Path(name, "input.txt"))
@@ -41,7 +41,7 @@ def provide(data_dir: str, given: bool, echo: Callable[[str], None]) -> str:
 
 
 def fetch_tinyshakespeare(path: Path) -> None:
-    """Download, check, put in place. Raises OSError where there is no network or the file is another one."""
+    """Download the text and check its SHA-256. Raises OSError without a network or for a different file."""
     text = bytearray()
     with (
         urllib.request.urlopen(URL, timeout=TIMEOUT) as answer,
@@ -51,24 +51,24 @@ def fetch_tinyshakespeare(path: Path) -> None:
             text += chunk
             bar.reach(len(text))
     if hashlib.sha256(text).hexdigest() != SHA256:
-        raise OSError("what came is not the file it should be")
+        raise OSError("the downloaded file has a wrong SHA-256")
     write(path, bytes(text))
 
 
 def write_pydoc(path: Path) -> None:
-    """Write the language reference behind `help()` in Python, about 0.5 MB; it differs a little by version."""
+    """Write the language reference of Python's `help()`, about 0.5 MB; it differs slightly between versions."""
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
-        raise UserError("this Python comes without pydoc_data: name a text's folder with -data_dir") from error
+        raise UserError("pydoc_data not found in this Python: give the folder of a text with -data_dir") from error
     write(path, "\n\n".join(topics[name].strip() for name in sorted(topics)).encode())
 
 
 def write(path: Path, text: bytes) -> None:
-    """Write a text whole or not at all."""
+    """Write a text atomically. Raises UserError if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
             temporary.write_bytes(text)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; name another -data_dir") from error
+        raise UserError(f"cannot write {path}: {error.strerror}; use another -data_dir") from error

@@ -1,4 +1,4 @@
-"""Where to compute and in which precision, from the options -gpuid, -opencl and -dtype."""
+"""Chooses the device and the floating-point types from the options -gpuid, -opencl and -dtype."""
 
 import os
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from charrnn_port.util.errors import UserError
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 MIXED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# OpenMP's threads do not live on in a forked process, which would wait for them for ever: it computes with one.
+# OpenMP's threads do not exist in a forked process, which would deadlock waiting for them. So it uses one thread.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def choose_device(gpuid: int, opencl: bool, echo: Callable[[str], None]) -> torch.device:
-    """CUDA, else MPS, else the CPU; the CPU at once for a negative gpuid, as in the original.
+    """Return CUDA if available, else MPS, else the CPU; always the CPU for a negative `gpuid`, as in the original.
 
     Raises UserError for a GPU number that this machine does not have.
     """
@@ -42,42 +42,42 @@ def choose_device(gpuid: int, opencl: bool, echo: Callable[[str], None]) -> torc
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """That of the parameters. `auto` is double on the CPU and single on a GPU, as the original computes.
+    """Return the type of the parameters. `auto` is float64 on the CPU and float32 on a GPU, as in the original.
 
-    Raises UserError for double on MPS, which has none.
+    Raises UserError for float64 on MPS, which does not support it.
     """
     if name == "auto":
         name = "float64" if device.type == "cpu" else "float32"
     if name == "float64" and device.type == "mps":
-        raise UserError("-dtype float64: MPS has no double precision; take float32, or the CPU with -gpuid -1")
+        raise UserError("-dtype float64: MPS does not support float64; use float32, or the CPU with -gpuid -1")
     return torch.float32 if name in MIXED else DTYPES[name]
 
 
 def choose_products(name: str, device: torch.device) -> torch.dtype | None:
-    """The type to round the factors of products to in mixed precision; None where there is but one precision.
+    """Return the type of matrix products in mixed precision, or None without mixed precision.
 
-    Raises UserError where the device has no such products.
+    Raises UserError if the device does not support it.
     """
     if name not in MIXED:
         return None
     if device.type == "cuda":
         if name == "bfloat16" and torch.cuda.get_device_capability(device) < (8, 0):
-            raise UserError("-dtype bfloat16: this GPU has no products in it; take float16 or float32")
+            raise UserError("-dtype bfloat16: this GPU does not support it; use float16 or float32")
     elif name == "float16" or device.type != "cpu":
-        raise UserError(f"-dtype {name}: this is for NVIDIA GPUs; take float32")
+        raise UserError(f"-dtype {name}: supported on NVIDIA GPUs only; use float32")
     return MIXED[name]
 
 
 def require_torch7(year: str, device: torch.device) -> None:
-    """Raises UserError for the log-softmax of 2015 on a GPU, which never had another than that of 2017."""
+    """Raise UserError for the log-softmax of 2015 on a GPU: only the CPU's changed after 2015."""
     if year == "2015" and device.type != "cpu":
-        raise UserError("-torch7 2015: only on a CPU was it another one than in 2017; add -gpuid -1")
+        raise UserError("-torch7 2015: supported on a CPU only, where it differs from 2017; add -gpuid -1")
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that can still be had there, swap included; None where the system does not tell."""
+    """Return the free memory of a device in bytes, including swap, or None if the system does not report it."""
     if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's own, unused
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # reserved by PyTorch, unused
         return torch.cuda.mem_get_info(device)[0] + kept
     if device.type != "cpu":
         return None
@@ -89,7 +89,7 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was asked to."""
+    """Wait until the device has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -97,23 +97,23 @@ def synchronize(device: torch.device) -> None:
 
 
 def record(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """A function that does on a CUDA device what this one would, with the same tensors, as one CUDA graph.
+    """Record a function's operations on a CUDA device as one CUDA graph, and return a function that replays it.
 
-    Launching hundreds of short operations one by one takes longer than doing them.
+    The replay uses the same tensors. Launching hundreds of short operations one by one takes longer than their work.
     """
     graph = torch.cuda.CUDAGraph()
-    # Both name the device: unless told, PyTorch records what the current one does, the first, whatever -gpuid says.
+    # Both name the device, because PyTorch records the current device by default, which is the first.
     with torch.cuda.device(device), torch.cuda.graph(graph, stream=recording_stream(device)):
         function()
 
     def replay() -> None:
         graph.replay()
 
-    replay.recorded = function  # its tensors must live as long as the graph, which has their addresses
+    replay.recorded = function  # keeps its tensors alive, because the graph has their addresses
     return replay
 
 
 @lru_cache
 def recording_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for all recordings, since cuBLAS keeps up to 32 MB of working memory for each stream it has seen."""
+    """Return the stream of all recordings. One is enough: cuBLAS keeps up to 32 MB of workspace for each stream."""
     return torch.cuda.Stream(device)

@@ -1,11 +1,11 @@
-"""What an option is: a field of a dataclass that carries its help, its bounds and what it does; values are checked.
+"""Defines what an option is: a dataclass field with a help text, bounds and a checked value.
 
     @dataclass(frozen=True)
     class SampleOptions(Options):
         model: str = argument("MODEL", "a checkpoint")
         length: int = option(2000, "number of characters to sample", "sampling", "More takes longer.", minimum=0)
 
-    SampleOptions("cv/best.t7.pt", length="1e3").length == 1000     # OptionError for a value that won't do
+    SampleOptions("cv/best.t7.pt", length="1e3").length == 1000     # an invalid value raises OptionError
 """
 
 import difflib
@@ -27,43 +27,45 @@ Result = TypeVar("Result")
 
 
 class OptionError(UserError):
-    """An option has a value that it cannot have; the message names both."""
+    """An option has an invalid value; the message names the option and the value."""
 
 
 class UnknownOptionError(OptionError, TypeError):
-    """A keyword argument names no option. Python raises TypeError for other functions' keywords, so it is one too."""
+    """A keyword argument names no option. It is a TypeError too, as Python raises for an unknown keyword."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What an option's field does not say: `minimum` and `maximum` may be reached, `above` and `below` may not."""
+    """Metadata of an option's field. `minimum` and `maximum` are inclusive bounds, `above` and `below` exclusive."""
 
-    help: str  # as -help has it; where the original has the option, in its words
-    consequence: str = ""  # one sentence for docs/options.md: what happens if you change it
+    help: str  # shown by -help; for an option of the original, in the original's words
+    consequence: str = ""  # what happens if you change it, in whole sentences for docs/options.md
     group: str = ""
-    resume_locked: bool = False  # part of a run's identity: another value changes its numbers, so -resume refuses it
-    omit_default: bool = False  # left out of checkpoints where it is the default: older ones stay as they are
+    resume_locked: bool = False  # another value would change the run's numbers, so that -resume refuses it
+    omit_default: bool = False  # not stored in checkpoints at its default, so that older checkpoints stay the same
+    on_off: bool = False  # an int that is exactly 0 or 1
     choices: tuple[str, ...] = ()
     minimum: float = -math.inf
     maximum: float = math.inf
     above: float = -math.inf
     below: float = math.inf
-    metavar: str = ""  # of an argument without a name, such as MODEL; "" for options
-    many: bool = False  # an argument of which there may be several: its value is a tuple
+    metavar: str = ""  # the name of a positional argument, such as MODEL; "" for options
+    many: bool = False  # a positional argument that may be repeated: its value is a tuple
 
     def check(self, kind: type, value: Any) -> Any:
-        """The value as this type, from text where it is text. Raises ValueError, which says what is wrong with it."""
-        if kind is bool:
-            if not isinstance(value, bool):
-                raise ValueError(f"{value!r} is neither true nor false")
-            return value
+        """Return the value converted to `kind`, parsing text. Raises ValueError with the reason if it is invalid."""
         if kind is str:
             if not isinstance(value, str | os.PathLike):
-                raise ValueError(f"{value!r} is no text")
+                raise ValueError(f"expected text, got {value!r}")
             text = os.fspath(value)
             if self.choices and text not in self.choices:
                 raise ValueError(f"{text!r} is not one of {', '.join(self.choices)}")
             return text
+        if self.on_off:
+            with suppress(ValueError):
+                if (number := lua_number(value)) in (0, 1):
+                    return int(number)
+            raise ValueError(f"expected 0 (off) or 1 (on), got {value!r}")
         number = lua_number(value)
         if not math.isfinite(number) or (kind is int and not float(number).is_integer()):
             raise ValueError(f"{value} is not {'a whole' if kind is int else 'a finite'} number")
@@ -72,34 +74,39 @@ class Description:
         return kind(number)
 
     def range(self) -> str:
-        """The bounds in words."""
+        """Return the bounds in words, such as "at least 0 and below 1"."""
         bounds = {"at least": self.minimum, "at most": self.maximum, "above": self.above, "below": self.below}
         return " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound))
 
 
 def option(default: Any, help: str, group: str, consequence: str, **rest: Any) -> Any:
-    """A field for an option: its type is its default's."""
+    """Return the field of an option, whose type is that of its default."""
     return field(default=default, metadata={"description": Description(help, consequence, group, **rest)})
 
 
+def switch(default: int, help: str, group: str, consequence: str, **rest: Any) -> Any:
+    """Return the field of an on/off option: an int, 0 or 1. On a command line, its name alone means 1."""
+    return option(default, help, group, consequence, on_off=True, **rest)
+
+
 def argument(metavar: str, help: str, many: bool = False) -> Any:
-    """A field for something that must be given and has no name on the command line; with `many`, once or more often."""
+    """Return the field of a required positional argument; with `many`, it may be repeated."""
     return field(metadata={"description": Description(help, metavar=metavar, many=many)})
 
 
 def described(options_class: "type[Options]") -> list[tuple[Field, Description]]:
-    """The fields of a class of options in their order, each with its description."""
+    """Return the fields of an options class in order, each with its description."""
     return [(each, each.metadata["description"]) for each in fields(options_class)]
 
 
 @dataclass(frozen=True)
 class Options:
-    """What all programs' options have in common: each value is checked when an object is made."""
+    """Base class of all programs' options: checks each value when an object is created."""
 
-    if not TYPE_CHECKING:  # a type checker knows the fields, and would take any name for one of them
+    if not TYPE_CHECKING:  # with it, a type checker would accept any keyword
 
         def __new__(cls, *positional: Any, **values: Any) -> "Options":
-            """Refuse names that no option has, before the dataclass does without a hint."""
+            """Raise UnknownOptionError with a hint, before the dataclass raises TypeError without one."""
             require_known(values, [each.name for each in fields(cls)])
             return super().__new__(cls)
 
@@ -115,39 +122,39 @@ class Options:
 
     @classmethod
     def from_checkpoint(cls: type[AnyOptions], values: dict[str, str | int | float], where: str) -> AnyOptions:
-        """Options that were kept in a file, checked like those typed; those that it lacks have their defaults.
+        """Return options stored in the file `where`; missing ones have their defaults.
 
-        Raises UserError, naming the file (`where`), for a value that won't do or an option that there is not.
+        Raises UserError, which names the file, for an invalid value or an unknown option.
         """
         unknown = sorted(set(values) - {each.name for each in fields(cls)})
         if unknown:
-            raise UserError(f"{where} has an option -{unknown[0][:60]}, which this version does not know")
+            raise UserError(f"{where} has an unknown option -{unknown[0][:60]}; a newer charrnn_port may know it")
         try:
             return cls(**values)
         except OptionError as error:
-            raise UserError(f"{where} has options that cannot be: {str(error)[:300]}") from error
+            raise UserError(f"{where} has invalid options: {str(error)[:300]}") from error
 
     def values(self) -> dict[str, Any]:
-        """All of them by name."""
+        """Return all values by name."""
         return asdict(self)
 
     def to_checkpoint(self) -> dict[str, Any]:
-        """What goes into a checkpoint of them; Options.from_checkpoint makes them again."""
+        """Return the values to store in a checkpoint; `from_checkpoint` restores the options from them."""
         usual = {each.name: each.default for each, about in described(type(self)) if about.omit_default}
         return {name: value for name, value in self.values().items() if name not in usual or value != usual[name]}
 
 
 def require_known(given: Iterable[str], known: Collection[str]) -> None:
-    """Raise UnknownOptionError for a name that is not known, with the known name that is most like it."""
+    """Raise UnknownOptionError for the first name that is not in `known`, and suggest the most similar known name."""
     for name in given:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            hint = f": did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+            hint = f": did you mean {close[0]}?" if close else f"; known options are {', '.join(known)}"
             raise UnknownOptionError(f"unknown option {name}{hint}")
 
 
 def with_known_names(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Decorate a function so that a wrong keyword argument raises UnknownOptionError, which names the nearest one."""
+    """Decorate a function: an unknown keyword argument raises UnknownOptionError, which suggests the nearest one."""
     known = inspect.signature(function).parameters
 
     @wraps(function)
@@ -159,14 +166,13 @@ def with_known_names(function: Callable[Parameters, Result]) -> Callable[Paramet
 
 
 def lua_number(value: Any) -> float:
-    """Return a number, or read the text of one as Lua does: 1000, 1e3, 1000.0 and 0x3e8 are the same; 1_000 is none.
+    """Return a number, parsing text as Lua does: 1000, 1e3, 1000.0 and 0x3e8 are the same; 1_000 is invalid.
 
-    Other libraries' numbers, such as NumPy's, are those that Python can convert, by `__index__` or `__float__`.
-    Raises ValueError for all else.
+    Converts numbers of other libraries, such as NumPy's, by `__index__` or `__float__`. Raises ValueError for all else.
     """
     if not isinstance(value, str | bytes):
         for convert in (operator.index, float):
-            with suppress(TypeError, ValueError, RuntimeError):  # RuntimeError is PyTorch's for a tensor of several
+            with suppress(TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several elements
                 return convert(value)
     text = value.strip() if isinstance(value, str) else ""
     try:

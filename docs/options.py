@@ -1,4 +1,4 @@
-"""Prints docs/options.md: `python docs/options.py > docs/options.md`. A test compares them."""
+"""Prints docs/options.md: `python docs/options.py > docs/options.md`. A test compares the two."""
 
 from charrnn_port.option_fields import Options, described
 from charrnn_port.options import (
@@ -21,16 +21,25 @@ from charrnn_port.options import (
 INTRODUCTION = """\
 # Options
 
-Names, defaults and the single dash are the original's; `--rnn_size 128` and `-rnn_size=128` work too. `-help` after
-any program lists its options. Numbers are read as Lua reads them: `1e3`, `1000` and `0x3e8` are the same.
+This page lists all options of all programs. `-help` after a program lists its own:
 
-Options marked with a * are part of a run's identity: another value changes its numbers. So beside `-resume` they
-cannot be given another value than the run has; all others can.
+```sh
+python train.py -help
+charrnn score -help
+```
 
-Errors are one line on stderr. The exit status is 2 for a wrong option, 3 for a loss that explodes, 1 for anything
-else, and 128 + the signal's number for a run that was interrupted and saved (130, 143; 141 after `| head`).
+Names, defaults and the single dash are the original's. `--rnn_size 128` and `-rnn_size=128` work too.
 
-This page is made from `charrnn_port/options.py` by `python docs/options.py`."""
+Numbers are parsed as in Lua: `1e3`, `1000` and `0x3e8` are the same. On/off options are exactly `0` or `1`; the name
+alone means 1, so that `-json` is `-json 1`.
+
+An option with a * cannot be changed with `-resume`, because another value would change the numbers of the run.
+
+Errors are one line on stderr. The exit status is 2 for an invalid option, 3 for a loss that diverged, and 1 for any
+other error. A run that was interrupted and saved exits with 128 + the number of the signal (130, 143; 141 after
+`| head`).
+
+`python docs/options.py` generates this page from `charrnn_port/options.py`."""
 
 PROGRAMS = {
     "python train.py, charrnn train": TrainOptions,
@@ -51,14 +60,14 @@ PROGRAMS = {
 
 
 def main() -> None:
-    """Print the whole page."""
+    """Print the page."""
     print(INTRODUCTION)
     for title, options_class in PROGRAMS.items():
         print(f"\n## {title}\n\n{table(options_class)}")
 
 
 def table(options_class: type[Options]) -> str:
-    """A row for each option: name, default, range, what it is and what happens if you change it."""
+    """Return a Markdown table with a row for each option: name, default, range, help and consequence."""
     rows = ["| option | default | | |", "| --- | --- | --- | --- |"]
     for each, about in described(options_class):
         if about.metavar:
@@ -66,8 +75,8 @@ def table(options_class: type[Options]) -> str:
             continue
         star = " *" if about.resume_locked else ""
         shown = f"{each.default:g}" if isinstance(each.default, float) else str(each.default)
-        default = "" if shown in ("", "False") else f"`{shown}`"
-        allowed = ", ".join(about.choices) or about.range()
+        default = f"`{shown}`" if shown else ""
+        allowed = "0, 1" if about.on_off else ", ".join(about.choices) or about.range()
         rows.append(f"| `-{each.name}`{star} | {default} | {allowed} | {about.help}. {about.consequence} |")
     return "\n".join(rows)
 

@@ -1,18 +1,18 @@
-"""Checkpoints: what a run knows when it saves, on disk as this port, the Lua original or torch-rnn writes it.
+"""Reads and writes checkpoints of this port, the Lua original and torch-rnn.
 
-For other rooms and programs:
+Public names:
 
-    Checkpoint                              the values (checkpoint.py)
-    load_checkpoint(path)                   from a file of any of them, or the best of a folder (folder.py)
-    save_checkpoint(checkpoint, path)       to a file of this port, of the original or of safetensors (files.py)
-    metadata(checkpoint)                    all but parameters and what a run goes on from, for JSON (named.py)
-    is_checkpoint(path)                     whether a file is one, by how it begins
+    Checkpoint                              the values of a checkpoint (checkpoint.py)
+    load_checkpoint(path)                   read a file of any of these programs, or the best of a folder (folder.py)
+    save_checkpoint(checkpoint, path)       write a file of this port, of the original, or of safetensors (files.py)
+    metadata(checkpoint)                    everything except parameters and training state, for JSON (named.py)
+    is_checkpoint(path)                     whether a file begins as a checkpoint does
     best_evaluation(val_losses)             the iteration with the lowest validation loss
-    fingerprint(params)                     one number for all of a network, to compare networks by
-    folder                                  a run's folder of them: names, the latest, which to delete, its lock
+    fingerprint(params)                     a hash of all parameters, to compare networks
+    folder                                  a run's folder: file names, the latest checkpoint, deletion, its lock
 
-Inside: lua.py turns the original's object graph into values and back, torch_rnn.py that of torch-rnn into values,
-fields.py checks what is in them, archive.py reads files of torch.save, named.py reads and writes safetensors.
+Internal modules: lua.py converts the original's object graph to values and back, torch_rnn.py converts torch-rnn's to
+values, fields.py checks their fields, archive.py reads files of torch.save, named.py reads and writes safetensors.
 """
 
 from charrnn_port.checkpoints import folder

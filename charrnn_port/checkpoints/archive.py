@@ -1,10 +1,9 @@
-"""Reading files of torch.save that hold plain values and tensors, as ours do: a zip archive whose records are a pickle
-and, one each, the storages of tensors.
+"""Reads files of torch.save that hold plain values and tensors, without trusting them.
 
-torch.load reads these too, and much more: a pickle of a hundred bytes can make it reserve a terabyte or compute for
-years, without running any foreign code. Here a record is as long as the file says it is, a tensor has no more elements
-than its storage, and of a pickle's instructions only those are followed that torch.save needs for such values. So what
-is read is as large as the file, give or take Python's own overhead for each value.
+Such a file is a zip archive with a pickle and a record for each tensor's storage. torch.load reads these too, but a
+pickle of a hundred bytes can make it allocate a terabyte or compute for years, without running any foreign code. This
+module executes only the pickle instructions that torch.save needs for such values, checks the length of each record,
+and rejects a tensor with more elements than its storage. So the memory it takes is about the size of the file.
 """
 
 import errno
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from charrnn_port.util.file_types import CHOOSE, UNPACK, FileTypeError
 
-FOLDER = 0x10  # the mark of a folder in a zip file
+FOLDER = 0x10  # the attribute of a folder in a zip file
 STORAGES = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
@@ -37,28 +36,28 @@ VALUES = (str, bytes, bool, int, float, type(None), list, dict, Tensor)
 
 
 class ArchiveError(ValueError):
-    """The file is none of ours, or damaged; the message says how."""
+    """The file is corrupt or has other contents; the message says how."""
 
 
 def load(path: str | os.PathLike) -> object:
-    """The value in a file of torch.save, its tensors on the CPU.
+    """Return the value in a file of torch.save, with its tensors on the CPU. Runs no code from the file.
 
-    Raises ArchiveError for a file that is damaged or holds more than plain values and tensors, FileTypeError for one of
-    NumPy, OSError where it cannot be read. Runs no code that a file brings.
+    Raises ArchiveError for a file that is corrupt or holds more than plain values and tensors, FileTypeError for a
+    file of NumPy, OSError if it cannot be read.
     """
     records = read_records(path)
     pickles = [name for name in records if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(pickles) != 1:
         if records and all(name.endswith(".npy") for name in records):
             raise FileTypeError(f"an archive of NumPy arrays (.npz), not a checkpoint: {CHOOSE}")
-        raise ArchiveError(f"a zip archive, but none of PyTorch's; {UNPACK}")
+        raise ArchiveError(f"a zip archive, but not a PyTorch file; {UNPACK}")
     folder = pickles[0].removesuffix("data.pkl")
     swapped = records.get(f"{folder}byteorder", b"little") != b"little"
 
     def storage(dtype: torch.dtype, key: str, size: int) -> Tensor:
         content = records[f"{folder}data/{key}"]
         if len(content) != size * dtype.itemsize:
-            raise ArchiveError(f"data/{key} has {len(content)} bytes, not {size} elements")
+            raise ArchiveError(f"data/{key} has {len(content)} bytes, expected {size} elements")
         values = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
         return torch.from_numpy(values.numpy().byteswap()) if swapped else values
 
@@ -66,20 +65,20 @@ def load(path: str | os.PathLike) -> object:
         return unpickled(bytes(records[pickles[0]]), storage)
     except ArchiveError:
         raise
-    except Exception as error:  # whatever a damaged pickle leads to: a key that is missing, an empty stack, ...
+    except Exception as error:  # a corrupt pickle can raise nearly anything: KeyError, IndexError, ...
         raise ArchiveError("PyTorch cannot read it") from error
 
 
 def read_records(path: str | os.PathLike) -> dict[str, bytearray]:
-    """The records of a zip archive by name; each is as it was written, which its checksum tells."""
+    """Return the records of a zip archive by name, after verifying their checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
             for info in infos:
                 if info.external_attr & FOLDER:
-                    raise ArchiveError(f"{shortened(info.filename)} in it is not what was written")
+                    raise ArchiveError(f"{shortened(info.filename)} in it is corrupt")
                 if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-                    raise ArchiveError(f"{shortened(info.filename)} in it is compressed, which PyTorch does not do")
+                    raise ArchiveError(f"{shortened(info.filename)} in it is compressed, which PyTorch never does")
             if sum(info.file_size for info in infos) > os.path.getsize(path):
                 raise ArchiveError("its records are larger than the file")
             records = {}
@@ -87,24 +86,24 @@ def read_records(path: str | os.PathLike) -> dict[str, bytearray]:
                 try:
                     records[info.filename] = bytearray(archive.read(info))
                 except zipfile.BadZipFile as error:
-                    raise ArchiveError(f"{shortened(info.filename)} in it is not what was written") from error
+                    raise ArchiveError(f"{shortened(info.filename)} in it is corrupt") from error
             return records
     except ArchiveError:
         raise
-    except Exception as error:  # a damaged directory makes zipfile raise nearly anything
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: it sought before the file's beginning
+    except Exception as error:  # zipfile can raise nearly anything for a corrupt directory
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a seek before the beginning
             raise
         raise ArchiveError("PyTorch cannot read it") from error
 
 
 class Global(NamedTuple):
-    """Something that a pickle names: `module name`."""
+    """A global that a pickle refers to: `module name`."""
 
     name: str
 
 
 def unpickled(pickle: bytes, storage: Callable[[torch.dtype, str, int], Tensor]) -> object:
-    """The value that a pickle describes; `storage` gives the elements of one by type, name and size."""
+    """Return the value that a pickle describes; `storage` returns a storage's elements by type, name and size."""
     stack: list = []
     marks: list[int] = []
     memory: dict[int, object] = {}
@@ -156,28 +155,28 @@ def unpickled(pickle: bytes, storage: Callable[[torch.dtype, str, int], Tensor])
                 return require_value(stack.pop())
             case _:
                 raise other_file(f"the instruction {operation.name}")
-    raise AssertionError  # genops has raised ValueError where the pickle has no end
+    raise AssertionError  # genops raises ValueError for a pickle without STOP
 
 
 def append(values: list, to: object) -> None:
-    """What APPEND does."""
+    """Execute APPEND. Raises ArchiveError unless `to` is a list."""
     if type(to) is not list:
-        raise ArchiveError("its pickle appends to what is no list")
+        raise ArchiveError("malformed pickle: APPEND to something that is not a list")
     to.extend(map(require_value, values))
 
 
 def set_items(values: list, to: object) -> None:
-    """What SETITEM does: keys and values in turn."""
+    """Execute SETITEM with alternating keys and values. Raises ArchiveError unless `to` is a dict."""
     if type(to) is not dict:
-        raise ArchiveError("its pickle sets items of what is no dict")
+        raise ArchiveError("malformed pickle: SETITEM of something that is not a dict")
     for key, value in zip(values[::2], values[1::2], strict=True):
-        if type(key) not in (str, int, float):  # others may take for ever to compare
+        if type(key) not in (str, int, float):  # comparing others may not terminate
             raise other_file(f"a {type(key).__name__} as the key of a dict")
         to[key] = require_value(value)
 
 
 def stored(identity: tuple, storage: Callable[[torch.dtype, str, int], Tensor]) -> Tensor:
-    """The storage that a pickle names: ("storage", type, name, device, size). It comes to the CPU."""
+    """Return the storage for a persistent id ("storage", type, name, device, size), always on the CPU."""
     word, global_, key, _, size = identity
     module, _, name = global_.name.partition(" ")
     if type(key) is not str or type(size) is not int:
@@ -188,9 +187,9 @@ def stored(identity: tuple, storage: Callable[[torch.dtype, str, int], Tensor]) 
 
 
 def called(function: Global, arguments: tuple) -> object:
-    """What a function returns that a pickle calls: only those that torch.save needs for tensors and bytes."""
+    """Return the result of a call in a pickle. Only functions that torch.save needs for tensors and bytes are allowed."""
     match function.name:
-        case "collections OrderedDict" if not arguments:  # a tensor's hooks: none
+        case "collections OrderedDict" if not arguments:  # the hooks of a tensor, always empty
             return {}
         case "_codecs encode" if arguments[1:] == ("latin1",):
             return arguments[0].encode("latin1")
@@ -200,9 +199,9 @@ def called(function: Global, arguments: tuple) -> object:
 
 
 def tensor(storage: Tensor, offset: int, size: tuple, stride: tuple) -> Tensor:
-    """A view of a storage, which may leave elements out but repeats none."""
+    """Return a view of a storage `[n]`; it may skip elements but has no more than the storage."""
     if not all(type(number) is int and number >= 0 for number in (offset, *size, *stride)) or len(size) > 64:
-        raise ArchiveError("a tensor in it has no sizes")
+        raise ArchiveError("a tensor in it has invalid sizes")
     last = offset + sum((count - 1) * step for count, step in zip(size, stride, strict=True))
     if math.prod(size) > len(storage) or (math.prod(size) and last >= len(storage)):
         raise ArchiveError("a tensor in it is larger than its storage")
@@ -210,14 +209,14 @@ def tensor(storage: Tensor, offset: int, size: tuple, stride: tuple) -> Tensor:
 
 
 def require_value(value: object) -> object:
-    """The value, if it is one that a checkpoint may hold; a tuple, however deep, is none."""
+    """Return the value, if a checkpoint may hold its type. Raises ArchiveError for others, such as a tuple."""
     if type(value) not in VALUES:
         raise other_file(value.name if isinstance(value, Global) else f"a {type(value).__name__}")
     return value
 
 
 def other_file(what: str) -> ArchiveError:
-    """The error for a file with something in it that train.py does not write."""
+    """Return the error for a file with contents that train.py does not write."""
     module, name = (shortened(part) for part in what.partition(" ")[::2])
     if not name or module in ("a", "the", "collections") or module.split(".")[0] == "torch":
         return ArchiveError(f"a file of PyTorch, but not one that train.py wrote: it has {module} {name}".strip())
@@ -225,6 +224,6 @@ def other_file(what: str) -> ArchiveError:
 
 
 def shortened(text: str) -> str:
-    """For messages: a hostile file may have names of any length, and with signs that a terminal obeys."""
+    """Return text for an error message, without control characters and at most 60 characters of it."""
     text = "".join(character if character.isprintable() else "?" for character in text[:61])
     return text if len(text) <= 60 else f"{text[:60]}..."

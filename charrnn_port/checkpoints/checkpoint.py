@@ -1,4 +1,4 @@
-"""What a run knows when it saves."""
+"""Defines the values of a checkpoint and checks that they are consistent."""
 
 import hashlib
 import math
@@ -18,22 +18,21 @@ from charrnn_port.util.vocabulary import Vocabulary
 
 @dataclass(repr=False)
 class Checkpoint:
-    """The values; their names are the original's (there `params` is `protos`)."""
+    """The values of a checkpoint, with the original's names (except `params`, there `protos`)."""
 
-    opt: dict[str, str | int | float]  # the run's; rnn_size, num_layers, model and dropout describe the network
+    opt: dict[str, str | int | float]  # options of the run; rnn_size, num_layers, model and dropout describe the network
     vocab: Vocabulary
     params: Tensor  # flat [n], float64 or float32, on the CPU; see CharRNN
-    i: int  # iterations done
+    i: int  # number of iterations done
     epoch: float
-    train_losses: list[float]  # nats per character, one an iteration
-    val_losses: dict[int, float]  # by iteration
-    val_loss: float  # the last of them, NaN before the first
-    # What the next iteration depends on beside the parameters, to go on from: the states of `optimizer` and
-    # `schedule`, the network's `state` (tensors [batch_size, rnn_size]) and that of the `random` stream; the SHA-256 of
-    # the `text`; an `unfinished` iteration whose evaluation was cut short; the `loss_scale` of float16. The original's
-    # checkpoints have none.
+    train_losses: list[float]  # nats per character, for each iteration
+    val_losses: dict[int, float]  # nats per character, by iteration
+    val_loss: float  # the latest of them, NaN before the first
+    # Training state for -resume: the states of `optimizer` and `schedule`, the network's `state` (tensors
+    # [batch_size, rnn_size]), the state of the `random` stream, the SHA-256 of the `text`, an `unfinished` iteration
+    # whose evaluation was interrupted, and the `loss_scale` of float16. None in checkpoints of the original.
     progress: dict | None = None
-    version: str = ""  # of the charrnn_port that wrote it; "" for the original and before 0.2
+    version: str = ""  # of charrnn_port; "" for the original and for versions before 0.2
 
     def __repr__(self) -> str:
         model, rnn_size, num_layers = (self.opt.get(name, "?") for name in ("model", "rnn_size", "num_layers"))
@@ -45,40 +44,37 @@ class Checkpoint:
     def build(
         self, cell: str, dtype: torch.dtype, device: torch.device | str = "cpu", torch7: str | None = None
     ) -> CharRNN:
-        """The network with these parameters; `cell` is a key of BACKENDS, `torch7` one of LOG_SOFTMAX, or the run's."""
+        """Return the network; `cell` is a key of BACKENDS, `torch7` one of LOG_SOFTMAX (default: the run's)."""
         sizes = [self.opt[name] for name in ("rnn_size", "num_layers")]
-        torch7 = torch7 or self.opt.get("torch7", "2017")  # files of the original do not tell
+        torch7 = torch7 or self.opt.get("torch7", "2017")  # files of the original do not record it
         network = BACKENDS[cell](self.opt["model"], len(self.vocab), *sizes, torch7=torch7, dtype=dtype, device=device)
         network.params.copy_(self.params)
         return network
 
     @property
     def fingerprint(self) -> str:
-        """Return the fingerprint of the parameters: two checkpoints with the same one have the same network."""
+        """Return the fingerprint of the parameters, which is equal for equal networks."""
         return fingerprint(self.params)
 
     @property
     def sampling_dtype(self) -> str:
-        """The type that probabilities are rounded to before a character is drawn from them, float32 or float64.
-
-        The original's is float32; torch-rnn's, of its checkpoints only, float64.
-        """
+        """Return the type that probabilities are rounded to before sampling: float64 in torch-rnn, else float32."""
         return self.opt.get("drawn_from", "float32")
 
     def require_consistent(self) -> None:
-        """Raises ValueError where the values are not what they should be, or do not fit together."""
+        """Raise ValueError if values have wrong types or do not fit together."""
         kinds = (dict, Vocabulary, Tensor, int, float, list, dict, float, dict | None, str)
         for (name, value), kind in zip(vars(self).items(), kinds, strict=True):
             if not isinstance(value, kind):
                 raise ValueError(f"{name} is a {type(value).__name__}")
         if isinstance(self.vocab.symbols, str) and not is_text(self.vocab.symbols, "strict"):
-            raise ValueError("vocab has halves of characters")
+            raise ValueError("vocab has unpaired surrogates")
         if not all(map(is_number, [*self.train_losses, *self.val_losses.values(), self.i])) or self.i < 0:
-            raise ValueError("not all losses are numbers, or iterations no count")
+            raise ValueError("losses must be numbers, and iterations a count")
         if not all(isinstance(i, int) and is_number(i) for i in self.val_losses):
-            raise ValueError("val_losses are not by iteration")
+            raise ValueError("val_losses must have iterations as keys")
         if not all(is_text(name) and (is_text(value) or is_number(value)) for name, value in self.opt.items()):
-            raise ValueError("opt holds more than strings and numbers by name")
+            raise ValueError("opt must have names with strings or numbers")
         model, rnn_size, num_layers, dropout = (
             self.opt.get(name) for name in ("model", "rnn_size", "num_layers", "dropout")
         )
@@ -100,7 +96,7 @@ class Checkpoint:
             raise ValueError("progress does not fit the network")
 
     def _progress_fits(self) -> bool:
-        """Whether Training.restore can take up the progress."""
+        """Return whether Training.restore can use `progress`."""
         try:
             shape = (self.opt["batch_size"], self.opt["rnn_size"])
             optimizer, schedule, state, random = (
@@ -136,29 +132,29 @@ class Checkpoint:
             return False
 
     def _fits(self, value: object, shape: tuple) -> bool:
-        """Whether this is a tensor of this shape, and of the parameters' type."""
+        """Return whether this is a tensor of this shape and of the parameters' type."""
         return isinstance(value, Tensor) and value.shape == shape and value.dtype == self.params.dtype
 
 
 def fingerprint(params: Tensor) -> str:
-    """Return the SHA-256 of numbers `[n]` as they are in a little-endian file, 8 or 4 bytes each, in 64 hex digits."""
+    """Return the SHA-256, as 64 hex digits, of parameters `[n]` in little-endian float64 or float32."""
     numbers = params.detach().cpu().numpy()
     return hashlib.sha256(np.ascontiguousarray(numbers, numbers.dtype.newbyteorder("<"))).hexdigest()
 
 
 def best_evaluation(val_losses: dict[int, float]) -> int | None:
-    """The iteration with the lowest validation loss; None where there is none that is a number."""
+    """Return the iteration with the lowest validation loss, or None if all are NaN or there are none."""
     numbers = {i: loss for i, loss in val_losses.items() if not math.isnan(loss)}
     return min(numbers, key=numbers.__getitem__) if numbers else None
 
 
 def is_number(value: object) -> bool:
-    """Whether this is a number that a double can be."""
+    """Return whether this is a number in the range of a double."""
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**1023)
 
 
 def is_text(value: object, errors: str = "surrogateescape") -> bool:
-    """Whether this is a string that can be written as UTF-8; by default bytes of a file's name may be in it."""
+    """Return whether this is a string that can be encoded as UTF-8; by default it may hold bytes of file names."""
     try:
         return isinstance(value, str) and value.encode(errors=errors) is not None
     except UnicodeEncodeError:
@@ -166,5 +162,5 @@ def is_text(value: object, errors: str = "surrogateescape") -> bool:
 
 
 def shown(**values: object) -> str:
-    """Values for an error message, which are of any length in a hostile file."""
+    """Return values for an error message, shortened: those of a hostile file may have any length."""
     return ", ".join(f"{name} {reprlib.repr(value)}" for name, value in values.items())

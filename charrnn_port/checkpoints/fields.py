@@ -1,4 +1,4 @@
-"""Fields of the objects in a file of Torch7, each checked, for a file may hold anything."""
+"""Reads fields of the objects in a Torch7 file and checks each, because a file may hold anything."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,12 +11,12 @@ from charrnn_port.torch7.t7 import Table, TorchObject
 
 
 class FieldError(ValueError):
-    """A field is missing or not what it should be; the message says which and how."""
+    """A field is missing or invalid; the message names it."""
 
 
 @contextmanager
 def reading(program: str) -> Iterator[None]:
-    """While entered, a FieldError is a ValueError that tells whose checkpoint was looked for."""
+    """Convert a FieldError to a ValueError that names the program whose checkpoint was expected."""
     try:
         yield
     except FieldError as error:
@@ -24,7 +24,7 @@ def reading(program: str) -> Iterator[None]:
 
 
 def get(holder: object, name: str, kind: type) -> Any:
-    """A field of a table or object that must be there and of this kind."""
+    """Return a field of a table or object. Raises FieldError if it is missing or of another type."""
     fields = holder.fields if isinstance(holder, TorchObject) else holder
     value = fields.get(encode(name)) if isinstance(fields, Table) else None
     if not isinstance(value, kind):
@@ -33,7 +33,7 @@ def get(holder: object, name: str, kind: type) -> Any:
 
 
 def options_in(checkpoint: object) -> dict[str, str | int | float]:
-    """The options by name, without what is neither text nor number."""
+    """Return the options by name, except values that are neither text nor number."""
     return {
         decode(name): plain(value)
         for name, value in get(checkpoint, "opt", Table).items()
@@ -42,40 +42,45 @@ def options_in(checkpoint: object) -> dict[str, str | int | float]:
 
 
 def decode(text: bytes) -> str:
-    return text.decode(errors="surrogateescape")  # a path may be no UTF-8
+    """Return text for bytes of a Lua string."""
+    return text.decode(errors="surrogateescape")  # a path may be invalid UTF-8
 
 
 def encode(text: str) -> bytes:
+    """Return the bytes of a Lua string."""
     return text.encode(errors="surrogateescape")
 
 
 def plain(value: bytes | float) -> str | int | float:
+    """Return a Lua string as text, and a whole Lua number as an int."""
     if isinstance(value, bytes):
         return decode(value)
     return int(value) if value.is_integer() else value
 
 
 def number(value: object) -> float:
+    """Return a loss. Raises FieldError unless it is a number."""
     if not isinstance(value, float):
         raise FieldError(f"a loss is a {type(value).__name__}")
     return value
 
 
 def whole(value: object) -> int:
+    """Return an iteration as an int. Raises FieldError unless it is a whole number."""
     if not isinstance(value, float) or not value.is_integer():
         raise FieldError(f"an iteration is {value!r}")
     return int(value)
 
 
 def require_parameters(parameters: Sequence[Tensor], shapes: Sequence[tuple[int, ...]], model: str) -> None:
-    """Raises FieldError unless these are the parameters, of one type, each with elements of its own."""
+    """Raise FieldError unless the parameters have these shapes, one type, and do not share memory."""
     for parameter, shape in zip(parameters, shapes, strict=True):
         if parameter.shape != shape:
             raise FieldError(f"parameters of size {tuple(parameter.shape)} where {model} has {shape}")
     dtypes = {parameter.dtype for parameter in parameters}
     if dtypes not in ({torch.float32}, {torch.float64}):
-        raise FieldError("the parameters are neither all double nor all float")
-    # Views that repeat elements would let a small file stand for a huge vector.
+        raise FieldError("the parameters must be all double or all float")
+    # Otherwise a small file with views that repeat elements could expand to a huge vector.
     storages = {parameter.untyped_storage().data_ptr(): parameter.untyped_storage() for parameter in parameters}
     if sum(storage.nbytes() for storage in storages.values()) < sum(parameter.nbytes for parameter in parameters):
         raise FieldError("the parameters overlap")

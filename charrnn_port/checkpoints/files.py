@@ -1,8 +1,8 @@
-"""Checkpoints on disk: ours, `lm_NAME_epochE_LOSS.t7.pt`, the original's, `lm_NAME_epochE_LOSS.t7`, torch-rnn's, and
-files of safetensors.
+"""Reads and writes checkpoint files: this port's, the Lua original's and safetensors; reads torch-rnn's too.
 
-Ours are files of `torch.save` with plain values and tensors only, so that `torch.load(weights_only=True)`
-reads them and no file can run code. docs/files.md tells what is in them.
+This port's files, `lm_NAME_epochE_LOSS.t7.pt`, are files of `torch.save` with plain values and tensors only, so that
+`torch.load(weights_only=True)` reads them and no file can run code. docs/files.md describes their contents. The
+original's are `lm_NAME_epochE_LOSS.t7`.
 """
 
 import os
@@ -22,16 +22,16 @@ from charrnn_port.util.vocabulary import Vocabulary
 from charrnn_port.version import __version__
 
 FORMAT, OLDER_FORMAT = "charrnn_port checkpoint 2", "charrnn_port checkpoint 1"
-WITH_UNKNOWN = "charrnn_port checkpoint 3"  # `unknown` is in it, which older versions do not know
-ZIP, PICKLE = b"PK\3\4", b"\x80"  # how files of torch.save and of pickle begin
-ASCII = tuple(b"%d\n" % tag for tag in range(9))  # how the original's ASCII files begin
-TABLE = (b"\3\0\0\0\1\0\0\0", b"3\n1\n")  # and its checkpoints, binary and ASCII: a table, the first object
+WITH_UNKNOWN = "charrnn_port checkpoint 3"  # has `unknown`, which older versions cannot read
+ZIP, PICKLE = b"PK\3\4", b"\x80"  # first bytes of files of torch.save and of pickle
+ASCII = tuple(b"%d\n" % tag for tag in range(9))  # first bytes of the original's ASCII files
+TABLE = (b"\3\0\0\0\1\0\0\0", b"3\n1\n")  # first bytes of its checkpoints, binary and ASCII: the tag of a table and index 1
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
-    """Write a checkpoint whole or not at all, in the format that the name ends in: `.t7`, `.safetensors`, or else ours.
+    """Write a checkpoint atomically. The extension chooses the format: `.t7`, `.safetensors`, else this port's.
 
-    Raises UserError where the disk is full, the folder cannot be written, or what the format needs is not installed.
+    Raises UserError if the disk is full, the folder is not writable, or the format's package is not installed.
     """
     values = vars(checkpoint) | {"vocab": checkpoint.vocab.symbols, "version": __version__}
     with_unknown = checkpoint.vocab.unknown is not None
@@ -43,28 +43,28 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
                 named.save(checkpoint, temporary)
             else:
                 head = {"format": WITH_UNKNOWN, "unknown": True} if with_unknown else {"format": FORMAT}
-                with temporary.open("wb") as file:  # given a name, torch.save would not tell why it failed
+                with temporary.open("wb") as file:  # with a path, torch.save would not report why it failed
                     torch.save(head | values, file)
     except (OSError, RuntimeError) as error:  # torch's zip writer raises RuntimeError after the OSError of a full disk
         raise UserError(f"cannot save {path}: {reason(error)}; earlier checkpoints are untouched") from error
 
 
 def single_bytes(vocab: Vocabulary, path: str | os.PathLike) -> bytes:
-    """The symbols as the original has them. Raises UserError where it could not."""
+    """Return the symbols as bytes, as the original stores them. Raises UserError if it cannot."""
     symbols = vocab.symbols if isinstance(vocab.symbols, bytes) else vocab.symbols.encode()
     if vocab.unknown is not None:
-        raise UserError(f"{path}: the Lua original has no unknown symbol (-min_count), and cannot hold it")
+        raise UserError(f"{path}: .t7 files of the Lua original cannot hold an unknown symbol (-min_count)")
     if len(symbols) > len(vocab):
         raise UserError(
-            f"{path}: the Lua original has single bytes for characters, and cannot hold others (-encoding utf-8)"
+            f"{path}: .t7 files of the Lua original cannot hold characters of several bytes (-encoding utf-8)"
         )
     return symbols
 
 
 def load_file(path: str | os.PathLike) -> Checkpoint:
-    """Read a checkpoint of ours, of the original or of torch-rnn, told by its content, onto the CPU.
+    """Return the checkpoint in a file of any supported format, detected by its contents, on the CPU.
 
-    Raises UserError for a file that is missing, damaged or something else. Runs no code that a file brings.
+    Raises UserError for a file that is missing, corrupt or something else. Runs no code from the file.
     """
     try:
         values = read(path)
@@ -83,12 +83,12 @@ def load_file(path: str | os.PathLike) -> Checkpoint:
     except FileTypeError as error:
         raise UserError(f"{path} is {error}") from error
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged or not a checkpoint: {error}") from error
+        raise UserError(f"{path} is corrupt or not a checkpoint: {error}") from error
     return checkpoint
 
 
 def is_checkpoint(path: str | os.PathLike) -> bool:
-    """Whether a file begins as checkpoints do, whole or damaged; a folder counts as one, and what is not there not."""
+    """Return whether a path is a folder or a file that begins as a checkpoint does; False if it does not exist."""
     try:
         if os.path.isdir(path):
             return True
@@ -99,7 +99,7 @@ def is_checkpoint(path: str | os.PathLike) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """Why writing failed, in the operating system's words where it has some."""
+    """Return why writing failed, with the operating system's message if there is one."""
     for cause in (error, error.__context__):
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
@@ -107,7 +107,7 @@ def reason(error: Exception) -> str:
 
 
 def read(path: str | os.PathLike) -> dict:
-    """The values in a checkpoint of any kind. Raises FileTypeError for what is known to be something else."""
+    """Return the values in a checkpoint of any format. Raises FileTypeError for a known other file type."""
     begin = first_bytes(path, "a checkpoint")
     kind = file_type_of(begin)
     if kind is SAFETENSORS:
@@ -115,28 +115,28 @@ def read(path: str | os.PathLike) -> dict:
     if kind:
         raise FileTypeError(f"{kind.what}, not a checkpoint: {kind.to_do}")
     if begin.startswith(PICKLE):
-        raise ValueError("a bare pickle, which may run code and is refused")
+        raise ValueError("a bare pickle is refused, because it may run code")
     if begin.startswith(ZIP):
         return read_ours(path)
     if is_text(begin) and not begin.startswith(ASCII):
-        raise ValueError(f"it is plain text; {CHOOSE}")
+        raise ValueError(f"plain text; {CHOOSE}")
     value = t7.load(path)
     return torch_rnn.from_torch_rnn(value) if torch_rnn.wrote(value) else lua.from_lua(value)
 
 
 def require_names(values: dict) -> None:
-    """Raises ValueError unless these are a Checkpoint's."""
+    """Raise ValueError unless these are the fields of a Checkpoint."""
     names = {field.name: field.default is MISSING for field in fields(Checkpoint)}
     for name, needed in names.items():
         if needed and name not in values:
             raise ValueError(f"{name} is missing")
     for name in values:
         if name not in names:
-            raise ValueError(f"it has {reprlib.repr(name)}, which no checkpoint has")
+            raise ValueError(f"unknown field {reprlib.repr(name)}")
 
 
 def read_ours(path: str | os.PathLike) -> dict:
-    """The values in a `.t7.pt`. Raises ValueError for any other file."""
+    """Return the values in a `.t7.pt` file. Raises ValueError for any other file."""
     values = archive.load(path)
     format_ = values.pop("format", None) if isinstance(values, dict) else None
     if format_ == OLDER_FORMAT:
@@ -152,7 +152,7 @@ def read_ours(path: str | os.PathLike) -> dict:
 
 
 def from_older(values: dict) -> dict:
-    """Those of charrnn_port 0.1, which knew one optimiser only and kept its state among the rest."""
+    """Return the current layout of values from charrnn_port 0.1, whose optimizer state was not separate."""
     progress = values.get("progress")
     if isinstance(progress, dict) and {"learning_rate", "mean_square"} <= set(progress):
         rest = {name: value for name, value in progress.items() if name not in ("learning_rate", "mean_square")}

@@ -1,16 +1,15 @@
-"""Between the checkpoints of the Lua original and plain values.
+"""Converts between checkpoints of the Lua original and plain values.
 
-The original saves its network as the object graph that nngraph built: an nn.gModule with nodes, their modules
-and in these the parameters. `from_lua` takes the parameters out; `to_lua` builds the graph anew, as
-model/*.lua do with the nngraph, graph and nn packages of 2017.
+The original saves its network as nngraph's object graph: an nn.gModule with nodes, their modules, and in these the
+parameters. `from_lua` extracts the parameters; `to_lua` builds the graph, as model/*.lua do with the nngraph, graph and
+nn packages of 2017.
 
-What Torch7 saves and `to_lua` leaves out, and why Torch7 does not need it:
+`to_lua` leaves out some values that Torch7 saves but does not need:
 
-- `_debugLabel` in the nodes' annotations: the line of Lua that made the node, for error messages while a graph
-  is built and for drawings of it;
+- `_debugLabel` in the nodes' annotations: the line of Lua that created the node, for error messages and drawings;
 - the values of gradWeight and gradBias, zero here: train.lua sets them to zero before every batch;
 - the first element of nn.Reshape's batchsize, zero here: undefined until overwritten with the batch size;
-- the state of modules that have run (outputs, masks, sums, after -init_from): all made again when they run.
+- the state of modules that have run (outputs, masks, sums, after -init_from): recomputed when they run.
 """
 
 import math
@@ -40,17 +39,16 @@ from charrnn_port.util.file_types import CHOOSE, FileTypeError
 
 @reading("char-rnn")
 def from_lua(checkpoint: object) -> dict[str, Any]:
-    """Plain values from what t7.load gives for a checkpoint of the original: any model, from CPU or GPU.
+    """Return plain values from the object that t7.load returns for a checkpoint of the original, from CPU or GPU.
 
-    - `opt`: dict[str, str | int | float] without what is neither; `dropout` is the network's own (with
-      -init_from the option may say otherwise);
+    - `opt`: dict[str, str | int | float], without values of other types; `dropout` is the network's (with -init_from
+      the option may differ);
     - `vocab`: bytes, the character of each id (from 0);
     - `params`: flat `[n]` on the CPU, float64 or float32 as in the file, in nngraph's order, which is CharRNN's;
     - `i`, `epoch`, `train_losses` (list), `val_losses` (dict by iteration), `val_loss`: as in train.lua.
 
-    The linear modules are told by their order in the graph: names are in lstm's only, and only since September
-    2015. Raises ValueError for anything but a checkpoint with all of this, and one network, in it; FileTypeError where
-    it is known what else it is.
+    Linear modules are identified by their order in the graph, because only lstm's have names, and only since September
+    2015. Raises ValueError if any of this is missing or invalid, FileTypeError for a known other file type.
     """
     if what := other_program(checkpoint):
         raise FileTypeError(what)
@@ -67,7 +65,7 @@ def from_lua(checkpoint: object) -> dict[str, Any]:
     linear = [module for module in modules if module.class_name == "nn.Linear"]
     dropout = {get(module, "p", float) for module in modules if module.class_name == "nn.Dropout"} or {0.0}
     if len(dropout) > 1 or not 0 <= min(dropout) < 1:
-        raise FieldError(f"dropout of {reprlib.repr(sorted(dropout))}, not one from 0 to below 1")
+        raise FieldError(f"expected one dropout from 0 to below 1, got {reprlib.repr(sorted(dropout))}")
     return {
         "opt": opt | {"dropout": plain(dropout.pop())},
         "vocab": vocab,
@@ -81,9 +79,9 @@ def from_lua(checkpoint: object) -> dict[str, Any]:
 
 
 def to_lua(values: dict[str, Any]) -> Table:
-    """The object that the original would save (for t7.save), from the values that `from_lua` describes.
+    """Return the object that the original would save (for t7.save), from the values that `from_lua` describes.
 
-    Everything is double and on the CPU. Raises ValueError where `params` does not fit the other values.
+    All numbers are double and on the CPU. Raises ValueError if `params` does not fit the other values.
     """
     opt, vocab = values["opt"], values["vocab"]
     network = char_rnn(opt["model"], len(vocab), opt["rnn_size"], opt["num_layers"], opt["dropout"])
@@ -106,7 +104,7 @@ def to_lua(values: dict[str, Any]) -> Table:
             **{
                 name: encode(value) if isinstance(value, str) else value
                 for name, value in opt.items()
-                if name != "drawn_from"  # sample.lua knows one way only
+                if name != "drawn_from"  # sample.lua always uses float32
             }
         ),
         vocab=Table((vocab[i : i + 1], i + 1) for i in range(len(vocab))),
@@ -119,37 +117,37 @@ def to_lua(values: dict[str, Any]) -> Table:
 
 
 def other_program(value: object) -> str | None:
-    """What a file of Torch7 is, and what to do, where it is known not to be a checkpoint of char-rnn's last layout."""
+    """Return what a Torch7 file is and what to do, if it is known not to be a checkpoint of char-rnn's final layout."""
     if isinstance(value, Tensor) and value.dtype == torch.uint8:
-        return f"a text as the Lua original keeps it (data.t7), not a checkpoint: {CHOOSE}"
+        return f"a text in the format of the Lua original (data.t7), not a checkpoint: {CHOOSE}"
     if not isinstance(value, Table):
         return None
     if value and all(isinstance(name, bytes) and isinstance(id_, float) for name, id_ in value.items()):
-        return f"a vocabulary as the Lua original keeps it (vocab.t7), not a checkpoint: {CHOOSE}"
+        return f"a vocabulary in the format of the Lua original (vocab.t7), not a checkpoint: {CHOOSE}"
     protos = value.get(b"protos")
     if isinstance(protos, Table) and {b"embed", b"softmax"} & set(protos):
         return (
-            "a checkpoint that char-rnn wrote before 3 June 2015, in another layout, which its own later sample.lua "
+            "a checkpoint that char-rnn wrote before 3 June 2015, in an older layout, which later versions of sample.lua "
             "cannot read either: train again, or sample with a char-rnn of May 2015"
         )
     return None
 
 
 def vocabulary(table: Table) -> bytes:
-    """The characters in the order of their ids, which must be 1, 2, ..."""
+    """Return the characters in the order of their ids. Raises FieldError unless these are 1, 2, ..."""
     characters = {id_: character for character, id_ in table.items()}
     vocab = [characters.get(id_) for id_ in range(1, len(table) + 1)]
     if not vocab or not all(isinstance(character, bytes) and len(character) == 1 for character in vocab):
-        raise FieldError("vocab does not number single characters from 1")
+        raise FieldError("vocab must number single characters from 1")
     return b"".join(vocab)
 
 
 def flat_vector(linear: list[TorchObject], model: str, vocab_size: int, rnn_size: int, num_layers: int) -> Tensor:
-    """The parameters of the linear modules one after the other, after a look at their shapes."""
+    """Return the parameters of the linear modules as one vector `[n]`. Raises FieldError for wrong shapes."""
     parameters = [get(module, name, Tensor) for module in linear for name in ("weight", "bias")]
     first, other = (CELLS[model].parameter_shapes(size, rnn_size).values() for size in (vocab_size, rnn_size))
     if len(parameters) != len(first) * num_layers + 2:
-        raise FieldError(f"{len(linear)} linear modules are too many or too few for {num_layers} layers of {model}")
+        raise FieldError(f"{len(linear)} linear modules do not fit {num_layers} layers of {model}")
     shapes = [*first, *(list(other) * (num_layers - 1)), (vocab_size, rnn_size), (vocab_size,)]
     require_parameters(parameters, shapes, model)
     return torch.cat([parameter.flatten() for parameter in parameters])
@@ -228,7 +226,7 @@ LAYERS = {"lstm": lstm, "gru": gru, "rnn": rnn}
 
 
 def char_rnn(model: str, vocab_size: int, rnn_size: int, num_layers: int, dropout: float) -> TorchObject:
-    """The gModule of one time step: {x, state of each layer} to {state of each layer, log-probabilities}."""
+    """Return the gModule of one time step: {x, state of each layer} to {state of each layer, log-probabilities}."""
 
     def dropped(x: TorchObject) -> TorchObject:
         if not dropout:

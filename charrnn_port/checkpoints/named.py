@@ -1,7 +1,7 @@
-"""A checkpoint as a file of safetensors: each parameter by its name, and the other values as JSON in its metadata.
+"""Reads and writes checkpoints as safetensors: each parameter by name, and the other values as JSON in the metadata.
 
-Any program that reads safetensors has the network then, and from here it comes back without loss. What a run goes on
-from (`progress`) stays behind, as in a file for the original. docs/files.md tells the names.
+Any program that reads safetensors can use the network, and reading the file here is lossless. The training state
+(`progress`) is not stored, as in a file for the original. docs/files.md lists the names.
 """
 
 import json
@@ -25,7 +25,7 @@ VALUES = ("opt", "i", "epoch", "train_losses", "val_losses", "val_loss", "versio
 
 
 def library() -> ModuleType:
-    """safetensors. Raises UserError where it is not installed."""
+    """Return the module of safetensors. Raises UserError if it is not installed."""
     try:
         import safetensors.torch
     except ImportError:
@@ -34,10 +34,10 @@ def library() -> ModuleType:
 
 
 def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
-    """All values of a checkpoint but `params` and `progress`, such that JSON can hold them; and the format.
+    """Return the values of a checkpoint that JSON can hold, without `params` and `progress`, and the format.
 
-    `vocab` is an object: `encoding`, bytes or utf-8; `symbols`, a list of bytes' values or a string; `unknown`, an id
-    or None. `val_losses` are pairs of an iteration and its loss.
+    `vocab` is an object with `encoding`, bytes or utf-8; `symbols`, a list of byte values or a string; `unknown`, an id
+    or None. `val_losses` is a list of pairs of iteration and loss.
     """
     vocab = checkpoint.vocab
     values = {"format": FORMAT} | {name: getattr(checkpoint, name) for name in VALUES}
@@ -52,7 +52,7 @@ def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Write the file. Raises UserError without safetensors, OSError where it cannot be written."""
+    """Write the file. Raises UserError without safetensors, OSError if it cannot be written."""
     sizes = [checkpoint.opt[name] for name in ("model", "rnn_size", "num_layers")]
     shapes = shapes_of(len(checkpoint.vocab), *sizes)
     parts = checkpoint.params.detach().split([math.prod(shape) for shape in shapes.values()])
@@ -62,7 +62,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def load(path: str | os.PathLike) -> dict[str, Any]:
-    """The values in a file. Raises ValueError for one that is damaged, FileTypeError for one of another program."""
+    """Return the values in a file. Raises ValueError if it is corrupt, FileTypeError if it is of another program."""
     safetensors = library()
     try:
         with safetensors.safe_open(path, framework="pt") as file:
@@ -78,16 +78,16 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
         sizes = [values["opt"][name] for name in ("model", "rnn_size", "num_layers")]
         values["params"] = flat_vector(tensors, len(symbols) + values["unknown"], *sizes)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"a safetensors file that cannot be read ({error})") from None
+        raise ValueError(f"cannot read the safetensors file ({error})") from None
     except KeyError as error:
         raise ValueError(f"{error} is missing") from None
     except RecursionError:
-        raise ValueError("its metadata is too deep") from None
+        raise ValueError("its metadata is nested too deeply") from None
     return values
 
 
 def shapes_of(vocab_size: int, model: str, rnn_size: int, num_layers: int) -> dict[str, tuple[int, ...]]:
-    """Name and shape of each parameter, in the order of CharRNN's flat vector."""
+    """Return the name and shape of each parameter, in the order of CharRNN's flat vector."""
     shapes = {}
     for layer in range(num_layers):
         for name, shape in CELLS[model].parameter_shapes(rnn_size if layer else vocab_size, rnn_size).items():
@@ -96,7 +96,7 @@ def shapes_of(vocab_size: int, model: str, rnn_size: int, num_layers: int) -> di
 
 
 def flat_vector(tensors: dict[str, Tensor], vocab_size: int, model: str, rnn_size: int, num_layers: int) -> Tensor:
-    """The parameters one after the other, after a look at their names and shapes."""
+    """Return the parameters as one vector `[n]`. Raises ValueError for wrong names, shapes or types."""
     if not 0 < num_layers <= len(tensors):
         raise ValueError(f"{len(tensors)} tensors are too few for {num_layers} layers")
     shapes = shapes_of(vocab_size, model, rnn_size, num_layers)

@@ -1,10 +1,10 @@
-"""Checkpoints of torch-rnn (Justin Johnson's program after char-rnn, 2016), as the values that ours hold.
+"""Converts checkpoints of torch-rnn (Justin Johnson's successor of char-rnn, 2016) to plain values.
 
-Its network is char-rnn's but for two things, and both come out in the parameters. Each layer has one bias: ours is
-i2h's, and h2h's is 0. And characters go through an embedding (nn.LookupTable) before the first layer: its product with
-the first layer's input weights is our first i2h, a column for each character.
+Its network differs from char-rnn's in two ways, which the conversion expresses in the parameters. Each layer has one
+bias: it becomes i2h's, and h2h's is 0. Characters pass through an embedding (nn.LookupTable) before the first layer:
+its product with the first layer's input weights becomes the first i2h, with a column for each character.
 
-What train.lua writes beside it, checkpoint_N.json, holds no model, and nothing that is not in the .t7.
+The file checkpoint_N.json beside it has no model and nothing else that is not in the .t7.
 """
 
 import math
@@ -28,26 +28,26 @@ from charrnn_port.checkpoints.fields import (
 from charrnn_port.torch7.t7 import Table, TorchObject
 from charrnn_port.util.file_types import FileTypeError
 
-LAYERS = {"lstm": ("nn.LSTM", 4), "rnn": ("nn.VanillaRNN", 1)}  # class, and how many blocks its columns are
+LAYERS = {"lstm": ("nn.LSTM", 4), "rnn": ("nn.VanillaRNN", 1)}  # class, and number of gates (blocks of columns)
 BYTE = re.compile(rb"\[(\d{1,3})\]")  # a byte that is not ASCII, as preprocess.py --encoding bytes writes it
 
 
 def wrote(value: object) -> bool:
-    """Whether torch-rnn wrote this, by the class of the model in it."""
+    """Return whether torch-rnn wrote this, judged by the class of its model."""
     model = value.get(b"model") if isinstance(value, Table) else None
     return isinstance(model, TorchObject) and model.class_name == "nn.LanguageModel"
 
 
 @reading("torch-rnn")
 def from_torch_rnn(checkpoint: object) -> dict[str, Any]:
-    """Plain values, as lua.from_lua gives them, from what t7.load gives for a checkpoint of torch-rnn.
+    """Return plain values, as `lua.from_lua` does, from the object that t7.load returns for a torch-rnn checkpoint.
 
-    - `opt`: its own, with `model`, `rnn_size`, `num_layers` and `dropout` of the network, and `drawn_from`: float64;
-    - `vocab`: str, or bytes where the tokens are those of `--encoding bytes`;
-    - `params`: flat `[n]`, always float64, for the product with the embedding is computed in it;
-    - `epoch`: NaN, for the file does not tell how long one is.
+    - `opt`: its options, with `model`, `rnn_size`, `num_layers` and `dropout` of the network, and `drawn_from` = float64;
+    - `vocab`: str, or bytes if the tokens are those of `--encoding bytes`;
+    - `params`: flat `[n]`, always float64, in which the product with the embedding is computed;
+    - `epoch`: NaN, because the file does not record the length of an epoch.
 
-    Raises ValueError for what is missing or does not fit, FileTypeError for a network with batch normalisation.
+    Raises ValueError for missing or invalid fields, FileTypeError for a network with batch normalization.
     """
     model = get(checkpoint, "model", TorchObject)
     opt = {name: plain(get(model, name, float)) for name in ("rnn_size", "num_layers", "dropout")}
@@ -74,27 +74,27 @@ def from_torch_rnn(checkpoint: object) -> dict[str, Any]:
 
 
 def vocabulary(table: Table) -> bytes | str:
-    """The symbols in the order of their ids, which must be 1, 2, ..."""
+    """Return the symbols in the order of their ids. Raises FieldError unless these are 1, 2, ..."""
     tokens = table.sequence()
     if not tokens or len(tokens) != len(table) or not all(isinstance(token, bytes) for token in tokens):
-        raise FieldError("idx_to_token does not number tokens from 1")
+        raise FieldError("idx_to_token must number tokens from 1")
     try:
         if any(map(BYTE.fullmatch, tokens)):
             symbols = [bytes([int(byte[1])]) if (byte := BYTE.fullmatch(token)) else token for token in tokens]
         else:
             symbols = [token.decode() for token in tokens]
     except ValueError:
-        raise FieldError("idx_to_token has what is neither UTF-8 nor a byte") from None
+        raise FieldError("idx_to_token has a token that is neither UTF-8 nor a byte") from None
     if not all(len(symbol) == 1 for symbol in symbols):
-        raise FieldError("idx_to_token has more than single characters")
+        raise FieldError("idx_to_token has a token of several characters")
     return symbols[0][:0].join(symbols)
 
 
 def flat_vector(modules: list, vocab_size: int, wordvec_size: int, opt: dict[str, Any]) -> Tensor:
-    """The parameters in the order of CharRNN's, after a look at their shapes."""
+    """Return the parameters `[n]` in the order of CharRNN's. Raises FieldError for wrong modules or shapes."""
     if "nn.BatchNormalization" in map(kind_of, modules):
         raise FileTypeError(
-            "a checkpoint of torch-rnn with batch normalisation, which no network here has: train one with -batchnorm 0"
+            "a checkpoint of torch-rnn with batch normalization, which is not supported: train one with -batchnorm 0"
         )
     model, rnn_size, num_layers = (opt[name] for name in ("model", "rnn_size", "num_layers"))
     sizes = (wordvec_size, rnn_size, num_layers)
@@ -103,7 +103,7 @@ def flat_vector(modules: list, vocab_size: int, wordvec_size: int, opt: dict[str
     layer, blocks = LAYERS[model]
     found = [each for each in modules if kind_of(each) in ("nn.LookupTable", layer, "nn.Linear")]
     if len(found) != num_layers + 2 or kind_of(found[0]) != "nn.LookupTable" or kind_of(found[-1]) != "nn.Linear":
-        raise FieldError(f"net has {len(found)} modules with parameters, not those of {num_layers} layers of {model}")
+        raise FieldError(f"net has {len(found)} modules with parameters, which do not fit {num_layers} layers of {model}")
 
     embedding = get(found[0], "weight", Tensor)
     parameters = [get(module, name, Tensor) for module in found[1:] for name in ("weight", "bias")]
@@ -124,4 +124,5 @@ def flat_vector(modules: list, vocab_size: int, wordvec_size: int, opt: dict[str
 
 
 def kind_of(module: object) -> str:
+    """Return the class name of a Torch object, or "" for anything else."""
     return module.class_name if isinstance(module, TorchObject) else ""

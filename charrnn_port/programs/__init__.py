@@ -1,9 +1,9 @@
-"""The programs `charrnn train` and `charrnn sample`: train.py and sample.py, which stand at the top of the repository.
+"""Contains train.py and sample.py, which are at the top of the repository, as modules for `charrnn`.
 
     train      train a network (train.py)
     sample     sample text from one (sample.py)
 
-setup.py puts both files into this folder when the package is built. In a checkout they are found where they are.
+setup.py copies both files into this folder when the package is built. In a checkout they are imported from the top.
 """
 
 import os

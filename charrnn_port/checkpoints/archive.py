@@ -187,7 +187,7 @@ def stored(identity: tuple, storage: Callable[[torch.dtype, str, int], Tensor]) 
 
 
 def called(function: Global, arguments: tuple) -> object:
-    """Return the result of a call in a pickle. Only functions that torch.save needs for tensors and bytes are allowed."""
+    """Return the result of a call in a pickle. Only functions that torch.save needs are allowed."""
     match function.name:
         case "collections OrderedDict" if not arguments:  # the hooks of a tensor, always empty
             return {}

@@ -20,7 +20,7 @@ from charrnn_port.util.vocabulary import Vocabulary
 class Checkpoint:
     """The values of a checkpoint, with the original's names (except `params`, there `protos`)."""
 
-    opt: dict[str, str | int | float]  # options of the run; rnn_size, num_layers, model and dropout describe the network
+    opt: dict[str, str | int | float]  # the run's options; rnn_size, num_layers, model and dropout are the network's
     vocab: Vocabulary
     params: Tensor  # flat [n], float64 or float32, on the CPU; see CharRNN
     i: int  # number of iterations done

@@ -25,7 +25,7 @@ FORMAT, OLDER_FORMAT = "charrnn_port checkpoint 2", "charrnn_port checkpoint 1"
 WITH_UNKNOWN = "charrnn_port checkpoint 3"  # has `unknown`, which older versions cannot read
 ZIP, PICKLE = b"PK\3\4", b"\x80"  # first bytes of files of torch.save and of pickle
 ASCII = tuple(b"%d\n" % tag for tag in range(9))  # first bytes of the original's ASCII files
-TABLE = (b"\3\0\0\0\1\0\0\0", b"3\n1\n")  # first bytes of its checkpoints, binary and ASCII: the tag of a table and index 1
+TABLE = (b"\3\0\0\0\1\0\0\0", b"3\n1\n")  # first bytes of its checkpoints: the tag of a table, index 1
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:

@@ -127,7 +127,7 @@ def other_program(value: object) -> str | None:
     protos = value.get(b"protos")
     if isinstance(protos, Table) and {b"embed", b"softmax"} & set(protos):
         return (
-            "a checkpoint that char-rnn wrote before 3 June 2015, in an older layout, which later versions of sample.lua "
+            "a checkpoint that char-rnn wrote before 3 June 2015, in an older layout, which a later sample.lua "
             "cannot read either: train again, or sample with a char-rnn of May 2015"
         )
     return None

@@ -42,7 +42,7 @@ def wrote(value: object) -> bool:
 def from_torch_rnn(checkpoint: object) -> dict[str, Any]:
     """Return plain values, as `lua.from_lua` does, from the object that t7.load returns for a torch-rnn checkpoint.
 
-    - `opt`: its options, with `model`, `rnn_size`, `num_layers` and `dropout` of the network, and `drawn_from` = float64;
+    - `opt`: its options, the network's `model`, `rnn_size`, `num_layers` and `dropout`, and `drawn_from`: float64;
     - `vocab`: str, or bytes if the tokens are those of `--encoding bytes`;
     - `params`: flat `[n]`, always float64, in which the product with the embedding is computed;
     - `epoch`: NaN, because the file does not record the length of an epoch.
@@ -103,7 +103,7 @@ def flat_vector(modules: list, vocab_size: int, wordvec_size: int, opt: dict[str
     layer, blocks = LAYERS[model]
     found = [each for each in modules if kind_of(each) in ("nn.LookupTable", layer, "nn.Linear")]
     if len(found) != num_layers + 2 or kind_of(found[0]) != "nn.LookupTable" or kind_of(found[-1]) != "nn.Linear":
-        raise FieldError(f"net has {len(found)} modules with parameters, which do not fit {num_layers} layers of {model}")
+        raise FieldError(f"net has {len(found)} modules with parameters, expected {num_layers} layers of {model}")
 
     embedding = get(found[0], "weight", Tensor)
     parameters = [get(module, name, Tensor) for module in found[1:] for name in ("weight", "bias")]

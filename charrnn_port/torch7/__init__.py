@@ -1,10 +1,10 @@
-"""What Torch7 gave the original, to the last bit. Nothing here imports the rest of the project.
+"""Reimplements the parts of Torch7 that the original needs, bit for bit. Imports nothing from the rest of the project.
 
-For use elsewhere:
+Public names:
 
-- `random.Generator`: the stream of random numbers after torch.manualSeed, and what draws from it;
-- `strfmt.lua_format`: numbers in text, rounded as Lua's string.format does it;
-- `t7.load`, `t7.save`, `t7.T7Error`: Torch7's files, and `t7.Table`, `TorchObject`, `Storage`, `Function` in them;
+- `random.Generator`: the random number stream after torch.manualSeed, and sampling from it;
+- `strfmt.lua_format`: formats numbers with the rounding of Lua's string.format;
+- `t7.load`, `t7.save`, `t7.T7Error`: Torch7 files, with `t7.Table`, `TorchObject`, `Storage`, `Function`;
 - `nngraph.g_module`, `apply`, `node`, `split`, `record`, `empty`: the object graph of a network, for such a file.
 """
 

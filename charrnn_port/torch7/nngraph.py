@@ -1,10 +1,10 @@
-"""The object graph that nngraph builds for a network, as Torch7 saves it (nngraph's node.lua and gmodule.lua).
+"""Builds the object graph of a network as Torch7 saves it (nngraph's node.lua and gmodule.lua).
 
-`node` and `apply` make a network of nodes, `g_module` the nn.gModule between its inputs and outputs: with the
-forward and the backward graph, their nodes in the order in which they run, and one module a node.
+`node` and `apply` create the nodes of a network. `g_module` returns the nn.gModule between its inputs and outputs, with
+the forward and backward graphs, their nodes in execution order, and one module per node.
 
-Nodes of a network point from outputs to inputs (`children`): that is the backward graph. The forward graph has
-nodes of its own, which share their data with these and point the other way.
+Nodes of a network point from outputs to inputs (`children`), which is the backward graph. The forward graph has its own
+nodes, which share their data with these and point from inputs to outputs.
 """
 
 from collections.abc import Iterable
@@ -21,12 +21,12 @@ DOUBLE = b"torch.DoubleTensor"
 
 
 def apply(class_name: str, *inputs: TorchObject, name: str | None = None, **fields: object) -> TorchObject:
-    """The node of a new module of this class and with these fields, applied to the outputs of other nodes."""
+    """Return the node of a new module, of this class and with these fields, applied to the outputs of other nodes."""
     return node(inputs, name, module=module(class_name, **fields))
 
 
 def node(inputs: Iterable[TorchObject] = (), name: str | None = None, **data: object) -> TorchObject:
-    """A node that takes the outputs of other nodes (Node.lua's add, with the order of the inputs)."""
+    """Return a node whose inputs are the outputs of other nodes, in this order (`add` in Node.lua)."""
     annotations = record(name=name.encode()) if name else Table()
     new = bare_node(record(annotations=annotations, mapindex=Table(), reverseMap=Table(), **data))
     for source in inputs:
@@ -35,25 +35,25 @@ def node(inputs: Iterable[TorchObject] = (), name: str | None = None, **data: ob
 
 
 def split(source: TorchObject, count: int) -> list[TorchObject]:
-    """Nodes for the `count` parts of a node's output, which is a table (Node.lua's split)."""
+    """Return nodes for the `count` parts of a node's output, which is a table (`split` in Node.lua)."""
     whole_output = node([source], nSplitOutputs=count)
     return [node([whole_output], selectindex=i + 1, input=Table()) for i in range(count)]
 
 
 def g_module(inputs: list[TorchObject], outputs: list[TorchObject]) -> TorchObject:
-    """The nn.gModule between these nodes (gmodule.lua's __init)."""
+    """Return the nn.gModule between these nodes (`__init` in gmodule.lua)."""
     innode, outnode = node(input=Table()), node(outputs, input=Table())
     for target, part in zip(inputs, split(innode, len(inputs)), strict=True):
         connect(target, part)
 
-    # The forward graph has the edges of the backward one the other way, between twins of its nodes.
+    # The forward graph has the reversed edges of the backward graph, between copies of its nodes.
     edges = breadth_first_edges(outnode)
     backward = graph(edges)
-    twins = {member: bare_node(member.fields[b"data"]) for member in backward.fields[b"nodes"].sequence()}
-    forward = graph([(twins[end], twins[start]) for start, end in edges])
-    originals = {twin: member for member, twin in twins.items()}
-    forward_nodes = [twins[member] for member in depth_first(outnode)]
-    backward_nodes = [originals[twin] for twin in depth_first(twins[innode])]
+    copies = {member: bare_node(member.fields[b"data"]) for member in backward.fields[b"nodes"].sequence()}
+    forward = graph([(copies[end], copies[start]) for start, end in edges])
+    originals = {copy: member for member, copy in copies.items()}
+    forward_nodes = [copies[member] for member in depth_first(outnode)]
+    backward_nodes = [originals[copy] for copy in depth_first(copies[innode])]
 
     for member in forward_nodes:
         member.fields[b"data"][b"forwardNodeId"] = member.fields[b"id"]
@@ -66,7 +66,7 @@ def g_module(inputs: list[TorchObject], outputs: list[TorchObject]) -> TorchObje
             modules=Table(enumerate(filter(None, modules), 1)),
             fg=forward,
             bg=backward,
-            innode=twins[innode],
+            innode=copies[innode],
             outnode=outnode,
             nInputs=len(inputs),
             verbose=False,
@@ -80,17 +80,17 @@ def g_module(inputs: list[TorchObject], outputs: list[TorchObject]) -> TorchObje
 
 
 def record(**fields: object) -> Table:
-    """A Lua table with these values under these names."""
+    """Return a Lua table with these fields."""
     return Table((name.encode(errors="surrogateescape"), value) for name, value in fields.items())
 
 
 def empty() -> Tensor:
-    """The empty tensor that stands for what a module has not computed yet."""
+    """Return an empty tensor: the value of what a module has not computed yet."""
     return torch.empty(0, dtype=torch.float64)
 
 
 def module(class_name: str, **fields: object) -> TorchObject:
-    """A module with the fields of nn.Module and its own."""
+    """Return a module with the fields of nn.Module and these fields."""
     return TorchObject(class_name, record(**{"_type": DOUBLE, "output": empty(), "gradInput": empty()} | fields))
 
 
@@ -98,22 +98,24 @@ def module(class_name: str, **fields: object) -> TorchObject:
 
 
 def bare_node(data: Table) -> TorchObject:
+    """Return a node with this data and without children."""
     return TorchObject("nngraph.Node", record(data=data, children=Table(), visited=False, marked=False, id=0))
 
 
 def connect(target: TorchObject, source: TorchObject) -> None:
-    """Make the source's output the next input of the target."""
+    """Make the output of `source` the next input of `target`."""
     enlist(target.fields[b"children"], source)
     enlist(target.fields[b"data"][b"mapindex"], source.fields[b"data"])
     source.fields[b"data"][b"reverseMap"][target] = True
 
 
 def children(parent: TorchObject) -> list[TorchObject]:
+    """Return the children of a node in order."""
     return parent.fields[b"children"].sequence()
 
 
 def enlist(table: Table, item: object) -> None:
-    """Add an item to a list that also holds the place of each item, under the item; no item twice."""
+    """Append an item to a list that also maps each item to its index, unless it is there already."""
     if item not in table:
         place = len(table) // 2 + 1
         table[place] = item
@@ -124,7 +126,7 @@ def enlist(table: Table, item: object) -> None:
 
 
 def graph(edges: list[tuple[TorchObject, TorchObject]]) -> TorchObject:
-    """A graph.Graph of edges (from, to); the nodes get their children and, by first appearance, their ids."""
+    """Return a graph.Graph of edges (from, to); sets the nodes' children, and their ids by first appearance."""
     nodes, edge_objects = Table(), Table()
     for start, end in edges:
         enlist(edge_objects, TorchObject("graph.Edge", record(**{"from": start, "to": end})))
@@ -137,7 +139,7 @@ def graph(edges: list[tuple[TorchObject, TorchObject]]) -> TorchObject:
 
 
 def breadth_first_edges(root: TorchObject) -> list[tuple[TorchObject, TorchObject]]:
-    """All edges, as pairs of parent and child, parents in the order of their distance from the root."""
+    """Return all edges as pairs of parent and child, with parents in breadth-first order from the root."""
     queue, edges = [root], []
     seen = {root}
     for parent in queue:
@@ -150,7 +152,7 @@ def breadth_first_edges(root: TorchObject) -> list[tuple[TorchObject, TorchObjec
 
 
 def depth_first(root: TorchObject) -> list[TorchObject]:
-    """All nodes, each after its children."""
+    """Return all nodes in depth-first order, each after its children."""
     order, seen = [], {root}
     path = [(root, iter(children(root)))]
     while path:

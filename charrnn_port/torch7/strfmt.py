@@ -1,17 +1,16 @@
-"""Numbers in text as LuaJIT writes them (lj_strfmt_num.c), on which Torch7 ran."""
+"""Formats numbers as LuaJIT does (lj_strfmt_num.c), on which Torch7 ran."""
 
 import decimal
 import math
 
-# Digits enough for every double in full, which has at most 767. Its "half up" is away from zero.
+# Enough digits for the exact value of every double, which has at most 767. ROUND_HALF_UP rounds away from zero.
 EXACT = decimal.Context(prec=2000, rounding=decimal.ROUND_HALF_UP)
 
 
 def lua_format(value: float, spec: str) -> str:
-    """`string.format("%" .. spec, value)` for specs such as `.3f` and `6.4e`.
+    """Return `string.format("%" .. spec, value)` for specs such as `.3f` and `6.4e`.
 
-    A value right between two neighbours goes away from zero (0.0625 with `.3f` is 0.063); C and Python go to
-    the even one.
+    Rounds ties away from zero (0.0625 with `.3f` is 0.063), where C and Python round to even.
     """
     width, decimals = spec[:-1].split(".")
     if not math.isfinite(value):  # Lua has one NaN, without a sign
@@ -20,6 +19,6 @@ def lua_format(value: float, spec: str) -> str:
     exponent = -decimals  # of the last digit to keep, as a power of ten
     if kind == "e" and value:
         exponent += decimal.Decimal(value).adjusted()
-    # Python's format then finds nothing left to round.
+    # Python's format then has nothing left to round.
     rounded = EXACT.quantize(decimal.Decimal(value), decimal.Decimal((0, (1,), exponent)))
     return format(float(rounded), spec)

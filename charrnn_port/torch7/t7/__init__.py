@@ -1,9 +1,9 @@
-"""Torch7's serialisation (torch7's File.lua, generic/Tensor.c, generic/Storage.c and THDiskFile.c).
+"""Reads and writes Torch7's serialization (torch7's File.lua, generic/Tensor.c, generic/Storage.c and THDiskFile.c).
 
-`load` and `save` are what Torch7's torch.load and torch.save are. A file holds one object. An object is a type
-tag and what follows it:
+`load` and `save` correspond to Torch7's torch.load and torch.save. A file holds one object. An object is a type tag
+followed by its contents:
 
-    tag  object            what follows                                             in Python
+    tag  object            contents                                                 in Python
     0    nil               nothing                                                  None
     1    number            double                                                   float
     2    string            int length, bytes                                        bytes
@@ -19,17 +19,16 @@ tag and what follows it:
                            long offset (from 1), its storage (object) or nil
     any other              a table of its fields (object)                           TorchObject
 
-Strings within objects have no tag. The version is a string `V 1`; files older than versions lack it. Objects
-with an index are written once: after that, tag and index stand for them, so shared and cyclic references
-survive. CUDA and OpenCL tensors (`torch.CudaTensor` and `torch.ClTensor` are float) come out on the CPU, and
-are written as CPU classes.
+Strings within objects have no tag. The version is a string `V 1`, which older files lack. An object with an index is
+written once; later references are its tag and index, so that shared and cyclic references are preserved. CUDA and
+OpenCL tensors (`torch.CudaTensor` and `torch.ClTensor` are float) are loaded onto the CPU and written as CPU classes.
 
-In binary files int has 4 bytes and long 8, or 4 from 32-bit systems; the first long in the file tells: where
-it is followed by zeros it has 8. All is little-endian. In ASCII files each value above is a line; elements and
-sizes are separated by spaces; strings and elements of one byte are the bytes themselves and a newline, and
-where there are none there is no line. The first byte, a digit in ASCII files only, tells the two apart.
+In binary files, int has 4 bytes and long 8, or 4 if a 32-bit system wrote the file; the reader detects which at the
+first long: it has 8 bytes if zeros follow. All values are little-endian. In ASCII files, each value above is a line;
+elements and sizes are separated by spaces; strings and elements of one byte are raw bytes and a newline, or no line if
+there are none. Only ASCII files begin with a digit.
 
-Functions stay bytecode: nothing in a file is ever run.
+Functions stay bytecode: nothing in a file is ever executed.
 """
 
 from charrnn_port.torch7.t7.errors import T7Error

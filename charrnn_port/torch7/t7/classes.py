@@ -1,4 +1,4 @@
-"""Torch7's classes of tensors and storages, by the type of their elements."""
+"""Maps Torch7's classes of tensors and storages to the types of their elements."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Torch7's names for types of elements.
+# Torch7's names of element types.
 DTYPES = {
     "Byte": np.uint8,
     "Char": np.int8,
@@ -21,13 +21,13 @@ CLASS = re.compile(rf"torch\.(?:(?:Cuda)?({'|'.join(DTYPES)})|Cuda|Cl)(Tensor|St
 
 
 def parse_class(name: str) -> tuple[type, str] | None:
-    """The elements' type and `Tensor` or `Storage`, from the name of a class; None where it is another class."""
+    """Return the element type and `Tensor` or `Storage` for the name of a class, or None for another class."""
     match = CLASS.fullmatch(name)
     return match and (DTYPES[match[1] or "Float"], match[2])
 
 
 def element_name(tensor: Tensor) -> str:
-    """What Torch7 calls the type of a tensor's elements. Raises TypeError for tensors it does not have."""
+    """Return Torch7's name of a tensor's element type. Raises TypeError for tensors that Torch7 does not have."""
     if tensor.device.type == "cpu" and tensor.layout == torch.strided and tensor.dim():
         for name, dtype in DTYPES.items():
             if str(tensor.dtype) == f"torch.{dtype.__name__}":

@@ -1,4 +1,4 @@
-"""What a file of Torch7 holds besides nil, numbers, strings, booleans and tensors."""
+"""Defines the objects in a Torch7 file other than nil, numbers, strings, booleans and tensors."""
 
 from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Table(MutableMapping):
-    """A Lua table: any value but nil and NaN is a key; equal only to itself, and True is not 1.
+    """A Lua table: keys are any values except nil and NaN, and True differs from 1. Equal only to itself.
 
     Strings are bytes and numbers floats, so `table[b"name"]` and `table[1]` work.
     """
@@ -18,7 +18,7 @@ class Table(MutableMapping):
     __hash__ = object.__hash__
 
     def __init__(self, items: MutableMapping | Iterable[tuple] = ()) -> None:
-        # Each key goes with whether it is a boolean, since Python's True equals 1.
+        # A key is stored with whether it is a boolean, because Python's True equals 1.
         self._items = {}
         if items:
             self.update(items)
@@ -39,7 +39,7 @@ class Table(MutableMapping):
         return len(self._items)
 
     def sequence(self) -> list:
-        """The values under 1, 2, ... up to the first that is missing (Lua's ipairs)."""
+        """Return the values of the keys 1, 2, ... up to the first missing key (Lua's ipairs)."""
         values = []
         for index in count(1):
             if index not in self:
@@ -49,7 +49,7 @@ class Table(MutableMapping):
 
 @dataclass(eq=False)
 class TorchObject:
-    """An object of a Torch class other than tensors and storages. Version 0: written before versions."""
+    """An object of a Torch class other than tensors and storages. Version 0 means that the file has no versions."""
 
     class_name: str
     fields: Table = field(default_factory=Table)
@@ -58,14 +58,14 @@ class TorchObject:
 
 @dataclass(eq=False)
 class Storage:
-    """A storage by itself; the tensors of a file that view it share the memory of `values` `[size]`."""
+    """A storage by itself. Tensors in the same file that view it share the memory of `values` `[size]`."""
 
     values: Tensor
 
 
 @dataclass(eq=False)
 class Function:
-    """A Lua function: bytecode as string.dump made it, and its upvalues as the tag (6, 7 or 8) has them."""
+    """A Lua function: bytecode from string.dump, and upvalues in the layout of its tag (6, 7 or 8)."""
 
     tag: int
     code: bytes

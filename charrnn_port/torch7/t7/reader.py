@@ -1,4 +1,4 @@
-"""Reading: the object that the values in a file describe."""
+"""Reads the object in a Torch7 file."""
 
 import math
 import mmap
@@ -18,14 +18,14 @@ from charrnn_port.torch7.t7.errors import T7Error
 from charrnn_port.torch7.t7.objects import Function, Storage, Table, TorchObject
 from charrnn_port.torch7.t7.recursion import run
 
-MAX_DIMENSIONS = 64  # what PyTorch's operations take
+MAX_DIMENSIONS = 64  # PyTorch's limit
 
 
 def load(path: str | PathLike) -> object:
-    """The object in a file of Torch7's torch.save, binary or ASCII, as in this package's table.
+    """Return the object in a file of Torch7's torch.save, binary or ASCII, with the types of this package's table.
 
-    Tensors are copies on the CPU; those that share a storage in the file share it here.
-    Raises T7Error where the file is damaged or is no such file, OSError where it cannot be read.
+    Tensors are copies on the CPU; those that share a storage in the file share memory.
+    Raises T7Error if the file is corrupt or not a Torch7 file, OSError if it cannot be read.
     """
     with open(path, "rb") as file:
         if not file.read(1):
@@ -34,19 +34,19 @@ def load(path: str | PathLike) -> object:
     source = AsciiSource(data) if data[:1].isdigit() else BinarySource(data)
     value = run(_Reader(source).object())
     if source.offset < len(data):
-        raise T7Error("the file goes on after its object", source.offset)
+        raise T7Error("unexpected data after the object", source.offset)
     return value
 
 
 class _Reader:
-    """Builds the object that a source describes. What may hold other objects is a generator for `run`."""
+    """Reads objects from a source. Methods that read nested objects are generators for `run`."""
 
     def __init__(self, source: BinarySource | AsciiSource) -> None:
         self.source = source
         self.objects = {}  # index -> (tag, object)
 
     def object(self) -> object:
-        """The next object, or the generator that reads one that may hold others."""
+        """Return the next object, or a generator that reads it if it may contain others."""
         tag = self.source.integer()
         if tag == tags.NIL:
             return None
@@ -59,12 +59,12 @@ class _Reader:
         if tag == tags.OLD_FUNCTION:
             return self.function(tag, None)
         if tag not in (tags.TABLE, tags.TORCH, tags.LEGACY_FUNCTION, tags.FUNCTION):
-            raise self.error(f"{tag} is no type of object")
+            raise self.error(f"unknown type tag {tag}")
         index = self.source.integer()
         if index in self.objects:
             known_tag, known = self.objects[index]
             if tag != known_tag:
-                raise self.error(f"object {index} is of type {known_tag}, not {tag}")
+                raise self.error(f"object {index} has type tag {known_tag}, got {tag}")
             return known
         if tag == tags.TABLE:
             return self.table(index)
@@ -72,7 +72,7 @@ class _Reader:
             return self.torch_object(index)
         return self.function(tag, index)
 
-    # Objects that hold others count as known before these are read, which may refer to them.
+    # An object is registered before the objects in it are read, because they may refer to it.
 
     def table(self, index: int) -> Generator:
         table = Table()
@@ -81,7 +81,7 @@ class _Reader:
             key = yield self.object()
             value = yield self.object()
             if key is None or (isinstance(key, float) and math.isnan(key)):
-                raise self.error("nil or NaN is the key of a table")
+                raise self.error("invalid key of a table: nil or NaN")
             if value is not None:
                 table[key] = value
         return table
@@ -107,35 +107,35 @@ class _Reader:
         self.objects[index] = tags.TORCH, value
         value.fields = yield self.object()
         if not isinstance(value.fields, Table):
-            raise self.error(f"the contents of a {class_name[:60]!r} are no table of fields")
+            raise self.error(f"the contents of a {class_name[:60]!r} are not a table of fields")
         return value
 
     def storage(self, dtype: type) -> Storage:
         (size,) = self.longs(1)
         if size < 0:
-            raise self.error(f"{size} is no size of a storage")
+            raise self.error(f"invalid size of a storage: {size}")
         return Storage(torch.from_numpy(self.source.values(dtype, size)))
 
     def tensor(self, dtype: type) -> Generator:
         dimensions = self.size()
         if dimensions > MAX_DIMENSIONS:
-            raise self.error(f"a tensor of {dimensions} dimensions")
+            raise self.error(f"a tensor has too many dimensions: {dimensions}")
         sizes, strides = self.longs(dimensions), self.longs(dimensions)
         offset = self.longs(1, then_object=True)[0] - 1
         if offset < 0 or min(sizes, default=1) < 1 or min(strides, default=0) < 0:
             layout = f"sizes {reprlib.repr(sizes)}, strides {reprlib.repr(strides)} and offset {offset}"
-            raise self.error(f"a tensor of {layout}")
+            raise self.error(f"invalid tensor: {layout}")
         storage = yield self.object()
         if storage is None:
             storage = Storage(torch.from_numpy(np.empty(0, dtype)))
         if not isinstance(storage, Storage) or storage.values.numpy().dtype != dtype:
-            raise self.error(f"the storage of a {dtype.__name__} tensor is something else")
+            raise self.error(f"the storage of a {dtype.__name__} tensor has another type")
         if not sizes:
             return storage.values[:0]
         last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
         if last >= len(storage.values) or math.prod(sizes) >= 2**63:
             raise self.error(
-                f"a tensor of sizes {reprlib.repr(sizes)} reaches outside its storage of {len(storage.values)}"
+                f"a tensor of sizes {reprlib.repr(sizes)} exceeds its storage of {len(storage.values)} elements"
             )
         return storage.values.as_strided(sizes, strides, offset)
 
@@ -144,14 +144,14 @@ class _Reader:
     def size(self) -> int:
         size = self.source.integer()
         if size < 0:
-            raise self.error(f"{size} is no size")
+            raise self.error(f"invalid size: {size}")
         return size
 
     def string(self) -> bytes:
         return self.source.values(np.uint8, self.size()).tobytes()
 
     def longs(self, size: int, then_object: bool = False) -> list[int]:
-        """The next `size` longs; `then_object` where an object follows them."""
+        """Return the next `size` longs; `then_object` says that an object follows them."""
         return self.source.values(np.int64, size, then_object).tolist()
 
     def error(self, message: str) -> T7Error:

@@ -1,12 +1,12 @@
-"""Recursion as deep as memory allows, for objects that hold objects: Python's own ends at about a thousand calls."""
+"""Runs recursive generators without Python's limit of about a thousand nested calls."""
 
 from types import GeneratorType
 
 
 def run(call: object) -> object:
-    """Run a recursive generator on a stack of its own: `yield f(x)` is a call of f, however deep.
+    """Run a recursive generator on an explicit stack and return its result: `yield f(x)` is a call of f, at any depth.
 
-    A call that needs no stack may give its result at once instead of a generator.
+    A call that does not recurse may return its result directly instead of a generator.
     """
     stack, result = [], call
     while True:

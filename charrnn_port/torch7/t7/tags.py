@@ -1,3 +1,3 @@
-"""The tags that say of what type an object in a file is."""
+"""Defines the type tags of objects in a file."""
 
 NIL, NUMBER, STRING, TABLE, TORCH, BOOLEAN, OLD_FUNCTION, LEGACY_FUNCTION, FUNCTION = range(9)

@@ -1,4 +1,4 @@
-"""Writing: the values in a file that describe an object."""
+"""Writes an object as a Torch7 file."""
 
 from collections.abc import Callable, Generator
 from os import PathLike
@@ -16,16 +16,17 @@ from charrnn_port.torch7.t7.recursion import run
 
 
 def save(path: str | PathLike, value: object, ascii: bool = False) -> None:
-    """Write what `load` returns, as Torch7's torch.save does (64-bit longs); ints are written as numbers.
+    """Write an object, of the types that `load` returns, as Torch7's torch.save does (64-bit longs).
 
-    Tensors must be on the CPU and of a type that Torch7 has. Raises TypeError for anything else.
+    Ints are written as numbers. Raises TypeError for other types, and for tensors that Torch7 does not have or that are
+    not on the CPU.
     """
     with open(path, "wb") as file:
         run(_Writer(file, encode_ascii if ascii else encode_binary).object(value))
 
 
 class _Writer:
-    """Describes an object to a file. What may hold other objects is a generator for `run`."""
+    """Writes objects to a file. Methods that write nested objects are generators for `run`."""
 
     def __init__(self, file: BinaryIO, encode: Callable[[np.ndarray], bytes | memoryview]) -> None:
         self.file = file
@@ -33,7 +34,7 @@ class _Writer:
         self.indices = {}  # identity of an object -> index
 
     def object(self, value: object) -> Generator | None:
-        """Write the object, or give the generator that writes one that may hold others."""
+        """Write the object, or return a generator that writes it if it may contain others."""
         if isinstance(value, Table):
             return self.table(value)
         if isinstance(value, TorchObject):
@@ -80,7 +81,7 @@ class _Writer:
         yield self.object(function.upvalues)
 
     def storage(self, values: Tensor) -> None:
-        # PyTorch makes a new storage object at each call; what stays is its memory.
+        # PyTorch returns a new storage object at each call, so that the memory is what identifies a storage.
         memory = values.untyped_storage()
         if self.is_new(tags.TORCH, (memory.data_ptr() or id(values), memory.nbytes(), values.dtype)):
             self.torch_class(f"torch.{element_name(values)}Storage")
@@ -105,7 +106,7 @@ class _Writer:
     # The parts of objects
 
     def is_new(self, tag: int, identity: object) -> bool:
-        """Write tag and index of an object; true if its contents must follow."""
+        """Write the tag and index of an object, and return whether its contents must follow."""
         new = identity not in self.indices
         self.integer(tag)
         self.integer(self.indices.setdefault(identity, len(self.indices) + 1))

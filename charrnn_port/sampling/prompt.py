@@ -105,9 +105,9 @@ class Conversation:
     def _help(self) -> str:
         return "\n".join(
             [
-                "Current settings; type a line like these to change one:",
+                "Current settings (type to change):",
                 *(f"  /{name} {getattr(self.options, name)}" for name in SETTINGS),
-                "Without a value, a setting gets its default.",
+                "Without a value: the default.",
                 "The seed increases by 1 with each text.",
                 "Commands:",
                 "  /more  continue the last text",

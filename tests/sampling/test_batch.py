@@ -1,4 +1,4 @@
-"""Several texts side by side: each is what it is alone, to the bit."""
+"""Batched sampling: each text is the same as alone, bit by bit."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def model_of(cell: str, num_layers: int, rnn_size: int, dtype: torch.dtype) -> M
 @pytest.mark.parametrize(("num_layers", "rnn_size"), [(1, 1), (2, 37), (3, 128), (1, 256)])
 @pytest.mark.parametrize("cell", list(CELLS))
 def test_scores_are_those_of_single_sessions(cell, num_layers, rnn_size, dtype):
-    """For other texts each, also where there is only one."""
+    """With a different text each, also with only one."""
     model = model_of(cell, num_layers, rnn_size, dtype)
     for count in (1, 2, 16, 33):
         texts = np.random.RandomState(count).randint(65, size=(6, count))
@@ -40,7 +40,7 @@ def test_scores_are_those_of_single_sessions(cell, num_layers, rnn_size, dtype):
 @pytest.mark.parametrize("choice", [{}, {"top_p": 0.95}])
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
 def test_texts_are_those_of_single_runs(name, choice, dtype):
-    """Whatever their number; also when they are read in another order."""
+    """For any number of texts, also if they are read in another order."""
     checkpoint = charrnn_port.load_checkpoint(RECORDINGS / f"lua_checkpoints/{name}.t7")
     model = Model(checkpoint.build("fused", dtype), checkpoint.vocab)
     options = SampleOptions(model="", length=60, n=batch.SIDE_BY_SIDE * 2 + 1, seed=-3, temperature=0.8, **choice)
@@ -52,7 +52,7 @@ def test_texts_are_those_of_single_runs(name, choice, dtype):
 
 
 def test_a_text_comes_as_it_is_drawn():
-    """The first one at once; no text is drawn to its end before it is read."""
+    """The first character comes at once; no text is sampled to its end before it is read."""
     model = model_of("gru", 1, 5, torch.float64)
     drawn = batch.ids_of(model, SampleOptions(model="", length=10**9, n=2), [], [1, 2])
     assert len(next(drawn)) == 2

@@ -1,4 +1,4 @@
-"""Beam search: the likeliest text where it can be counted out, the greedy one with a beam of 1."""
+"""Beam search finds the most likely text if the beam is wide enough, and the greedy one with a beam of 1."""
 
 import itertools
 
@@ -15,7 +15,7 @@ from charrnn_port.util.vocabulary import Vocabulary
 
 
 def session_of(cell: str, scale: float = 2.0) -> Session:
-    """On a network for texts of three characters, after a `b`; with a `scale` of 0 all texts are equally likely."""
+    """Return a session on a network with three characters, after a `b`. With `scale` 0, all texts are equally likely."""
     network = BACKENDS["fused"](cell, 3, 5, 2)
     network.params.uniform_(-scale, scale, generator=torch.Generator().manual_seed(4))
     session = Session(Model(network, Vocabulary(b"abc")))
@@ -24,7 +24,7 @@ def session_of(cell: str, scale: float = 2.0) -> Session:
 
 
 def log_prob(session: Session, ids: list[int]) -> float:
-    """Of these characters to come next, in nats."""
+    """Return the log-probability of these characters to come next, in nats."""
     session, total = session.copy(), 0.0
     for id_ in ids:
         total += session.log_probs()[id_]
@@ -46,12 +46,12 @@ def test_a_beam_of_one_takes_the_likeliest_character(cell):
 
 
 def test_of_equally_likely_texts_the_first():
-    """With one character in the lead: among the others the smaller ids."""
+    """Ties are decided by the smaller id."""
     assert likeliest_text(session_of("gru", scale=0.0), 6, 4) == [0] * 6
 
 
 def test_it_finds_what_the_greedy_way_misses():
-    """On one of these networks at least; and never on these is it less likely."""
+    """The text is never less likely than the greedy one, and is more likely for at least one of these networks."""
     gains = []
     for cell in CELLS:
         session = session_of(cell)
@@ -70,7 +70,7 @@ def test_the_session_stays_where_it_is():
 
 
 def test_copies_go_on_by_themselves():
-    """Each as a session that has read all of its text."""
+    """Each equals a session that has read its whole text."""
     session = session_of("lstm")
     other = session.copy()
     other.feed([2, 2])

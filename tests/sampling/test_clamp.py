@@ -1,4 +1,4 @@
-"""`-clamp` holds outputs of units."""
+"""`-clamp` fixes the outputs of units."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ LUA = RECORDINGS / "lua_checkpoints"
 
 @pytest.mark.parametrize("cell", list(CELLS))
 def test_held_units_are_held(cell):
-    """Log-probabilities are those of the cells' step with these outputs put in place after it, to 1e-12."""
+    """Log-probabilities equal those of the plain cells with outputs replaced after each step, to 1e-12."""
     checkpoint = load_checkpoint(LUA / f"{cell}.t7")
     network, ids = checkpoint.build("plain", torch.float64), [3, 1, 4, 1, 5, 9, 2, 6]
     clamps = {(1, 0): 0.9, (1, 3): -0.25, (2, 2): 0.5}
@@ -44,14 +44,14 @@ def sampled(*arguments):
 
 
 def test_several_at_once():
-    """Each changes the text; in the order in which they stand they make no difference."""
+    """Each clamp changes the text; their order makes no difference."""
     texts = [sampled(*(["-clamp", clamp] if clamp else [])) for clamp in ("", "2:1=0.9", "2:1=0.9,1:4=-0.9")]
     assert len(set(texts)) == 3
     assert sampled("-clamp", "1:4=-0.9, 2:1=0.9") == texts[2]
 
 
 def test_texts_side_by_side_are_held_too():
-    """Each is the text that it would be alone, with its own seed."""
+    """Each is the same text as alone, with its own seed."""
     both = sampled("-clamp", "2:1=0.9", "-n", 2)
     assert sampled("-clamp", "2:1=0.9").rstrip(b"\n") in both
 
@@ -59,7 +59,7 @@ def test_texts_side_by_side_are_held_too():
 @pytest.mark.parametrize(
     ("clamp", "words"),
     [
-        ("2:1", ["'2:1'", "2:131=0.9"]),
+        ("2:1", ["invalid value '2:1'", "2:131=0.9"]),
         ("x:1=1", ["'x:1=1'"]),
         ("3:1=1", ["no unit 3:1", "from 1 to 2"]),
         ("1:-1=1", ["no unit 1:-1"]),
@@ -68,5 +68,5 @@ def test_texts_side_by_side_are_held_too():
     ],
 )
 def test_what_is_no_clamp(clamp, words):
-    """One line, with what is wrong."""
+    """The error is one line that names the wrong part."""
     assert_one_line_error(run_sample(LUA / "lstm.t7", "-clamp", clamp), 2, "-clamp", *words)

@@ -1,4 +1,4 @@
-"""What samples in C: the steps of a network that never changes, and the draw. The other way to do it is in NumPy."""
+"""Sampling in C, compared with NumPy: the steps of a model, and the draw."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ DTYPES = [torch.float64, torch.float32]
 @pytest.mark.parametrize(("num_layers", "rnn_size"), [(1, 1), (2, 37), (3, 130), (1, 512)])
 @pytest.mark.parametrize("cell", list(CELLS))
 def test_steps(cell, num_layers, rnn_size, dtype):
-    """Scores and states of five characters, to rounding; a copy goes on by itself."""
+    """Scores and states of five characters agree up to rounding; a copy is independent."""
     network = BACKENDS["fused"](cell, 65, rnn_size, num_layers, dtype=dtype)
     largest = rnn_size**-0.5  # so that roundings do not grow from step to step
     network.params.uniform_(-largest, largest, generator=torch.Generator().manual_seed(5))
@@ -40,7 +40,7 @@ def test_steps(cell, num_layers, rnn_size, dtype):
 
 @pytest.mark.parametrize("id_", [-1, 5, 2**40])
 def test_what_is_no_character(id_):
-    """As a choice of somebody's own may give it: an error, and no memory that is not the network's is read."""
+    """A user's sampler may return it: it is an error, and C does not read outside the network's memory."""
     network = BACKENDS["fused"]("gru", 5, 3, 1, dtype=torch.float64)
     session = Session(Model(network, Vocabulary(b"abcde")))
     text = session.sample(2, lambda scores: id_)
@@ -50,7 +50,7 @@ def test_what_is_no_character(id_):
 
 
 def test_of_several_texts_one_that_has_no_character():
-    """Nothing is done in the others."""
+    """The other texts are not changed."""
     network = BACKENDS["fused"]("gru", 5, 3, 1, dtype=torch.float64)
     sessions = BatchedSession(Model(network, Vocabulary(b"abcde")), 3)
     before = sessions.scores.copy()
@@ -61,7 +61,7 @@ def test_of_several_texts_one_that_has_no_character():
 
 @pytest.mark.parametrize("together", [1, 3])
 def test_draws_in_another_type(together):
-    """Scores of float64, such as there are before the first character, then of float32: each in its own."""
+    """Scores in float64, as before the first character, then in float32: each is drawn in its own dtype."""
     random = np.random.RandomState(3)
     draw = samplers.BatchedCategorical("float64")
     for dtype in ("float64", "float32", "float64"):
@@ -75,7 +75,7 @@ def test_draws_in_another_type(together):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("temperature", [0.003, 0.5, 1.0, 2.0])
 def test_draws(temperature, dtype, rounded_to):
-    """Those of NumPy. They might differ where a number falls within a rounding of a boundary, which none here does."""
+    """Draws equal those of NumPy, unless a number is within rounding of a boundary, which does not happen here."""
     random = np.random.RandomState(1)
     ours, theirs = (
         draw(Generator(7), temperature, rounded_to) for draw in (samplers.categorical, samplers.numpy_categorical)
@@ -87,19 +87,19 @@ def test_draws(temperature, dtype, rounded_to):
 
 
 class Given:
-    """In place of a random stream: one number."""
+    """Stands in for a random stream: always the same number."""
 
     def __init__(self, number: float) -> None:
         self._number = number
 
     def fraction(self) -> float:
-        """That one."""
+        """Return the number."""
         return self._number
 
 
 @pytest.mark.parametrize("rounded_to", ["float32", "float64"])
 def test_what_is_rounded_before_it_is_drawn(rounded_to):
-    """A tenth, which is another number in single precision: one between the two tells them apart."""
+    """0.1 differs between float32 and float64: a draw between the two values shows which one is used."""
     scores = np.log(np.array([0.1, 0.9]))
     single = np.array([0.1, 0.9], np.float32).astype(float)
     boundary = {"float32": single[0] / single.sum(), "float64": 0.1}
@@ -117,7 +117,7 @@ def test_where_exponentials_vanish_or_overflow(shift):
 
 
 def test_a_network_that_has_exploded():
-    """No numbers at all: the first character, as in NumPy."""
+    """If all scores are NaN, the first character is drawn, as in NumPy."""
     scores = np.full(5, np.nan)
     assert (
         samplers.categorical(Generator(1))(scores)

@@ -1,4 +1,4 @@
-"""Models and sessions can be pickled and copied, and go on with the same bytes; each says in one line what it is."""
+"""Models and sessions can be pickled and copied, and continue with the same bytes; their repr is one line."""
 
 import copy
 import pickle
@@ -24,7 +24,7 @@ WAYS_TO_COPY = {
 
 
 def made(cell: str, how: str) -> Model:
-    """A model whose steps are computed in C, in NumPy or in PyTorch, or one with a unit held."""
+    """Return a model whose steps are computed in C, in NumPy or in PyTorch, or one with a clamped unit."""
     saved = charrnn_port.load_checkpoint(LUA / f"{cell}.t7")
     if how in ("C", "clamped"):
         return Model.of(saved).clamped({(1, 3): 0.9} if how == "clamped" else {})
@@ -43,7 +43,7 @@ def how(request):
 @pytest.mark.parametrize("copied", WAYS_TO_COPY.values(), ids=WAYS_TO_COPY)
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_a_copy_of_a_session_goes_on_with_the_same_bytes(cell, how, copied):
-    """And by itself: neither notices what is fed to the other."""
+    """And independently: feeding one does not change the other."""
     session = Session(made(cell, how))
     session.feed(session.sample(20, samplers.categorical(Generator(7))))
     other = copied(session)
@@ -64,7 +64,7 @@ def test_a_copy_of_a_model_writes_the_same(how, copied):
 
 
 def test_a_copied_model_is_the_same_one():
-    """It never changes, so its arrays are not copied."""
+    """A model is immutable, so its arrays are not copied."""
     model = made("lstm", "NumPy")
     assert copy.deepcopy([model, Session(model)])[0] is model
 
@@ -84,7 +84,7 @@ def test_sessions_go_on_in_other_processes():
 
 @pytest.mark.parametrize("size", [1, 10_000])
 def test_one_line_says_what_a_checkpoint_is(size):
-    """However long the run, and whatever size the network."""
+    """For runs of any length and networks of any size."""
     opt = {"model": "lstm", "rnn_size": 128, "num_layers": 2, "dropout": 0.5}
     losses = dict.fromkeys(range(size), 1.5)
     saved = Checkpoint(opt, Vocabulary(b"abc"), torch.zeros(10), 2115, 5.0, [1.5] * size, losses, 1.5341)

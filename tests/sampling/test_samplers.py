@@ -1,4 +1,4 @@
-"""Filters against a direct reading of their definitions, on whole vectors of probabilities."""
+"""Filters compared with direct implementations of their definitions, on whole vectors of probabilities."""
 
 import itertools
 
@@ -11,16 +11,16 @@ from charrnn_port.torch7.random import Generator
 
 
 def by_likelihood(probabilities: np.ndarray) -> list[int]:
-    """Ids from the likeliest to the least likely."""
+    """Return ids from the most to the least likely."""
     return sorted(range(len(probabilities)), key=lambda id_: -probabilities[id_])
 
 
-def the_k_likeliest(probabilities: np.ndarray, k: int) -> set[int]:
+def the_k_most_likely(probabilities: np.ndarray, k: int) -> set[int]:
     return set(by_likelihood(probabilities)[:k])
 
 
 def the_nucleus(probabilities: np.ndarray, p: float) -> set[int]:
-    """The smallest set of the likeliest whose probabilities, which are first made to add up to 1, come to p."""
+    """Return the smallest set of most likely ids whose normalized probabilities add up to at least p."""
     nucleus, total = set(), 0.0
     for id_ in by_likelihood(probabilities):
         nucleus.add(id_)
@@ -30,22 +30,22 @@ def the_nucleus(probabilities: np.ndarray, p: float) -> set[int]:
     return nucleus
 
 
-def those_near_the_likeliest(probabilities: np.ndarray, p: float) -> set[int]:
+def those_near_the_most_likely(probabilities: np.ndarray, p: float) -> set[int]:
     return {id_ for id_, each in enumerate(probabilities) if each >= p * max(probabilities)}
 
 
-DEFINITIONS = {"top_k": the_k_likeliest, "top_p": the_nucleus, "min_p": those_near_the_likeliest}
+DEFINITIONS = {"top_k": the_k_most_likely, "top_p": the_nucleus, "min_p": those_near_the_most_likely}
 VALUES = {"top_k": [1, 2, 10, 64, 65, 1000], "top_p": [1e-9, 0.1, 0.5, 0.9, 0.999], "min_p": [1e-4, 0.05, 0.3, 1]}
 CASES = [(name, value) for name, values in VALUES.items() for value in values]
 
 
 def some_scores(seed: int) -> np.ndarray:
-    """Log-probabilities of 65 characters, up to a constant; no two are the same."""
+    """Return log-probabilities of 65 characters plus a constant; all are different."""
     return np.random.RandomState(seed).randn(65) * 3
 
 
 def staying(filters: list, scores: np.ndarray, temperature: float = 1.0) -> set[int]:
-    """The ids that filters leave to a choice."""
+    """Return the ids that filters leave to a sampler."""
     seen = []
 
     def take(left: np.ndarray) -> int:
@@ -84,18 +84,18 @@ def test_equally_likely_ones_stay_together(name, value):
 
 @pytest.mark.parametrize(("name", "value"), CASES)
 def test_where_all_are_equally_likely_all_stay(name, value):
-    """As before the first character: a filter must not choose it by its id."""
+    """As before the first character, which a filter must not select by its id."""
     assert getattr(samplers, name)(value)(np.full(65, 1 / 65)).all()
 
 
 @pytest.mark.parametrize(("name", "value"), CASES)
-def test_where_scores_are_no_numbers_all_stay(name, value):
-    """As of a network that has exploded: an empty choice would be a traceback."""
+def test_where_scores_are_nan_all_stay(name, value):
+    """As in a network that has exploded: sampling from no characters would raise an exception."""
     assert getattr(samplers, name)(value)(np.full(65, np.nan)).all()
 
 
 def test_filters_that_leave_all_change_no_draw():
-    """The arithmetic of the draw is the same, to the bit."""
+    """The arithmetic of the draw is the same, bit by bit."""
     filters = [samplers.top_k(65), samplers.top_p(1.0), samplers.min_p(0.0)]
     plain = samplers.categorical(Generator(3), 0.7)
     same = samplers.filtered(samplers.categorical(Generator(3), 0.7), filters, 0.7)
@@ -103,7 +103,7 @@ def test_filters_that_leave_all_change_no_draw():
 
 
 def test_a_filtered_draw_takes_one_word():
-    """Also where only one character is left: so that what is drawn later does not depend on it."""
+    """Even if only one character is left, so that later draws do not depend on the filters."""
     random, other = Generator(5), Generator(5)
     samplers.filtered(samplers.categorical(random), [samplers.top_k(1)])(some_scores(1))
     other.words(1)
@@ -111,19 +111,19 @@ def test_a_filtered_draw_takes_one_word():
 
 
 class Zero:
-    """In place of a random stream: draws 0, which is below every probability."""
+    """Stands in for a random stream: draws 0, which is below every probability."""
 
     def fraction(self) -> float:
-        """0."""
+        """Return 0."""
         return 0.0
 
     def multinomial(self, probabilities: np.ndarray) -> int:
-        """The first that is not below 0."""
+        """Return the first id whose cumulative probability is not below 0."""
         return int(probabilities.cumsum().searchsorted(0.0))
 
 
 def test_what_was_left_out_is_never_drawn():
-    """Not even by a draw of 0, where the first character is one of those left out."""
+    """Not even by a draw of 0 when the first character is removed."""
     scores = np.log(np.array([0.01, 0.01, 0.9, 0.08]))
     assert samplers.filtered(samplers.categorical(Zero()), [samplers.top_k(2)])(scores) == 2
 

@@ -1,4 +1,4 @@
-"""A model is shared by sessions, which do not disturb each other; each gives what sample.py prints."""
+"""Sessions on one model are independent, and each gives what sample.py prints."""
 
 import itertools
 import os
@@ -25,7 +25,7 @@ IDS = [4, 5, 4, 0, 10, 3, 2]
 
 
 def networks(model: str, num_layers: int) -> list:
-    """The same network twice: in plain cells, and as sampling takes it."""
+    """Return the same network twice: with the plain backend, and with the fused one that sampling uses."""
     made = [BACKENDS[backend](model, 11, 6, num_layers) for backend in ("plain", "fused")]
     for network in made:
         network.params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
@@ -35,7 +35,7 @@ def networks(model: str, num_layers: int) -> list:
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 @pytest.mark.parametrize("model", list(CELLS))
 def test_character_by_character_equals_the_whole_sequence(model, num_layers):
-    """Log-probabilities of a session and of the plain cells, to 1e-12."""
+    """Log-probabilities of a session and of the plain cells agree to 1e-12."""
     plain, fused = networks(model, num_layers)
     session = Session(Model(fused, Vocabulary(b"abcdefghijk")))
     expected = plain.log_probs(torch.tensor(IDS)[:, None], plain.zero_state(1))[0][:, 0].detach().numpy()
@@ -45,7 +45,7 @@ def test_character_by_character_equals_the_whole_sequence(model, num_layers):
 
 
 def test_the_largest_score_is_zero():
-    """So that no temperature makes all of them vanish."""
+    """So that at no temperature all exponentials underflow to 0."""
     session = Session(Model(networks("lstm", 2)[1], Vocabulary(b"abcdefghijk")))
     for id_ in IDS:
         session.feed([id_])
@@ -60,7 +60,7 @@ def test_before_the_first_character_all_are_equally_likely():
 @pytest.mark.parametrize("use_numpy", [None, True])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_a_model_does_not_follow_its_network(cell, use_numpy):
-    """Its weights are copies, and nobody can write to them."""
+    """Its weights are read-only copies."""
     network = networks(cell, 2)[1]
     model = Model(network, Vocabulary(b"abcdefghijk"), use_numpy)
     before, after = Session(model), Session(model)
@@ -74,7 +74,7 @@ def test_a_model_does_not_follow_its_network(cell, use_numpy):
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
 def test_fifty_sessions_in_eight_threads(name):
-    """Each gives the bytes that it gives alone: other seeds, temperatures and prime texts on one model."""
+    """Each gives the same bytes as alone, with different seeds, temperatures and prime texts on one model."""
     model = Model.of(charrnn_port.load_checkpoint(LUA / f"{name}.t7"))
     primes = [model.vocab.encode(text) for text in (b"", b"The tide ", b"a")]
 
@@ -95,22 +95,22 @@ def test_defaults_are_the_program_s():
 
 
 def test_a_choice_is_any_function():
-    """From scores to an id: here the least likely character."""
+    """A sampler maps scores to an id: here the least likely character."""
     saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
     ids = list(Session(Model.of(saved)).sample(5, lambda scores: int(scores.argmin()), prime=[3]))
     assert ids[0] == 3
     assert len(ids) == 6
 
 
-def test_likeliest_of_several_is_the_first():
+def test_greedy_sampling_takes_the_first_in_a_tie():
     assert samplers.greedy(np.array([-1.0, 0.0, 0.0])) == 1
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 0.7, 5])
 def test_choosing_among_all_but_one(temperature):
-    """The same is drawn, with the same random numbers, as if that one were not there; the scores stay."""
+    """With the same random numbers, the draws are as if that character did not exist. Scores are not changed."""
     scores = np.random.RandomState(1).normal(size=(200, 8))
-    scores[:, -1] = 50  # by far the likeliest
+    scores[:, -1] = 50  # by far the most likely
     before = scores.copy()
     without = samplers.ban(7, samplers.categorical(Generator(3), temperature))
     expected = samplers.categorical(Generator(3), temperature)
@@ -165,24 +165,24 @@ def test_no_random_numbers_by_either_name():
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-5, 0.001, 0.003])
 @pytest.mark.parametrize("primetext", [b"", b"The "])
-def test_very_low_temperatures_take_the_likeliest(temperature, primetext):
-    """Where Torch7's exponentials come to 0 / 0, or to infinity. After the first character, which has no likeliest."""
+def test_very_low_temperatures_take_the_most_likely(temperature, primetext):
+    """If Torch7's exponentials give 0 / 0 or infinity. The first character is excluded: all are equally likely."""
     saved = charrnn_port.load_checkpoint(LUA / "lstm.t7")
     cold = b"".join(charrnn_port.sample_bytes(saved, 40, primetext=primetext, temperature=temperature))
     prime = primetext or cold[:1]
-    likeliest = charrnn_port.sample_bytes(saved, len(cold) - len(prime), primetext=prime, argmax=True)
-    assert b"".join(likeliest) == cold
+    greedy = charrnn_port.sample_bytes(saved, len(cold) - len(prime), primetext=prime, argmax=True)
+    assert b"".join(greedy) == cold
 
 
 def test_before_the_first_character_low_temperatures_draw_evenly():
-    """All are equally likely then, whatever the temperature: not always the first or the last."""
+    """All are equally likely at any temperature: not always the first or the last is drawn."""
     saved = charrnn_port.load_checkpoint(LUA / "rnn.t7")
     first = {next(charrnn_port.sample_bytes(saved, 1, temperature=1e-5, seed=seed)) for seed in range(50)}
     assert len(first) > 20
 
 
 def test_scores_that_are_not_shifted_draw_the_same():
-    """Torch7's arithmetic where it is finite; the shifted one only where it is not."""
+    """Torch7's arithmetic is used if it is finite; scores are shifted only if it is not."""
     scores = np.log(np.array([0.5, 0.3, 0.2]))
     assert [samplers.categorical(Generator(seed))(scores) for seed in range(20)] == [
         samplers.categorical(Generator(seed))(scores - scores.max()) for seed in range(20)
@@ -190,17 +190,17 @@ def test_scores_that_are_not_shifted_draw_the_same():
 
 
 class Given:
-    """In place of a random stream: keeps the probabilities that it is given."""
+    """Stands in for a random stream: keeps the probabilities that it gets."""
 
     def multinomial(self, probabilities: np.ndarray) -> int:
-        """Always the first."""
+        """Return 0, the first id."""
         self.probabilities = probabilities
         return 0
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_probabilities_are_torch7_s(temperature):
-    """Divided by their sum in double, which is taken from the left, then rounded to single precision: to the bit."""
+    """Divided by their sum from left to right in float64, then rounded to float32: the same bits."""
     scores = np.random.RandomState(1).randn(65) * 3
     stream = Given()
     samplers.numpy_categorical(stream, temperature, "float32")(scores)
@@ -224,7 +224,7 @@ def test_where_exponentials_vanish_or_overflow_the_largest_is_subtracted(shift):
 
 
 def test_memory_does_not_grow_with_the_prime_text():
-    """Not by more than its ids: 29 kB a character it was."""
+    """At most by its ids. It was 29 kB per character once."""
     model = Model.of(charrnn_port.load_checkpoint(LUA / "rnn.t7"))
     session = Session(model)
     session.feed([1] * 100)
@@ -250,19 +250,19 @@ else:
     assert b"".join(charrnn_port.sample_bytes(checkpoint, 20)) == text
     for event in charrnn_port.train(data_dir=sys.argv[1], rnn_size=128, max_epochs=0.02, gpuid=-1):
         pass
-    print("the child is through", flush=True)
+    print("the child has finished", flush=True)
     os._exit(0)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_process_forked_after_training_samples_and_trains(play):
-    """OpenMP's threads do not live on in it, and would be waited for."""
+    """OpenMP's threads do not exist in the child, which would wait for them forever."""
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     command = [sys.executable, "-c", FORKED, str(play), str(LUA / "lstm.t7")]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
-    assert result.stdout == "the child is through\n"
+    assert result.stdout == "the child has finished\n"
 
 
 def test_text_may_be_str():

@@ -1,4 +1,4 @@
-"""The recorded iteration for CUDA does what the ordinary one does, to the bit; where there is a GPU, on it too."""
+"""An iteration recorded as a CUDA graph equals the ordinary one, bit by bit; with a GPU, tested on it too."""
 
 import weakref
 from pathlib import Path
@@ -21,7 +21,7 @@ NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA h
 
 
 class Recorder(TorchDispatchMode):
-    """What a CUDA graph does, on a CPU: all operations are kept with the very tensors and numbers they got."""
+    """Imitates a CUDA graph on a CPU: keeps all operations with the tensors and numbers that they got."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,19 +33,19 @@ class Recorder(TorchDispatchMode):
         return result
 
     def replay(self) -> None:
-        """Do them all again, each result going where the first one went."""
+        """Repeat all operations; each result overwrites the first one."""
         for function, args, kwargs, before in self.calls:
             tensors = [each for each in args if isinstance(each, torch.Tensor)]
             versions = [tensor._version for tensor in tensors]
             result = function(*args, **kwargs)
-            set_versions(tensors, versions)  # PyTorch does not see what a replay changes
+            set_versions(tensors, versions)  # PyTorch does not see the changes that a replay makes
             for new, old in zip(*map(torch.utils._pytree.tree_leaves, (result, before)), strict=True):
                 if new.data_ptr() != old.data_ptr():
                     old.copy_(new)
 
 
 def record_on_cpu(function, device):
-    """As graphed.record; but recording does the first replay's work here, so that one is left out."""
+    """Like graphed.record, but recording also executes the operations, so the first replay is skipped."""
     with torch.no_grad(), Recorder() as recorder:
         function()
     done = False
@@ -61,7 +61,7 @@ def record_on_cpu(function, device):
 
 
 def trainings(play: Path, recordings, name: str) -> tuple[Training, Training]:
-    """The same run twice: ordinary, and recorded as on CUDA."""
+    """Return the same run twice: ordinary, and recorded as on CUDA."""
     arguments = ["-data_dir", play, "-cell", "fused", *arguments_of(recordings["runs"][name])]
     ours = [prepare(train_options(*arguments)) for _ in range(2)]
     other = ours[1]
@@ -70,7 +70,7 @@ def trainings(play: Path, recordings, name: str) -> tuple[Training, Training]:
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "lstm_dropout"])
 def test_recorded_iterations_are_the_ordinary_ones(recordings, play, monkeypatch, name):
-    """Over a decay of the learning rate, an evaluation, and a checkpoint gone on from."""
+    """Through a decay of the learning rate, evaluations, and a resume from a checkpoint."""
     monkeypatch.setattr(graphed, "record", record_on_cpu)
     ordinary, recorded = trainings(play, recordings, name)
     for i in range(1, 40):
@@ -88,7 +88,7 @@ def test_recorded_iterations_are_the_ordinary_ones(recordings, play, monkeypatch
 
 
 def test_ids_that_need_more_than_a_byte(tmp_path, monkeypatch):
-    """They lie on the device too, whatever type they have in the cache."""
+    """They are on the GPU too, with any type in the cache."""
     monkeypatch.setattr(graphed, "record", record_on_cpu)
     monkeypatch.setattr(graphed, "CHUNK", 500)
     (tmp_path / "input.txt").write_text("".join(chr(0x4E00 + i * i % 1009) for i in range(2000)))
@@ -113,13 +113,13 @@ def test_recorded_characters_are_the_ordinary_ones(monkeypatch, model):
         assert (ordinary(id_) == recorded(id_)).all()
         assert len(recordings) == (id_ != 1)  # at the second character, and never again
     copies = ordinary.copy(), recorded.copy()
-    for id_ in (7, 8, 9):  # each goes on by itself
+    for id_ in (7, 8, 9):  # copies are independent
         assert (copies[0](id_) == copies[1](id_)).all()
         assert (ordinary(id_ - 5) == recorded(id_ - 5)).all()
 
 
 def test_the_first_iteration_after_a_resume_is_not_recorded(recordings, play, monkeypatch):
-    """A graph can be recorded only where the buffers are made already."""
+    """A graph can be recorded only after the buffers were allocated."""
     monkeypatch.setattr(graphed, "record", None)
     ordinary, recorded = trainings(play, recordings, "lstm")
     ordinary.iteration()
@@ -137,7 +137,7 @@ def test_text_is_on_the_device_as_it_is(recordings, play):
 
 @NEEDS_CUDA
 def test_a_recording_keeps_its_tensors():
-    """A graph has the addresses of tensors that nobody else may hold: they must not be given away."""
+    """A graph has the addresses of tensors without other references: their memory must not be reused."""
     device = torch.device("cuda", 0)
 
     def recorded() -> tuple:

@@ -1,4 +1,4 @@
-"""Samples, the table and TensorBoard: what they hold, and that the run does not notice them."""
+"""Samples, the CSV table and TensorBoard: what they contain, and that they have no effect on the run."""
 
 import csv
 import os
@@ -17,14 +17,14 @@ from charrnn_port.training.recorders.table import HEADER
 
 @pytest.fixture
 def start(tmp_path):
-    """Arguments of a run of 144 iterations that evaluates after every 20."""
+    """Return arguments of a run of 144 iterations that evaluates every 20."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/input.txt").write_bytes(TEXT)
     return [*SMALL, *EVERY, "-data_dir", tmp_path / "data", "-checkpoint_dir", tmp_path / "cv"]
 
 
 def table(path):
-    """Rows by column, as text; the seconds apart, which no two runs share."""
+    """Return the rows by column, as text, without the seconds, which differ between runs."""
     rows = list(csv.DictReader(path.read_text().splitlines()))
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
@@ -33,7 +33,7 @@ def table(path):
 
 
 def test_samples_leave_the_run_as_it_is(start, tmp_path):
-    """With dropout, which draws random numbers in every iteration; and in each way to run a cell."""
+    """With dropout, which draws random numbers in every iteration, and with two backends."""
     for cell in ("auto", "plain"):
         more = [*start, "-dropout", 0.3, "-max_epochs", 1, "-cell", cell]
         plain = run_train(*more, "-checkpoint_dir", tmp_path / "plain")
@@ -54,7 +54,7 @@ def test_a_sample_is_what_sample_py_would_write(start, tmp_path):
 
 
 def test_a_sample_of_a_network_that_exploded(start):
-    """There is none worth reading, but it is no error of another kind."""
+    """The sample is unusable, but causes no other error."""
     result = run_train(*start, "-learning_rate", 1e30, "-sample_every", 1)
     assert result.exit_code == 3
     assert "is no good" in result.stderr
@@ -86,7 +86,7 @@ def test_the_table_holds_the_run_with_all_digits(start, tmp_path):
 
 
 def test_a_resumed_run_goes_on_in_it(start, tmp_path):
-    """Also from a checkpoint before the last row; -log is kept in the checkpoint."""
+    """The checkpoint may be older than the last row; -log is kept in the checkpoint."""
     run_train(*start, "-log", 1)
     whole = table(tmp_path / "cv/lstm.csv")
     assert len(whole) == 144
@@ -107,7 +107,7 @@ def test_a_row_that_is_not_whole_is_cut_off(start, tmp_path):
 
 
 def test_rows_that_were_never_written_have_the_losses(start, tmp_path):
-    """Where a run is resumed with -log that began without, or elsewhere."""
+    """If a run began without -log, or in another folder."""
     run_train(*start)
     run_train("-resume", saved(tmp_path / "cv")[60][0], "-checkpoint_dir", tmp_path / "other", "-log", 1)
     rows, checkpoint = table(tmp_path / "other/lstm.csv"), saved(tmp_path / "cv")[144][1]
@@ -117,7 +117,7 @@ def test_rows_that_were_never_written_have_the_losses(start, tmp_path):
 
 
 def test_another_runs_table_is_left_alone(start, tmp_path):
-    """Of a run with another seed, and of one that was the same up to some iteration."""
+    """The table of a run with another seed, and of one that was equal up to some iteration."""
     path = tmp_path / "cv/lstm.csv"
     run_train(*start, "-log", 1)
     first = path.read_bytes()
@@ -132,7 +132,7 @@ def test_another_runs_table_is_left_alone(start, tmp_path):
 
 
 def test_a_killed_run_goes_on_without_a_gap_or_a_doubled_row(start, tmp_path):
-    """Wherever the kills strike: here when a second and a sixth checkpoint have just come."""
+    """Killed at any time: here when a second and a sixth checkpoint have just been saved."""
     (tmp_path / "data/input.txt").write_bytes(TEXT * 2)
     run_train(*start, "-log", 1, "-checkpoint_dir", tmp_path / "whole")
     command = [sys.executable, ROOT / "train.py", *start, "-log", 1]
@@ -157,7 +157,7 @@ def test_a_table_that_cannot_be_opened(start, tmp_path):
 
 
 def test_a_table_on_a_full_disk_ends_the_run_with_its_work_saved(start, tmp_path, monkeypatch):
-    """A limit on the size of files stands in for a disk that becomes full."""
+    """A function that fails after 35 rows stands in for a disk that becomes full."""
     from charrnn_port.training.recorders import table as recorder
 
     written = []
@@ -182,7 +182,7 @@ def test_a_table_on_a_full_disk_ends_the_run_with_its_work_saved(start, tmp_path
 def test_tensorboard(start, tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     run_train(*start, "-tensorboard", tmp_path / "tb", "-sample_every", 60)
-    run_train("-resume", saved(tmp_path / "cv")[100][0], "-checkpoint_dir", tmp_path / "cv")  # in the place of the last
+    run_train("-resume", saved(tmp_path / "cv")[100][0], "-checkpoint_dir", tmp_path / "cv")  # replaces the last points
     found = reader.EventAccumulator(str(tmp_path / "tb"), {"scalars": 0, "tensors": 0}).Reload()
     checkpoint = saved(tmp_path / "cv")[144][1]
     train_losses = [(each.step, each.value) for each in found.Scalars("train/loss")]
@@ -202,14 +202,14 @@ def test_a_folder_for_tensorboard_that_cannot_be(start, tmp_path):
     pytest.importorskip("tensorboard")
     (tmp_path / "file").write_text("")
     result = run_train(*start, "-tensorboard", tmp_path / "file")
-    assert_one_line_error(result, 1, "-tensorboard", "file: cannot write there")
+    assert_one_line_error(result, 1, "-tensorboard", "file: cannot write to this folder")
 
 
 # None of them
 
 
 def test_checkpoints_are_what_they_were(start, tmp_path):
-    """Options for watching are kept only where they are given, and none of a process's alone."""
+    """Monitoring options are kept only if given, and options of a single process never."""
     run_train(*start, "-progress", 0)
     run_train(*start, "-checkpoint_dir", tmp_path / "logged", "-log", 1)
     new = {"progress", "sample_every", "log", "tensorboard", "dry_run"}

@@ -1,4 +1,4 @@
-"""Several processes under torchrun print the lines of one, write its checkpoints, and end together."""
+"""Several processes under torchrun print the lines of a single one, write its checkpoints, and end together."""
 
 import os
 import shutil
@@ -21,14 +21,14 @@ TEXT = b"the quick brown fox jumps over the lazy dog; the five boxing wizards ju
 
 @pytest.fixture
 def small(tmp_path):
-    """Arguments of a run of 144 iterations that evaluates and saves seven times."""
+    """Return arguments of a run of 144 iterations that evaluates and saves seven times."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/input.txt").write_bytes(TEXT)
     return [*SMALL, "-data_dir", tmp_path / "data"]
 
 
 class Torchrun:
-    """`torchrun --nproc_per_node COUNT train.py ARGUMENTS`, started; its output as it comes, and how it ends."""
+    """A running `torchrun --nproc_per_node COUNT train.py ARGUMENTS`, with its output and exit status."""
 
     def __init__(self, *arguments: object, count: int = 2) -> None:
         words = ["-m", "torch.distributed.run", "--nproc_per_node", count, ROOT / "train.py", *arguments]
@@ -39,25 +39,25 @@ class Torchrun:
         self.stdout = ""
 
     def read(self, until: str | None = None) -> None:
-        """Up to the line that begins so, or to the end."""
+        """Read up to the line that begins with `until`, or to the end."""
         for line in self.process.stdout:
             self.stdout += line
             if until and line.startswith(until):
                 break
 
     def end(self) -> int:
-        """The exit status; `errors` are then the lines that this program, not torchrun, has on stderr."""
+        """Return the exit status; `errors` are then the errors on stderr from this program, not from torchrun."""
         self.read()
         status = self.process.wait()
         self._stderr.seek(0)
         stderr = self._stderr.read()
-        assert 'train.py", line' not in stderr  # a traceback of ours
+        assert 'train.py", line' not in stderr  # no traceback from train.py
         self.errors = [line for line in stderr.split("\n") if line.startswith("Error: ")]
         return status
 
 
 def test_prints_what_the_original_printed_alone(recordings, tmp_path):
-    """A recorded run with dropout, by two processes; then the rest of it by one, from a checkpoint of the two."""
+    """A recorded run with dropout in two processes; then the rest of it in one, from their checkpoint."""
     run = recordings["runs/lstm_dropout"]
     shutil.copytree(RECORDINGS / "play", tmp_path / "play")
     together = Torchrun("-data_dir", tmp_path / "play", "-checkpoint_dir", tmp_path / "cv", *arguments_of(run))
@@ -76,7 +76,7 @@ def test_prints_what_the_original_printed_alone(recordings, tmp_path):
 @pytest.mark.long
 @pytest.mark.parametrize("words", ["", "-optimizer adamw -weight_decay 0.1 -clip_norm 2 -lr_schedule cosine"])
 def test_goes_on_with_what_one_saved(small, words, tmp_path):
-    """And saves what one would have: all options, and all rows of the state, up to rounding."""
+    """And saves what a single process would: all options, and all rows of the state, up to rounding."""
     whole = run_train(*small, *words.split(), "-checkpoint_dir", tmp_path / "cv")
     one = {path.name: charrnn_port.load_checkpoint(path) for path in (tmp_path / "cv").glob("lm_*")}
     begin = next(tmp_path / "cv" / name for name, checkpoint in one.items() if checkpoint.i == 40)
@@ -92,7 +92,7 @@ def test_goes_on_with_what_one_saved(small, words, tmp_path):
 
 
 def children(process: subprocess.Popen) -> list[int]:
-    """The processes that this one started, oldest first."""
+    """Return the child processes, oldest first."""
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
@@ -104,7 +104,7 @@ needs_children = pytest.mark.skipif(
 @needs_children
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_interrupted_runs_go_on(small, number, tmp_path):
-    """The first process gets the signal twice, since torchrun passes on what it gets; the second one once."""
+    """The main process gets the signal twice, since torchrun forwards signals; the second process gets it once."""
     whole = log_lines(run_train(*small, "-checkpoint_dir", tmp_path / "whole").stdout)
     together = Torchrun(*small, "-checkpoint_dir", tmp_path / "cv")
     together.read(until="30/")
@@ -136,7 +136,7 @@ def test_rows_that_cannot_be_shared_out(small, tmp_path):
     assert together.end() != 0
     (error,) = together.errors
     assert "-batch_size 5" in error
-    assert "take 4 or another multiple of 2" in error
+    assert "use 4 or another multiple of 2" in error
     assert together.stdout == ""
 
 

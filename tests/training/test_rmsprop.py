@@ -1,4 +1,4 @@
-"""RMSprop is torch.optim.RMSprop, step by step, to the last digits of double precision."""
+"""RMSprop equals torch.optim.RMSprop step by step, to the last digits of float64."""
 
 import torch
 

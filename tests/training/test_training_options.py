@@ -1,4 +1,4 @@
-"""What steers a run, held to PyTorch's own step by step; and a run that goes on does so exactly, with each of them."""
+"""Optimizers, schedules and clipping compared with PyTorch's step by step; with each, a run resumes exactly."""
 
 import math
 import sys
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def start(tmp_path):
-    """Arguments of a run of 144 iterations with an evaluation after every 20; an epoch is 48."""
+    """Return arguments of a run of 144 iterations with an evaluation every 20; an epoch is 48."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/input.txt").write_bytes(TEXT)
     return [*SMALL, *EVERY, "-data_dir", tmp_path / "data", "-checkpoint_dir", tmp_path / "cv"]
@@ -32,7 +32,7 @@ def events_of(*arguments):
 
 
 def bring(monkeypatch, losses):
-    """Let the evaluations, after every 20 iterations and at the end, bring these validation losses."""
+    """Let the evaluations, every 20 iterations and at the end, return these validation losses."""
 
     def evaluate(training, *given):
         return float(losses[math.ceil(training.i / 20) - 1])
@@ -42,11 +42,11 @@ def bring(monkeypatch, losses):
 
 
 def rates(events):
-    """The learning rate of each iteration."""
+    """Return the learning rate of each iteration."""
     return [event.learning_rate for event in events if isinstance(event, Iteration)]
 
 
-# Optimisers
+# Optimizers
 
 
 @pytest.mark.parametrize("weight_decay", [0, 0.1])
@@ -60,7 +60,7 @@ def rates(events):
     ],
 )
 def test_optimizers_are_those_of_torch(name, yardstick, weight_decay):
-    """50 steps in double precision, to its last digits; the rate changes on the way."""
+    """50 steps in float64 agree to the last digits, with a change of the learning rate."""
     generator = torch.Generator().manual_seed(1)
     ours = torch.randn(1000, dtype=torch.float64, generator=generator)
     theirs = ours.clone().requires_grad_()
@@ -74,7 +74,7 @@ def test_optimizers_are_those_of_torch(name, yardstick, weight_decay):
         yardstick.step()
         kept = gradient.clone()
         optimizer.step(gradient)
-        assert torch.equal(gradient, kept)  # the log line tells their norm
+        assert torch.equal(gradient, kept)  # the log line prints their norm
         assert torch.allclose(ours, theirs.detach(), rtol=1e-13, atol=1e-15)
 
 
@@ -92,7 +92,7 @@ def test_a_changed_optimizer_changes_the_run(start):
 
 @pytest.mark.parametrize("maximum", [0.5, 1e3])
 def test_clip_norm_is_torch_s(maximum):
-    """To rounding, since PyTorch adds up squares in another order; a norm that is small enough leaves all as it is."""
+    """Up to rounding, since PyTorch adds the squares in another order. A small norm changes nothing."""
     gradients = torch.randn(1000, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     parameter = torch.nn.Parameter(torch.zeros(1000, dtype=torch.float64))
     parameter.grad = gradients.clone()
@@ -112,7 +112,7 @@ def test_a_step_is_with_the_clipped_gradient(start):
 
 
 def test_the_mean_of_all_processes_is_clipped(start):
-    """Averaging comes first: here it makes large what is small."""
+    """Averaging comes before clipping: here it makes small gradients large."""
     training = prepare(train_options(*start, "-clip_norm", 0.5))
     training.processes.average = lambda gradients, loss: gradients.mul_(1000)
     training.iteration()
@@ -123,7 +123,7 @@ def test_the_mean_of_all_processes_is_clipped(start):
 
 
 def test_cosine_is_torch_s(start):
-    """CosineAnnealingLR over the run's iterations, within rounding; the last step is the smallest."""
+    """Equals CosineAnnealingLR over the iterations of the run, within rounding; the last rate is the smallest."""
     events = events_of(*start, "-lr_schedule", "cosine")
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2e-3)
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 144)
@@ -137,7 +137,7 @@ def test_cosine_is_torch_s(start):
 
 
 def test_plateau_is_torch_s():
-    """ReduceLROnPlateau, told the same losses: some better, some better by too little, some worse."""
+    """Equals ReduceLROnPlateau with the same losses: some better, some better by too little, some worse."""
     options = train_options("-lr_schedule", "plateau", "-learning_rate_decay", 0.5, "-learning_rate_decay_after", 0)
     ours = optimizers.create(options, torch.zeros(1))
     schedule = schedules.create(options, ours, 10)
@@ -155,7 +155,7 @@ def test_plateau_is_torch_s():
 
 
 def test_plateau_in_a_run(start, monkeypatch):
-    """From -learning_rate_decay_after on: the event comes after the evaluation, with the next iterations' rate."""
+    """From -learning_rate_decay_after on. The event follows the evaluation and has the next iterations' rate."""
     bring(monkeypatch, [3, 2, 2.5, 1.9, 2, 2, 1.8, 2])
     words = "-lr_schedule plateau -learning_rate_decay 0.5 -learning_rate_decay_after 2".split()
     events = events_of(*start, *words)
@@ -170,7 +170,7 @@ def test_plateau_in_a_run(start, monkeypatch):
 
 @pytest.mark.parametrize(("schedule", "decays"), [("decay", [48, 96, 144]), ("cosine", []), ("plateau", [40, 120])])
 def test_warmup_is_a_ramp_on_any_schedule(start, monkeypatch, schedule, decays):
-    """i/60 of what the rate would be without it, for the first 60 iterations; a decay comes in the midst of them."""
+    """i/60 of the rate without warmup, in the first 60 iterations; a decay happens during them."""
     bring(monkeypatch, [3, 3, 2.5, 1.9, 1.8, 2, 1.7, 1.6])
     words = [*start, "-lr_schedule", schedule, "-learning_rate_decay", 0.5]
     words += ["-learning_rate_decay_after", 0]
@@ -181,7 +181,7 @@ def test_warmup_is_a_ramp_on_any_schedule(start, monkeypatch, schedule, decays):
     assert [(event.i, event.factor) for event in found] == [(i, 0.5) for i in decays]
 
 
-# Going on
+# Resuming
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_warmup_is_a_ramp_on_any_schedule(start, monkeypatch, schedule, decays):
     ],
 )
 def test_the_rest_is_the_same(start, words, monkeypatch, tmp_path):
-    """From a checkpoint after 40 iterations, in the midst of a warmup; the plateau comes before it and after it."""
+    """Resumed after 40 iterations, during a warmup; the plateau lowers the rate before and after."""
     if "plateau" in words:
         bring(monkeypatch, [3, 3, 2, 2.01, 1.9, 2, 1.8, 1.7])
     whole = run_train(*start, *words.split())
@@ -233,7 +233,7 @@ def test_damaged_states_of_adam_are_named(start, damage, tmp_path):
         training.optimizer.load_state(state)
 
 
-# Patience
+# Early stopping
 
 
 @pytest.mark.parametrize(
@@ -253,13 +253,13 @@ def test_patience(start, monkeypatch, losses, patience, last):
 
 
 def test_a_run_that_stopped(start, monkeypatch, tmp_path):
-    """It is saved, says which was best, and goes on when it is told to have more patience; exit status 0."""
+    """It is saved, prints which evaluation was best, and continues with another -patience; exit status 0."""
     bring(monkeypatch, [3, 2, 2.5, 2.4, 2.3, 2.2, 1.9, 1.8])
     stopped = run_train(*start, "-patience", 2)
     assert stopped.exit_code == 0
     assert max(saved(tmp_path / "cv")) == 80
     line = (
-        "stopped after iteration 80: the best validation loss is still 2.0000, after iteration 40; "
+        "stopped after iteration 80 (early stopping): the best validation loss is 2.0000, after iteration 40; "
         "to go on: python train.py -resume latest with another -patience"
     )
     assert stopped.stderr.splitlines()[-1] == line
@@ -281,7 +281,7 @@ def test_what_goes_by_validation_losses_needs_some(start, words):
 
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
 def test_bfloat16_follows_float32(start, model):
-    """Parameters, gradients and state in float32; losses within 0.01 of those of float32, later within 0.05."""
+    """Parameters, gradients and state are float32; losses are within 0.01 of those of float32, later within 0.05."""
     words = [*start, "-model", model, "-state_carry", "copy", "-dropout", 0.2, "-learning_rate", 0.01, "-seed", 2]
     mixed, single = [prepare(train_options(*words, "-dtype", dtype)) for dtype in ("bfloat16", "float32")]
     losses = [(mixed.iteration(), single.iteration()) for _ in range(60)]
@@ -293,7 +293,7 @@ def test_bfloat16_follows_float32(start, model):
 
 
 def test_products_alone_are_rounded():
-    """A single product of whole numbers that bfloat16 has not, 257, is as if it were of 256."""
+    """The factor 257, which bfloat16 cannot represent, counts as 256."""
     network = BACKENDS["plain"]("rnn", 3, 2, 1, dtype=torch.float32)
     network.decoder["weight"].data.fill_(257)
     network.layers[0]["h2h_bias"].data.fill_(20)  # tanh is 1
@@ -311,14 +311,14 @@ def test_mixed_precision_says_what_it_costs(start):
     result = run_train(*start, "-dtype", "bfloat16", "-max_epochs", 0.1)
     assert result.exit_code == 0
     assert "cell: plain, float32" in result.stderr
-    assert "products are rounded to bfloat16, which on a CPU is for trying out" in result.stderr
+    assert "products are rounded to bfloat16; on a CPU this is only for testing" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "error"),
     [
         ("-dtype float16", "-dtype float16: this is for NVIDIA GPUs; take float32"),
-        ("-dtype bfloat16 -cell fused", "-cell fused computes in one precision: take plain with -dtype bfloat16"),
+        ("-dtype bfloat16 -cell fused", "-cell fused does not support mixed precision: use -cell plain with -dtype bfloat16"),
     ],
 )
 def test_mixed_precision_that_cannot_be(start, words, error):
@@ -338,7 +338,7 @@ def test_mixed_precision_elsewhere(monkeypatch):
 
 
 def test_the_loss_scale_is_grad_scaler_s():
-    """Overflows now and then, and 2000 good iterations without one: the scales of torch.amp.GradScaler."""
+    """With some overflows and then 2000 iterations without: the scales are those of torch.amp.GradScaler."""
     network = BACKENDS["plain"]("rnn", 3, 2, 1)
     ours = LossScale(network)
     parameter = torch.nn.Parameter(torch.zeros(1))
@@ -360,7 +360,7 @@ def test_the_loss_scale_is_grad_scaler_s():
 
 
 def test_scaled_gradients_are_the_same():
-    """Powers of two round nothing: in double precision, the same gradients."""
+    """Scaling by powers of two does not round: in float64 the gradients are the same."""
     ids = torch.randint(7, (9, 4), generator=torch.Generator().manual_seed(1))
     gradients = []
     for scale in (1.0, 1024.0):
@@ -373,7 +373,7 @@ def test_scaled_gradients_are_the_same():
 
 
 def test_no_step_is_taken_with_gradients_that_overflow(start, monkeypatch, tmp_path):
-    """float16 on a CPU, which -dtype refuses: a scale that is too large is halved until there are steps."""
+    """float16 on a CPU, which -dtype refuses: a scale that is too large is halved until steps are taken."""
     monkeypatch.setattr(sys.modules[prepare.__module__], "choose_products", lambda name, device: torch.float16)
     start += ["-dtype", "float16", "-learning_rate", 0.01]
     training = prepare(train_options(*start))

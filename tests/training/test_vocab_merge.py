@@ -1,4 +1,4 @@
-"""-vocab merge: what a network knows of the characters that two texts share is kept."""
+"""-vocab merge keeps what a network has learned about the characters that both texts have."""
 
 import math
 
@@ -20,7 +20,7 @@ OTHER = TEXT.replace(b"q", b"Q").replace(b"z", b"Z!") + "é".encode()
 
 @pytest.fixture
 def trained(tmp_path):
-    """Trains on TEXT with more options; returns the checkpoint's path."""
+    """Return a function that trains on TEXT with more options and returns the checkpoint's path."""
 
     def train(*options: object):
         (tmp_path / "old").mkdir()
@@ -34,7 +34,7 @@ def trained(tmp_path):
 
 @pytest.fixture
 def start(tmp_path):
-    """Arguments to train on OTHER."""
+    """Return arguments to train on OTHER."""
     (tmp_path / "new").mkdir()
     (tmp_path / "new/input.txt").write_bytes(OTHER)
     return [*SMALL, "-data_dir", tmp_path / "new", "-checkpoint_dir", tmp_path / "merged"]
@@ -53,7 +53,7 @@ def start(tmp_path):
     ids=["others", "another order", "characters", "unknown"],
 )
 def test_shared_characters_are_predicted_as_before(model, cell, vocab):
-    """Log-probabilities after shared characters differ by the normalisation only: by as much for all shared ones."""
+    """Log-probabilities after shared characters differ only by the normalization, equally for all shared ones."""
     sizes = {"model": model, "rnn_size": 8, "num_layers": 2}
     params = torch.empty(parameter_count(model, 5, 8, 2), dtype=torch.float64)
     params.uniform_(-0.8, 0.8, generator=torch.Generator().manual_seed(5))
@@ -73,11 +73,11 @@ def test_shared_characters_are_predicted_as_before(model, cell, vocab):
     torch.testing.assert_close(found - found.logsumexp(2, True), expected - expected.logsumexp(2, True))
     new = sorted(set(range(len(vocab))) - set(ours.tolist()))
     bias = network.decoder["bias"].detach()
-    assert torch.equal(bias[new], drawn[-len(vocab) :][new])  # of new ones what was drawn stays
+    assert torch.equal(bias[new], drawn[-len(vocab) :][new])  # new characters keep their initial values
     assert torch.equal(bias[ours], old.params[-len(old.vocab) :][theirs])
 
 
-def test_how_it_did_is_told(trained, start):
+def test_the_merge_is_logged(trained, start):
     path = trained()
     result = run_train(*start, "-init_from", path, "-vocab", "merge", "-max_epochs", 1)
     assert result.exit_code == 0, result.output
@@ -87,7 +87,7 @@ def test_how_it_did_is_told(trained, start):
     assert line in result.stderr
     fresh = run_train(*start, "-max_epochs", 1)
     first_loss = [float(log_lines(each.stdout)[0].split("train_loss = ")[1].split(",")[0]) for each in (result, fresh)]
-    assert first_loss[0] < first_loss[1]  # it has learned something before
+    assert first_loss[0] < first_loss[1]  # the merged network has learned before
 
 
 def test_without_it_another_vocabulary_is_an_error(trained, start):
@@ -99,7 +99,7 @@ def test_a_merged_run_goes_on_to_the_digit(trained, start, tmp_path):
     arguments = [*start, *EVERY, "-init_from", trained(), "-vocab", "merge"]
     whole = run_train(*arguments)
     checkpoints = saved(tmp_path / "merged")
-    (tmp_path / "cv").rename(tmp_path / "gone")  # a run goes on without what it began from
+    (tmp_path / "cv").rename(tmp_path / "gone")  # resuming does not need the checkpoint of -init_from
     resumed = run_train("-resume", checkpoints[40][0], "-checkpoint_dir", tmp_path / "rest")
     assert log_lines(resumed.stdout) == log_lines(whole.stdout)[40:]
     assert "-vocab merge" not in resumed.stderr
@@ -117,4 +117,4 @@ def test_bytes_go_on_as_characters(trained, start, tmp_path):
 
 def test_with_nothing_to_merge(start):
     result = run_train(*start, "-vocab", "merge", "-max_epochs", 0.1)
-    assert "-vocab merge is without effect: there is no -init_from\n" in result.stderr
+    assert "-vocab merge is ignored without -init_from\n" in result.stderr

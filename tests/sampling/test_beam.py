@@ -15,7 +15,7 @@ from charrnn_port.util.vocabulary import Vocabulary
 
 
 def session_of(cell: str, scale: float = 2.0) -> Session:
-    """Return a session on a network with three characters, after a `b`. With `scale` 0, all texts are equally likely."""
+    """Return a session on a network with three characters, after a `b`. With scale 0 all texts are equally likely."""
     network = BACKENDS["fused"](cell, 3, 5, 2)
     network.params.uniform_(-scale, scale, generator=torch.Generator().manual_seed(4))
     session = Session(Model(network, Vocabulary(b"abc")))

@@ -5,6 +5,7 @@ Commands that need a network, several processes or many minutes are fenced as ``
 fenced with their own names.
 """
 
+import ast
 import re
 import shlex
 import shutil
@@ -181,6 +182,7 @@ def test_the_readme_leads_to_every_page():
 
 
 # Words of earlier versions, for which readers would not search.
+CODE = ("charrnn_port", "model", "util")
 UNUSUAL = r"\b(foretells?|tells?|told|nobody|somebody|whoever|house|rooms?|doors?|likeliest|can be had)\b"
 
 
@@ -188,6 +190,26 @@ def test_the_readme_and_titles_use_the_terms_of_the_field():
     titles = [title for page in PAGES for title in re.findall(r"^#+ (.*)$", prose(page), re.M)]
     for text in [(ROOT / "README.md").read_text(), (ROOT / "docs/faq.md").read_text(), *titles]:
         assert re.findall(UNUSUAL, text, re.I) == [], text[:80]
+
+
+def test_help_uses_the_terms_of_the_field():
+    for verb, main in charrnn.verbs().items():
+        text = CliRunner().invoke(main, ["-help"]).stdout
+        assert text
+        assert re.findall(UNUSUAL, text, re.I) == [], verb
+
+
+def test_errors_use_the_terms_of_the_field():
+    """The texts of all errors that reach a user, wherever they are raised."""
+    count = 0
+    for path in [*ROOT.glob("*.py"), *(path for name in CODE for path in (ROOT / name).rglob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("UserError", "fail"):
+                for each in ast.walk(node):
+                    if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                        count += 1
+                        assert re.findall(UNUSUAL, each.value, re.I) == [], (path, each.value)
+    assert count > 100
 
 
 def test_options_have_a_page_for_both_programs():

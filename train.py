@@ -99,7 +99,7 @@ def report_divergence(exploded: "Exploded", path: str | None) -> None:
     good = exploded.last_good
     if good is None:
         fail(
-            f"the loss diverged at iteration {exploded.i}, the first one, so that no good state is saved: "
+            f"the loss diverged at iteration {exploded.i}, the first one, so that there is nothing to save: "
             "use another checkpoint or other options",
             3,
         )

@@ -74,7 +74,7 @@ def export(options: ExportOptions, given: frozenset[str]) -> None:
 
 @program(BenchmarkOptions, example="charrnn benchmark -sizes 128x2 -repeats 20 -json speed.json")
 def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
-    """Time training and sampling, compared with nn.LSTM and the hardware."""
+    """Time training and sampling; compare with nn.LSTM and the hardware."""
     if options.load:
         from charrnn_port.reports.benchmark.contention import time_contention
 

@@ -184,7 +184,7 @@ class TrainOptions(Options):
         "Distinguishes the runs in one folder.",
     )
     keep_last: int = option(
-        0, "how many of this run's newest checkpoints to keep, beside the best; 0 = all", "bookkeeping",
+        0, "number of this run's newest checkpoints to keep, beside the best; 0 = all", "bookkeeping",
         "Older ones are deleted, except the one with the lowest validation loss.",
         minimum=0,
     )

@@ -77,12 +77,12 @@ def test_what_cannot_be_loaded_is_passed_over(tmp_path):
 
 
 def test_no_checkpoint_at_all(tmp_path):
-    with pytest.raises(UserError, match=f"^{tmp_path} is a folder, not a checkpoint, and has none that can be loaded$"):
+    with pytest.raises(UserError, match=f"^{tmp_path} is a folder, not a checkpoint, and has no valid checkpoint$"):
         load_checkpoint(tmp_path)
     (tmp_path / "half.t7.pt").write_bytes(b"PK\3\4")
-    with pytest.raises(UserError, match=f"^{tmp_path} is a folder, .* can be loaded: .*half.t7.pt is damaged"):
+    with pytest.raises(UserError, match=f"^{tmp_path} is a folder, .* no valid checkpoint: .*half.t7.pt is corrupt"):
         load_checkpoint(tmp_path)
-    assert_one_line_error(run_sample(tmp_path), 1, f"{tmp_path} is a folder", "half.t7.pt is damaged")
+    assert_one_line_error(run_sample(tmp_path), 1, f"{tmp_path} is a folder", "half.t7.pt is corrupt")
     assert_one_line_error(run_train("-resume", tmp_path), 1, f"{tmp_path} is a folder")
 
 

@@ -107,7 +107,7 @@ def test_a_trial_writes_through_no_link(tmp_path, monkeypatch):
         (["-savefile", "/"], ["-savefile: '/'"]),
         (["-savefile", "a\0b"], ["-savefile: 'a\\x00b'"]),
         (["-savefile", "\ud800"], ["-savefile: '\\ud800'"]),
-        (["-checkpoint_dir", ""], ["-checkpoint_dir: ''", "the current one is ."]),
+        (["-checkpoint_dir", ""], ["-checkpoint_dir: ''", "the current folder is ."]),
         (["-checkpoint_dir", "a\0b"], ["-checkpoint_dir: 'a\\x00b'"]),
     ],
 )
@@ -125,7 +125,7 @@ def test_names_too_long_for_the_file_system(start, tmp_path):
     written = len(temporary_path(tmp_path / "lm__epoch50.00_1.2345.t7.pt").name)
     assert f"shorter -savefile ({longest} characters)" in str(caught.value)
     result = run_train(*start, "-savefile", "x" * (longest - written + 1))
-    assert_one_line_error(result, 1, "takes no names as long as", "-savefile")
+    assert_one_line_error(result, 1, "file name too long", "-savefile")
     assert "train_loss" not in result.stdout
     result = run_train(*start, "-savefile", "x" * (longest - written - 12), "-max_epochs", 0.5)
     assert result.exit_code == 0, result.output

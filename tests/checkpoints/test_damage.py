@@ -38,14 +38,14 @@ def test_flipped_bits(checkpoint):
         except UserError as error:
             refused.append(str(error))
     assert len(refused) > FLIPS / 2
-    assert all("damaged" in message and "\n" not in message for message in refused)
+    assert all("corrupt" in message and "\n" not in message for message in refused)
 
 
 def test_a_flipped_bit_in_the_parameters_is_told_by_the_checksum(checkpoint):
     path, content = checkpoint
     values = content.params.numpy().tobytes()
     path.write_bytes(path.read_bytes().replace(values, bytes([values[0] ^ 1]) + values[1:]))
-    assert_one_line_error(run_sample(path), 1, path.name, "damaged", "data/", "not what was written")
+    assert_one_line_error(run_sample(path), 1, path.name, "is corrupt or not", "data/", "in it is corrupt")
 
 
 def test_a_record_marked_as_a_folder_is_refused(checkpoint):
@@ -55,7 +55,7 @@ def test_a_record_marked_as_a_folder_is_refused(checkpoint):
     place = damaged.rindex(b"PK\1\2", 0, damaged.rindex(b"data/0")) + 38
     damaged[place] |= 0x10
     path.write_bytes(damaged)
-    assert_one_line_error(run_sample(path), 1, path.name, "damaged", "data/0")
+    assert_one_line_error(run_sample(path), 1, path.name, "corrupt", "data/0")
 
 
 def test_checksums_are_true(checkpoint):

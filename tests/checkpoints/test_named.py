@@ -85,7 +85,7 @@ def test_in_a_folder(tmp_path):
     """It counts among the checkpoints there, after the file that it was made from; another program's does not."""
     save_file({"weight": torch.zeros(2)}, tmp_path / "another.safetensors")
     (tmp_path / "damaged.safetensors").write_bytes(b"\x08")
-    with pytest.raises(UserError, match="has none that can be loaded"):
+    with pytest.raises(UserError, match="has no valid checkpoint"):
         charrnn_port.load_checkpoint(tmp_path)
     saved, said = made(), []
     saved.val_losses, saved.val_loss = {3: 1.25}, 1.25
@@ -132,7 +132,7 @@ MALFORMED = {
     "no opt": ({"opt": None}, "'opt' is missing"),
     "opt a list": ({"opt": "[]"}, ""),
     "no JSON": ({"vocab": "{"}, "Expecting"),
-    "too deep": ({"val_losses": "[" * 10**5}, "its metadata is too deep"),
+    "too deep": ({"val_losses": "[" * 10**5}, "its metadata is nested too deeply"),
     "a huge number": ({"i": "9" * 10**4}, "Exceeds the limit"),
     "another model": ({"opt": json.dumps(OPT | {"model": "tcn"})}, "'tcn' is missing"),
     "another cell": ({"opt": json.dumps(OPT | {"model": "rnn"})}, "its tensors are not those of 2 layers of rnn"),
@@ -143,9 +143,9 @@ MALFORMED = {
     "symbols a number": ({"vocab": '{"symbols": 1000000000000, "unknown": null}'}, ""),
     "symbols of words": ({"vocab": '{"symbols": ["a", "b"], "unknown": null}'}, ""),
     "a symbol twice": ({"vocab": '{"symbols": "aabc", "unknown": 4}'}, "one of them twice"),
-    "half a character": ({"vocab": '{"symbols": "abc\\ud800", "unknown": 4}'}, "vocab has halves of characters"),
+    "half a character": ({"vocab": '{"symbols": "abc\\ud800", "unknown": 4}'}, "vocab has unpaired surrogates"),
     "losses without pairs": ({"val_losses": "[1, 2]"}, ""),
-    "losses by name": ({"val_losses": '[["a", 1]]'}, "val_losses are not by iteration"),
+    "losses by name": ({"val_losses": '[["a", 1]]'}, "val_losses must have iterations as keys"),
     "i a string": ({"i": '"3"'}, "i is a str"),
     "no tensor": ({"tensors": {"decoder.bias": None}}, "its tensors are not those of"),
     "one more": ({"tensors": {"x": torch.zeros(1)}}, "its tensors are not those of"),
@@ -157,7 +157,7 @@ MALFORMED = {
 @pytest.mark.parametrize(("change", "message"), MALFORMED.values(), ids=MALFORMED.keys())
 def test_malformed_files_are_refused(change, message, tmp_path):
     found = refusal(changed(tmp_path, **change))
-    assert found.startswith("damaged or not a checkpoint: ")
+    assert found.startswith("corrupt or not a checkpoint: ")
     assert message in found
 
 
@@ -171,7 +171,7 @@ def test_half_precision_is_refused(tmp_path):
 
 def test_a_header_that_claims_much(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", 2**31) + b'{"a":' + bytes(100))
-    assert refusal(tmp_path / "x.safetensors").startswith("damaged or not a checkpoint: a safetensors file that cannot")
+    assert refusal(tmp_path / "x.safetensors").startswith("corrupt or not a checkpoint: cannot read the safetensors")
 
 
 def test_mutated_at_random(tmp_path):

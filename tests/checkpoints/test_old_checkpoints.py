@@ -183,7 +183,7 @@ class Payload:
 def test_a_pickle_with_a_payload_is_named_and_refused(tmp_path):
     for protocol in (2, 3, 4, 5):
         (tmp_path / "bare.pt").write_bytes(pickle.dumps(Payload(), protocol))
-        with pytest.raises(UserError, match="a bare pickle, which may run code and is refused"):
+        with pytest.raises(UserError, match="a bare pickle is refused, because it may run code"):
             charrnn_port.load_checkpoint(tmp_path / "bare.pt")
     torch.save(Payload(), tmp_path / "new.pt")
     with pytest.raises(UserError, match=r"wants to run (\w+\.)?exec, which is refused"):
@@ -207,7 +207,7 @@ def test_a_pickle_with_a_payload_is_named_and_refused(tmp_path):
 def test_values_that_do_not_fit(small_checkpoint, change):
     _, path = small_checkpoint
     torch.save(torch.load(path) | change, path)
-    with pytest.raises(UserError, match="damaged or not a checkpoint: "):
+    with pytest.raises(UserError, match="corrupt or not a checkpoint: "):
         charrnn_port.load_checkpoint(path)
 
 

@@ -180,9 +180,9 @@ MALFORMED = {
     "no net": (replace(*MODEL, b"net", by=1.0), "net is a float"),
     "no rnn_size": (replace(*MODEL, b"rnn_size", by=b"24"), "rnn_size is a bytes"),
     "a gru": (replace(*MODEL, b"model_type", by=b"gru"), "model has .*model 'gru'"),
-    "another model": (replace(*MODEL, b"model_type", by=b"lstm"), "2 modules with parameters, not those of 2 layers"),
+    "another model": (replace(*MODEL, b"model_type", by=b"lstm"), "2 modules with parameters, expected 2 layers"),
     "no layers": (replace(*MODEL, b"num_layers", by=0.0), "model has .*num_layers 0"),
-    "endless layers": (replace(*MODEL, b"num_layers", by=1e18), "4 modules with parameters, not those of 10+ layers"),
+    "endless layers": (replace(*MODEL, b"num_layers", by=1e18), "4 modules with parameters, expected 10+ layers"),
     "half a size": (replace(*MODEL, b"rnn_size", by=0.5), "model has .*rnn_size 0.5"),
     "endless size": (replace(*MODEL, b"rnn_size", by=1e300), "parameters of size"),
     "another wordvec": (replace(*MODEL, b"wordvec_dim", by=17.0), r"of size \(57, 16\) where rnn has \(57, 17"),
@@ -192,11 +192,11 @@ MALFORMED = {
     "modules that are numbers": (replace(*MODULES, 2, by=1.0), "3 modules with parameters"),
     "no weight": (replace(*MODULES, 2, b"weight", by=None), "weight is missing"),
     "expanded": (expand_everything, "the parameters overlap"),
-    "half floats": (replace(*MODULES, 2, b"bias", by=torch.zeros(24).half()), "neither all double nor all float"),
-    "no vocabulary": (replace(*MODEL, b"idx_to_token", by=Table()), "idx_to_token does not number tokens"),
-    "a gap": (replace(*MODEL, b"idx_to_token", 58.5, by=b"x"), "idx_to_token does not number tokens"),
-    "tokens that are numbers": (replace(*MODEL, b"idx_to_token", 1, by=1.0), "idx_to_token does not number tokens"),
-    "a word": (replace(*MODEL, b"idx_to_token", 1, by=b"word"), "idx_to_token has more than single characters"),
+    "half floats": (replace(*MODULES, 2, b"bias", by=torch.zeros(24).half()), "must be all double or all float"),
+    "no vocabulary": (replace(*MODEL, b"idx_to_token", by=Table()), "idx_to_token must number tokens"),
+    "a gap": (replace(*MODEL, b"idx_to_token", 58.5, by=b"x"), "idx_to_token must number tokens"),
+    "tokens that are numbers": (replace(*MODEL, b"idx_to_token", 1, by=1.0), "idx_to_token must number tokens"),
+    "a word": (replace(*MODEL, b"idx_to_token", 1, by=b"word"), "idx_to_token has a token of several characters"),
     "half a character": (replace(*MODEL, b"idx_to_token", 1, by=b"\xc3"), "neither UTF-8 nor a byte"),
     "byte 300": (replace(*MODEL, b"idx_to_token", 1, by=b"[300]"), "neither UTF-8 nor a byte"),
     "larger vocabulary": (replace(*MODEL, b"idx_to_token", 58, by="文".encode()), "parameters of size"),
@@ -240,7 +240,7 @@ def test_batch_normalisation_is_refused(tmp_path):
     modules[len(modules) + 1.0] = TorchObject("nn.BatchNormalization")
     t7.save(tmp_path / "with.t7", checkpoint)
     message = refusal(tmp_path / "with.t7")
-    assert message.startswith("a checkpoint of torch-rnn with batch normalisation, which no network here has: train")
+    assert message.startswith("a checkpoint of torch-rnn with batch normalization, which is not supported: train")
     assert_one_line_error(run_sample(tmp_path / "with.t7"), 1, message)
 
 

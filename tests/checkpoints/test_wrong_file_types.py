@@ -43,7 +43,7 @@ def test_wherever_a_checkpoint_is_read(reads, tmp_path):
 def test_resume_latest_tells_what_is_wrong_with_the_newest(tmp_path):
     (tmp_path / "lm.t7.pt").write_bytes(LFS)
     result = run_train("-resume", "latest", "-checkpoint_dir", tmp_path)
-    assert_one_line_error(result, 1, "no checkpoint to go on from", "lm.t7.pt is a Git LFS pointer")
+    assert_one_line_error(result, 1, "no checkpoint to resume in", "lm.t7.pt is a Git LFS pointer")
     (tmp_path / "lm.t7.pt").unlink()
     assert run_train("-resume", "latest", "-checkpoint_dir", tmp_path).stderr.endswith(f" in {tmp_path}\n")
 
@@ -73,7 +73,7 @@ def test_no_file(tmp_path):
 def test_text(text, tmp_path):
     """An ASCII file of Torch7 begins with a single digit."""
     (tmp_path / "input.txt").write_bytes(text * 100)
-    assert refusal(tmp_path / "input.txt").startswith("damaged or not a checkpoint: it is plain text; name a")
+    assert refusal(tmp_path / "input.txt").startswith("corrupt or not a checkpoint: plain text; name a")
     (tmp_path / "input.txt").write_bytes(b"3\n" + text * 100)
     assert "text" not in refusal(tmp_path / "input.txt")
 
@@ -84,7 +84,7 @@ def test_zip_archives_that_are_not_of_pytorch(tmp_path):
     with zipfile.ZipFile(tmp_path / "cv.zip", "w") as archive:
         archive.writestr("cv/lm.t7.pt", b"")
         archive.writestr("a/b/data.pkl", b"")
-    assert "a zip archive, but none of PyTorch's; unpack it" in refusal(tmp_path / "cv.zip")
+    assert "a zip archive, but not a PyTorch file; unpack it" in refusal(tmp_path / "cv.zip")
 
 
 def test_other_files_of_pytorch(tmp_path):
@@ -117,15 +117,16 @@ def test_a_checkpoint_of_may_2015(name, tmp_path):
     assert charrnn_port.load_checkpoint(saved(value, tmp_path)).i == 3
     value[b"protos"][name] = TorchObject("nn.Sequential")
     message = refusal(saved(value, tmp_path))
-    assert message.startswith("a checkpoint that char-rnn wrote before 3 June 2015, in another layout, which its own")
-    assert "damaged" not in message
+    assert message.startswith("a checkpoint that char-rnn wrote before 3 June 2015, in an older layout, which a later")
+    assert "corrupt" not in message
 
 
 def test_the_originals_cache_of_a_text(tmp_path):
-    assert refusal(RECORDINGS / "t7/vocab.t7").startswith("a vocabulary as the Lua original keeps it (vocab.t7)")
-    assert refusal(saved(torch.zeros(9, dtype=torch.uint8), tmp_path)).startswith("a text as the Lua original keeps it")
+    assert refusal(RECORDINGS / "t7/vocab.t7").startswith("a vocabulary in the format of the Lua original (vocab.t7)")
+    text = torch.zeros(9, dtype=torch.uint8)
+    assert refusal(saved(text, tmp_path)).startswith("a text in the format of the Lua original")
     for value in (Table(), Table({b"a": b"b"}), Table({1: 2}), torch.zeros(3)):
-        assert refusal(saved(value, tmp_path)).startswith("damaged or not a checkpoint")
+        assert refusal(saved(value, tmp_path)).startswith("corrupt or not a checkpoint")
 
 
 # Files that cannot be read or written
@@ -135,7 +136,7 @@ def test_a_vocabulary_of_another_kind(tmp_path):
     values = torch.load(REFERENCE / "checkpoints/charrnn_port_0.1.t7.pt", weights_only=True)
     for vocab, message in ((["a"], "vocab is a list"), ({}, "vocab is a dict"), (1, "vocab is a int")):
         torch.save(values | {"vocab": vocab}, tmp_path / "changed.pt")
-        assert refusal(tmp_path / "changed.pt") == f"damaged or not a checkpoint: {message}"
+        assert refusal(tmp_path / "changed.pt") == f"corrupt or not a checkpoint: {message}"
 
 
 def test_a_disk_that_fails(tmp_path, monkeypatch):

@@ -155,7 +155,7 @@ def test_truncated_checkpoint(saved, small):
 
 
 def test_not_a_checkpoint(data, tmp_path):
-    assert_one_line_error(run_sample(data / "input.txt"), 1, "input.txt is damaged or not a checkpoint")
+    assert_one_line_error(run_sample(data / "input.txt"), 1, "input.txt is corrupt or not a checkpoint")
     torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
     assert_one_line_error(run_sample(tmp_path / "other.pt"), 1, "other.pt", "not one that train.py wrote")
 

@@ -109,4 +109,4 @@ def test_every_option_says_what_it_does():
 
 def test_missing_arguments():
     assert_one_line_error(CliRunner().invoke(charrnn.convert, ["one.t7"]), 2, "OUT")
-    assert_one_line_error(CliRunner().invoke(charrnn.inspect, []), 2, "FILE")
+    assert_one_line_error(CliRunner().invoke(charrnn.inspect, []), 2, "MODEL")

@@ -56,7 +56,7 @@ def test_tinyshakespeare_is_fetched_once(served):
 def test_another_file_at_the_address_is_refused(served, monkeypatch):
     monkeypatch.setattr(datasets, "SHA256", "0" * 64)
     result = run_train(*SMALL, "-data_dir", "data/tinyshakespeare")
-    assert_one_line_error(result, 1, "not the file it should be")
+    assert_one_line_error(result, 1, "the downloaded file has a wrong SHA-256")
     assert not (served / "data/tinyshakespeare").exists()
 
 

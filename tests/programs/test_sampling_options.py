@@ -164,7 +164,7 @@ def test_unknown_characters_of_a_prime_text():
     skipped = run_sample(LSTM, *QUIET, "-primetext", "Th}e ", "-unknown", "skip", "-length", 20)
     assert skipped.stdout_bytes == text("-primetext", "The ", "-length", 20)
     assert (
-        skipped.stderr == "-unknown skip: 1 bytes of the prime text, which the training text never has, are left out\n"
+        skipped.stderr == "-unknown skip: left out 1 bytes of the prime text that are not in the vocabulary\n"
     )
     assert run_sample(LSTM, *QUIET, "-primetext", "The ", "-unknown", "skip", "-length", 1).stderr == ""
 
@@ -243,7 +243,7 @@ def test_a_text_in_a_file(tmp_path):
     assert text("-length", 30, "-output", path) == b""
     assert path.read_bytes() == text("-length", 30)
     said = run_sample(LSTM, "-gpuid", -1, "-length", 30, "-output", path).stdout
-    assert said.endswith(f"over first character\nthe text is in {path}\n")
+    assert said.endswith(f"over first character\nsaved the text to {path}\n")
     assert os.listdir(tmp_path) == ["text"]
 
 

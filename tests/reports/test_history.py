@@ -159,7 +159,7 @@ def test_losses_that_are_nan(tmp_path):
         (HEADER.encode() + b"9" * 400 + b",0.1,2.0,,0.1,0.1,0.1\n" * 2, "is corrupt"),
         (b"\x1f\x8b packed", "packed with gzip, not a log"),
         (b"\0" * 2000, "nothing but zeros"),
-        (b"PK\3\4\0\0", "damaged or not a checkpoint"),
+        (b"PK\3\4\0\0", "corrupt or not a checkpoint"),
     ],
 )
 def test_other_files_end_in_one_line(tmp_path, content, words):

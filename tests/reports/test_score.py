@@ -170,7 +170,7 @@ def test_dynamic_evaluation_leaves_the_checkpoint(text, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        ([LUA / "rnn.t7"], 2, ["FILES"]),
+        ([LUA / "rnn.t7"], 2, ["FILE"]),
         ([LUA / "rnn.t7", LUA / "gru.t7"], 1, ["no text"]),
         (["TEXT", LUA / "rnn.t7"], 1, ["plain text"]),
         ([LUA / "rnn.t7", "nowhere.txt"], 1, ["nowhere.txt"]),

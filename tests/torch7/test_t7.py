@@ -449,12 +449,12 @@ def test_ten_thousand_deep(ascii: bool, saved_and_loaded):
 
 
 def test_the_error_says_what_and_where(loaded):
-    with pytest.raises(T7Error, match=r"^the file ends where 8 bytes should follow \(at byte 8\)$") as caught:
+    with pytest.raises(T7Error, match=r"^unexpected end of file: expected 8 more bytes \(at byte 8\)$") as caught:
         loaded(integers(2, 8) + b"short")
     assert caught.value.offset == 8
     with pytest.raises(T7Error, match=r"^the file is empty \(at byte 0\)$"):
         loaded(b"")
-    with pytest.raises(T7Error, match=r"^-1 is no size of a storage \(at byte "):
+    with pytest.raises(T7Error, match=r"^invalid size of a storage: -1 \(at byte "):
         loaded(table_of(storage("Float", 0, b""), storage("Float", -1, FLOATS, index=3)))
-    with pytest.raises(T7Error, match=r"^9 is no type of object \(at byte 16\)$"):
+    with pytest.raises(T7Error, match=r"^unknown type tag 9 \(at byte 16\)$"):
         loaded(integers(3, 1, 1) + integers(9))

@@ -187,8 +187,8 @@ def test_convert_says_what_lua_cannot_hold(data, trained, tmp_path):
     def converted(path) -> object:
         return CliRunner().invoke(convert, [str(path), str(tmp_path / "for_lua.t7")])
 
-    assert_one_line_error(converted(trained(*UTF_8)), 1, "single bytes for characters", "-encoding utf-8")
-    assert_one_line_error(converted(trained("-min_count", 20, folder="b")), 1, "no unknown symbol (-min_count)")
+    assert_one_line_error(converted(trained(*UTF_8)), 1, "cannot hold characters of several bytes", "-encoding utf-8")
+    assert_one_line_error(converted(trained("-min_count", 20, folder="b")), 1, "an unknown symbol (-min_count)")
     assert not (tmp_path / "for_lua.t7").exists()
     (data / "input.txt").write_bytes(TEXT)
     path = trained(*UTF_8, folder="c")  # of ASCII only

@@ -71,7 +71,7 @@ def test_it_is_the_memory_there_is_that_counts(arguments, monkeypatch):
 def test_without_a_count_of_free_memory(arguments, monkeypatch):
     """PyTorch fails to allocate more than a process can address."""
     monkeypatch.setattr(PREPARE, "free_memory", lambda device: None)
-    assert_one_line_error(run_train(*arguments, "-rnn_size", "4e6"), 1, "not enough memory for 1", "bytes more")
+    assert_one_line_error(run_train(*arguments, "-rnn_size", "4e6"), 1, "out of memory: cannot allocate 1", "bytes; ")
 
 
 class OutOfMemoryError(RuntimeError):
@@ -81,11 +81,11 @@ class OutOfMemoryError(RuntimeError):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (MemoryError(), "not enough memory: "),
-        (MemoryError("Unable to allocate 7.28 TiB for an array with shape (10,)"), "not enough memory for 7.28 TiB"),
-        (OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has"), "memory for 20.00 GiB more"),
-        (RuntimeError("CUDA error: out of memory"), "not enough memory: "),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes."), "for 99 bytes"),
+        (MemoryError(), "out of memory: use smaller sizes"),
+        (MemoryError("Unable to allocate 7.28 TiB for an array with shape (10,)"), "memory: cannot allocate 7.28 TiB"),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0"), "memory: cannot allocate 20.00 GiB"),
+        (RuntimeError("CUDA error: out of memory"), "out of memory: use smaller sizes"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes."), "cannot allocate 99"),
     ],
 )
 def test_memory_that_runs_out_on_the_way(error, words, arguments, monkeypatch):

@@ -317,11 +317,8 @@ def test_mixed_precision_says_what_it_costs(start):
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        ("-dtype float16", "-dtype float16: this is for NVIDIA GPUs; take float32"),
-        (
-            "-dtype bfloat16 -cell fused",
-            "-cell fused does not support mixed precision: use -cell plain with -dtype bfloat16",
-        ),
+        ("-dtype float16", "-dtype float16: supported on NVIDIA GPUs only; use float32"),
+        ("-dtype bfloat16 -cell fused", "-cell fused computes in one precision: take plain with -dtype bfloat16"),
     ],
 )
 def test_mixed_precision_that_cannot_be(start, words, error):
@@ -329,10 +326,10 @@ def test_mixed_precision_that_cannot_be(start, words, error):
 
 
 def test_mixed_precision_elsewhere(monkeypatch):
-    with pytest.raises(UserError, match="-dtype bfloat16: this is for NVIDIA GPUs"):
+    with pytest.raises(UserError, match="-dtype bfloat16: supported on NVIDIA GPUs only"):
         choose_products("bfloat16", torch.device("mps"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    with pytest.raises(UserError, match="this GPU has no products in it; take float16"):
+    with pytest.raises(UserError, match="this GPU does not support it; use float16"):
         choose_products("bfloat16", torch.device("cuda"))
     assert choose_products("float16", torch.device("cuda")) == torch.float16
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))

@@ -124,7 +124,7 @@ class _Reader:
         offset = self.longs(1, then_object=True)[0] - 1
         if offset < 0 or min(sizes, default=1) < 1 or min(strides, default=0) < 0:
             layout = f"sizes {reprlib.repr(sizes)}, strides {reprlib.repr(strides)} and offset {offset}"
-            raise self.error(f"invalid tensor: {layout}")
+            raise self.error(f"invalid tensor of {layout}")
         storage = yield self.object()
         if storage is None:
             storage = Storage(torch.from_numpy(np.empty(0, dtype)))
@@ -135,7 +135,7 @@ class _Reader:
         last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
         if last >= len(storage.values) or math.prod(sizes) >= 2**63:
             raise self.error(
-                f"a tensor of sizes {reprlib.repr(sizes)} exceeds its storage of {len(storage.values)} elements"
+                f"invalid tensor of sizes {reprlib.repr(sizes)}: its storage has {len(storage.values)} elements"
             )
         return storage.values.as_strided(sizes, strides, offset)
 

@@ -15,7 +15,7 @@ from charrnn_port.util.vocabulary import Vocabulary
 
 
 def session_of(cell: str, scale: float = 2.0) -> Session:
-    """Return a session on a network with three characters, after a `b`. With scale 0 all texts are equally likely."""
+    """Return a session on a network of three characters, after a `b`; with `scale` 0, all texts are equally likely."""
     network = BACKENDS["fused"](cell, 3, 5, 2)
     network.params.uniform_(-scale, scale, generator=torch.Generator().manual_seed(4))
     session = Session(Model(network, Vocabulary(b"abc")))
@@ -40,7 +40,7 @@ def test_as_wide_as_there_are_texts_it_is_exact(cell):
 
 
 @pytest.mark.parametrize("cell", list(CELLS))
-def test_a_beam_of_one_takes_the_likeliest_character(cell):
+def test_a_beam_of_one_takes_the_most_likely_character(cell):
     session = session_of(cell)
     assert likeliest_text(session, 40, 1) == list(session.copy().sample(40, greedy))
 

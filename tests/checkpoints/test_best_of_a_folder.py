@@ -1,4 +1,4 @@
-"""Where a checkpoint is named, a folder of them may be: the one with the best validation loss is taken, and told."""
+"""Tests that a folder stands for its checkpoint with the lowest validation loss, whose name is logged."""
 
 import math
 from dataclasses import replace
@@ -18,17 +18,17 @@ ANY = load_checkpoint(RECORDINGS / "lua_checkpoints/rnn.t7")
 
 
 def put(path: Path, loss: float | None, i: int = 7) -> None:
-    """A checkpoint after `i` iterations, told by `opt["savefile"]`; None: not evaluated there, as when interrupted."""
+    """Write a checkpoint after `i` iterations, identified by `opt["savefile"]`; None: not evaluated."""
     val_losses = {3: 0.1} if loss is None else {3: 0.1, i: loss}
     opt = ANY.opt | {"savefile": path.name}
     save_checkpoint(replace(ANY, opt=opt, i=i, epoch=float(i), val_losses=val_losses, val_loss=loss or 0.1), path)
 
 
 def best(folder: Path) -> str:
-    """The name of the file that is loaded; it is the one that is told."""
-    told = []
-    name = load_checkpoint(folder, told.append).opt["savefile"]
-    assert told == [f"loading {folder / name}, the best in {folder}"]
+    """Return the name of the file that is loaded, and assert that it is the one that is logged."""
+    logged = []
+    name = load_checkpoint(folder, logged.append).opt["savefile"]
+    assert logged == [f"loading {folder / name}, the best in {folder}"]
     return name
 
 
@@ -38,7 +38,7 @@ def test_the_lowest_loss_in_the_names(tmp_path):
     assert best(tmp_path) == "lm_x_epoch2.00_1.2500.t7.pt"
     put(tmp_path / "lm_of_lua_epoch1.50_1.2499.t7", 1.2499)
     assert best(tmp_path) == "lm_of_lua_epoch1.50_1.2499.t7"
-    put(tmp_path / "lm_x_epoch1.00_1.0000.2.t7.pt", 1.0)  # where another run's had the name
+    put(tmp_path / "lm_x_epoch1.00_1.0000.2.t7.pt", 1.0)  # the name was taken by another run
     assert best(tmp_path) == "lm_x_epoch1.00_1.0000.2.t7.pt"
 
 
@@ -49,7 +49,7 @@ def test_of_equal_ones_the_latest(tmp_path):
 
 
 def test_names_that_tell_no_loss(tmp_path):
-    """They are read: what the state itself was evaluated to counts, and what was not evaluated comes last."""
+    """The files are read: the loss of their own iteration counts, and checkpoints without one come last."""
     put(tmp_path / "lm_x_interrupted.t7.pt", None, i=8)
     put(tmp_path / "lm_x_snapshot.t7.pt", None, i=9)
     assert best(tmp_path) == "lm_x_snapshot.t7.pt"
@@ -64,7 +64,7 @@ def test_names_that_tell_no_loss(tmp_path):
 
 
 def test_what_cannot_be_loaded_is_passed_over(tmp_path):
-    """As while a run writes there and deletes older ones: what it has not finished has another name."""
+    """A run may be writing to the folder and deleting older files. Unfinished files have another name."""
     put(tmp_path / "lm_x_epoch3.00_1.4000.t7.pt", 1.4)
     whole = (tmp_path / "lm_x_epoch3.00_1.4000.t7.pt").read_bytes()
     (tmp_path / "lm_x_epoch4.00_1.3000.t7.pt.part.here.123").write_bytes(whole[:500])
@@ -88,7 +88,7 @@ def test_no_checkpoint_at_all(tmp_path):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The folder of a run of 144 iterations, with its best checkpoint's path."""
+    """Return the folder of a run of 144 iterations and the path of its best checkpoint."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "data").mkdir()
     (folder / "data/input.txt").write_bytes(TEXT)

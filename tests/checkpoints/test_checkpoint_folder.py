@@ -1,4 +1,4 @@
-"""A checkpoint folder is one run's at a time, keeps what it is told to keep, and may have any name."""
+"""Tests that a checkpoint folder is locked by one run, keeps the right checkpoints, and may have any name."""
 
 import errno
 import math
@@ -27,7 +27,7 @@ from charrnn_port.util.files import temporary_path
 
 @pytest.fixture
 def start(tmp_path):
-    """Arguments of a run of 144 iterations that evaluates and saves seven times."""
+    """Return the arguments of a run of 144 iterations that evaluates and saves seven times."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/input.txt").write_bytes(TEXT)
     return [*SMALL, *EVERY, "-data_dir", tmp_path / "data", "-checkpoint_dir", tmp_path / "cv"]
@@ -35,7 +35,7 @@ def start(tmp_path):
 
 @pytest.fixture
 def other(start):
-    """Another process that trains into the folder for as long as the test lasts, and its process id."""
+    """Start another process that trains in the folder during the test, and return its process id."""
     command = [sys.executable, ROOT / "train.py", *start, "-max_epochs", 1e6, "-savefile", "other"]
     process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
     while not process.stdout.readline().startswith("20/"):
@@ -48,7 +48,7 @@ def other(start):
 
 def test_a_second_run_is_refused(start, other, tmp_path):
     text = tmp_path / "data/input.txt"
-    text.write_bytes(TEXT * 2)  # would be preprocessed again
+    text.write_bytes(TEXT * 2)  # would need preprocessing
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert_one_line_error(run_train(*start), 1, str(other.pid), str(tmp_path / "cv"), "-checkpoint_dir")
     assert_one_line_error(run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv"), 1, str(other.pid))
@@ -118,7 +118,7 @@ def test_names_that_can_never_be_are_refused_at_the_start(start, options, words,
 
 
 def test_names_too_long_for_the_file_system(start, tmp_path):
-    """What is too long is told by the file system, for the longest name that the run will write."""
+    """The file system reports the limit, which is tested with the longest name that the run will write."""
     longest = os.pathconf(tmp_path, "PC_NAME_MAX")
     with pytest.raises(UserError) as caught:
         folder.claim(TrainOptions(checkpoint_dir=tmp_path / "cv", savefile="x" * longest))
@@ -165,7 +165,7 @@ def test_what_a_killed_run_was_writing_is_no_checkpoint_and_goes(start, ended_pi
 
 
 def test_what_others_write_there_stays(start, ended_pid, tmp_path):
-    """Processes of other machines, of which nobody here can tell, and those of this one that live."""
+    """Files of processes on other machines, whose state is unknown here, and of live processes on this one."""
     names = [f"not-{platform.node()}.{ended_pid}", f"{platform.node()}.{os.getppid()}"]
     others = [tmp_path / f"cv/lm_other_epoch1.00_2.0000.t7.pt.part.{name}" for name in names]
     others[0].parent.mkdir()
@@ -180,7 +180,7 @@ LOSSES = {20: 3.0, 40: 1.0, 60: math.nan, 80: 1.5, 100: 1.4, 120: 1.3, 140: 1.2,
 
 @pytest.fixture
 def evaluations(monkeypatch):
-    """Evaluations that give LOSSES, of which the best is neither the first nor the last."""
+    """Make evaluations return LOSSES, of which the lowest is neither the first nor the last."""
     losses = iter(LOSSES.values())
 
     def evaluate(*_: object) -> Generator[None, None, float]:
@@ -205,7 +205,7 @@ def test_keep_last_after_resume_and_beside_other_runs(start, evaluations, tmp_pa
     for other in others:
         other.write_bytes(first[20][0].read_bytes())
     first[60][0].rename(tmp_path / "from.t7.pt")
-    first[60][0].mkdir()  # cannot be deleted as a file, and that is no matter
+    first[60][0].mkdir()  # cannot be deleted as a file, which is ignored
     resumed = run_train("-resume", tmp_path / "from.t7.pt", "-max_epochs", 3, "-keep_last", 1)
     assert resumed.exit_code == 0, resumed.output
     for other in others:
@@ -230,7 +230,7 @@ def test_keep_last_deletes_nothing_before_the_next_is_saved(start, evaluations, 
 
 @pytest.fixture
 def checkpoint(start, tmp_path):
-    """One after 20 iterations, and options with which nothing but the newest and the best are kept."""
+    """Return a checkpoint after 20 iterations, and options that keep only the newest and the best."""
     run_train(*start, "-max_epochs", 0.5)
     options = TrainOptions(savefile="x", checkpoint_dir=tmp_path, keep_last=1)
     return saved(tmp_path / "cv")[20][1], options
@@ -253,8 +253,8 @@ def test_keep_last_deletes_no_other_run_s_of_the_same_name(checkpoint, tmp_path)
     assert (ours.exists(), theirs.exists()) == (False, True)
 
 
-def test_nobody_s_work_is_overwritten(start, tmp_path):
-    """Another run's state is where this one's would go: it goes beside, and that is said. One's own is overwritten."""
+def test_checkpoints_of_another_run_are_not_overwritten(start, tmp_path):
+    """A checkpoint of another run is kept: this run's gets another name, which is reported. Its own is overwritten."""
     end = ["-max_epochs", 0.55]  # 26.4 iterations
     assert run_train(*start, *end).exit_code == 0
     first = tmp_path / "cv/lm_lstm_finished.t7.pt"
@@ -272,7 +272,7 @@ def test_nobody_s_work_is_overwritten(start, tmp_path):
 
 
 def names() -> list:
-    """Names of folders that are harder than `cv`."""
+    """Return folder names with unusual characters."""
     harder = ["with  two spaces", "Größe 文字 🙂"]
     return [*harder, *([os.fsdecode(b"not \xff text")] if sys.platform == "linux" else [])]
 

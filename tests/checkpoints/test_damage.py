@@ -1,4 +1,4 @@
-"""A checkpoint with a bit that is not as it was written is refused, or that bit means nothing."""
+"""Tests that a checkpoint with a flipped bit is refused, unless the bit has no effect."""
 
 import random
 import zipfile
@@ -15,14 +15,14 @@ FLIPS = 500
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """A small checkpoint's path and content."""
+    """Return the path and the contents of a small checkpoint."""
     (tmp_path / "input.txt").write_bytes(TEXT)
     run_train(*SMALL, "-eval_val_every", 20, "-data_dir", tmp_path, "-checkpoint_dir", tmp_path, "-max_epochs", 0.5)
     return saved(tmp_path)[20]
 
 
 def test_flipped_bits(checkpoint):
-    """Anywhere, and often in what is no record: the first header, the zip's directory and its end."""
+    """Bits anywhere, and often outside of the records: in the first header, the zip directory and its end."""
     path, content = checkpoint
     whole = path.read_bytes()
     directory = whole.index(b"PK\1\2")
@@ -41,7 +41,7 @@ def test_flipped_bits(checkpoint):
     assert all("corrupt" in message and "\n" not in message for message in refused)
 
 
-def test_a_flipped_bit_in_the_parameters_is_told_by_the_checksum(checkpoint):
+def test_the_checksum_detects_a_flipped_bit_in_the_parameters(checkpoint):
     path, content = checkpoint
     values = content.params.numpy().tobytes()
     path.write_bytes(path.read_bytes().replace(values, bytes([values[0] ^ 1]) + values[1:]))
@@ -49,7 +49,7 @@ def test_a_flipped_bit_in_the_parameters_is_told_by_the_checksum(checkpoint):
 
 
 def test_a_record_marked_as_a_folder_is_refused(checkpoint):
-    """PyTorch would take memory as it finds it for the parameters."""
+    """PyTorch would use uninitialized memory as the parameters."""
     path, _ = checkpoint
     damaged = bytearray(path.read_bytes())
     place = damaged.rindex(b"PK\1\2", 0, damaged.rindex(b"data/0")) + 38

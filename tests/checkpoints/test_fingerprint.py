@@ -1,4 +1,4 @@
-"""A checkpoint's fingerprint: the SHA-256 of its parameters as little-endian numbers, on every machine."""
+"""Tests a checkpoint's fingerprint: the SHA-256 of its parameters as little-endian numbers, on every machine."""
 
 import hashlib
 import json

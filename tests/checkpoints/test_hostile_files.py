@@ -1,4 +1,4 @@
-"""A small file cannot ask for much memory or time: what it claims is bounded by its size, or it is refused at once."""
+"""Tests that a small file cannot take much memory or time: it is refused unless its claims are bounded by its size."""
 
 import errno
 import io
@@ -36,7 +36,7 @@ RECORDED = ROOT / "tests/reference/checkpoints/charrnn_port_0.1.t7.pt"
 
 
 def zipped(records: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """A zip archive."""
+    """Return a zip archive."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", compression) as archive:
         for name, content in records.items():
@@ -45,7 +45,7 @@ def zipped(records: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> 
 
 
 def pickled(instructions: bytes, elements: bytes = bytes(8)) -> bytes:
-    """A file of torch.save with this pickle, and one storage."""
+    """Return a file of torch.save with this pickle and one storage."""
     return zipped({"archive/data.pkl": b"\x80\x02" + instructions + b".", "archive/data/0": elements, **VERSION})
 
 
@@ -63,14 +63,14 @@ def storage_of(size: int) -> bytes:
 
 
 def tensor_of(elements: int, sizes: list[int], strides: list[int], offset: int = 0) -> bytes:
-    """The instructions for a tensor."""
+    """Return the instructions for a tensor."""
     layout = b"".join(b"(" + b"".join(map(long, numbers)) + b"t" for numbers in (sizes, strides))
     hooks = b"\x89ccollections\nOrderedDict\n)R"
     return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage_of(elements) + long(offset) + layout + hooks + b"tR"
 
 
 def overlapping(count: int) -> bytes:
-    """A zip archive whose records all lie in the same place."""
+    """Return a zip archive whose records all overlap."""
     whole = zipped({"archive/data.pkl": bytes(10**5)})
     begin, end = whole.index(b"PK\1\2"), whole.index(b"PK\5\6")
     final = bytearray(whole[end:])
@@ -80,7 +80,7 @@ def overlapping(count: int) -> bytes:
 
 
 def longer_than_itself() -> bytes:
-    """A zip archive with a record of a few bytes of which two gigabytes are to be read."""
+    """Return a zip archive with a record of a few bytes that claims two gigabytes."""
     whole = bytearray(saved([1]))
     place = whole.index(b"PK\1\2") + 20
     whole[place : place + 4] = struct.pack("<I", 2**31 - 1)
@@ -88,13 +88,13 @@ def longer_than_itself() -> bytes:
 
 
 def saved(value: object) -> bytes:
-    """A file of torch.save."""
+    """Return a file of torch.save."""
     out = io.BytesIO()
     torch.save(value, out)
     return out.getvalue()
 
 
-# Tuples of two, each twice the one before: 2 ** 100 in all, for who looks at each. The last is at place 100.
+# Nested tuples of two, each with the previous one twice: 2 ** 100 elements to visit. The last is at place 100.
 REPEATED = b")q\0" + b"".join(b"h%ch%c\x86q%c" % (place, place, place + 1) for place in range(100))
 
 
@@ -136,7 +136,7 @@ SMALL_PT = {
 
 @pytest.mark.parametrize("content", [*SMALL_T7.values(), *SMALL_PT.values()], ids=[*SMALL_T7, *SMALL_PT])
 def test_claims_are_refused_at_once(content, tmp_path):
-    """By looking at them, not because memory has an end."""
+    """They are refused by a check, not by running out of memory."""
     path = tmp_path / "hostile"
     path.write_bytes(content)
     began = time.process_time()
@@ -169,7 +169,7 @@ def test_why_claims_are_refused(name, tmp_path):
 
 
 def test_the_largest_tensors_that_are_read(tmp_path):
-    """Up to the last element of their storage, and of as many dimensions as PyTorch's operations take."""
+    """They reach the last element of their storage, and have as many dimensions as PyTorch supports."""
     storage = struct.pack("<3d", 1, 2, 3)
     for sizes, strides, offset, expected in (
         ([2], [2], 0, [1, 3]), ([3], [1], 0, [1, 2, 3]), ([1], [9], 2, [3]), ([2], [1], 1, [2, 3]),
@@ -236,7 +236,7 @@ def test_all_of_them_in_little_memory(tmp_path):
 
 
 def test_one_number_does_not_stand_for_all_parameters(tmp_path):
-    """They would fit the network, which is too large for any memory."""
+    """The sizes would fit the network, which is too large for any memory."""
     values = torch.load(RECORDED, weights_only=True)
     values["opt"]["rnn_size"], values["progress"] = 10**6, None
     count = parameter_count("lstm", len(values["vocab"]), 10**6, 1)
@@ -247,7 +247,7 @@ def test_one_number_does_not_stand_for_all_parameters(tmp_path):
 
 
 def test_deep_objects_of_torch7(tmp_path):
-    """Tables, objects and functions that hold each other a hundred thousand times."""
+    """Tables, objects and functions are nested a hundred thousand times."""
     path, depth = tmp_path / "deep.t7", 100_000
     one = integers(1) + struct.pack("<d", 1)
     tables = b"".join(integers(3, index + 1, 1) + one for index in range(depth)) + integers(0)
@@ -260,7 +260,7 @@ def test_deep_objects_of_torch7(tmp_path):
 
 
 def test_numbers_in_ascii_take_little_memory(tmp_path):
-    """A digit and a space become a double each, and nothing larger on the way."""
+    """A digit and a space become a double, without larger temporary objects."""
     count = 10**6
     head = b"4\n1\n3\nV 1\n19\ntorch.DoubleStorage\n%d\n" % count
     (tmp_path / "ascii.t7").write_bytes(head + b"7 " * count + b"\n")
@@ -327,7 +327,7 @@ def test_tensors(dtype, tmp_path):
 
 
 def test_a_disk_that_fails_is_no_damaged_file(tmp_path, monkeypatch):
-    """And a file that makes zipfile seek before its beginning is one."""
+    """A file that makes zipfile seek before its beginning is not a disk error."""
     for number, error, message in (
         (errno.EIO, OSError, os.strerror(errno.EIO)),
         (errno.EINVAL, archive.ArchiveError, "PyTorch cannot read it"),
@@ -344,7 +344,7 @@ def test_a_disk_that_fails_is_no_damaged_file(tmp_path, monkeypatch):
 def test_a_directory_that_makes_no_sense(tmp_path):
     whole = bytearray(saved([1]))
     place = whole.index(b"PK\1\2")
-    whole[place + 6] = 0xFF  # the version that it takes to unpack
+    whole[place + 6] = 0xFF  # the version needed to extract
     with pytest.raises(archive.ArchiveError, match="PyTorch cannot read it"):
         loaded(bytes(whole), tmp_path)
 
@@ -365,7 +365,7 @@ def test_a_recorded_checkpoint_is_what_torch_load_makes_of_it():
 
 
 def test_instructions_that_do_not_fit(tmp_path):
-    """Each is refused with the error of this module, whatever it leads to."""
+    """Each is refused with the error of this module."""
     wrong = {
         "": "cannot read", "a": "cannot read", "N)Ra": "cannot read", "h\5": "cannot read", "0": "it has the instr",
         "NNa": "not a list", "NNNs": "not a dict", "}(Nu": "cannot read", "}K\1": "", ")R": "cannot read",

@@ -1,5 +1,5 @@
-"""Checkpoints of the original: what is in them is read right whatever wrote them, and what we write in their place
-is the graph that Torch7 saved.
+"""Tests that checkpoints of the original, of any version, are read correctly, and that we write the graph that Torch7
+saved.
 
 The recordings in recordings/lua_checkpoints are the last checkpoints of some of the runs in torch7.h5.
 """
@@ -28,7 +28,7 @@ from charrnn_port.torch7.t7 import T7Error, Table, TorchObject, load, save
 RECORDED = sorted(path.stem for path in (RECORDINGS / "lua_checkpoints").glob("*.t7"))
 MUTATIONS = int(os.environ.get("T7_MUTATIONS", "200"))
 
-# What to_lua leaves out or makes anew; its docstring says why Torch7 does not need it.
+# What to_lua leaves out or replaces. The docstring of lua.py says why Torch7 does not need it.
 LEFT_OUT = frozenset([b"_debugLabel"])
 OTHER_VALUES = frozenset([b"gradWeight", b"gradBias", b"batchsize"])
 
@@ -47,7 +47,7 @@ def graph_nodes(checkpoint: Table) -> list[TorchObject]:
 
 
 def made(model: str = "lstm", num_layers: int = 2, dropout: float = 0.25, rnn_size: int = 3) -> dict:
-    """Plain values of a checkpoint with a vocabulary of four."""
+    """Return plain values of a checkpoint with a vocabulary of four characters."""
     params = CharRNN(model, 4, rnn_size, num_layers).params
     return {
         "opt": {"model": model, "rnn_size": rnn_size, "num_layers": num_layers, "dropout": dropout, "data_dir": "dätä"},
@@ -90,7 +90,7 @@ def test_values_are_those_of_the_run(name: str, recordings: h5py.File):
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_parameters_are_those_of_the_linear_modules(name: str):
-    """The recorded modules are views of one vector without gaps, in the order that `params` must have."""
+    """The recorded modules are contiguous views of one vector, in the order of `params`."""
     checkpoint = recorded(name)
     values = from_lua(checkpoint)
     weight = modules(checkpoint, "nn.Linear")[0].fields[b"weight"]
@@ -120,7 +120,7 @@ def test_nodes_without_names(name: str):
 
 
 def test_gates_by_narrow():
-    """Before July 2015 lstm cut its gates out with other modules, around the same linear ones."""
+    """Before July 2015 lstm split its gates with other modules, around the same linear ones."""
     checkpoint = recorded("lstm")
     expected = from_lua(checkpoint)
     for node in graph_nodes(checkpoint):
@@ -131,7 +131,7 @@ def test_gates_by_narrow():
 
 
 def test_dropout_is_that_of_the_network():
-    """A run with -init_from keeps the checkpoint's dropout, whatever its own option."""
+    """A run with -init_from keeps the checkpoint's dropout, regardless of its own option."""
     checkpoint = recorded("lstm_dropout")
     assert from_lua(checkpoint)["opt"]["dropout"] == 0.5
     checkpoint[b"opt"][b"dropout"] = 0.1
@@ -142,7 +142,7 @@ def test_dropout_is_that_of_the_network():
 
 
 def test_options_that_are_neither_text_nor_number():
-    """They are left out, as are those without a name."""
+    """They are left out, and so are those without a name."""
     checkpoint = recorded("rnn")
     expected = from_lua(checkpoint)
     checkpoint[b"opt"].update({b"table": Table(), b"flag": True, b"tensor": torch.zeros(1), 1.0: b"text"})
@@ -172,7 +172,7 @@ def test_float_files_from_cuda(model: str, tmp_path: Path):
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_writes_the_recorded_graph(name: str, tmp_path: Path):
-    """Node for node; and writing and reading it changes nothing."""
+    """The graphs are compared node by node; writing and reading changes nothing."""
     original = recorded(name)
     save(tmp_path / "ours.t7", to_lua(from_lua(original)))
     ours = load(tmp_path / "ours.t7")
@@ -195,7 +195,7 @@ def test_what_is_left_out_or_other(name: str):
 
 
 def test_the_comparison_sees_a_difference():
-    """Else the test above would prove little: one edge, one field, one element, one shared table, one key."""
+    """The comparison above must detect a difference in an edge, a field, an element, a shared table or a key."""
     expected = recorded("rnn")
 
     def changed(change: Callable[[Table], object]) -> Table:
@@ -263,7 +263,7 @@ def test_parameters_that_do_not_fit():
         to_lua(made() | {"params": torch.zeros(3)})
 
 
-# Files that are no checkpoint of char-rnn
+# Files that are not a checkpoint of char-rnn
 
 
 def replace(*path: bytes, by: object) -> Callable[[Table], None]:
@@ -363,7 +363,7 @@ def test_other_objects_are_refused(value: object):
 
 
 def test_mutated_at_random(tmp_path: Path):
-    """Values or one clear error, and soon.
+    """Each file gives values or one clear error, quickly.
 
     More of them: T7_MUTATIONS=100000 pytest tests/checkpoints/test_lua_checkpoint.py -k mutated.
     """
@@ -387,7 +387,7 @@ def test_mutated_at_random(tmp_path: Path):
 
 
 def loaded_again(checkpoint: Table) -> Table:
-    """With numbers as reading gives them."""
+    """Return the values after writing and reading, with numbers of the types that reading gives."""
     with tempfile.TemporaryDirectory() as folder:
         save(Path(folder, "checkpoint.t7"), checkpoint)
         return load(Path(folder, "checkpoint.t7"))

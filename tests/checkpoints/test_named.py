@@ -1,4 +1,4 @@
-"""A checkpoint goes to safetensors and back without loss, and a file that is not one of ours is refused in one line."""
+"""Tests that writing and reading safetensors is lossless, and that other files are refused with a one-line error."""
 
 import json
 import math
@@ -26,7 +26,7 @@ CHECKPOINTS.append(REFERENCE / "checkpoints/charrnn_port_0.1.t7.pt")
 
 
 def assert_same(ours: Checkpoint, theirs: Checkpoint) -> None:
-    """All values but those that stay behind; NaN counts as equal to itself, and the type of numbers matters."""
+    """Assert that all stored values are equal, with NaN equal to itself, and that numbers have the same types."""
     for name in ("opt", "vocab", "i", "epoch", "train_losses", "val_losses", "val_loss"):
         assert repr(getattr(ours, name)) == repr(getattr(theirs, name))
     assert ours.params.dtype == theirs.params.dtype
@@ -56,7 +56,7 @@ def made(model: str = "lstm", symbols: bytes | str = "\n\x00é文", with_unknown
 )
 @pytest.mark.parametrize("model", CELLS)
 def test_values_of_any_kind(model, symbols, unknown, tmp_path):
-    """A path that is no UTF-8, losses that are no numbers, all bytes, an unknown symbol, single precision."""
+    """An invalid UTF-8 path, NaN losses, all bytes, an unknown symbol, single precision."""
     saved = made(model, symbols, unknown)
     charrnn_port.save_checkpoint(saved, tmp_path / "lm.safetensors")
     assert_same(charrnn_port.load_checkpoint(tmp_path / "lm.safetensors"), saved)
@@ -82,7 +82,7 @@ def test_the_same_text(tmp_path):
 
 
 def test_in_a_folder(tmp_path):
-    """It counts among the checkpoints there, after the file that it was made from; another program's does not."""
+    """It is one of the folder's checkpoints, after the file that it was made from; a file of another program is not."""
     save_file({"weight": torch.zeros(2)}, tmp_path / "another.safetensors")
     (tmp_path / "damaged.safetensors").write_bytes(b"\x08")
     with pytest.raises(UserError, match="has no valid checkpoint"):
@@ -96,7 +96,7 @@ def test_in_a_folder(tmp_path):
     assert said == [f"loading {tmp_path / name}, the best in {tmp_path}" for name in ("lm.safetensors", "lm.t7.pt")]
 
 
-# Files that are none of ours, or damaged
+# Other files, and corrupt ones
 
 
 def refusal(path: Path) -> str:
@@ -116,7 +116,7 @@ def test_of_another_program(tmp_path):
 
 
 def changed(folder: Path, tensors: dict | None = None, **values: str | None) -> Path:
-    """A file with other tensors or with other text in its metadata; None leaves out."""
+    """Write a file with changed tensors or metadata; None deletes an entry."""
     path = folder / "lm.safetensors"
     charrnn_port.save_checkpoint(made(), path)
     with safe_open(path, framework="pt") as file:
@@ -175,7 +175,7 @@ def test_a_header_that_claims_much(tmp_path):
 
 
 def test_mutated_at_random(tmp_path):
-    """Values or one clear error."""
+    """Each file gives values or one clear error."""
     path, errors = tmp_path / "lm.safetensors", 0
     charrnn_port.save_checkpoint(made(), path)
     content = path.read_bytes()

@@ -1,5 +1,5 @@
-"""Checkpoints of the Lua original go wherever ours go: sampling, evaluation, -init_from (with the recorded runs),
-inspect, convert; and from Python.
+"""Tests that checkpoints of the Lua original work wherever ours do: sampling, evaluation, -init_from (in the tests of
+recorded runs), inspect, convert, and Python.
 """
 
 import io
@@ -42,7 +42,7 @@ def run_tool(tool, *arguments: object) -> Result:
 @pytest.mark.parametrize("name", RECORDED)
 def test_samples_the_recorded_bytes(name, variant, tmp_path):
     (sample,) = [sample for sample in recorded(name).samples if sample.variant == variant]
-    old = tmp_path / "no_telling_name"  # formats are told by content
+    old = tmp_path / "any_name"  # the format is detected by content
     old.write_bytes((FILES / f"{name}.t7").read_bytes())
     result = run_sample(old, "-gpuid", "-1", "-verbose", "0", *typed(sample.arguments))
     assert samples.compare(name, sample, result.stdout_bytes).holds
@@ -51,7 +51,7 @@ def test_samples_the_recorded_bytes(name, variant, tmp_path):
 @pytest.mark.parametrize("cell", [pytest.param("compiled", marks=NEEDS_COMPILER), "fused"])
 @pytest.mark.parametrize("name", RECORDED)
 def test_validation_loss_is_the_one_inside(play, name, cell):
-    """In all bits with compiled cells, else to 1e-12, relative; that one has all four digits of the file's name."""
+    """It is equal in all bits with compiled cells, else to a relative 1e-12; the file name has four digits."""
     run = recorded(name)
     loss = vectors.val_loss(run, Backend(cell), play.parent)
     assert loss.holds, loss
@@ -62,14 +62,14 @@ def test_validation_loss_is_the_one_inside(play, name, cell):
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_there_and_back(name, tmp_path):
-    """.t7 → .t7.pt → .t7 gives the recorded graph, node for node, but for what lua_checkpoint.py lists."""
+    """.t7 → .t7.pt → .t7 gives the recorded graph, node by node, except what lua.py leaves out."""
     ours, back = tmp_path / "ours.t7.pt", tmp_path / "back.t7"
     assert run_tool(convert, FILES / f"{name}.t7", ours).exit_code == 0
     assert run_tool(convert, ours, back).exit_code == 0
     assert_same_graph(t7.load(back), t7.load(FILES / f"{name}.t7"), LEFT_OUT, OTHER_VALUES)
     first, second = charrnn_port.load_checkpoint(ours), charrnn_port.load_checkpoint(back)
     assert torch.equal(first.params, second.params)
-    same = {"params": 0, "version": ""}  # the original's files tell no version
+    same = {"params": 0, "version": ""}  # the original's files have no version
     assert vars(first) | same == vars(second) | same
 
 
@@ -102,7 +102,7 @@ def test_inspect_prints_nothing_that_a_terminal_obeys(tmp_path):
 
 
 def strict(text: str) -> dict:
-    """What JSON says; NaN and Infinity are none."""
+    """Return the value of JSON text, and refuse NaN and Infinity."""
 
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is no JSON")
@@ -115,7 +115,7 @@ def test_inspect_json_is_json_and_has_all_that_is_small(tmp_path):
     saved.val_loss, saved.val_losses[80], saved.train_losses[0] = math.nan, math.inf, -math.inf
     saved.opt["grad_clip"] = math.inf
     saved.progress |= {"schedule": {"best": math.nan}, "text": "f7886f"}
-    saved.progress["unfinished"] = {math.nan: 1.0}  # a damaged file may have it as a key too
+    saved.progress["unfinished"] = {math.nan: 1.0}  # a corrupt file may have it as a key too
     charrnn_port.save_checkpoint(saved, tmp_path / "nan.t7.pt")
     values = strict(run_tool(inspect, tmp_path / "nan.t7.pt", "-json").stdout)
     assert (values["val_loss"], values["val_losses"]["80"], values["opt"]["grad_clip"]) == (None, None, None)
@@ -130,7 +130,7 @@ def test_inspect_json_is_json_and_has_all_that_is_small(tmp_path):
 
 
 def test_from_python(recordings):
-    """As on docs/python.md."""
+    """Runs the example of docs/python.md."""
     saved = charrnn_port.load_checkpoint(FILES / "lstm.t7")
     text = b"".join(charrnn_port.sample_bytes(saved, length=200, primetext=b"The tide ", temperature=0.8))
     assert text + b"\n" == bytes(recordings["runs/lstm/samples/prime"][:])
@@ -138,12 +138,12 @@ def test_from_python(recordings):
         charrnn_port.sample_bytes(saved, primetext=b"a\xff")
 
 
-# Hostile files: one clear error, nothing run.
+# Hostile files give one clear error and run no code.
 
 
 @pytest.fixture
 def small_checkpoint(tmp_path):
-    """The bytes of the smallest recorded checkpoint as .t7.pt, and a path to put changed ones at."""
+    """Return the bytes of the smallest recorded checkpoint as .t7.pt, and a path for changed ones."""
     path = tmp_path / "small.t7.pt"
     run_tool(convert, FILES / "rnn.t7", path)
     return path.read_bytes(), path
@@ -158,7 +158,7 @@ def test_truncated_t7_pt(small_checkpoint):
 
 
 def test_mutated_t7_pt(small_checkpoint):
-    """Random changes of single bytes, the pickle among them: an error or a whole checkpoint, quickly."""
+    """Random changes of single bytes, also in the pickle, give an error or a valid checkpoint, quickly."""
     whole, path = small_checkpoint
     names = zipfile.ZipFile(io.BytesIO(whole)).namelist()
     pickle_name = next(name for name in names if name.endswith("data.pkl"))
@@ -174,7 +174,7 @@ def test_mutated_t7_pt(small_checkpoint):
 
 
 class Payload:
-    """What a hostile pickle would run."""
+    """A class whose pickle would run code."""
 
     def __reduce__(self):
         return exec, ("raise SystemError('a payload ran')",)
@@ -220,7 +220,7 @@ def test_a_newer_format_is_named(small_checkpoint):
 
 @pytest.mark.parametrize("symbols", [f"é文🙂{string.ascii_letters}01234567", bytes(range(60, 0, -1))])
 def test_vocabularies_of_characters_and_in_any_order(small_checkpoint, symbols, tmp_path):
-    """They are kept as they are; the original's format holds bytes only."""
+    """They are stored unchanged. The original's format holds bytes only."""
     _, path = small_checkpoint
     saved = charrnn_port.load_checkpoint(path)
     saved.vocab = Vocabulary(symbols[:60])

@@ -1,4 +1,4 @@
-"""Checkpoints of torch-rnn: the log-probabilities and texts are those that torch-rnn itself computed from them.
+"""Tests that checkpoints of torch-rnn give the log-probabilities and texts that torch-rnn computed from them.
 
 reference/torch_rnn holds three that its train.lua wrote: an lstm with dropout and a vanilla RNN of characters, and an
 lstm of bytes. torch_rnn.h5 beside them holds what its sample.lua and its network gave, in double precision.
@@ -45,13 +45,13 @@ def recorded():
 
 
 def text_of(dataset: h5py.Dataset) -> bytes:
-    """What torch-rnn returned, with bytes in place of the `[136]` that it prints for them."""
+    """Return torch-rnn's text, with bytes instead of the `[136]` that it prints for them."""
     return re.sub(rb"\[(\d+)\]", lambda match: bytes([int(match[1])]), dataset[()])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_log_probabilities(name, recorded):
-    """To 1e-12, as sampling computes them and as the plain cells do."""
+    """They are equal to 1e-12, both in sampling and with plain cells."""
     saved = charrnn_port.load_checkpoint(FOLDER / f"{name}.t7")
     ids = saved.vocab.encode(recorded[name]["text"][()])
     session = Session(Model.of(saved))
@@ -65,7 +65,7 @@ def test_log_probabilities(name, recorded):
 @pytest.mark.parametrize("which", ["argmax_text", "sample_text", "sample_text_no_start"])
 @pytest.mark.parametrize("name", NAMES)
 def test_texts(name, which, recorded):
-    """Byte for byte. There the length counts the prime text too."""
+    """They are equal byte for byte. torch-rnn's length includes the prime text."""
     dataset = recorded[name][which]
     options = {"primetext": dataset.attrs["start"], "argmax": which == "argmax_text"}
     options |= {option: dataset.attrs[option].item() for option in ("seed", "temperature") if option in dataset.attrs}
@@ -76,7 +76,7 @@ def test_texts(name, which, recorded):
 
 @pytest.mark.skipif(not shutil.which("node"), reason="no Node.js")
 def test_a_module_draws_the_same_text(tmp_path, recorded):
-    """What `charrnn export` writes for JavaScript."""
+    """Tests the JavaScript module that `charrnn export` writes."""
     run(charrnn.export, FOLDER / "b_100.t7", tmp_path / "model.mjs")
     dataset = recorded["b_100"]["sample_text"]
     options = {"primetext": dataset.attrs["start"], "temperature": dataset.attrs["temperature"].item(), "length": 200}
@@ -87,7 +87,7 @@ def test_a_module_draws_the_same_text(tmp_path, recorded):
 
 
 def test_probabilities_are_not_rounded():
-    """Where it makes a difference: the first one is a little above a quarter, and so is the number that is drawn."""
+    """In a case where it matters: the first probability and the random number are slightly above a quarter."""
 
     class Word:
         def random_raw(self) -> int:
@@ -101,7 +101,7 @@ def test_probabilities_are_not_rounded():
 
 
 def test_a_checkpoint_tells_how_it_draws(tmp_path):
-    """Ours keeps it; a file for the original does not, since its sample.lua draws in one way only."""
+    """Our format stores the sampling type; the original's does not, because its sample.lua always uses float32."""
     saved = charrnn_port.load_checkpoint(FOLDER / "f_100.t7")
     for name, expected in (("lm.t7.pt", "float64"), ("lm.t7", "float32")):
         charrnn_port.save_checkpoint(saved, tmp_path / name)
@@ -116,14 +116,14 @@ def test_a_checkpoint_tells_how_it_draws(tmp_path):
 
 
 def run(verb: click.Command, *arguments: object) -> str:
-    """What a verb prints on stdout, after it has succeeded."""
+    """Run a verb, assert that it succeeds, and return its stdout."""
     result = CliRunner().invoke(verb, [str(word) for word in arguments])
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
 def test_wherever_checkpoints_are_read(tmp_path, recorded):
-    """What the programs say of one is what they say of the .t7.pt that it is converted to."""
+    """The programs print the same for it and for the .t7.pt that it is converted to."""
     original, converted, trace_file = FOLDER / "b_100.t7", tmp_path / "lm.t7.pt", tmp_path / "trace.h5"
     text = tmp_path / "input.txt"
     text.write_bytes(recorded["b_100"]["text"][()] * 100)
@@ -145,7 +145,7 @@ def test_wherever_checkpoints_are_read(tmp_path, recorded):
     assert {charrnn_port.load_checkpoint(path).sampling_dtype for path in (tmp_path / "cv").glob("*.pt")} == {"float32"}
 
 
-# Files that are none of it, or damaged
+# Other files, and corrupt ones
 
 
 def loaded(name: str = "c_100") -> Table:
@@ -222,7 +222,7 @@ def refusal(path: object) -> str:
 
 
 def test_values_that_do_not_go_together(tmp_path):
-    """What fits torch-rnn's layout, but no checkpoint."""
+    """Values that fit torch-rnn's layout but are invalid in a checkpoint."""
     for change, message in (
         (replace(*MODEL, b"dropout", by=1.5), "opt has dropout 1.5"),
         (replace(*MODEL, b"idx_to_token", 1, by=b"A"), "one of them twice"),
@@ -250,7 +250,7 @@ def test_the_json_beside_it(tmp_path):
 
 
 def test_mutated_at_random(tmp_path):
-    """Values or one clear error, and soon. More of them: T7_MUTATIONS=10000."""
+    """Each file gives values or one clear error, quickly. For more files set T7_MUTATIONS=10000."""
     path, content, errors = tmp_path / "mutated.t7", (FOLDER / "c_100.t7").read_bytes(), []
     for seed in range(MUTATIONS):
         path.write_bytes(mutate(content, random.Random(seed)))

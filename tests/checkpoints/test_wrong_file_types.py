@@ -1,4 +1,4 @@
-"""Files that people mix up with checkpoints are named for what they are, wherever a checkpoint is read."""
+"""Tests that files which people mistake for checkpoints are identified, wherever a checkpoint is read."""
 
 import errno
 import os
@@ -49,7 +49,7 @@ def test_resume_latest_tells_what_is_wrong_with_the_newest(tmp_path):
 
 
 def refusal(path) -> str:
-    """The error for a file that is no checkpoint, without its path."""
+    """Return the error for a file that is not a checkpoint, without its path."""
     with pytest.raises(UserError) as caught:
         charrnn_port.load_checkpoint(path)
     return str(caught.value).removeprefix(f"{path} is ")
@@ -105,14 +105,14 @@ def test_other_files_of_pytorch(tmp_path):
 
 
 def saved(value, tmp_path):
-    """A file of Torch7 with this object."""
+    """Write a Torch7 file with this object and return its path."""
     t7.save(tmp_path / "saved.t7", value)
     return tmp_path / "saved.t7"
 
 
 @pytest.mark.parametrize("name", [b"embed", b"softmax"])
 def test_a_checkpoint_of_may_2015(name, tmp_path):
-    """Its protos were embed, rnn, softmax and criterion."""
+    """Its `protos` were embed, rnn, softmax and criterion."""
     value = to_lua(made())
     assert charrnn_port.load_checkpoint(saved(value, tmp_path)).i == 3
     value[b"protos"][name] = TorchObject("nn.Sequential")

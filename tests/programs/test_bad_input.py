@@ -1,4 +1,4 @@
-"""Bad input ends in one line on stderr and a status that is not 0; nothing saved before is touched."""
+"""Tests that invalid input gives a one-line error and a nonzero status, and leaves saved files unchanged."""
 
 import errno
 import math
@@ -20,7 +20,7 @@ SMALL = "-gpuid -1 -rnn_size 4 -num_layers 1 -batch_size 2 -seq_length 5 -max_ep
 
 @pytest.fixture
 def data(tmp_path):
-    """A data folder with a short text."""
+    """Return a data folder with a short text."""
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "input.txt").write_bytes(b"the quick brown fox jumps over the lazy dog.\n" * 20)
@@ -29,13 +29,13 @@ def data(tmp_path):
 
 @pytest.fixture
 def small(data, tmp_path):
-    """Arguments of a run that takes no time."""
+    """Return the arguments of a very short run."""
     return ["-data_dir", data, "-checkpoint_dir", tmp_path / "cv", *SMALL]
 
 
 @pytest.fixture
 def saved(small, tmp_path):
-    """A checkpoint."""
+    """Return a checkpoint."""
     assert run_train(*small).exit_code == 0
     return sorted((tmp_path / "cv").glob("*.t7.pt"))[0]
 
@@ -57,7 +57,7 @@ def test_text_shorter_than_a_batch(data, small):
 
 @pytest.mark.parametrize("size", [50, 70, 500, 3000, 20_000, 149_999])
 def test_the_sizes_that_an_error_names_would_do(size, tmp_path):
-    """Pasted as they are, they train, with at least 50 batches."""
+    """The suggested sizes can be pasted and train with at least 50 batches."""
     (tmp_path / "input.txt").write_bytes(b"abcdefghij" * (size // 10))
     arguments = ["-gpuid", -1, "-rnn_size", 2, "-max_epochs", 0.01, "-eval_val_every", 99]
     arguments += ["-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv"]
@@ -75,7 +75,7 @@ def test_few_batches_are_warned_of(small):
 
 
 def test_training_without_validation(small, tmp_path):
-    """As the original does it: a mean over no batches is nan, in the file's name and in the file, and it goes on."""
+    """As in the original, the mean over no batches is nan, in the file's name and contents, and training continues."""
     no_split = ["-train_frac", 1, "-val_frac", 0]
     result = run_train(*small, *no_split, "-keep_last", 1)
     assert result.exit_code == 0
@@ -98,7 +98,7 @@ def test_training_without_validation(small, tmp_path):
 
 
 def test_without_validation_the_state_is_not_touched(small, tmp_path):
-    """An evaluation of nothing runs no cell: the losses are those of a run that never evaluates."""
+    """An empty evaluation does not run the cells, so that the losses are those of a run that never evaluates."""
     options = [*small, "-train_frac", 1, "-val_frac", 0, "-max_epochs", 0.2]
     evaluating = run_train(*options)
     never = run_train(*options, "-eval_val_every", 1000, "-checkpoint_dir", tmp_path / "never")
@@ -161,7 +161,7 @@ def test_not_a_checkpoint(data, tmp_path):
 
 
 class Payload:
-    """What a hostile pickle would run."""
+    """A class whose pickle would run code."""
 
     def __reduce__(self):
         return os.mkdir, ("payload_ran",)
@@ -200,7 +200,7 @@ def test_cache_that_cannot_be_written(data, small):
 
 
 def limit_file_size() -> None:
-    """Let no file grow beyond 2000 bytes, which stands in for a full disk."""
+    """Limit files to 2000 bytes, which simulates a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
 

@@ -1,4 +1,4 @@
-"""`charrnn benchmark`: its tables, on networks that take no time, and what it counts."""
+"""Tests the tables and counts of `charrnn benchmark` on very small networks."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def run(*arguments: object) -> Result:
 
 
 def table(tmp_path, name: str) -> tuple[list[str], list[dict]]:
-    """Its lines below the title, and its rows."""
+    """Return the lines of a table below its title, and its rows."""
     path = tmp_path / "benchmark.json"
     result = run("-tables", name, "-json", path)
     assert result.exit_code == 0, result.output
@@ -34,7 +34,7 @@ def table(tmp_path, name: str) -> tuple[list[str], list[dict]]:
 
 
 def test_the_table_of_training(tmp_path):
-    """Its columns, and a figure in each but for nn.GRU, which computes another function."""
+    """The table has its columns, with a number in each except for nn.GRU, which computes another function."""
     (header, *lines), rows = table(tmp_path, "training")
     assert header.split() == "compiled fused script plain nn.* floor ours / nn.* ours / floor share of peak".split()
     assert [row["what"] for row in rows] == LABELS
@@ -48,7 +48,7 @@ def test_the_table_of_training(tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 @pytest.mark.parametrize("model", baselines.LAYERS)
 def test_pytorch_in_a_graph(model):
-    """It trains as it does without: after its two iterations before recording, the same losses."""
+    """It trains as without a graph: the same losses after two iterations of warmup."""
     losses = []
     for graph in (False, True):
         torch.manual_seed(1)
@@ -59,7 +59,7 @@ def test_pytorch_in_a_graph(model):
 
 @NEEDS_COMPILER
 def test_the_table_of_parts(tmp_path):
-    """Parts and rest are the iteration."""
+    """The parts and the rest add up to the iteration."""
     (header, *lines), rows = table(tmp_path, "parts")
     of_training, of_sampling = parts.columns(parts.PARTS), parts.columns(parts.PARTS_OF_SAMPLING)
     assert header.split() == ["iteration", *" ".join(of_training).split()]
@@ -82,7 +82,7 @@ def test_the_table_of_evaluation(tmp_path):
 
 
 def test_the_table_of_sampling(tmp_path, monkeypatch):
-    """Of the bandwidth there is a share where the weights are too large for a cache."""
+    """The share of bandwidth is shown if the weights are too large for a cache."""
     (_, *lines), rows = table(tmp_path, "sampling")
     assert [row["what"] for row in rows] == ["sampling lstm 8x1 float64", "sampling lstm 8x1 float32"]
     assert [row["bytes"] for row in rows] == [8 * (4 * 8 * 8 + 65 * 8), 4 * (4 * 8 * 8 + 65 * 8)]
@@ -103,7 +103,7 @@ def test_the_table_of_starts(tmp_path):
 
 
 def test_a_start_ends_at_its_line():
-    """And one that fails, or that ends before, is an error."""
+    """A start that fails, or that ends too early, is an error."""
     start.run(["-c", "print('going', flush=True); print('1/2', flush=True); import time; time.sleep(1000)"], "1/")
     for program, until, words in (("exit('no such thing')", None, "no such thing"), ("print('2/2')", "1/", "-c")):
         with pytest.raises(UserError, match=words):
@@ -111,7 +111,7 @@ def test_a_start_ends_at_its_line():
 
 
 def test_tables_come_in_their_order():
-    """And only those that are asked for."""
+    """Only the selected tables are printed."""
     result = run("-tables", "preprocessing,evaluation")
     titles = re.findall(r"^(characters a second|preprocessing|sampling|start|time by part)", result.stdout, re.M)
     assert titles == ["characters a second", "preprocessing"]
@@ -127,7 +127,7 @@ def test_a_table_that_is_none():
 @pytest.mark.parametrize("num_layers", [1, 3])
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
 def test_flops(model, num_layers):
-    """As PyTorch counts those of the plain cells, without the products with one-hot vectors."""
+    """The count is PyTorch's for plain cells, without the products with one-hot vectors."""
     V, H, T, B = 11, 6, 4, 5
     network = CharRNN(model, V, H, num_layers, dtype=torch.float64)
     ids = torch.zeros(T, B, dtype=torch.int64)
@@ -138,7 +138,7 @@ def test_flops(model, num_layers):
 
 
 def test_weights_of_a_character():
-    """All matrices but the first layer's i2h."""
+    """The weights are all matrices except the first layer's i2h."""
     network = CharRNN("lstm", 65, 128, 2, dtype=torch.float32)
     matrices = [p for part in (*network.layers, network.decoder) for name, p in part.items() if name.endswith("weight")]
     assert work.weight_count("lstm", 128, 2, 65) == sum(p.numel() for p in matrices) - 65 * 4 * 128
@@ -147,7 +147,7 @@ def test_weights_of_a_character():
 @NEEDS_COMPILER
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_what_the_processor_is_given_to_do(dtype):
-    """Arithmetic grows with its rounds; all of a tensor is read, where its size is not that of whole vectors too."""
+    """Arithmetic grows with its rounds; a tensor is read completely, whatever its size."""
     assert multiply_adds(dtype, 2000) == 2 * multiply_adds(dtype, 1000) > 0
     numbers = torch.arange(1000, dtype=dtype)
     assert read_all(numbers) == numbers.sum()
@@ -157,7 +157,7 @@ def test_what_the_processor_is_given_to_do(dtype):
 
 
 def test_load(tmp_path, monkeypatch):
-    """Training alone, beside a busy process, and twice at once, in both types."""
+    """Times training alone, beside a busy process, and beside a second training, in both types."""
     monkeypatch.setattr(contention, "ROUNDS", 1)
     path = tmp_path / "load.json"
     result = CliRunner().invoke(charrnn.benchmark, ["-load", "1", "-sizes", "8x1,16x1", "-repeats", "3", "-json", path])

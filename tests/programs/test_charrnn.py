@@ -1,9 +1,10 @@
-"""`charrnn VERB` is all programs under one name: the same as train.py and sample.py, from any folder."""
+"""Tests that `charrnn VERB` runs all programs, like train.py and sample.py, from any folder."""
 
 import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ STARTS = {name: words for name, words in STARTS.items() if words}
 
 @pytest.fixture
 def elsewhere(tmp_path):
-    """A folder with a user's modules, whose names are also those of files in this repository."""
+    """Return a folder with a user's modules, which have the names of files in this repository."""
     return traps(tmp_path)
 
 
@@ -50,7 +51,7 @@ def test_version(flag):
     assert (result.returncode, result.stdout) == (0, f"charrnn_port {charrnn_port.__version__}\n")
 
 
-def test_version_is_told_in_the_changelog():
+def test_version_is_in_the_changelog():
     assert f"## {charrnn_port.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
@@ -83,10 +84,21 @@ charrnn.main()
 
 @pytest.mark.parametrize("verb", ["", *charrnn.verbs()])
 def test_help_needs_no_torch(verb):
-    """Which takes seconds to import."""
+    """Importing torch takes seconds."""
     result = run([sys.executable, "-c", WITHOUT_TORCH], *filter(None, [verb]), "-help")
     assert (result.returncode, result.stderr) == (0, "")
     assert "Usage: charrnn" in result.stdout
+
+
+@pytest.mark.parametrize("verb", ["", *charrnn.verbs()])
+def test_help_fits_80_columns(verb, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "argv", ["charrnn", *filter(None, [verb]), "-help"])
+    with suppress(SystemExit):
+        charrnn.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 5
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("verb", charrnn.verbs())
@@ -100,7 +112,7 @@ def test_help_has_a_line_for_everything(verb):
 
 
 def test_every_option_says_what_it_does():
-    """In the docs: one or two whole sentences."""
+    """Every option has a consequence in whole sentences for the docs."""
     for options_class in Options.__subclasses__():
         for each, about in described(options_class):
             assert about.help, each.name

@@ -1,4 +1,4 @@
-"""Options as the original spells them, and help that tells of all of them."""
+"""Tests that options are spelled as in the original, and that the help lists all of them."""
 
 import re
 
@@ -68,6 +68,25 @@ def test_the_page_of_options_names_every_option(run):
     section = (ROOT / "docs/options.md").read_text().split(f"charrnn {program}\n")[1].split("\n## ")[0]
     for name in re.findall(r"^  (-\w+) [A-Z\[]", run("-help").stdout, re.M):
         assert f"\n| `{name}`" in section
+
+
+@pytest.mark.parametrize(
+    ("words", "log"),
+    [(["-log", "1"], 1), (["-log", "0"], 0), (["-log=1"], 1), (["-log"], 1), (["-log", "-seed", "3"], 1), ([], 0)],
+)
+def test_on_off_options(words, log):
+    """The name alone means 1."""
+    assert train_options(*words).log == log
+
+
+@pytest.mark.parametrize("words", [["-log", "2"], ["-tf32", "0.5"], ["-progress", "yes"], ["-dry_run=true"], ["-log="]])
+def test_on_off_options_are_0_or_1(words):
+    assert_one_line_error(run_train(*words), 2, f"{words[0].partition('=')[0]}: expected 0 (off) or 1 (on), got ")
+
+
+def test_an_on_off_option_before_an_argument():
+    assert_one_line_error(run_sample("-interactive", "no such file.t7"), 1, "no such file.t7 does not exist")
+    assert_one_line_error(run_sample("-interactive", "2", "no such file.t7"), 2, "-interactive: expected 0 (off) or 1")
 
 
 def test_a_wrong_option_is_named_whole_with_the_nearest_one():

@@ -1,4 +1,4 @@
-"""Options from a YAML file are those that one would type; -print_config prints such a file."""
+"""Tests that options from a YAML file are parsed as if typed, and that -print_config prints such a file."""
 
 import builtins
 
@@ -17,7 +17,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 @pytest.fixture
 def write(tmp_path):
-    """A file of options with this text."""
+    """Write a file of options with this text."""
 
     def write(text, mode="w"):
         path = tmp_path / "options.yaml"
@@ -35,7 +35,7 @@ def data(tmp_path):
 
 
 def effective(path, **typed):
-    """The options of a file, under those typed, that are not the defaults."""
+    """Return the options of a file and of the command line that differ from the defaults."""
     options, given = with_config(TrainOptions(config=path, **typed), frozenset(typed))
     changed = {name: value for name, value in options.values().items() if value != getattr(TrainOptions(), name)}
     assert set(changed) <= given | {"config"}
@@ -63,7 +63,7 @@ def test_what_was_typed_comes_first(write):
 
 
 def test_text_is_text(write):
-    """As on the command line: a number, a truth value or a date in YAML's eyes is a name for a file here."""
+    """As on the command line, what YAML would read as a number, a boolean or a date may be the name of a file."""
     for name in ("123", "on", "null", "2026-01-01", "1_000"):
         assert effective(write(f"savefile: {name}")) == {"savefile": name}
 
@@ -120,7 +120,7 @@ def test_without_the_library(write, monkeypatch):
 
 
 def test_a_run_of_a_file_is_that_of_its_options(write, data, tmp_path):
-    """The same lines and the same checkpoints; it goes on like any, and the file may be given again."""
+    """It prints the same lines and writes the same checkpoints; it can be resumed, also with the same file."""
     typed = [*SMALL, *EVERY, "-data_dir", data]
     run_train(*typed, "-checkpoint_dir", tmp_path / "typed")
     words = [str(word).removeprefix("-") if place % 2 == 0 else word for place, word in enumerate(typed)]
@@ -146,7 +146,7 @@ def test_from_python(write, data):
 
 
 def test_print_config_prints_what_can_be_given_to_config(write, tmp_path):
-    """All options as they are; given back, they print the same. Nothing else is done."""
+    """It prints all resolved options and exits; the output used as a file prints the same again."""
     typed = "-rnn_size 64 -learning_rate 1e-9 -savefile 123 -init_from a:b#c.t7 -model gru -max_epochs 0.1".split()
     typed += ["-data_dir", "wörter, 'die'"]
     printed = run_train(*typed, "-print_config", 1, "-checkpoint_dir", tmp_path / "cv")

@@ -1,4 +1,4 @@
-"""Where the first text comes from: the network, checked; else Python itself, and the user is told."""
+"""Tests the first text: downloaded and verified, or else from Python itself, with a note."""
 
 import hashlib
 import http.server
@@ -14,21 +14,21 @@ TEXT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 2000
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves the text."""
+    """Serves the text over HTTP."""
 
     def do_GET(self) -> None:
-        """One answer."""
+        """Send one response."""
         self.send_response(200)
         self.end_headers()
         self.wfile.write(TEXT)
 
     def log_message(self, *args: object) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def served(monkeypatch, tmp_path):
-    """The current folder is empty and the text's public address is a server of this test's."""
+    """Change to an empty folder and serve the text's URL from this test."""
     monkeypatch.chdir(tmp_path)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -40,7 +40,7 @@ def served(monkeypatch, tmp_path):
 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
-    """The current folder is empty and nobody answers at the text's address."""
+    """Change to an empty folder and make the text's URL unreachable."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets, "URL", "http://127.0.0.1:9/input.txt")
     return tmp_path
@@ -49,7 +49,7 @@ def offline(monkeypatch, tmp_path):
 def test_tinyshakespeare_is_fetched_once(served):
     assert run_train(*SMALL).exit_code == 0
     assert (served / "data/tinyshakespeare/input.txt").read_bytes() == TEXT
-    datasets.URL = "http://127.0.0.1:9/input.txt"  # gone now, and not missed
+    datasets.URL = "http://127.0.0.1:9/input.txt"  # a second download would fail
     assert run_train(*SMALL).exit_code == 0
 
 

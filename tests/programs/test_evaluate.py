@@ -1,4 +1,4 @@
-"""`charrnn evaluate` gives the losses that a run recorded, and what a network makes of any other text."""
+"""Tests that `charrnn evaluate` gives the losses that a run recorded, and the losses of other texts."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def run_evaluate(*arguments: object) -> Result:
 
 
 def evaluated(*arguments: object) -> dict:
-    """What -json prints."""
+    """Return the object that -json prints."""
     result = run_evaluate(*arguments, "-json", "-gpuid", -1)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
@@ -36,7 +36,7 @@ def evaluated(*arguments: object) -> dict:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The folder of a run on TEXT, with checkpoints in cv/; there is some text in each split."""
+    """Return the folder of a run on TEXT, with checkpoints in cv/ and some text in each split."""
     folder = tmp_path_factory.mktemp("run")
     write(folder / "data", TEXT)
     start = [*SMALL, *EVERY, *THIRDS, "-data_dir", folder / "data", "-checkpoint_dir", folder / "cv"]
@@ -51,7 +51,7 @@ def write(folder: Path, text: bytes) -> Path:
 
 
 def direct_reading(checkpoint: charrnn_port.Checkpoint, text: bytes) -> tuple[float, float]:
-    """Nats per character and accuracy of a single row of text, a character at a time; its last target is its first."""
+    """Return nats per character and accuracy of one sequence, by single characters; its last target is its first."""
     model = Model.of(checkpoint)
     session, nats, right = Session(model), 0.0, 0
     ids = model.vocab.encode(text)
@@ -78,7 +78,7 @@ def test_with_any_cell(backend, play):
 
 
 def test_our_checkpoints_have_the_loss_that_they_record(run):
-    """To the last bit, each of a run's; the text is where the checkpoint says."""
+    """Each loss of a run is equal in all bits; the text is where the checkpoint says."""
     checkpoints = saved(run / "cv")
     assert len(checkpoints) > 2
     for path, checkpoint in checkpoints.values():
@@ -97,7 +97,7 @@ def test_a_run_in_single_precision(run, tmp_path):
 
 
 def test_a_run_of_2015(run, tmp_path, monkeypatch):
-    """Its log-softmax is the run's; a file that does not tell has another loss with it. A GPU never had it."""
+    """The run's log-softmax is used; a file that does not record it gives another loss. A GPU refuses it."""
     arguments = [*SMALL, *EVERY, "-data_dir", run / "data", "-checkpoint_dir", tmp_path / "cv", "-torch7", "2015"]
     assert run_train(*arguments, "-max_epochs", 0.5).exit_code == 0
     path, checkpoint = saved(tmp_path / "cv")[20]
@@ -114,7 +114,7 @@ def test_a_run_of_2015(run, tmp_path, monkeypatch):
     not (TINYSHAKESPEARE / "input.txt").exists(), reason="needs data/tinyshakespeare; `python train.py` fetches it"
 )
 def test_the_checkpoint_of_december_2015():
-    """Converted from a .t7, so it does not tell."""
+    """It was converted from a .t7, which does not record the log-softmax."""
     path = REFERENCE / "2015/lm_lstm_epoch2.36_1.7753.t7.pt"
     result = evaluated(path, "-torch7", "2015", "-data_dir", TINYSHAKESPEARE)
     assert result["nats_per_character"] == pytest.approx(result["recorded_val_loss"], rel=0, abs=1e-12)
@@ -135,7 +135,7 @@ def test_splits_are_those_of_training(split, number, run):
 
 @pytest.mark.parametrize("seq_length", [1, 7])
 def test_a_single_row_is_read_from_its_beginning(seq_length, run, tmp_path):
-    """Against the definition, a character at a time. The text has fewer characters than the network knows."""
+    """Compared with the definition, one character at a time. The text lacks some characters of the vocabulary."""
     text = b"five boxing wizards jump over the lazy dog"
     data = write(tmp_path / "other", text)
     path, checkpoint = saved(run / "cv")[20]
@@ -165,7 +165,7 @@ def test_the_best_of_a_folder(run):
     assert json.loads(result.stdout)["nats_per_character"] == checkpoint.val_loss
 
 
-def test_another_text_is_told(run, tmp_path):
+def test_another_text_is_reported(run, tmp_path):
     path = saved(run / "cv")[20][0]
     result = run_evaluate(path, "-data_dir", write(tmp_path / "other", TEXT[:-1]), "-gpuid", -1)
     assert result.exit_code == 0
@@ -189,7 +189,7 @@ def test_errors(run, play, tmp_path):
 
 
 def test_options_that_cannot_be(play, tmp_path):
-    """Of a damaged checkpoint; what it lacks has train.py's default."""
+    """Invalid options are those of a corrupt checkpoint; missing ones have train.py's defaults."""
     checkpoint = charrnn_port.load_checkpoint(LUA / "rnn.t7")
     save_checkpoint(replace(checkpoint, opt=checkpoint.opt | {"seq_length": -3}), tmp_path / "wrong.t7.pt")
     assert_one_line_error(run_evaluate(tmp_path / "wrong.t7.pt", "-gpuid", -1), 1, "wrong.t7.pt", "-seq_length: -3")
@@ -200,7 +200,7 @@ def test_options_that_cannot_be(play, tmp_path):
 
 
 def test_characters_and_the_unknown_symbol(tmp_path):
-    """Of a run with -encoding utf-8 and -min_count, too, the loss is the recorded one; and any text can be read."""
+    """With -encoding utf-8 and -min_count, the loss is the recorded one too, and any text can be read."""
     text = "Ein schöner Tag im März; ein Wort wie jedes andere, nur einmal ß.\n" * 30 + "€"
     data = write(tmp_path / "data", text.encode())
     start = [*SMALL, *EVERY, "-data_dir", data, "-checkpoint_dir", tmp_path / "cv"]

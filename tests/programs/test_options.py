@@ -1,4 +1,4 @@
-"""Each option is described once; checks, help and docs/options.md are made from that."""
+"""Tests that each option is defined once, and that checks, help and docs/options.md are generated from that."""
 
 import runpy
 from dataclasses import FrozenInstanceError
@@ -26,7 +26,7 @@ def test_the_docs_are_what_the_options_say(capsys):
 
 
 def test_choices_are_what_there_is():
-    """options.py names them itself, since it does without torch."""
+    """options.py repeats the names, because it does not import torch."""
     assert tuple(CELLS) == options.CELLS
     assert tuple(BACKENDS) == options.BACKENDS
     assert tuple(DTYPES) == options.DTYPES
@@ -48,9 +48,15 @@ def test_numbers_as_lua_reads_them(text, number):
     ids=repr,
 )  # fmt: skip
 def test_numbers_of_other_libraries(number, kind):
-    """Whatever Python can convert, by __index__ or __float__."""
+    """Numbers of any type are converted by __index__ or __float__."""
     assert (lua_number(number), type(lua_number(number))) == (8, kind)
     assert TrainOptions(rnn_size=number, learning_rate=number) == TrainOptions(rnn_size=8, learning_rate=8)
+
+
+@pytest.mark.parametrize("value", [2, -1, 0.5, 1 + 1e-12, "on", "", None])
+def test_on_off_options_are_0_or_1(value):
+    with pytest.raises(OptionError, match=r"^-log: expected 0 \(off\) or 1 \(on\), got "):
+        TrainOptions(log=value)
 
 
 def test_true_and_false_are_one_and_zero():
@@ -88,7 +94,7 @@ def test_a_wrong_value_is_named(values, words):
 
 @pytest.mark.parametrize("options_class", [TrainOptions, partial(SampleOptions, "cv")])
 def test_a_wrong_name_is_answered_with_the_nearest(options_class):
-    """It is an error of the user's like others, and one of a program's like other wrong keywords."""
+    """It is a UserError, and a TypeError as for other unknown keywords."""
     with pytest.raises(UserError, match=r"^unknown option sed: did you mean seed\?$"):
         options_class(sed=3)
     with pytest.raises(TypeError, match=r"^unknown option colour; known options are .*, seed, "):
@@ -113,16 +119,16 @@ def test_options_do_not_change():
 
 
 def test_options_from_a_file():
-    """What it lacks has its default; what is unknown or out of range is named with the file."""
+    """Missing options have their defaults; the error for an unknown or invalid one names the file."""
     assert TrainOptions.from_checkpoint({"rnn_size": 3}, "x.pt") == TrainOptions(rnn_size=3)
     with pytest.raises(UserError, match=r"x\.pt has an unknown option -colour; "):
         TrainOptions.from_checkpoint({"colour": "red"}, "x.pt")
     with pytest.raises(UserError, match=r"x\.pt has invalid options: -rnn_size: 0") as error:
         TrainOptions.from_checkpoint({"rnn_size": 0}, "x.pt")
-    assert not isinstance(error.value, OptionError)  # nobody typed it
+    assert not isinstance(error.value, OptionError)  # it was not typed
 
 
-# What -resume refuses, and what it lets be changed.
+# The options that -resume allows to change.
 CHANGEABLE = (
     "data_dir max_epochs print_every checkpoint_dir savefile keep_last accurate_gpu_timing gpuid resume cell "
     "progress sample_every log tensorboard dry_run patience config print_config".split()

@@ -1,4 +1,4 @@
-"""`-interactive 1`: lines from a pipe, and a person at a terminal."""
+"""Tests `-interactive 1` with lines from a pipe and with a terminal."""
 
 import os
 import pty
@@ -17,7 +17,7 @@ from charrnn_port.util.errors import UserError
 
 
 def answers(*lines: str, options: tuple = ()) -> tuple[bytes, str]:
-    """What lines from a pipe get on stdout and on stderr."""
+    """Return stdout and stderr for lines from a pipe."""
     stdin = "".join(f"{line}\n" for line in lines).encode()
     result = run_sample(LSTM, *QUIET, "-interactive", 1, "-length", 30, *options, stdin=stdin)
     assert result.exit_code == 0, result.output
@@ -25,7 +25,7 @@ def answers(*lines: str, options: tuple = ()) -> tuple[bytes, str]:
 
 
 def test_each_line_is_a_prime_text_and_each_text_a_run_of_its_own():
-    """With the next seed each."""
+    """Each text has the next seed."""
     alone = [text("-primetext", line, "-length", 30, "-seed", seed) for seed, line in enumerate(("The ", "", "a"), 123)]
     assert answers("The ", "", "a") == (b"".join(alone), "")
     assert answers() == (b"", "")
@@ -44,7 +44,7 @@ def test_lines_of_windows_and_a_last_one_without_an_end():
      ("stop", " o")],
 )  # fmt: skip
 def test_settings(name, value):
-    """A setting is that of the command line, for all texts to come; alone it is the default."""
+    """A setting works as on the command line, for all further texts; without a value it restores the default."""
     seed = 5 if name == "seed" else 123
     options = ["-primetext", "The ", "-length", 30, "-seed", seed]
     out, said = answers(f"/{name} {value}", "The ", f"/{name}", "/length 30", f"/seed {seed}", "The ")
@@ -58,7 +58,7 @@ def test_unknown_characters_may_be_left_out():
 
 
 def test_more_goes_on():
-    """The lines of one text are those of a longer one: also where a setting has changed in between."""
+    """The continued text is that of one longer text, even if a setting has changed in between."""
     first, second = text("-primetext", "The ", "-length", 30)[:-1], text("-primetext", "The ", "-length", 60)
     assert answers("The ", "/more")[0] == first + b"\n" + second[len(first) :]
     out, _ = answers("The ", "/sample 0", "/more", "/length 3", "/more")
@@ -89,7 +89,7 @@ def test_help_and_quit():
     ],
 )  # fmt: skip
 def test_a_wrong_line_from_a_pipe_ends_the_program(line, status, words):
-    """What came before it is answered; nothing after it is."""
+    """Lines before it are answered; lines after it are not."""
     stdin = f"The \n{line}\nThe \n" if line != "/more" else "/more\n"
     result = run_sample(LSTM, *QUIET, "-interactive", 1, "-length", 30, stdin=stdin.encode())
     assert_one_line_error(result, status, *words)
@@ -106,7 +106,7 @@ CONTROL = re.compile(rb"\x1b\[[?\d;]*[A-Za-z]")  # where the cursor goes, and th
 
 
 class Terminal:
-    """A program on a terminal, with a person who waits for what they see before they type."""
+    """A program on a pseudo-terminal, whose user waits for output before typing."""
 
     def __init__(self, *command: object) -> None:
         self.handle, inside = pty.openpty()
@@ -119,7 +119,7 @@ class Terminal:
         self.seen = b""
 
     def read_until(self, pattern: bytes) -> bytes:
-        """What comes up to there, and since the last time."""
+        """Return the output since the last call, up to this pattern."""
         while not (found := re.search(pattern, self.seen, re.S)):
             assert select.select([self.handle], [], [], 30)[0], self.seen
             self.seen = CONTROL.sub(b"", self.seen + os.read(self.handle, 4096))
@@ -127,12 +127,12 @@ class Terminal:
         return before
 
     def type(self, keys: bytes) -> None:
-        """On its keyboard."""
+        """Type on the terminal."""
         os.write(self.handle, keys)
 
 
 def take_terminal() -> None:
-    """Make the terminal on stdin the one whose Ctrl-C this process gets."""
+    """Make stdin the controlling terminal of this process, so that it receives Ctrl-C."""
     import fcntl
     import termios
 
@@ -140,7 +140,7 @@ def take_terminal() -> None:
 
 
 def test_a_person_at_a_terminal():
-    """Ctrl-C stops a text and not the program, a typo is told, /more goes on, the up key brings lines back."""
+    """Ctrl-C stops a text and not the program, a typo gives an error, /more continues, the up key recalls lines."""
     pytest.importorskip("prompt_toolkit")
     terminal = Terminal(sys.executable, ROOT / "sample.py", LSTM, *QUIET, "-interactive", 1, "-length", 0)
     assert b"Type the beginning of a text." in terminal.read_until(b"seed 123>")

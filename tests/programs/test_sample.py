@@ -1,4 +1,4 @@
-"""sample.py in surroundings of all kinds: notebooks, shells that spell newlines otherwise."""
+"""Tests sample.py in notebooks, and with newlines as shells spell them."""
 
 import io
 import sys
@@ -12,7 +12,7 @@ LSTM = RECORDINGS / "lua_checkpoints/lstm.t7"
 
 
 def test_a_stdout_that_takes_text_only(monkeypatch, recordings):
-    """As in a notebook: no `buffer` to write bytes to."""
+    """As in a notebook, stdout has no `buffer` for bytes."""
     recorded = recordings["runs/lstm/samples/seed123"]
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
@@ -23,7 +23,7 @@ def test_a_stdout_that_takes_text_only(monkeypatch, recordings):
 
 
 def test_a_backslash_is_no_newline():
-    """`-primetext "a\\nb"` has two characters there, as in the original; the error says how to type the newline."""
+    """In `-primetext "a\\nb"` the newline is two characters, as in the original; the error shows how to type one."""
     assert_one_line_error(run_sample(LSTM, "-primetext", r"The\nend"), 1, "position 3", r"$'\n'")
     assert run_sample(LSTM, "-primetext", "The\nend", "-length", 5).exit_code == 0
 

@@ -1,4 +1,4 @@
-"""The options of sample.py that the original has not, each through the whole program."""
+"""Tests the options of sample.py that the original does not have, with the whole program."""
 
 import io
 import itertools
@@ -28,7 +28,7 @@ QUIET = ["-verbose", 0, "-gpuid", -1]
 
 
 def text(*arguments: object, stdin: bytes = b"") -> bytes:
-    """What the program prints."""
+    """Return what the program prints to stdout."""
     result = run_sample(LSTM, *QUIET, *arguments, stdin=stdin)
     assert result.exit_code == 0, result.output
     return result.stdout_bytes
@@ -39,7 +39,7 @@ def error(*arguments: object, status: int = 2, words: tuple[str, ...] = ()) -> N
 
 
 def left_by(probabilities: np.ndarray, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> np.ndarray:
-    """Probabilities `[V]` after the filters, by their definitions: what goes is 0, and the rest adds up to 1."""
+    """Return probabilities `[V]` after the filters, by definition: dropped ones are 0, and the rest sums to 1."""
     left = probabilities.copy()
     falling = np.argsort(-left)
     if top_k:
@@ -59,7 +59,7 @@ def left_by(probabilities: np.ndarray, top_k: int = 0, top_p: float = 1.0, min_p
 )  # fmt: skip
 @pytest.mark.parametrize("temperature", [0.7, 1.5])
 def test_filters_draw_by_their_definitions(filters, temperature):
-    """First the temperature, then top_k, top_p and min_p; one word of the random stream for each character."""
+    """Temperature, top_k, top_p and min_p apply in this order; each character uses one word of the random stream."""
     model = Model.of(charrnn_port.load_checkpoint(LSTM))
     session, random, expected = Session(model), Generator(8), b"The "
     session.feed(model.vocab.encode(expected))
@@ -80,7 +80,7 @@ def test_filters_that_leave_all_change_nothing():
     assert text("-top_p", 1, "-min_p", 0, "-top_k", 0, "-length", 50) == text("-length", 50)
 
 
-def test_one_likeliest_is_argmax():
+def test_top_k_1_is_argmax():
     greedy = text("-sample", 0, "-primetext", "The ", "-length", 50)
     assert text("-top_k", 1, "-primetext", "The ", "-length", 50) == greedy
     assert text("-min_p", 1, "-primetext", "The ", "-length", 50) == greedy
@@ -113,7 +113,7 @@ def test_options_that_contradict_each_other(together, word):
 # Beam search
 
 
-def test_a_wider_beam_is_likelier():
+def test_a_wider_beam_is_more_likely():
     model = Model.of(charrnn_port.load_checkpoint(LSTM))
 
     def log_prob(line: bytes) -> float:
@@ -132,7 +132,7 @@ def test_a_wider_beam_is_likelier():
 
 
 def test_a_prime_text_from_a_file(tmp_path):
-    """All of its bytes, the newline at its end too."""
+    """All bytes count, including the newline at the end."""
     (tmp_path / "prime").write_bytes(b"The tide\nis in\n")
     expected = text("-primetext", "The tide\nis in\n", "-length", 20)
     assert text("-primefile", tmp_path / "prime", "-length", 20) == expected
@@ -150,7 +150,7 @@ def test_a_prime_file_that_cannot_be_read(tmp_path):
 
 
 def test_without_stdin(monkeypatch):
-    """As in a notebook, or where it is closed."""
+    """As in a notebook, stdin may be None or closed."""
     for stdin in (None, io.StringIO("The ")):
         monkeypatch.setattr(sys, "stdin", stdin)
         with pytest.raises(UserError, match="-primefile -: cannot read stdin"):
@@ -174,14 +174,14 @@ def test_unknown_characters_of_a_prime_text():
 
 @pytest.mark.parametrize("stop", ["e", "oo", " o", "eeeeee", "\n"])
 def test_a_text_stops_before_the_stop_text(stop):
-    """Where that comes after the prime text, in which it does not count."""
+    """The stop sequence is searched for after the prime text only."""
     whole = text("-primetext", "oo e", "-length", 200)
     expected = whole[4:-1].split(stop.encode())[0]
     assert text("-primetext", "oo e", "-length", 200, "-stop", stop) == b"oo e" + expected + b"\n"
 
 
 def test_a_stop_text_may_begin_anywhere():
-    """Within another beginning of itself too: each text of up to six characters that occurs stops it where it does."""
+    """It may overlap itself: each text of up to six characters that occurs stops the sample at its first occurrence."""
     whole = text("-length", 120)
     for size, place in itertools.product(range(1, 7), range(0, 100, 9)):
         stop = whole[place : place + size]
@@ -204,7 +204,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def test_an_endless_text_is_the_long_one_and_ends_by_ctrl_c():
-    """What was drawn is there, with a newline; nothing is said, and the status is 130."""
+    """The sampled text and a newline are printed, without an error; the status is 130."""
     process = subprocess.Popen(command("-length", 0), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     drawn = process.stdout.read(3000)
     process.send_signal(signal.SIGINT)
@@ -218,7 +218,7 @@ def test_an_endless_text_is_the_long_one_and_ends_by_ctrl_c():
 
 
 def test_several_texts_are_those_of_several_runs():
-    """On stdout one after the other; a line with the seed before each, unless -verbose 0."""
+    """They go to stdout one after the other, each after a line with its seed, unless -verbose 0."""
     options = ["-length", 30, "-primetext", "The ", "-top_p", 0.9]
     alone = [text(*options, "-seed", seed) for seed in (7, 8, 9)]
     assert len(set(alone)) == 3
@@ -262,7 +262,7 @@ def test_a_file_that_cannot_be_written(tmp_path):
 
 
 def test_a_full_disk_leaves_the_older_file(tmp_path):
-    """A limit on the size of files stands in for it."""
+    """A limit on file sizes simulates a full disk."""
     path = tmp_path / "text"
     path.write_text("an older one")
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))  # noqa: E731
@@ -310,7 +310,7 @@ def test_from_python_without_end():
 
 
 def test_characters_of_unicode():
-    """A vocabulary of them goes through all of it: a character comes with all its bytes."""
+    """All options work with a Unicode vocabulary: each character is printed with all its bytes."""
     network = BACKENDS["fused"]("lstm", 4, 6, 1)
     network.params.uniform_(-1, 1, generator=torch.Generator().manual_seed(1))
     model = Model(network, Vocabulary("aé文 "))

@@ -1,4 +1,4 @@
-"""Signals end a run with its work saved, or save and go on; the first is acknowledged at once."""
+"""Tests that signals save a run and end or continue it, and that the first is acknowledged at once."""
 
 import os
 import re
@@ -16,14 +16,14 @@ import charrnn_port
 
 @pytest.fixture
 def start(tmp_path):
-    """Arguments of a run of a million epochs that evaluates after every 20 iterations."""
+    """Return the arguments of a run of a million epochs that evaluates every 20 iterations."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/input.txt").write_bytes(TEXT)
     return [*SMALL, *EVERY, "-data_dir", tmp_path / "data", "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 1e6]
 
 
 def begin(start, *more: object, before: tuple[str, ...] = (), until: str = "30/") -> subprocess.Popen:
-    """The program, started and read until a line that begins so; it goes on when its output is read."""
+    """Start the program and read its output until a line with this beginning; it continues as its output is read."""
     words = [*before, sys.executable, ROOT / "train.py", *start, *more]
     process = subprocess.Popen(
         [str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
@@ -34,13 +34,13 @@ def begin(start, *more: object, before: tuple[str, ...] = (), until: str = "30/"
 
 
 def end(process: subprocess.Popen) -> tuple[int, str]:
-    """Its exit status, and what it wrote on stderr."""
+    """Return the exit status and stderr."""
     _, stderr = process.communicate(timeout=60)
     return process.returncode, stderr
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR2"])
-def test_saved_and_told_at_once(start, name, tmp_path):
+def test_saved_and_reported_at_once(start, name, tmp_path):
     number = getattr(signal, name)
     process = begin(start)
     process.send_signal(number)
@@ -52,7 +52,7 @@ def test_saved_and_told_at_once(start, name, tmp_path):
 
 @pytest.mark.parametrize("gap", [0, 0.005, 0.1])
 def test_two_close_together_are_one(start, gap, tmp_path):
-    """As when Ctrl-C reaches a whole group, or a scheduler is impatient: the checkpoint is not lost."""
+    """The checkpoint is not lost, as when Ctrl-C reaches a process group or a scheduler repeats its signal."""
     process = begin(start)
     process.send_signal(signal.SIGTERM)
     time.sleep(gap)
@@ -73,7 +73,7 @@ with Interrupts():
 
 
 def test_a_second_one_later_ends_at_once():
-    """A program that hangs in what it has in hand can still be ended."""
+    """A program that hangs can still be ended."""
     process = subprocess.Popen([sys.executable, "-c", STUCK], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.readline()
     process.send_signal(signal.SIGTERM)
@@ -102,24 +102,24 @@ def test_save_now_and_go_on(start, tmp_path):
     process.send_signal(signal.SIGTERM)
     _, stderr = end(process)
     path = tmp_path / "cv/lm_lstm_snapshot.t7.pt"
-    told = re.search(rf"saved the state after iteration (\d+) to {re.escape(str(path))}\n", stderr)
+    reported = re.search(rf"saved the state after iteration (\d+) to {re.escape(str(path))}\n", stderr)
     assert "SIGUSR1: saving after this iteration\n" in stderr
     snapshot = charrnn_port.load_checkpoint(path)
-    assert snapshot.i == int(told[1]) < 90
+    assert snapshot.i == int(reported[1]) < 90
     end_of_run = charrnn_port.load_checkpoint(tmp_path / "cv/lm_lstm_interrupted.t7.pt")
     assert end_of_run.train_losses[: snapshot.i] == snapshot.train_losses
 
 
 def test_an_evaluation_is_interrupted_and_leaves_no_trace(start, tmp_path):
-    """One that would take long ends within a second; the run that goes on prints the lines of one in one piece."""
+    """A long evaluation ends within a second; the resumed run prints the lines of an uninterrupted one."""
     (tmp_path / "data/input.txt").write_bytes(TEXT * 100)
     long = ["-train_frac", 0.01, "-val_frac", 0.99, "-rnn_size", 64]
-    process = begin(start, *long, until="20/5")  # of its first evaluation
+    process = begin(start, *long, until="20/5")  # in its first evaluation
     signalled = time.monotonic()
     process.send_signal(signal.SIGTERM)
     status, _ = end(process)
     assert status == 128 + signal.SIGTERM
-    assert time.monotonic() - signalled < 5  # a second is meant; the machine may be busy
+    assert time.monotonic() - signalled < 5  # the limit is a second, but the machine may be busy
     path = tmp_path / "cv/lm_lstm_interrupted.t7.pt"
     interrupted = charrnn_port.load_checkpoint(path)
     assert (interrupted.i, interrupted.val_losses) == (20, {})
@@ -132,7 +132,7 @@ def test_an_evaluation_is_interrupted_and_leaves_no_trace(start, tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_log_on_a_full_disk_ends_the_run_with_its_work_saved(start, tmp_path):
-    """From some line on the log cannot be written; checkpoints go elsewhere."""
+    """The log cannot be written after some line; checkpoints go to another disk."""
     command = [str(word) for word in (sys.executable, ROOT / "train.py", *start)]
     begun = subprocess.run(["sh", "-c", 'exec "$@" > /dev/full', "sh", *command],
                            stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
@@ -141,7 +141,7 @@ def test_a_log_on_a_full_disk_ends_the_run_with_its_work_saved(start, tmp_path):
 
 
 def test_a_log_that_fails_later_on(start, tmp_path):
-    """A limit on the size of files stands in for a disk that becomes full."""
+    """A limit on file sizes simulates a disk that becomes full."""
     import resource
 
     command = [str(word) for word in (sys.executable, ROOT / "train.py", *start, "-eval_val_every", 10**6)]

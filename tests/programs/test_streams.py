@@ -1,4 +1,4 @@
-"""The programs work whoever reads what they print, or nobody: `| head`, no terminal, closed streams."""
+"""Tests the programs with `| head`, without a terminal, and with closed streams."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ import charrnn_port
 
 @pytest.fixture
 def start(tmp_path):
-    """Arguments of a run of 144 iterations that evaluates and saves seven times."""
+    """Return the arguments of a run of 144 iterations that evaluates and saves seven times."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/input.txt").write_bytes(TEXT)
     return [*SMALL, *EVERY, "-data_dir", tmp_path / "data", "-checkpoint_dir", tmp_path / "cv"]
@@ -23,7 +23,7 @@ def command(program: str, *arguments: object) -> list[str]:
 
 
 def read_until(command: list[str], last: bytes) -> tuple[int, str]:
-    """Read a program's output up to a line that begins like this, and no more: its exit status and its errors."""
+    """Read a program's output up to a line with this beginning, then close it; return the exit status and stderr."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not process.stdout.readline().startswith(last):
         pass
@@ -33,7 +33,7 @@ def read_until(command: list[str], last: bytes) -> tuple[int, str]:
 
 
 def test_train_into_head(start, tmp_path):
-    """It saves as if it had been interrupted, and says nothing; the status is that of SIGPIPE."""
+    """It saves as if interrupted and prints no error; the status is that of SIGPIPE."""
     assert read_until(command("train.py", *start, "-max_epochs", 1e6), b"30/") == (141, "")
     interrupted = tmp_path / "cv/lm_lstm_interrupted.t7.pt"
     done = charrnn_port.load_checkpoint(interrupted).i

@@ -1,4 +1,4 @@
-"""Threads wait awake only briefly, unless the user says otherwise; programs say so before torch is imported."""
+"""Tests that threads spin only briefly, unless the user set that, and that programs set it before torch is imported."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from conftest import ROOT
 
 NAMES = ["GOMP_SPINCOUNT", "KMP_BLOCKTIME"]
 ALL = [*NAMES, "OMP_WAIT_POLICY", "KMP_LIBRARY"]
-# A program that prints these two, and whether torch was there already.
+# Prints these two variables, and whether torch was imported before they were set.
 PROGRAM = """
 import os, sys
 from charrnn_port.command_line import program
@@ -32,8 +32,8 @@ def settings(**user: str) -> list[str]:
 
 def test_programs_set_it_before_torch_comes():
     spins, milliseconds, torch_is_there = settings()
-    assert 0 < int(spins) < 300_000  # GCC's own: milliseconds
-    assert 0 < int(milliseconds) < 200  # LLVM's own
+    assert 0 < int(spins) < 300_000  # below GCC's default
+    assert 0 < int(milliseconds) < 200  # LLVM's default
     assert torch_is_there == "False"
 
 

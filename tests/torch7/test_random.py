@@ -1,4 +1,4 @@
-"""The random stream is Torch7's, bit for bit."""
+"""Tests that the random stream is Torch7's, bit for bit."""
 
 import json
 
@@ -34,7 +34,7 @@ def test_certain_bernoulli_is_always_true():
 
 
 def test_bernoulli_at_the_very_edge():
-    """True up to and with the probability itself, as Torch7's uniform <= p: to one word in 2**32."""
+    """True up to and including the probability, as Torch7's `uniform <= p`, exact to one word in 2**32."""
     words = Generator(1).words(1000)
     for i in (0, 10, 999):
         at, below = int(words[i]) / 2**32, (int(words[i]) - 0.5) / 2**32
@@ -50,7 +50,7 @@ def test_multinomial_takes_any_total(total):
 
 @pytest.mark.parametrize("drawn", [0, 1, 623, 624, 1000])
 def test_a_stream_goes_on_from_its_state(drawn):
-    """The state is plain numbers; the generator makes 624 words at a time."""
+    """The state is plain numbers. The generator computes 624 words at a time."""
     random, other = Generator(5), Generator(6)
     random.words(drawn)
     state = json.loads(json.dumps(random.state))

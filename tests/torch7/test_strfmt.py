@@ -1,4 +1,4 @@
-"""Numbers are rounded as LuaJIT rounds them: halves away from zero."""
+"""Tests that numbers are rounded as in LuaJIT: ties away from zero."""
 
 import math
 
@@ -13,7 +13,7 @@ from charrnn_port.torch7.strfmt import lua_format
         (0.0625, ".3f", "0.063"),  # Python: 0.062
         (0.125, ".2f", "0.13"),  # Python: 0.12
         (0.1251, ".2f", "0.13"),
-        (2.675, ".2f", "2.67"),  # no half: as a double it is a little less
+        (2.675, ".2f", "2.67"),  # not a tie: as a double it is slightly less
         (4.198037239, ".8f", "4.19803724"),
         (0.51721, ".4e", "5.1721e-01"),
         (1.03125, ".4e", "1.0313e+00"),  # Python: 1.0312e+00
@@ -39,5 +39,5 @@ def test_halves_go_away_from_zero(value, spec, text):
     ],
 )  # fmt: skip
 def test_no_numbers_and_widths(value, spec, text):
-    """A NaN has no sign; a width is filled up on the left."""
+    """NaN has no sign; the width is padded on the left."""
     assert lua_format(value, spec) == text

@@ -1,5 +1,5 @@
-"""Torch7's serialisation: what Torch7 wrote is read right, what we write is what Torch7 writes, and a file that
-is anything else is refused with one line.
+"""Tests Torch7's serialization: its files are read correctly, our files equal Torch7's, and any other file is refused
+with a one-line error.
 
 The recordings in recordings/t7 were saved by Torch7; mixed_binary.t7 and mixed_ascii.t7 hold the same table.
 """
@@ -36,7 +36,7 @@ def mixed(request: pytest.FixtureRequest) -> Table:
 
 @pytest.fixture
 def loaded(tmp_path: Path):
-    """Load a file of these bytes."""
+    """Load a file with these bytes."""
 
     def load_bytes(content: bytes) -> object:
         path = tmp_path / "object.t7"
@@ -160,7 +160,7 @@ def test_module():
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_writes_what_torch7_wrote(path: Path):
-    """Reading keeps the order of tables, so that even the bytes are the same."""
+    """Reading preserves the order of tables, so that the bytes are the same."""
     result = written_back(path)
     assert result.holds, result
     assert result.total == path.stat().st_size
@@ -186,7 +186,7 @@ def test_tensors_come_back(dtype: torch.dtype, ascii: bool, saved_and_loaded):
 
 
 def test_arrays_of_megabytes_come_back(saved_and_loaded):
-    """Reading lets go of the pages of such an array; what lies before and after it in the file is read all the same."""
+    """Reading releases the pages of such an array; the values before and after it are still read correctly."""
     numbers = torch.arange(300_000, dtype=torch.float64)
     table = Table({1.0: b"first", 2.0: numbers, 3.0: numbers.float(), 4.0: b"last"})
     assert_same_graph(saved_and_loaded(table), table)
@@ -211,7 +211,7 @@ def test_objects_shared_in_many_ways_come_back(ascii: bool, saved_and_loaded):
 
 
 def test_objects_are_equal_only_to_themselves(saved_and_loaded):
-    """As in Lua; so each is a key of its own."""
+    """As in Lua, objects are distinct keys."""
     for new in (Table, lambda: TorchObject("nn.Linear"), lambda: Storage(torch.ones(1)), lambda: Function(8, b"")):
         one, other = new(), new()
         assert one == one
@@ -253,7 +253,7 @@ def test_what_torch7_has_not_is_not_written(value: object, tmp_path: Path):
 
 @pytest.mark.parametrize("zeros", [0, 2], ids=["ones", "zeros"])
 def test_longs_of_four_bytes(zeros: int, loaded):
-    """As 32-bit systems wrote them; zeros where a long of 8 bytes would take in its neighbour are harmless."""
+    """As written by 32-bit systems. Zeros after a 4-byte long do not make it look like an 8-byte one."""
     doubles = struct.pack("<6d", *[0.0] * zeros, *range(1, 7 - zeros))
     table = loaded(
         table_of(
@@ -332,7 +332,7 @@ def test_assigning_nil_leaves_no_entry(loaded):
     assert len(loaded(table_of(integers(0), integers(5, 1)))) == 1
 
 
-# Files that are damaged or hostile
+# Corrupt and hostile files
 
 
 @pytest.fixture
@@ -345,7 +345,7 @@ def little_memory():
 
 
 def outcome(path: Path) -> object:
-    """The object in a file or the error; soon, and with a message of the right form."""
+    """Return the object in a file or the error, and assert that it is quick and that the message has the right form."""
     began = time.process_time()
     try:
         result = load(path)
@@ -369,7 +369,7 @@ def test_truncated_anywhere(path: Path, tmp_path: Path):
 
 @pytest.mark.usefixtures("little_memory")
 def test_mutated_at_random(tmp_path: Path):
-    """More of them: T7_MUTATIONS=100000 pytest tests/torch7/test_t7.py -k mutated."""
+    """For more files: T7_MUTATIONS=100000 pytest tests/torch7/test_t7.py -k mutated."""
     contents = [path.read_bytes() for path in SMALL]
     path = tmp_path / "mutated.t7"
     outcomes = []

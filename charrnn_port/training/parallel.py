@@ -24,7 +24,7 @@ TIMEOUT = timedelta(minutes=10)  # longer than saving a checkpoint takes
 def processes() -> "SingleProcess":
     """Return the processes of this run: several under torchrun, else one.
 
-    Raises UserError if RANK is set but other variables that torchrun sets are missing or no numbers.
+    Raises UserError if RANK is set but other variables that torchrun sets are missing or not numbers.
     """
     if "RANK" not in os.environ:
         return SingleProcess()

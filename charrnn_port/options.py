@@ -146,7 +146,8 @@ class TrainOptions(Options):
     )
     train_frac: float = option(
         0.95, "fraction of data that goes into train set", "optimization",
-        "The training set is the beginning of the text.",
+        "The training set is the beginning of each of the batch_size rows that the text is laid out in, not of the "
+        "text.",
         resume_locked=True, minimum=0, maximum=1,
     )
     val_frac: float = option(

@@ -23,7 +23,7 @@ INTRODUCTION = """\
 
 This page lists all options of all programs. `-help` after a program lists its own:
 
-```sh
+```console
 python train.py -help
 charrnn score -help
 ```

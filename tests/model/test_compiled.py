@@ -318,7 +318,7 @@ def test_without_fused_multiply_add(compiler, play, tmp_path):
     options = ["-data_dir", play, "-checkpoint_dir", tmp_path, "-gpuid", "-1", "-rnn_size", "8", "-max_epochs", "1e-3"]
     (line,) = cell_lines(run_train(*options))
     assert "because this processor has no fused multiply-add" in line
-    assert "digits agree to rounding only" in line
+    assert "results agree to rounding only" in line
 
 
 @pytest.mark.parametrize("command", ["false", "/no/such/compiler", ""])

@@ -45,5 +45,5 @@ def test_the_first_and_the_last_character(cell):
 @pytest.mark.parametrize("id_", [V, -1])
 def test_a_text_goes_on_by_characters_alone(id_):
     session = Session(Model(BACKENDS["fused"]("lstm", V, H, 2), Vocabulary(b"abcde")))
-    with pytest.raises(IndexError, match=f"no character {id_} in a vocabulary of {V}"):
+    with pytest.raises(IndexError, match=f"character id {id_} is out of range: vocab_size is {V}"):
         session.feed([id_])

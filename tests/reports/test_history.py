@@ -157,7 +157,7 @@ def test_losses_that_are_nan(tmp_path):
         (HEADER.encode(), "no line of an iteration"),
         (HEADER.encode() + b"1,0.1,zwei,,0.1,0.1,0.1\n2,0.1,2.0,,0.1,0.1,0.1\n", "expected in line 2 iteration,"),
         (HEADER.encode() + b"9" * 400 + b",0.1,2.0,,0.1,0.1,0.1\n" * 2, "is corrupt"),
-        (b"\x1f\x8b packed", "packed with gzip, not a log"),
+        (b"\x1f\x8b packed", "compressed with gzip, not a log"),
         (b"\0" * 2000, "nothing but zeros"),
         (b"PK\3\4\0\0", "corrupt or not a checkpoint"),
     ],

@@ -48,7 +48,7 @@ def test_the_last_good_state_is_saved(start, spoil, first, good, bad, line, tmp_
     """A state after 50 iterations, say, is good once iteration 51 has shown a good loss."""
     spoil(first, bad)
     result = run_train(*start)
-    assert_one_line_error(result, 3, f"iteration {first} ", f"iteration {good},", NAME, "-init_from", "below 0.00")
+    assert_one_line_error(result, 3, f"iteration {first};", f"iteration {good},", NAME, "-init_from", "below 0.00")
     assert line in result.stdout.splitlines()[-1]
     checkpoint = {path.name: each for path, each in saved(tmp_path / "cv").values()}[NAME]
     assert checkpoint.i == good
@@ -76,13 +76,13 @@ def test_a_resumed_run_saves_the_state_that_it_began_with(start, spoil, monkeypa
     run_train(*start, "-max_epochs", 1.3)  # to iteration 62
     before = saved(tmp_path / "cv")[60]
     spoil(3, math.nan)
-    assert_one_line_error(run_train("-resume", before[0], "-max_epochs", 2), 3, "iteration 63 ", "iteration 60,")
+    assert_one_line_error(run_train("-resume", before[0], "-max_epochs", 2), 3, "iteration 63;", "iteration 60,")
     assert_same(charrnn_port.load_checkpoint(tmp_path / "cv" / NAME), before[1])
 
 
 def test_a_bad_first_loss_leaves_nothing_to_save(start, spoil, tmp_path):
     spoil(1, math.nan)
-    assert_one_line_error(run_train(*start), 3, "iteration 1,", "no state worth saving")
+    assert_one_line_error(run_train(*start), 3, "iteration 1,", "nothing to save")
     assert not list((tmp_path / "cv").glob("*.t7.pt"))
 
 

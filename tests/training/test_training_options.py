@@ -317,7 +317,7 @@ def test_mixed_precision_says_what_it_costs(start):
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        ("-dtype float16", "-dtype float16: this is for NVIDIA GPUs; take float32"),
+        ("-dtype float16", "-dtype float16: supported on NVIDIA GPUs only; use float32"),
         (
             "-dtype bfloat16 -cell fused",
             "-cell fused does not support mixed precision: use -cell plain with -dtype bfloat16",

@@ -148,7 +148,7 @@ def test_checkpoints_have_their_version(start, tmp_path):
         ({"grad_clip": -1.0}, "-grad_clip: -1.0 is out of range: it must be above 0"),
         ({"seq_length": "many"}, "-seq_length: 'many' is not a number"),
         ({"cell": "cuda"}, "-cell: 'cuda' is not one of auto, plain, script, fused, compiled"),
-        ({"color": "red"}, "-color, which this version does not know"),
+        ({"color": "red"}, "has an unknown option -color; a newer charrnn_port may know it"),
     ],
 )
 def test_options_from_a_file_are_checked_like_those_typed(start, change, words, tmp_path):

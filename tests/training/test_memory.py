@@ -85,7 +85,10 @@ class OutOfMemoryError(RuntimeError):
         (MemoryError("Unable to allocate 7.28 TiB for an array with shape (10,)"), "memory: cannot allocate 7.28 TiB"),
         (OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0"), "cannot allocate 20.00 GiB"),
         (RuntimeError("CUDA error: out of memory"), "out of memory: use smaller sizes"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: tried to allocate 99 bytes"), "cannot allocate 99"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes."),
+            "cannot allocate 99 bytes",
+        ),
     ],
 )
 def test_memory_that_runs_out_on_the_way(error, words, arguments, monkeypatch):

@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from charrnn_port import threads
-from charrnn_port.option_fields import OptionError, Options, described, lua_number
+from charrnn_port.options import OptionError, Options, described, lua_number
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
-from charrnn_port.option_fields import AnyOptions, OptionError, described
+from charrnn_port.options import AnyOptions, OptionError, described
 from charrnn_port.util.errors import UserError
 
 NOT_IN_FILES = ("config", "print_config")

@@ -1,6 +1,5 @@
 """Prints docs/options.md: `python docs/options.py > docs/options.md`. A test compares the two."""
 
-from charrnn_port.option_fields import Options, described
 from charrnn_port.options import (
     BenchmarkOptions,
     CompareOptions,
@@ -9,6 +8,7 @@ from charrnn_port.options import (
     ExportOptions,
     InspectOptions,
     LookOptions,
+    Options,
     PlotOptions,
     SampleOptions,
     ScoreOptions,
@@ -16,6 +16,7 @@ from charrnn_port.options import (
     TraceOptions,
     TrainOptions,
     VerifyOptions,
+    described,
 )
 
 INTRODUCTION = """\
@@ -39,7 +40,7 @@ Errors are one line on stderr. The exit status is 2 for an invalid option, 3 for
 other error. A run that was interrupted and saved exits with 128 + the number of the signal (130, 143; 141 after
 `| head`).
 
-`python docs/options.py` generates this page from `charrnn_port/options.py`."""
+`python docs/options.py` generates this page from `charrnn_port/options/`."""
 
 PROGRAMS = {
     "python train.py, charrnn train": TrainOptions,

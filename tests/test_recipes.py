@@ -20,7 +20,7 @@ from charrnn_port import reports, sharing
 from charrnn_port.command_line import program
 from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS
-from charrnn_port.option_fields import OptionError, Options, option
+from charrnn_port.options import OptionError, Options, option
 from charrnn_port.sampling import Model, Session, samplers
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training import optimizers, prepare, recorders, run, schedules
@@ -140,7 +140,7 @@ def test_a_run_with_that_cell(play, tmp_path):
     for place, line, new in (
         ("model/char_rnn.py", "import gru, lstm, rnn", "import gru, lstm, mgu, rnn"),
         ("model/char_rnn.py", '"rnn": rnn}', '"rnn": rnn, "mgu": mgu}'),
-        ("charrnn_port/options.py", '"gru", "rnn")', '"gru", "rnn", "mgu")'),
+        ("charrnn_port/options/shared.py", '"gru", "rnn")', '"gru", "rnn", "mgu")'),
     ):
         text = (tmp_path / place).read_text()
         assert line in text, line

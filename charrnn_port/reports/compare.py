@@ -15,8 +15,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 
-from charrnn_port.option_fields import described
-from charrnn_port.options import CompareOptions, TrainOptions
+from charrnn_port.options import CompareOptions, TrainOptions, described
 from charrnn_port.reports.history import History, read_history
 from charrnn_port.reports.printing import jsonable, print_safely
 from charrnn_port.torch7.strfmt import lua_format

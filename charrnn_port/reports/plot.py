@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from charrnn_port.option_fields import OptionError, described
-from charrnn_port.options import PlotOptions, TrainOptions
+from charrnn_port.options import OptionError, PlotOptions, TrainOptions, described
 from charrnn_port.reports.history import History, read_history
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import atomic_write

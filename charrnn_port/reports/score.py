@@ -14,8 +14,7 @@ from charrnn_port.command_line import log_line, print_line
 from charrnn_port.device import choose_device, choose_dtype
 from charrnn_port.model import fastest_backend
 from charrnn_port.model.fused import FusedCharRNN
-from charrnn_port.option_fields import OptionError
-from charrnn_port.options import ScoreOptions
+from charrnn_port.options import OptionError, ScoreOptions
 from charrnn_port.reports.heat import Heat
 from charrnn_port.reports.printing import jsonable
 from charrnn_port.reports.scoring import CharacterScores, Learning, Reader, mean_square

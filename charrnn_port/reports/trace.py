@@ -25,8 +25,7 @@ from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.device import DTYPES
 from charrnn_port.model.char_rnn import CELLS
-from charrnn_port.option_fields import OptionError
-from charrnn_port.options import TraceOptions
+from charrnn_port.options import OptionError, TraceOptions
 from charrnn_port.reports.text_stream import TextStream
 from charrnn_port.sampling import Activations
 from charrnn_port.sampling import trace as trace_activations

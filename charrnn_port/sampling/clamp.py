@@ -1,7 +1,7 @@
 """Parses -clamp: units whose outputs are fixed (ablation and intervention)."""
 
 from charrnn_port.checkpoints import Checkpoint
-from charrnn_port.option_fields import OptionError, lua_number
+from charrnn_port.options import OptionError, lua_number
 
 
 def clamps_of(text: str, checkpoint: Checkpoint) -> dict[tuple[int, int], float]:

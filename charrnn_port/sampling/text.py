@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 
 from charrnn_port.checkpoints import Checkpoint
-from charrnn_port.option_fields import with_known_names
-from charrnn_port.options import SampleOptions
+from charrnn_port.options import SampleOptions, with_known_names
 from charrnn_port.sampling import samplers
 from charrnn_port.sampling.beam import likeliest_text
 from charrnn_port.sampling.model import Model

@@ -10,8 +10,7 @@ from charrnn_port.checkpoints import Checkpoint, folder, load_checkpoint
 from charrnn_port.device import choose_device, choose_dtype, choose_products, free_memory, require_torch7
 from charrnn_port.model import BACKENDS, describe_backend, fastest_backend, reason_not_fastest
 from charrnn_port.model.memory import COPIES, MORE, ON_DEVICE, buffer_bytes, parameter_count
-from charrnn_port.option_fields import described
-from charrnn_port.options import TrainOptions
+from charrnn_port.options import TrainOptions, described
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training.graphed import training_for
 from charrnn_port.training.iteration import Training, initialize, open_forget_gates

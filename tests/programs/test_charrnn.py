@@ -13,7 +13,7 @@ from conftest import RECORDINGS, ROOT, assert_one_line_error, run_sample, traps
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
-from charrnn_port.option_fields import Options, described
+from charrnn_port.options import Options, described
 
 CHECKPOINT = RECORDINGS / "lua_checkpoints/rnn.t7"
 STARTS = {

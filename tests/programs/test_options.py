@@ -11,12 +11,10 @@ import pytest
 import torch
 from conftest import ROOT
 
-from charrnn_port import options
 from charrnn_port.device import DTYPES, MIXED
 from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS
-from charrnn_port.option_fields import OptionError, described, lua_number
-from charrnn_port.options import SampleOptions, TrainOptions
+from charrnn_port.options import OptionError, SampleOptions, TrainOptions, described, lua_number, shared
 from charrnn_port.util.errors import UserError
 
 
@@ -26,11 +24,11 @@ def test_the_docs_are_what_the_options_say(capsys):
 
 
 def test_choices_are_what_there_is():
-    """options.py repeats the names, because it does not import torch."""
-    assert tuple(CELLS) == options.CELLS
-    assert tuple(BACKENDS) == options.BACKENDS
-    assert tuple(DTYPES) == options.DTYPES
-    assert tuple(MIXED) == options.MIXED
+    """options/shared.py repeats the names, because it does not import torch."""
+    assert tuple(CELLS) == shared.CELLS
+    assert tuple(BACKENDS) == shared.BACKENDS
+    assert tuple(DTYPES) == shared.DTYPES
+    assert tuple(MIXED) == shared.MIXED
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,7 @@ import numpy as np
 from charrnn_port.checkpoints import is_checkpoint, load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.device import DTYPES
-from charrnn_port.option_fields import OptionError
-from charrnn_port.options import LookOptions
+from charrnn_port.options import LookOptions, OptionError
 from charrnn_port.reports.look import figure, page
 from charrnn_port.reports.look.packing import pieces
 from charrnn_port.reports.look.properties import characters_at, properties

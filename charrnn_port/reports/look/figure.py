@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from charrnn_port.command_line import log_line
-from charrnn_port.option_fields import OptionError
-from charrnn_port.options import LookOptions
+from charrnn_port.options import LookOptions, OptionError
 from charrnn_port.reports.look.packing import strong
 from charrnn_port.reports.look.recording import Recording
 from charrnn_port.reports.look.units import Finding

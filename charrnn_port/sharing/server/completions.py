@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from charrnn_port.option_fields import OptionError
-from charrnn_port.options import SampleOptions
+from charrnn_port.options import OptionError, SampleOptions
 from charrnn_port.sampling import Model, is_unfiltered, sampler_of, samplers
 from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.sharing.server.stream import Stream, Token

@@ -20,7 +20,7 @@ from charrnn_port.util.errors import UserError
 
 
 @program(SampleOptions, example='python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt -temperature 0.8 -primetext "A "')
-def main(options: SampleOptions, given: frozenset[str]) -> None:
+def main(options: SampleOptions) -> None:
     """Sample from a character-level language model."""
     # Imported here, because torch takes seconds and -help should not.
     from charrnn_port.checkpoints import load_checkpoint

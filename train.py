@@ -13,7 +13,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from charrnn_port.command_line import fail, log_line, print_line, program
+from charrnn_port.command_line import fail, given_options, log_line, print_line, program
 from charrnn_port.config import as_text, with_config
 from charrnn_port.options import TrainOptions
 from charrnn_port.util import progress
@@ -26,13 +26,14 @@ SAMPLE = 300  # number of characters that -sample_every prints
 
 
 @program(TrainOptions, example="python train.py -data_dir data/some_folder -rnn_size 512 -num_layers 2 -dropout 0.5")
-def main(options: TrainOptions, given: frozenset[str]) -> None:
+def main(options: TrainOptions) -> None:
     """Train a character-level language model."""
     # Imported here, because torch takes seconds and -help should not.
     from charrnn_port.checkpoints import folder
     from charrnn_port.training import dry_run, prepare, processes, recorders, resumed, run
     from charrnn_port.training.events import Exploded, Saved
 
+    given = given_options()
     with processes() as ours, ExitStack() as claimed:
         if options.progress and ours.rank == 0:
             claimed.enter_context(progress.bars(required="progress" in given))

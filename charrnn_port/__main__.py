@@ -25,7 +25,7 @@ from charrnn_port.options import (
 
 
 @program(InspectOptions, example="charrnn inspect lm_lstm_epoch30.00_1.3950.t7")
-def inspect(options: InspectOptions, given: frozenset[str]) -> None:
+def inspect(options: InspectOptions) -> None:
     """Print what is in a checkpoint."""
     from charrnn_port.reports.inspect import inspect
 
@@ -33,7 +33,7 @@ def inspect(options: InspectOptions, given: frozenset[str]) -> None:
 
 
 @program(CompareOptions, example="charrnn compare lua.log cv/lm_lstm_epoch2.36_1.7668.t7.pt")
-def compare(options: CompareOptions, given: frozenset[str]) -> None:
+def compare(options: CompareOptions) -> None:
     """Compare two runs: identical, different by rounding, or different."""
     from charrnn_port.reports.compare import compare
 
@@ -41,7 +41,7 @@ def compare(options: CompareOptions, given: frozenset[str]) -> None:
 
 
 @program(PlotOptions, example="charrnn plot cv old.log -o curves.png")
-def plot(options: PlotOptions, given: frozenset[str]) -> None:
+def plot(options: PlotOptions) -> None:
     """Plot the training and validation losses of runs."""
     from charrnn_port.reports.plot import plot
 
@@ -49,7 +49,7 @@ def plot(options: PlotOptions, given: frozenset[str]) -> None:
 
 
 @program(EvaluateOptions, example="charrnn evaluate cv -split test")
-def evaluate(options: EvaluateOptions, given: frozenset[str]) -> None:
+def evaluate(options: EvaluateOptions) -> None:
     """Report cross-entropy, perplexity and accuracy on a data set."""
     from charrnn_port.reports.evaluate import evaluate
 
@@ -57,7 +57,7 @@ def evaluate(options: EvaluateOptions, given: frozenset[str]) -> None:
 
 
 @program(ConvertOptions, example="charrnn convert lm_lstm_epoch30.00_1.3950.t7 lm_lstm.t7.pt")
-def convert(options: ConvertOptions, given: frozenset[str]) -> None:
+def convert(options: ConvertOptions) -> None:
     """Convert a checkpoint: Torch7 (.t7), PyTorch (.t7.pt), safetensors."""
     from charrnn_port.sharing.convert import convert
 
@@ -65,7 +65,7 @@ def convert(options: ConvertOptions, given: frozenset[str]) -> None:
 
 
 @program(ExportOptions, example="charrnn export cv/lm_lstm_epoch26.00_1.3956.t7.pt page.html")
-def export(options: ExportOptions, given: frozenset[str]) -> None:
+def export(options: ExportOptions) -> None:
     """Export a network: HTML page, JavaScript, ONNX, TorchScript, ..."""
     from charrnn_port.sharing.export import export
 
@@ -73,7 +73,7 @@ def export(options: ExportOptions, given: frozenset[str]) -> None:
 
 
 @program(BenchmarkOptions, example="charrnn benchmark -sizes 128x2 -repeats 20 -json speed.json")
-def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
+def benchmark(options: BenchmarkOptions) -> None:
     """Time training and sampling; compare with nn.LSTM and the hardware."""
     if options.load:
         from charrnn_port.reports.benchmark.contention import time_contention
@@ -91,7 +91,7 @@ def benchmark(options: BenchmarkOptions, given: frozenset[str]) -> None:
 
 
 @program(VerifyOptions, example="charrnn verify -gpuid -1 -json verified.json")
-def verify(options: VerifyOptions, given: frozenset[str]) -> None:
+def verify(options: VerifyOptions) -> None:
     """Verify the original's digits, samples and files on this machine."""
     from charrnn_port.reports.verify import verify
 
@@ -99,7 +99,7 @@ def verify(options: VerifyOptions, given: frozenset[str]) -> None:
 
 
 @program(ScoreOptions, example="charrnn score cv/lm_lstm_epoch26.00_1.3956.t7.pt my_text.txt -lines 1")
-def score(options: ScoreOptions, given: frozenset[str]) -> None:
+def score(options: ScoreOptions) -> None:
     """Score texts under one or several networks: cross-entropy, heatmap."""
     from charrnn_port.reports.score import score
 
@@ -107,7 +107,7 @@ def score(options: ScoreOptions, given: frozenset[str]) -> None:
 
 
 @program(TraceOptions, example="charrnn trace cv/lm_lstm_epoch26.00_1.3956.t7.pt my_text.txt -o trace.h5")
-def trace(options: TraceOptions, given: frozenset[str]) -> None:
+def trace(options: TraceOptions) -> None:
     """Record states, gates and predictions on a text, as HDF5."""
     from charrnn_port.reports.trace import trace
 
@@ -115,7 +115,7 @@ def trace(options: TraceOptions, given: frozenset[str]) -> None:
 
 
 @program(ServeOptions, example="charrnn serve cv -port 8000")
-def serve(options: ServeOptions, given: frozenset[str]) -> None:
+def serve(options: ServeOptions) -> None:
     """Serve texts over HTTP with an OpenAI-compatible API."""
     from charrnn_port.sharing.serve import serve
 
@@ -123,7 +123,7 @@ def serve(options: ServeOptions, given: frozenset[str]) -> None:
 
 
 @program(LookOptions, example="charrnn look cv/lm_lstm_epoch26.00_1.3956.t7.pt my_text.txt -o look.html")
-def look(options: LookOptions, given: frozenset[str]) -> None:
+def look(options: LookOptions) -> None:
     """Visualize what a network's units respond to: HTML page or figure."""
     from charrnn_port.reports.look import look
 

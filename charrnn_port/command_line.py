@@ -1,7 +1,7 @@
 """Parses command lines with click in the style of Torch's CmdLine: `-rnn_size 128`, grouped help, one-line errors.
 
     @program(TrainOptions, example="python train.py -rnn_size 256")
-    def main(options, given): ...
+    def main(options): ...
 
 `--rnn_size 128` and `-rnn_size=128` mean the same. The name of an on/off option alone means 1: `-json` is `-json 1`.
 The exit status is 2 for an invalid option and 1 for any other error.
@@ -33,20 +33,14 @@ ON_OFF = "[0|1]"
 
 
 def program(options_class: type[Options], example: str) -> Callable[[Callable], "Program"]:
-    """Decorate `function(options, given)` to make it a program, with its docstring as the help.
+    """Decorate `function(options)` to make it a program, with its docstring as the help. The options are checked."""
 
-    `options` are checked; `given` is the set of names that the user typed. The other options have their defaults.
-    """
-
-    def decorate(function: Callable[[Any, frozenset[str]], None]) -> Program:
+    def decorate(function: Callable[[Any], None]) -> Program:
         def call(**values: Any) -> None:
-            context = click.get_current_context()
-            default = click.core.ParameterSource.DEFAULT
-            given = frozenset(name for name in values if context.get_parameter_source(name) is not default)
             threads.wait_briefly()
             defer_garbage_collection()
             try:
-                function(options_class(**values), given)
+                function(options_class(**values))
             except BrokenPipeError:  # the reader has ended, as with `| head`: exit as if killed by SIGPIPE
                 sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python flushes stdout when it exits
                 sys.exit(128 + SIGPIPE)
@@ -70,6 +64,13 @@ def defer_garbage_collection() -> None:
     """
     gc.set_threshold(50_000)  # new objects between two collections
     atexit.register(gc.freeze)
+
+
+def given_options() -> frozenset[str]:
+    """Return the names of the options that the user typed, in a running program."""
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    return frozenset(name for name in context.params if context.get_parameter_source(name) is not default)
 
 
 def command_of(program: str) -> str:

@@ -41,40 +41,27 @@ def buffer_bytes(
 ) -> int:
     """Return the size in bytes of the buffers of a pass and of the weights in their second layout.
 
-    `cell` is the backend. For `plain` and `script`, whose buffers autograd keeps, the size for `fused` is returned.
+    `cell` is the backend. For `plain` and `script`, whose buffers autograd keeps, the size for `fused` is returned. All
+    layers from the third on are equal, so at most three are counted.
     """
-    sizes = model, vocab_size, rnn_size
-    shape = seq_length, batch_size, dropout, dtype
-    if num_layers < 3:
-        return count_bytes(cell, *sizes, num_layers, *shape)
-    two, three = (count_bytes(cell, *sizes, layers, *shape) for layers in (2, 3))
-    return two + (num_layers - 2) * (three - two)
 
+    def count(layers: int) -> int:
+        try:
+            network = FusedCharRNN(model, vocab_size, rnn_size, layers, dtype=dtype, device="meta")
+            if cell == "compiled" and library(dtype):
+                network.pass_class, network.sequence = CompiledPass, network.cell.CompiledSequence
+            buffers = network.pass_class(network, seq_length, batch_size)
+        except (OverflowError, RuntimeError, TypeError, ValueError):
+            return 10**30  # the sizes are too large for PyTorch
+        # The factor 2 is for the masks and the masked outputs.
+        masks = 2 * layers * seq_length * batch_size * rnn_size * dtype.itemsize if dropout else 0
+        return masks + bytes_in([vars(buffers), network.weights(), network.params]) - 2 * network.params.nbytes
 
-def count_bytes(
-    cell: str,
-    model: str,
-    vocab_size: int,
-    rnn_size: int,
-    num_layers: int,
-    seq_length: int,
-    batch_size: int,
-    dropout: bool,
-    dtype: torch.dtype,
-) -> int:
-    """Return the bytes of a network's buffers, or 10**30 for sizes that are too large for PyTorch."""
     if not hasattr(CELLS[model], "EagerSequence"):  # a cell with its step alone: only autograd knows its buffers
         return 0
-    try:
-        network = FusedCharRNN(model, vocab_size, rnn_size, num_layers, dtype=dtype, device="meta")
-        if cell == "compiled" and library(dtype):
-            network.pass_class, network.sequence = CompiledPass, network.cell.CompiledSequence
-        buffers = network.pass_class(network, seq_length, batch_size)
-    except (OverflowError, RuntimeError, TypeError, ValueError):
-        return 10**30
-    # The factor 2 is for the masks and the masked outputs.
-    masks = 2 * num_layers * seq_length * batch_size * rnn_size * dtype.itemsize if dropout else 0
-    return masks + bytes_in([vars(buffers), network.weights(), network.params]) - 2 * network.params.nbytes
+    if num_layers < 3:
+        return count(num_layers)
+    return count(2) + (num_layers - 2) * (count(3) - count(2))
 
 
 def bytes_in(thing: object) -> int:
@@ -91,6 +78,6 @@ def bytes_in(thing: object) -> int:
             todo += thing.values()
         elif isinstance(thing, list | tuple):
             todo += thing
-        elif type(thing).__module__.split(".")[0] in ("charrnn_port", "model") and hasattr(thing, "__dict__"):
+        elif type(thing).__module__.startswith("charrnn_port.") and hasattr(thing, "__dict__"):
             todo += vars(thing).values()
     return sum(storages.values())

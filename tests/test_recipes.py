@@ -17,7 +17,7 @@ from runs import EVERY, SMALL, TEXT, assert_same, saved
 import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port import reports, sharing
-from charrnn_port.command_line import program
+from charrnn_port.command_line import given_options, program
 from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.options import OptionError, Options, option
@@ -181,9 +181,9 @@ def test_option():
         options_class(epsilon=-1)
 
     @program(options_class, example="")
-    def main(options, given):
+    def main(options):
         """Print the option."""
-        print(options.epsilon, *given)
+        print(options.epsilon, *given_options())
 
     assert CliRunner().invoke(main, ["-epsilon", "0.25"]).stdout == "0.25 epsilon\n"
     assert re.search(r"^sampling:\n +-epsilon NUMBER +draw from", CliRunner().invoke(main, ["-help"]).stdout, re.M)

@@ -9,13 +9,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from charrnn_port.util.errors import UserError
 
 Facts = Callable[[], list[str]]
+Item = TypeVar("Item")
 
 _enabled = False
 _shown: list = []  # the open bars; the last one is on the screen
@@ -79,6 +80,14 @@ def bar(label: str, total: int, unit: str = "", done: int = 0, delay: float = 0.
         _shown.remove(new)
         if _shown:
             _shown[-1].draw(before)
+
+
+def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
+    """Yield the items, of which there are `total`, and show a bar."""
+    with bar(label, total) as shown:
+        for done, item in enumerate(items, 1):
+            yield item
+            shown.reach(done)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections.abc import Iterator
 
 import click
@@ -17,6 +16,7 @@ from charrnn_port.model import fastest_backend
 from charrnn_port.model.char_rnn import CharRNN, add_up, carry
 from charrnn_port.options import EvaluateOptions, TrainOptions
 from charrnn_port.reports.printing import jsonable, print_table
+from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 from charrnn_port.util.vocabulary import Vocabulary, readable
@@ -44,9 +44,8 @@ def evaluate(options: EvaluateOptions) -> None:
 
     loss, right, count = 0.0, 0, loader.split_sizes[SPLITS[options.split]]
     batches = scores(network, loader, SPLITS[options.split], known)
-    hidden = not sys.stderr.isatty()
-    with click.progressbar(batches, count, label="evaluating", file=sys.stderr, hidden=hidden) as bar:
-        for losses, its_right in bar:
+    with progress.bars():
+        for losses, its_right in progress.track(batches, "evaluating", count):
             loss = add_up(losses, loss)  # the order of summation in training, for the same last digit
             right += its_right
     characters = count * run.batch_size * run.seq_length

@@ -16,7 +16,7 @@ from charrnn_port.command_line import program
 from charrnn_port.options import SampleOptions
 
 @program(SampleOptions, example="")
-def main(options, given):
+def main(options):
     print(*(os.environ.get(name) for name in ("GOMP_SPINCOUNT", "KMP_BLOCKTIME")), "torch" in sys.modules)
 
 main(["model"])

@@ -101,7 +101,7 @@ def test_ngrams_compared_with_the_network():
 def test_gates_that_are_open():
     """Shares of the time for each unit."""
     network = charrnn_port.load_checkpoint(LSTM).build("plain", torch.float32)
-    recording = record(network, [1, 2, 3, 4, 5] * 20, progress=False)
+    recording = record(network, [1, 2, 3, 4, 5] * 20)
     found = {(each["layer"], each["gate"]): each for each in gates(recording)}
     assert set(found) == {(layer, gate) for layer in (1, 2) for gate in ("in", "forget", "out")}
     values = recording.layers[1]["forget"]

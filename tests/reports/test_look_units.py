@@ -24,7 +24,7 @@ def random_network(model: str, vocab_size: int, seed: int, size: int = 32, scale
 
 def found_in(network: CharRNN, text: bytes):
     symbols = sorted(set(text))
-    recording = record(network, [symbols.index(byte) for byte in text], progress=False)
+    recording = record(network, [symbols.index(byte) for byte in text])
     return recording, search(network, recording, properties(characters_at(text))[0])
 
 
@@ -137,7 +137,7 @@ def test_parallel_rows_have_the_states_of_the_text(model):
     symbols = sorted(set(text))
     ids = [symbols.index(byte) for byte in text]
     network = random_network(model, len(symbols), 2, scale=0.1)
-    recording = record(network, ids, progress=False)
+    recording = record(network, ids)
     states = list(batched_states(network, ids))
     expected = [layer[name] for layer in recording.layers for name in network.cell.STATE]
     for state, whole in zip(states, expected, strict=True):
@@ -215,7 +215,7 @@ def test_a_network_that_must_know_quotes_has_a_unit_for_them(tmp_path):
     assert list(recorders.save_checkpoints(run))
     checkpoint = charrnn_port.load_checkpoint(tmp_path / "cv")
     unseen = quoted_text(34_000)[30_000:]
-    recording = record(checkpoint.build("plain", torch.float32), checkpoint.vocab.encode(unseen), progress=False)
+    recording = record(checkpoint.build("plain", torch.float32), checkpoint.vocab.encode(unseen))
     found = search(checkpoint.build("plain", torch.float32), recording, properties(characters_at(unseen))[0])
     (kind, chance), best = found.chances["inside quotes"], found.best["inside quotes"]
     assert kind == "AUC"

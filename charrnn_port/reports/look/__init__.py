@@ -12,7 +12,6 @@
     figure           draws one unit on one passage
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from charrnn_port.reports.look.properties import characters_at, properties
 from charrnn_port.reports.look.recording import record
 from charrnn_port.reports.look.units import search, the_best
 from charrnn_port.reports.text_stream import Block, TextStream
+from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import atomic_write
 
@@ -54,7 +54,8 @@ def look(options: LookOptions) -> None:
     text = TextStream(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
     block = beginning_of(text, options.length)
     network = checkpoint.build("plain", DTYPES[options.dtype])
-    recording = record(network, block.ids(checkpoint.vocab), sys.stderr.isatty())
+    with progress.bars():
+        recording = record(network, block.ids(checkpoint.vocab))
     characters = characters_at(block.units)
     usable, rare = properties(characters)
     found = search(network, recording, usable)

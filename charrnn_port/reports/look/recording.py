@@ -1,16 +1,15 @@
 """Record what a network computes at each character of a text, and the states of networks with shuffled weights."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import click
 import numpy as np
 import torch
 
 from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.reports.scoring import CharacterScores
 from charrnn_port.sampling import trace
+from charrnn_port.util import progress
 
 ROWS, WARM_UP = 400, 100  # characters per row when a text is read in parallel rows, and those read before each row
 
@@ -29,18 +28,17 @@ class Recording:
         return CharacterScores(self.ids[1:], self.log_probs[:-1])
 
 
-def record(network: CharRNN, ids: list[int], progress: bool) -> Recording:
-    """Read a text with a network from the zero state; `progress` shows a progress bar on stderr."""
+def record(network: CharRNN, ids: list[int]) -> Recording:
+    """Read a text with a network from the zero state."""
     count, size = len(ids), network.rnn_size
     names = (*network.cell.GATE_NAMES, *network.cell.STATE)
     layers = [{name: np.empty((count, size), np.float32) for name in names} for _ in network.layers]
     log_probs = np.empty((count, network.vocab_size), np.float32)
-    with click.progressbar(trace(network, ids), count, "reading", file=sys.stderr, hidden=not progress) as steps:
-        for place, step in enumerate(steps):
-            log_probs[place] = step.log_probs
-            for layer, values in zip(layers, step.layers, strict=True):
-                for name, array in layer.items():
-                    array[place] = values[name]
+    for place, step in enumerate(progress.track(trace(network, ids), "reading", count)):
+        log_probs[place] = step.log_probs
+        for layer, values in zip(layers, step.layers, strict=True):
+            for name, array in layer.items():
+                array[place] = values[name]
     return Recording(np.array(ids), log_probs, layers)
 
 

@@ -31,7 +31,7 @@ there are none. Only ASCII files begin with a digit.
 Functions stay bytecode: nothing in a file is ever executed.
 """
 
-from charrnn_port.torch7.t7.errors import T7Error
+from charrnn_port.torch7.t7.layout import T7Error
 from charrnn_port.torch7.t7.objects import Function, Storage, Table, TorchObject
 from charrnn_port.torch7.t7.reader import load
 from charrnn_port.torch7.t7.writer import save

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from charrnn_port.torch7.t7.errors import T7Error
+from charrnn_port.torch7.t7.layout import T7Error
 
 
 def encode_ascii(values: np.ndarray) -> bytes:

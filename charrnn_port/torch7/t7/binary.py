@@ -5,8 +5,8 @@ import struct
 
 import numpy as np
 
-from charrnn_port.torch7.t7 import tags
-from charrnn_port.torch7.t7.errors import T7Error
+from charrnn_port.torch7.t7 import layout
+from charrnn_port.torch7.t7.layout import T7Error
 
 INT, DOUBLE = struct.Struct("<i"), struct.Struct("<d")
 
@@ -63,4 +63,4 @@ class BinarySource:
         the offset of a tensor without storage, where the tag of nil follows and then no storage.
         """
         _, high, after = np.frombuffer(self.data[self.offset : self.offset + 12].ljust(12, b"\0"), np.int32)
-        return np.int32 if high or (then_object and after not in (tags.NIL, tags.TORCH)) else np.int64
+        return np.int32 if high or (then_object and after not in (layout.NIL, layout.TORCH)) else np.int64

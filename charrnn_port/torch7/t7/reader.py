@@ -10,13 +10,11 @@ from os import PathLike
 import numpy as np
 import torch
 
-from charrnn_port.torch7.t7 import tags
+from charrnn_port.torch7.t7 import layout
 from charrnn_port.torch7.t7.ascii import AsciiSource
 from charrnn_port.torch7.t7.binary import BinarySource
-from charrnn_port.torch7.t7.classes import parse_class
-from charrnn_port.torch7.t7.errors import T7Error
+from charrnn_port.torch7.t7.layout import T7Error, parse_class, run
 from charrnn_port.torch7.t7.objects import Function, Storage, Table, TorchObject
-from charrnn_port.torch7.t7.recursion import run
 
 MAX_DIMENSIONS = 64  # PyTorch's limit
 
@@ -48,17 +46,17 @@ class _Reader:
     def object(self) -> object:
         """Return the next object, or a generator that reads it if it may contain others."""
         tag = self.source.integer()
-        if tag == tags.NIL:
+        if tag == layout.NIL:
             return None
-        if tag == tags.NUMBER:
+        if tag == layout.NUMBER:
             return self.source.number()
-        if tag == tags.STRING:
+        if tag == layout.STRING:
             return self.string()
-        if tag == tags.BOOLEAN:
+        if tag == layout.BOOLEAN:
             return self.source.integer() == 1
-        if tag == tags.OLD_FUNCTION:
+        if tag == layout.OLD_FUNCTION:
             return self.function(tag, None)
-        if tag not in (tags.TABLE, tags.TORCH, tags.LEGACY_FUNCTION, tags.FUNCTION):
+        if tag not in (layout.TABLE, layout.TORCH, layout.LEGACY_FUNCTION, layout.FUNCTION):
             raise self.error(f"unknown type tag {tag}")
         index = self.source.integer()
         if index in self.objects:
@@ -66,9 +64,9 @@ class _Reader:
             if tag != known_tag:
                 raise self.error(f"object {index} has type tag {known_tag}, got {tag}")
             return known
-        if tag == tags.TABLE:
+        if tag == layout.TABLE:
             return self.table(index)
-        if tag == tags.TORCH:
+        if tag == layout.TORCH:
             return self.torch_object(index)
         return self.function(tag, index)
 
@@ -76,7 +74,7 @@ class _Reader:
 
     def table(self, index: int) -> Generator:
         table = Table()
-        self.objects[index] = tags.TABLE, table
+        self.objects[index] = layout.TABLE, table
         for _ in range(self.size()):
             key = yield self.object()
             value = yield self.object()
@@ -101,10 +99,10 @@ class _Reader:
         if parsed := parse_class(class_name):
             dtype, kind = parsed
             value = self.storage(dtype) if kind == "Storage" else (yield self.tensor(dtype))
-            self.objects[index] = tags.TORCH, value
+            self.objects[index] = layout.TORCH, value
             return value
         value = TorchObject(class_name, version=version)
-        self.objects[index] = tags.TORCH, value
+        self.objects[index] = layout.TORCH, value
         value.fields = yield self.object()
         if not isinstance(value.fields, Table):
             raise self.error(f"the contents of a {class_name[:60]!r} are not a table of fields")
@@ -123,8 +121,8 @@ class _Reader:
         sizes, strides = self.longs(dimensions), self.longs(dimensions)
         offset = self.longs(1, then_object=True)[0] - 1
         if offset < 0 or min(sizes, default=1) < 1 or min(strides, default=0) < 0:
-            layout = f"sizes {reprlib.repr(sizes)}, strides {reprlib.repr(strides)} and offset {offset}"
-            raise self.error(f"invalid tensor of {layout}")
+            view = f"sizes {reprlib.repr(sizes)}, strides {reprlib.repr(strides)} and offset {offset}"
+            raise self.error(f"invalid tensor of {view}")
         storage = yield self.object()
         if storage is None:
             storage = Storage(torch.from_numpy(np.empty(0, dtype)))

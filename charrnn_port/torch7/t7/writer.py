@@ -7,12 +7,11 @@ from typing import BinaryIO
 import numpy as np
 from torch import Tensor
 
-from charrnn_port.torch7.t7 import tags
+from charrnn_port.torch7.t7 import layout
 from charrnn_port.torch7.t7.ascii import encode_ascii
 from charrnn_port.torch7.t7.binary import encode_binary
-from charrnn_port.torch7.t7.classes import element_name
+from charrnn_port.torch7.t7.layout import element_name, run
 from charrnn_port.torch7.t7.objects import Function, Storage, Table, TorchObject
-from charrnn_port.torch7.t7.recursion import run
 
 
 def save(path: str | PathLike, value: object, ascii: bool = False) -> None:
@@ -46,35 +45,35 @@ class _Writer:
         elif isinstance(value, Tensor):
             self.tensor(value)
         elif value is None:
-            self.integer(tags.NIL)
+            self.integer(layout.NIL)
         elif isinstance(value, bool):
-            self.integer(tags.BOOLEAN)
+            self.integer(layout.BOOLEAN)
             self.integer(value)
         elif isinstance(value, int | float):
-            self.integer(tags.NUMBER)
+            self.integer(layout.NUMBER)
             self.values(np.array([value], np.float64))
         elif isinstance(value, bytes):
-            self.integer(tags.STRING)
+            self.integer(layout.STRING)
             self.string(value)
         else:
             raise TypeError(f"Torch7 files cannot hold a {type(value).__name__}")
         return None
 
     def table(self, table: Table) -> Generator:
-        if self.is_new(tags.TABLE, id(table)):
+        if self.is_new(layout.TABLE, id(table)):
             self.integer(len(table))
             for key, value in table.items():
                 yield self.object(key)
                 yield self.object(value)
 
     def torch_object(self, value: TorchObject) -> Generator:
-        if self.is_new(tags.TORCH, id(value)):
+        if self.is_new(layout.TORCH, id(value)):
             self.torch_class(value.class_name, value.version)
             yield self.object(value.fields)
 
     def function(self, function: Function) -> Generator:
-        if function.tag == tags.OLD_FUNCTION:
-            self.integer(tags.OLD_FUNCTION)
+        if function.tag == layout.OLD_FUNCTION:
+            self.integer(layout.OLD_FUNCTION)
         elif not self.is_new(function.tag, id(function)):
             return
         self.string(function.code)
@@ -83,14 +82,14 @@ class _Writer:
     def storage(self, values: Tensor) -> None:
         # PyTorch returns a new storage object at each call, so that the memory is what identifies a storage.
         memory = values.untyped_storage()
-        if self.is_new(tags.TORCH, (memory.data_ptr() or id(values), memory.nbytes(), values.dtype)):
+        if self.is_new(layout.TORCH, (memory.data_ptr() or id(values), memory.nbytes(), values.dtype)):
             self.torch_class(f"torch.{element_name(values)}Storage")
             size = memory.nbytes() // values.element_size()
             self.longs(size)
             self.values(values.detach().as_strided([size], [1], 0).numpy())
 
     def tensor(self, tensor: Tensor) -> None:
-        if self.is_new(tags.TORCH, id(tensor)):
+        if self.is_new(layout.TORCH, id(tensor)):
             self.torch_class(f"torch.{element_name(tensor)}Tensor")
             # In Torch7 a tensor without elements has no dimensions.
             sizes, strides = (tensor.shape, tensor.stride()) if tensor.numel() else ((), ())
@@ -101,7 +100,7 @@ class _Writer:
             if tensor.untyped_storage().nbytes():
                 self.storage(tensor)
             else:
-                self.integer(tags.NIL)
+                self.integer(layout.NIL)
 
     # The parts of objects
 

@@ -3,9 +3,8 @@
 from charrnn_port.options import TrainOptions
 from charrnn_port.training.optimizers import Optimizer
 from charrnn_port.training.schedules.cosine import Cosine
-from charrnn_port.training.schedules.decay import Decay
 from charrnn_port.training.schedules.plateau import Plateau
-from charrnn_port.training.schedules.schedule import Schedule
+from charrnn_port.training.schedules.schedule import Decay, Schedule
 from charrnn_port.training.schedules.warmup import Warmup
 
 __all__ = ["Cosine", "Decay", "Plateau", "Schedule", "Warmup", "create"]

@@ -1,4 +1,4 @@
-"""The base class of the learning rate schedules."""
+"""The base class of the learning rate schedules, and the schedule of train.lua."""
 
 from charrnn_port.training.optimizers import Optimizer
 
@@ -25,3 +25,20 @@ class Schedule:
 
     def load_state(self, state: dict[str, float]) -> None:
         """Restore a state that `state` returned. Raises KeyError if a part of it is missing."""
+
+
+class Decay(Schedule):
+    """The schedule of train.lua: multiplies the rate by `factor`, if below 1, after each epoch from `after` on."""
+
+    def __init__(self, optimizer: Optimizer, factor: float, after: float, ntrain: int) -> None:
+        super().__init__(optimizer)
+        self.factor = factor
+        self.after = after
+        self.ntrain = ntrain
+
+    def after_iteration(self, i: int) -> float | None:
+        """See `Schedule.after_iteration`."""
+        if i % self.ntrain or self.factor >= 1 or i / self.ntrain < self.after:
+            return None
+        self.optimizer.learning_rate *= self.factor
+        return self.factor

@@ -27,9 +27,12 @@ DTYPES = [torch.float64, torch.float32]
 
 # Compiler flags for other processors, which lack instructions of this one. "baseline" has what all have.
 LACKING = ["avx512f", "avx2", "fma", "avx", "baseline"]
+QUICKLY = ["nothing", "avx512f", "baseline"]  # the others with `-m long`
 
 
-@pytest.fixture(params=["nothing", *LACKING])
+@pytest.fixture(
+    params=["nothing", *(pytest.param(name, marks=[] if name in QUICKLY else pytest.mark.long) for name in LACKING)]
+)
 def lacking(request, monkeypatch):
     """The cells compiled for this processor, and for one that lacks some of its instructions."""
     lacking = request.param

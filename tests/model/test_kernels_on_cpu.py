@@ -55,7 +55,7 @@ def built(folder: Path, dtype: torch.dtype, rnn_size: int, plan: GridPlan) -> ct
     [
         (torch.float32, 128, 1, 1),
         (torch.float32, 128, 5, 4),  # two groups, the second with fewer rows
-        (torch.float32, 256, 31, 3),  # two chunks
+        pytest.param(torch.float32, 256, 31, 3, marks=pytest.mark.long),  # two chunks
         (torch.float64, 96, 7, 3),  # an odd number of vectors
         (torch.float64, 128, 17, 2),
     ],

@@ -45,7 +45,12 @@ def compared(trained, name, cell, torch7="2017"):
     return compare(recorded(name, torch7), output, {file.name for file in checkpoint_dir.glob("*.t7*")}, Backend(cell))
 
 
-BITS = [(name, year) for year in recordings.FILES for name, each in recordings.runs(year).items() if each.bits]
+BITS = [
+    pytest.param(name, year, marks=pytest.mark.long if (name, year) == ("defaults", "2015") else [])
+    for year in recordings.FILES
+    for name, each in recordings.runs(year).items()
+    if each.bits
+]
 
 
 @NEEDS_COMPILER

@@ -1,9 +1,9 @@
 """Sample characters from a trained model (char-rnn's sample.lua).
 
-    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt
-    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -temperature 0.5 -length 10000 -verbose 0 > play.txt
-    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -primetext "the meaning of life is "
-    python sample.py cv/lm_lstm_epoch26.00_1.3861.t7.pt -interactive 1
+    python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt
+    python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt -temperature 0.5 -length 10000 -verbose 0 > play.txt
+    python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt -primetext "the meaning of life is "
+    python sample.py cv/lm_lstm_epoch26.00_1.3956.t7.pt -interactive 1
     python sample.py lm_lstm_epoch30.00_1.3950.t7          # a Lua checkpoint
 
 Prints each character to stdout as soon as it is sampled. See `python sample.py -help` for all options.
@@ -25,7 +25,7 @@ def main(options: SampleOptions) -> None:
     # Imported here, because torch takes seconds and -help should not.
     from charrnn_port.checkpoints import load_checkpoint
     from charrnn_port.device import choose_device
-    from charrnn_port.sampling import Model, clamps_of, interactive, streams, texts_of
+    from charrnn_port.sampling import Model, bias_of, clamps_of, interactive, streams, texts_of
 
     def echo(line: str) -> None:
         if options.verbose == 1:
@@ -38,6 +38,7 @@ def main(options: SampleOptions) -> None:
     primetext = streams.prime_text(options)
     prime = saved.vocab.encode(primetext, "-primefile" if options.primefile else "-primetext", options.unknown)
     saved.vocab.encode(os.fsencode(options.stop), "-stop")
+    bias_of(options, saved.vocab)  # checks the options before anything is printed
     model = Model.of(saved, device).clamped(clamps_of(options.clamp, saved))
     left_out = len(primetext) - len(saved.vocab.decode(prime))
     if options.unknown == "skip" and left_out:

@@ -4,7 +4,7 @@
     python train.py -data_dir data/some_folder -rnn_size 512 -num_layers 2 -dropout 0.5
     python train.py -config configs/quick.yaml                   # options from a file
     python train.py -resume latest                               # resume an interrupted run
-    python train.py -init_from cv/lm_lstm_epoch26.00_1.3861.t7.pt   # start from saved parameters
+    python train.py -init_from cv/lm_lstm_epoch26.00_1.3956.t7.pt   # start from saved parameters
 
 Reads data_dir/input.txt and writes checkpoints to cv/. See `python train.py -help` for all options.
 """

@@ -69,6 +69,18 @@ class SampleOptions(Options):
         "", "stop sequence: end before this text, which is not printed", "not in the original",
         "The text ends there or at -length, whichever comes first.",
     )
+    ban: str = option(
+        "", r"never sample these characters; \n, \t and \x41 are escapes", "not in the original",
+        "Applies before the temperature and the filters. Characters that are not in the vocabulary are ignored.",
+    )
+    only: str = option(
+        "", "sample only these characters; escapes as in -ban", "not in the original",
+        "For a text in a smaller alphabet, such as digits or lower case.",
+    )
+    bias: str = option(
+        "", r"add to the log-probability of characters: e=-2,\n=1", "not in the original",
+        "0.7 doubles how likely a character is, -2.3 makes it a tenth; all characters before = get the number.",
+    )
     clamp: str = option(
         "", "fix outputs of units, by layer (from 1) and unit (from 0): 2:131=0.9,1:5=0", "not in the original",
         "Shows what a unit does, or with 0 what the network does without it (ablation). An output is between -1 and 1.",
@@ -95,6 +107,7 @@ class SampleOptions(Options):
             (endless and self.output, "-length 0: a text without end never completes a file: give -length, or -stop"),
             (endless and self.n > 1, "-length 0: no second text can follow one without end: give -length, or -stop"),
             (self.beam and self.length == 0, "-length 0: -beam needs the length of the text: give -length"),
+            (self.beam and (self.ban or self.only or self.bias), "-beam cannot be combined with -ban, -only or -bias"),
             (self.n > 1 and (self.beam or self.sample == 0), "-n: all texts would be the same without sampling"),
             (
                 self.interactive and (self.primetext or self.primefile or self.output or self.beam or self.n > 1),

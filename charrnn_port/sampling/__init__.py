@@ -13,6 +13,7 @@ Public API of the package:
     sampler_of(...)      the sampler that the options select (text.py)
     is_unfiltered(...)   whether the options sample from all characters (text.py)
     StopSequenceBuffer   holds back text that may be the beginning of a stop sequence (text.py)
+    bias_of(...)         parses -ban, -only and -bias (bias.py)
     clamps_of(...)       parses -clamp (clamp.py)
     streams              input of prime texts and output of samples (streams.py)
     interactive(...)     an interactive prompt (prompt.py)
@@ -23,6 +24,7 @@ Public API of the package:
 from charrnn_port.sampling import choices, samplers, streams
 from charrnn_port.sampling.activations import Activations, trace
 from charrnn_port.sampling.batch import BatchedSession, texts_of
+from charrnn_port.sampling.bias import bias_of
 from charrnn_port.sampling.clamp import clamps_of
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.prompt import interactive
@@ -35,6 +37,7 @@ __all__ = [
     "Model",
     "Session",
     "StopSequenceBuffer",
+    "bias_of",
     "choices",
     "clamps_of",
     "interactive",

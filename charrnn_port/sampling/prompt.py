@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from charrnn_port.command_line import log_line
 from charrnn_port.options import SampleOptions
+from charrnn_port.sampling.bias import bias_of
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.session import Session
 from charrnn_port.sampling.streams import stdin, writer
@@ -18,8 +19,8 @@ from charrnn_port.sampling.text import sampler_of, until
 from charrnn_port.torch7.random import Generator
 from charrnn_port.util.errors import UserError
 
-SETTINGS = ("temperature", "top_k", "top_p", "min_p", "sample", "seed", "length", "stop", "unknown")
-COMMANDS = ("more", "help", "quit")
+SETTINGS = "temperature top_k top_p min_p sample ban only bias seed length stop unknown".split()
+COMMANDS = ["more", "help", "quit"]
 
 
 def interactive(model: Model, options: SampleOptions) -> None:
@@ -75,6 +76,7 @@ class Conversation:
         elif name in SETTINGS:
             options = replace(self.options, **{name: value or getattr(SampleOptions, name)})
             self.model.vocab.encode(os.fsencode(options.stop), "/stop")
+            bias_of(options, self.model.vocab)
             self.options = options
             log_line(f"{name} = {getattr(options, name)}")
         else:

@@ -115,6 +115,14 @@ def ban(id_: int | None, choose: Sampler) -> Sampler:
     return choose_another
 
 
+def biased(choose: Sampler, bias: np.ndarray) -> Sampler:
+    """Return a sampler that adds `bias` `[V]` to the log-probabilities before it chooses; -inf bans a character.
+
+    It is added before the temperature and the filters, as `logit_bias` is in OpenAI's API.
+    """
+    return lambda scores: choose(scores + bias)
+
+
 def greedy(scores: np.ndarray) -> int:
     """Return the id of the most likely character; in a tie, the smallest id."""
     return int(scores.argmax())

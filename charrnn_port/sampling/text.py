@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -10,6 +11,7 @@ from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import SampleOptions, with_known_names
 from charrnn_port.sampling import samplers
 from charrnn_port.sampling.beam import likeliest_text
+from charrnn_port.sampling.bias import bias_of
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.session import Session
 from charrnn_port.torch7.random import Generator
@@ -31,6 +33,9 @@ def sample_bytes(
     min_p: float = 0.0,
     beam: int = 0,
     stop: bytes | str = b"",
+    ban: str = "",
+    only: str = "",
+    bias: str = "",
     unknown: str = "error",
 ) -> Iterator[bytes]:
     """Yield the bytes that sample.py prints for a checkpoint, character by character: `primetext`, then `length` more.
@@ -42,12 +47,14 @@ def sample_bytes(
     """
     options = SampleOptions(
         model="", length=length, temperature=temperature, seed=seed, sample=0 if argmax else sample,
-        top_k=top_k, top_p=top_p, min_p=min_p, beam=beam, stop=os.fsdecode(stop), unknown=unknown,
+        top_k=top_k, top_p=top_p, min_p=min_p, beam=beam, stop=os.fsdecode(stop), ban=ban, only=only,
+        bias=bias, unknown=unknown,
     )  # fmt: skip
     if isinstance(primetext, str):
         primetext = primetext.encode()
     prime = checkpoint.vocab.encode(primetext, "-primetext", unknown)
     checkpoint.vocab.encode(os.fsencode(stop), "-stop")
+    bias_of(options, checkpoint.vocab)
     model = checkpoint if isinstance(checkpoint, Model) else Model.of(checkpoint, device)
     return text_of(model, options, prime, options.seed)
 
@@ -73,6 +80,10 @@ def beam_search(session: Session, options: SampleOptions, prime: list[int]) -> I
 
 def sampler_of(options: SampleOptions, random: Generator, model: Model) -> samplers.Sampler:
     """Return the sampler that the options select. Each draw takes one word of `random`, with or without filters."""
+    bias = bias_of(options, model.vocab)
+    if bias is not None:
+        plain = replace(options, ban="", only="", bias="")
+        return samplers.biased(sampler_of(plain, random, model), bias)
     if options.sample == 0:
         return samplers.greedy
     choose = samplers.categorical(random, options.temperature, model.sampling_dtype)
@@ -87,8 +98,12 @@ def sampler_of(options: SampleOptions, random: Generator, model: Model) -> sampl
 
 
 def is_unfiltered(options: SampleOptions) -> bool:
-    """Return whether the options sample from all characters, without top-k, top-p, min-p or greedy decoding."""
-    return options.sample == 1 and options.top_p == 1 and not (options.top_k or options.min_p)
+    """Return whether the options sample from all characters, as the network predicts them.
+
+    That is without top-k, top-p, min-p, biases and greedy decoding.
+    """
+    changes = options.top_k or options.min_p or options.ban or options.only or options.bias
+    return options.sample == 1 and options.top_p == 1 and not changes
 
 
 def until(stop: bytes, text: Iterable[bytes]) -> Iterator[bytes]:

@@ -32,6 +32,7 @@ from charrnn_port import __main__ as charrnn
 from charrnn_port.options import ServeOptions
 from charrnn_port.reports.scoring import Reader
 from charrnn_port.sampling import Model, sample_bytes
+from charrnn_port.sharing.serve import listen
 from charrnn_port.sharing.server import models
 from charrnn_port.sharing.server.app import Server
 
@@ -350,6 +351,21 @@ def test_files_that_cannot_be_served(tmp_path):
 
 
 # ---- On a socket. ----
+
+
+def test_a_kept_connection_does_not_wait_for_acknowledgements():
+    """Accepted connections have TCP_NODELAY: headers and body are two packets, and the second is sent at once."""
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6")
+def test_the_address_of_all_interfaces_accepts_both_families():
+    with listen("::", 0) as listening:
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, listening.getsockname()[1])).close()
 
 
 @contextmanager

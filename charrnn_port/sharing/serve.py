@@ -6,7 +6,7 @@ from charrnn_port.command_line import log_line
 from charrnn_port.options import ServeOptions
 from charrnn_port.util.errors import UserError
 
-LAST_SECONDS = 10  # seconds that texts in progress have to finish after SIGINT or SIGTERM
+LAST_SECONDS = 7  # seconds that texts in progress have to finish after SIGINT or SIGTERM; docker kills after ten
 BACKLOG = 2048  # connections that may wait to be accepted
 
 
@@ -31,7 +31,7 @@ def serve(options: ServeOptions) -> None:
     if options.workers == 1:
         run(options, listening, LAST_SECONDS, models)
         return
-    keep_working(options.workers, run, options, listening, LAST_SECONDS, last_seconds=LAST_SECONDS + 2)
+    keep_working(options.workers, run, options, listening, LAST_SECONDS, last_seconds=LAST_SECONDS + 1.7)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -26,7 +26,7 @@ from charrnn_port.sharing.server.metrics import Metrics
 from charrnn_port.sharing.server.models import Models, Served
 from charrnn_port.sharing.server.openapi import description
 from charrnn_port.sharing.server.page import POLICY, server_page
-from charrnn_port.sharing.server.parameters import ids_of
+from charrnn_port.sharing.server.parameters import ids_of, is_id
 
 EOS = "<|endoftext|>"
 NO_CHAT = "a network of characters has no chat format: send a text as `prompt` to /v1/completions, and it goes on"
@@ -115,9 +115,9 @@ class Server:
     async def detokenize(self, request: Request) -> Response:
         """Return the text of some token ids; bytes that are not valid UTF-8 become U+FFFD."""
         body, model = await self._asked(request)
-        if not isinstance(body.get("tokens"), list):
+        if not isinstance(tokens := body.get("tokens"), list) or not all(map(is_id, tokens)):
             raise RequestError("tokens must be a list of token ids", "tokens")
-        ids = ids_of(body["tokens"], model.vocab, self.options.unknown)
+        ids = ids_of(tokens, model.vocab, self.options.unknown, "tokens")
         return JSONResponse({"prompt": model.vocab.decode(ids).decode(errors="replace")})
 
     async def tokenizer_info(self, request: Request) -> Response:

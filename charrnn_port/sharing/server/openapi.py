@@ -49,10 +49,9 @@ def description(options: ServeOptions) -> dict[str, Any]:
     model_id = {"name": "id", "in": "path", "required": True, "schema": STRING}
     model_query = {"name": "model", "in": "query", "schema": STRING, "description": "an id of /v1/models"}
     answer = json_of(reference("Completion"))
-    answer["text/event-stream"] = {
-        "schema": STRING,
-        "x-event-schema": {"anyOf": [reference("Completion"), reference("Error")]},  # events but for the last, [DONE]
-    }
+    # OpenAPI 3.1 has no schema for the events of a stream.
+    events = "Server-sent events: each has a Completion or, at the end, an Error as JSON. The last one is [DONE]."
+    answer["text/event-stream"] = {"schema": {"description": events}}
     models = object_of({"object": {"const": "list"}, "data": list_of(reference("Model"))})
     health = object_of({"status": {"const": "ok"}})
     paths = {

@@ -94,18 +94,18 @@ def prompts_of(prompt: object, vocab: Vocabulary, unknown: str) -> list[list[int
     return [ids_of(each, vocab, unknown) for each in prompts]
 
 
-def ids_of(prompt: object, vocab: Vocabulary, unknown: str) -> list[int]:
+def ids_of(prompt: object, vocab: Vocabulary, unknown: str, name: str = "prompt") -> list[int]:
     """Return the token ids of one prompt. Raises RequestError for an unknown character and an invalid id."""
     if isinstance(prompt, str):
         try:
-            return vocab.encode(encoded(prompt, "prompt"), "the prompt", unknown)
+            return vocab.encode(encoded(prompt, name), "the prompt", unknown)
         except UserError as error:
-            raise RequestError(str(error), "prompt") from None
+            raise RequestError(str(error), name) from None
     if not isinstance(prompt, list) or not all(map(is_id, prompt)):
-        raise RequestError("a prompt must be a string or a list of token ids", "prompt")
+        raise RequestError(f"a {name} must be a string or a list of token ids", name)
     for id_ in prompt:
         if not 0 <= id_ < len(vocab):
-            raise RequestError(f"invalid token id {shown(id_)}: expected 0 to {len(vocab) - 1}", "prompt")
+            raise RequestError(f"invalid token id {shown(id_)}: expected 0 to {len(vocab) - 1}", name)
     return prompt
 
 

@@ -1,9 +1,13 @@
 """Defines the options of the verbs that convert, export and serve a network."""
 
+import os
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from charrnn_port.options.fields import Options, argument, option, switch
+from charrnn_port.options.fields import OptionError, Options, argument, option, switch
 from charrnn_port.options.shared import DTYPES, dtype_option, model_argument, unknown_option
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # fmt: off
 
@@ -71,8 +75,13 @@ class ServeOptions(Options):
         "Without a key, every client is served. Prefer the variable: other users of the machine see command lines.",
     )
     cors: str = option(
-        "", "web origin that may send requests, such as https://example.org; * = all", "access",
-        "Otherwise browsers let only the server's own page read its responses.",
+        "", "web origins that may send requests, such as https://example.org; * = all", "access",
+        "Otherwise only the server's own page may. Several are separated by commas or spaces.",
+    )
+    hosts: str = option(
+        "", "further names of this server, such as that of a proxy; * = all", "access",
+        "localhost, IP addresses and names without a dot need not be given. Requests to other names are refused, so "
+        "that a web page cannot reach the server through a name of its own (DNS rebinding).",
     )
     max_length: int = option(
         16384, "maximum length of prompt and completion together, in characters", "limits",
@@ -99,3 +108,35 @@ class ServeOptions(Options):
         "After it, the response ends with an error.",
         above=0,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        key = self.api_key or os.environ.get("CHARRNN_API_KEY", "")
+        if key and not (key.strip() and key.strip().isprintable()):
+            raise OptionError(f"{'-api_key' if self.api_key else 'CHARRNN_API_KEY'}: no valid API key: {key!r}")
+        object.__setattr__(self, "api_key", key.strip())
+        object.__setattr__(self, "cors", " ".join(map(origin_of, words_of(self.cors))))
+        object.__setattr__(self, "hosts", " ".join(words_of(self.hosts)).lower())
+
+
+def words_of(text: str) -> list[str]:
+    """Return words that are separated by commas or spaces."""
+    return text.replace(",", " ").split()
+
+
+def origin_of(url: str) -> str:
+    """Return a web origin as browsers send it: in small letters, without a slash at the end and the default port.
+
+    Raises OptionError for what is not an origin, such as a name without a scheme.
+    """
+    if url in ("*", "null"):
+        return url
+    try:
+        parts = urlsplit(url.lower())
+        port = "" if parts.port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
+        if parts.scheme and parts.hostname and (parts.path or "/", parts.query, parts.fragment) == ("/", "", ""):
+            host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+            return f"{parts.scheme}://{host}{port}"
+    except ValueError:
+        pass  # an invalid port or IPv6 address
+    raise OptionError(f"-cors: {url!r} is not an origin, such as https://example.org")

@@ -12,10 +12,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import click.testing
@@ -24,26 +23,15 @@ import openai
 import pytest
 import torch
 from browser import MISSING, Browser
-from conftest import RECORDINGS, ROOT, assert_one_line_error
-from starlette.testclient import TestClient
+from conftest import assert_one_line_error
+from served import GRU, LSTM, client_of, complete, events, everything, process, raw, wait_for
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
-from charrnn_port.options import ServeOptions
 from charrnn_port.reports.scoring import Reader
 from charrnn_port.sampling import Model, sample_bytes
+from charrnn_port.sharing.serve import listen
 from charrnn_port.sharing.server import models
-from charrnn_port.sharing.server.app import Server
-
-LSTM, GRU = (RECORDINGS / f"lua_checkpoints/{name}.t7" for name in ("lstm", "gru"))
-
-
-@contextmanager
-def client_of(*paths, **options):
-    """Yield a client of a server in this process."""
-    options = ServeOptions(checkpoints=tuple(map(str, paths)), **options)
-    with TestClient(Server(options, models.Models(options)).app(), raise_server_exceptions=False) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -66,30 +54,6 @@ def alone(checkpoint):
         return b"".join(sample_bytes(model, length, primetext=primetext, **options))[len(primetext) :]
 
     return text
-
-
-def wait_for(condition):
-    """Wait until a condition holds, at most 60 seconds."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def complete(client, **body):
-    """Send a valid request. Return the response."""
-    answer = client.post("/v1/completions", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def events(client, **body):
-    """Return the events of a streamed response, without the last, [DONE]."""
-    answer = client.post("/v1/completions", json={"stream": True, **body})
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    *lines, end = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
-    assert end == "[DONE]"
-    return [json.loads(line) for line in lines]
 
 
 def test_a_text_is_sample_pys(client, alone):
@@ -123,6 +87,25 @@ def test_several_prompts_and_texts(client, alone):
             streamed[event["choices"][0]["index"]] += event["choices"][0]["text"]
         assert streamed == [choice["text"] for choice in choices]
     assert complete(client, prompt=ids, max_tokens=5, seed=1) != complete(client, prompt=ids, max_tokens=5, seed=2)
+
+
+def test_equal_prompts_get_different_texts(client, alone):
+    """The texts of a prompt have the seeds `seed`, `seed` + 1, ..., as with `n`; other prompts do not count."""
+    choices = complete(client, prompt=["To ", "The ", "To ", "To "], n=2, seed=3, max_tokens=30)["choices"]
+    assert [choice["seed"] for choice in choices] == [3, 4, 3, 4, 5, 6, 7, 8]
+    for choice, prime in zip(choices, [b"To ", b"To ", b"The ", b"The ", *[b"To "] * 4], strict=True):
+        assert choice["text"] == alone(30, prime, seed=choice["seed"]).decode(errors="replace")
+
+
+def test_seed_minus_1_is_random(client):
+    seeds = [complete(client, prompt="The ", seed=-1, max_tokens=30)["choices"][0]["seed"] for _ in range(3)]
+    assert len(set(seeds)) == 3
+    assert min(seeds) >= 0
+
+
+def test_the_newer_name_of_max_tokens(client):
+    assert complete(client, max_completion_tokens=7)["usage"]["completion_tokens"] == 7
+    assert complete(client, max_completion_tokens=7, max_tokens=7)["usage"]["completion_tokens"] == 7
 
 
 def test_temperature_0_is_greedy(client, alone):
@@ -191,7 +174,10 @@ def test_tokens(client):
     found = client.post("/tokenize", json={"prompt": "The man", "add_special_tokens": False}).json()
     assert (found["count"], found["max_model_len"]) == (7, 3000)
     assert client.post("/detokenize", json={"tokens": found["tokens"]}).json() == {"prompt": "The man"}
-    assert client.get("/tokenizer_info").json()["eos_token"] == "\n"
+    info = client.get("/tokenizer_info").json()
+    newline = client.post("/tokenize", json={"prompt": "\n"}).json()
+    assert info["bos_token"] == "\n"
+    assert client.post("/tokenize", json={"prompt": info["eos_token"]}).json() == newline
     assert client.get("/health").json() == {"status": "ok"}
 
 
@@ -225,6 +211,11 @@ def test_the_page_has_no_external_resources(client):
         ({"prompt": "\ud800"}, "an unpaired surrogate"),
         ({"suffix": "x"}, "suffix is not supported"),
         ({"presence_penalty": 1.5}, "presence_penalty is not supported"),
+        ({"repetition_penalty": 1.2}, "repetition_penalty is not supported"),
+        ({"min_tokens": 5}, "min_tokens is not supported"),
+        ({"response_format": {"type": "json_object"}}, "response_format is not supported"),
+        ({"n_predict": 5}, "n_predict is not supported: use max_tokens"),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens is 5, but max_completion_tokens is 6"),
         ({"best_of": 3}, "best_of is not supported"),
         ({"stream": "yes"}, "stream must be true or false"),
     ],
@@ -244,17 +235,6 @@ def test_invalid_json_is_rejected(client, body):
     assert "JSON" in answer.json()["error"]["message"]
 
 
-def test_limits_of_a_request(client):
-    """A body that is too large, with and without Content-Length; an unknown path; a method that is not allowed."""
-    assert client.post("/v1/completions", content=b"x" * 100_001).status_code == 413
-    assert client.post("/v1/completions", content=iter([b"x" * 60_000] * 2)).status_code == 413
-    unknown = [("GET", "/v1/completions", 405), ("GET", "/x", 404), ("POST", "/v1/chat/completions", 404)]
-    for method, path, status in unknown:
-        answer = client.request(method, path)
-        assert answer.status_code == status
-        assert answer.json()["error"]["message"].startswith(f"{method} {path}")
-
-
 def test_a_full_queue():
     """The response is 429 with Retry-After; no text of such a request starts."""
     with client_of(LSTM, streams=1, queue=2) as client:
@@ -271,28 +251,6 @@ def test_timeout():
         *_, last = events(client, max_tokens=10**6)
         assert last["error"]["code"] == "timeout"
         wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in client.get("/metrics").text)
-
-
-def test_a_key(monkeypatch):
-    """The key comes from the option or the environment; the page and /health need none."""
-    monkeypatch.setenv("CHARRNN_API_KEY", "from the environment")
-    for options, key in (({"api_key": "given"}, "given"), ({}, "from the environment")):
-        with client_of(LSTM, **options) as client:
-            assert client.get("/").status_code == client.get("/health").status_code == 200
-            for path in ("/v1/models", "/metrics", "/tokenizer_info"):
-                assert client.get(path).status_code == 401
-                assert client.get(path, headers={"Authorization": "Bearer gïven".encode()}).status_code == 401
-                assert client.get(path, headers={"Authorization": f"Bearer {key}"}).status_code == 200
-
-
-def test_cors_headers_require_the_option(client):
-    origin = {"Origin": "https://example.org"}
-    assert "access-control-allow-origin" not in client.get("/v1/models", headers=origin).headers
-    preflight = origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
-    with client_of(LSTM, cors="https://example.org", api_key="secret") as other:
-        assert other.options("/v1/completions", headers=preflight).status_code == 200
-        allowed = other.get("/health", headers=origin).headers
-        assert allowed["access-control-allow-origin"] == "https://example.org"
 
 
 def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):
@@ -352,31 +310,19 @@ def test_files_that_cannot_be_served(tmp_path):
 # ---- On a socket. ----
 
 
-@contextmanager
-def process(*arguments):
-    """Start `charrnn serve` as a program. Yield the process and its port."""
-    command = [sys.executable, "-m", "charrnn_port", "serve", *map(str, arguments), "-port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as program:
-        try:
-            line = program.stderr.readline()
-            assert line.startswith("serving "), line
-            yield program, int(line.split(" (")[0].rpartition(":")[2])
-        finally:
-            program.kill()
+def test_a_kept_connection_does_not_wait_for_acknowledgements():
+    """Accepted connections have TCP_NODELAY: headers and body are two packets, and the second is sent at once."""
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def raw(port, body, path="/v1/completions"):
-    """Return a connection that has sent a request."""
-    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
-    head = f"POST {path} HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    connection.sendall(head.encode() + body)
-    return connection
-
-
-def everything(connection):
-    """Return everything that a connection still receives."""
-    with connection:
-        return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6")
+def test_the_address_of_all_interfaces_accepts_both_families():
+    with listen("::", 0) as listening:
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, listening.getsockname()[1])).close()
 
 
 def test_a_real_server(alone):
@@ -517,8 +463,9 @@ def test_bad_clients(alone):
     def slow(k):
         """Send one byte a second until the server closes the connection."""
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, suppress(ConnectionError):
-            head = [b"GET / HTTP/1.1\r\n", b"POST /tokenize HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"]
-            connection.sendall(head[k % 2])
+            post = b"POST /tokenize HTTP/1.1\r\nHost: here\r\nContent-Length: "  # the last is refused at once, with 413
+            head = [b"GET / HTTP/1.1\r\n", post + b"1000\r\n\r\n", post + b"100000000\r\n\r\n"]
+            connection.sendall(head[k % 3])
             for _ in range(60):
                 connection.sendall(b"x")
                 time.sleep(1)
@@ -544,7 +491,7 @@ def test_bad_clients(alone):
     with process(LSTM, "-max_length", 50_100) as (program, port), ThreadPoolExecutor(40) as pool:
 
         def visit(scale):
-            kinds = [(leaving, 10), (large, 0.2), (no_text, 1), (anything, 1), (well_meant, 5), (slow, 0.2)]
+            kinds = [(leaving, 10), (large, 0.2), (no_text, 1), (anything, 1), (well_meant, 5), (slow, 0.3)]
             visits = [pool.submit(kind, k) for kind, times in kinds for k in range(int(times * scale))]
             random.Random(scale).shuffle(visits)
             for each in visits:

@@ -109,36 +109,38 @@ def server(path: str, dtype: str) -> Iterator[tuple[int, int]]:
 
 
 async def ask_all(port: int, count: int, at_once: int, length: int) -> list[Text]:
-    """Request texts with the seeds 0 to count - 1, at most `at_once` at a time."""
-    slots = asyncio.Semaphore(at_once)
+    """Request texts with the seeds 0 to count - 1 over `at_once` connections, each of which is kept for many."""
+    seeds, texts = iter(range(count)), []
 
-    async def one(seed: int) -> Text:
-        async with slots:
-            return await ask(port, seed, length)
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LINE)
+        try:
+            for seed in seeds:  # shared: each client takes the next one
+                texts.append(await ask(reader, writer, seed, length))
+        finally:
+            writer.close()
 
-    return await asyncio.gather(*map(one, range(count)))
+    await asyncio.gather(*(client() for _ in range(at_once)))
+    return texts
 
 
-async def ask(port: int, seed: int, length: int) -> Text:
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seed: int, length: int) -> Text:
     """Request one text as a stream. Raises UserError for an invalid response."""
     begin, first = time.perf_counter(), None
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LINE)
-    try:
-        body = json.dumps({"max_tokens": length, "seed": seed, "stream": True}).encode()
-        head = ["POST /v1/completions HTTP/1.1", "Host: here", "Connection: close", f"Content-Length: {len(body)}"]
-        writer.write("\r\n".join([*head, "", ""]).encode() + body)
-        text, lines = "", []
-        while line := await reader.readline():
-            lines.append(line)
-            if line.startswith(b"data: {"):
-                first = first or time.perf_counter() - begin
-                event = json.loads(line.removeprefix(b"data: "))
-                text += event["choices"][0]["text"] if "choices" in event else ""
-        if b"data: [DONE]\n" not in lines or len(text) != length:
-            raise UserError(f"invalid response of the server: {b''.join(lines[:1] + lines[-3:])!r}")
-        return Text(seed, text.encode(), first)
-    finally:
-        writer.close()
+    body = json.dumps({"max_tokens": length, "seed": seed, "stream": True}).encode()
+    head = ["POST /v1/completions HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
+    writer.write("\r\n".join([*head, "", ""]).encode() + body)
+    text, lines = "", []
+    while (line := await reader.readline()) not in (b"", b"0\r\n"):  # the last chunk, whose size is 0
+        lines.append(line)
+        if line.startswith(b"data: {"):
+            first = first or time.perf_counter() - begin
+            event = json.loads(line.removeprefix(b"data: "))
+            text += event["choices"][0]["text"] if "choices" in event else ""
+    if b"data: [DONE]\n" not in lines or len(text) != length:
+        raise UserError(f"invalid response of the server: {b''.join(lines[:1] + lines[-3:])!r}")
+    await reader.readline()  # the empty line after the last chunk
+    return Text(seed, text.encode(), first)
 
 
 def memory(pid: int) -> float:

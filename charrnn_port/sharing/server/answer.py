@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import anyio
@@ -26,33 +26,38 @@ class Answer:
     def __init__(self, asked: Completion, model: Served, metrics: Metrics, seconds: float) -> None:
         """Start the texts of a completion; `seconds` is the time limit of the whole response."""
         self._asked, self._model, self._metrics = asked, model, metrics
-        self._texts, self._news, self._loop = asked.texts(), asyncio.Event(), asyncio.get_running_loop()
+        self._news, self._loop = asyncio.Event(), asyncio.get_running_loop()
         self._deadline = time.monotonic() + seconds
-        self._streams = asked.streams(self._notify)
-        model.write(self._streams)
+        self._stopping = False
+        self._texts = asked.texts(self._notify)
+        model.write(self._texts)
+
+    def stop(self) -> None:
+        """End the response with an error, because the server stops."""
+        self._stopping = True
+        self._news.set()
 
     def leave(self) -> None:
         """Cancel the texts that are still in progress, and count the response in the metrics."""
-        self._model.engine.cancel([stream for stream in self._streams if stream.goes_on])
-        self._metrics.ended(self._model.id, self._streams, sum(text.count for text in self._texts))
+        self._model.engine.cancel([text for text in self._texts if text.goes_on])
+        self._metrics.ended(self._model.id, self._texts)
 
     async def whole(self) -> dict:
-        """Return the whole response. Raises RequestError after the time limit, and where the engine failed."""
-        while not all(stream.finish_reason for stream in self._streams):
+        """Return the whole response. Raises RequestError as `_wait`, and where the engine failed."""
+        while not all(text.finish_reason for text in self._texts):
             await self._wait()
-        return self._asked.answer(self._parts(range(len(self._streams))), self._asked.usage(self._texts))
+        return self._asked.answer([text.choice() for text in self._texts], self._asked.usage(self._texts))
 
     async def events(self) -> AsyncIterator[str]:
         """Yield the response as server-sent events, each with the next characters of one text."""
         usage = {"usage": None} if self._asked.with_usage else {}
-        going, pause = range(len(self._streams)), None
+        going, pause = self._texts, None
         try:
             while going:
                 await self._wait(pause)
-                parts = self._parts(going)
-                ended = [part["index"] for part in parts if part["finish_reason"]]
-                going = [place for place in going if place not in ended]
-                events = [self._asked.answer([part]) | usage for part in parts]
+                choices = [choice for text in going if (choice := text.choice())]
+                going = [text for text in going if not text.ended]
+                events = [self._asked.answer([choice]) | usage for choice in choices]
                 if usage and not going:
                     events.append(self._asked.answer([], self._asked.usage(self._texts)))
                 if events:
@@ -61,23 +66,16 @@ class Answer:
         except RequestError as error:
             yield event_of(error.body()) + END
 
-    def _parts(self, places: Sequence[int]) -> list[dict]:
-        """Return the new characters of those of the given texts that have any. Raises RequestError if one failed."""
-        parts = []
-        for place in places:
-            stream = self._streams[place]
-            reason = stream.finish_reason  # read before the tokens: once it is set, all characters are there
-            if reason == "error":
-                raise RequestError("internal server error while generating the text", status=500)
-            if (tokens := stream.read()) or reason:
-                parts.append(self._texts[place].part(tokens, reason))
-        return parts
-
     async def _wait(self, pause: float | None = None) -> None:
-        """Wait for new characters, at most `pause` seconds. Raises RequestError after the time limit."""
+        """Wait for new characters, at most `pause` seconds.
+
+        Raises RequestError after the time limit, and when the server stops.
+        """
         left = self._deadline - time.monotonic()
         with anyio.move_on_after(left if pause is None else min(left, pause)):
             await self._news.wait()
+        if self._stopping:
+            raise RequestError("the server is stopping: send the request again", status=503, code="server_stopping")
         if time.monotonic() >= self._deadline:
             raise RequestError("the request timed out: lower max_tokens", status=504, code="timeout")
         self._news.clear()
@@ -101,15 +99,15 @@ def event_of(value: dict) -> str:
 
 
 class Events(StreamingResponse):
-    """A response of server-sent events that cancels its texts when it ends or the client disconnects."""
+    """A response of server-sent events that calls `leave` when it ends or the client disconnects."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, leave: Callable[[Answer], None]) -> None:
         super().__init__(answer.events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
-        self._answer = answer
+        self._answer, self._leave = answer, leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See `StreamingResponse.__call__`; cancel the texts afterwards."""
+        """See `StreamingResponse.__call__`."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._answer.leave()
+            self._leave(self._answer)

@@ -1,36 +1,39 @@
-"""The ASGI application: routes, authentication, limits on requests, and error responses."""
+"""The ASGI application: routes and error responses."""
 
 import asyncio
-import hmac
-import json
-import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from charrnn_port.options import ServeOptions
+from charrnn_port.sharing.server.access import Access, Guarded
 from charrnn_port.sharing.server.answer import Answer, Events
-from charrnn_port.sharing.server.completions import Completion, Limits, ids_of
+from charrnn_port.sharing.server.body import GONE, json_body, require_json
+from charrnn_port.sharing.server.completions import Completion, Limits
 from charrnn_port.sharing.server.engine import BusyError
 from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.sharing.server.metrics import Metrics
 from charrnn_port.sharing.server.models import Models, Served
+from charrnn_port.sharing.server.openapi import description
 from charrnn_port.sharing.server.page import POLICY, server_page
+from charrnn_port.sharing.server.parameters import ids_of, is_id
 
-BODY_SECONDS = 15.0  # time limit for a client to send the request body
-OPEN = ("/", "/health")  # paths that need no API key
-GONE = 499  # nginx's status for a client that disconnected before the response
+EOS = "<|endoftext|>"
+NO_CHAT = "a network of characters has no chat format: send a text as `prompt` to /v1/completions, and it goes on"
+# What other servers call a route, by the last word of the path.
+OTHER_NAMES = dict.fromkeys(
+    ["completion", "completions", "generate", "generate_stream", "infill", "responses"], "/v1/completions"
+) | dict.fromkeys(["models", "tags", "model"], "/v1/models")
 
 
 class Server:
@@ -39,21 +42,24 @@ class Server:
     def __init__(self, options: ServeOptions, models: Models) -> None:
         self.options, self.models, self.metrics = options, models, Metrics()
         self._limits = Limits(options.max_length, options.unknown)
-        self._page = server_page()
-        self._key = (options.api_key or os.environ.get("CHARRNN_API_KEY", "")).encode()
+        self._page, self._description = server_page(), description(options)
+        self._access = Access(options)
+        self._answers: set[Answer] = set()  # in progress
 
     def app(self) -> Starlette:
         """Return the Starlette application."""
         get, post = partial(Route, methods=["GET"]), partial(Route, methods=["POST"])
         middleware = [Middleware(Counted, metrics=self.metrics)]
         if self.options.cors:
-            allowed = {"allow_origins": [self.options.cors], "allow_methods": ["*"], "allow_headers": ["*"]}
-            middleware.append(Middleware(CORSMiddleware, **allowed))
-        middleware.append(Middleware(Guarded, key=self._key))
+            allowed = {"allow_origins": self.options.cors.split(), "allow_methods": ["*"], "allow_headers": ["*"]}
+            # Browsers ask whether a public page may send requests to an address of a private network.
+            middleware.append(Middleware(CORSMiddleware, **allowed, allow_private_network=True))
+        middleware.append(Middleware(Guarded, access=self._access))
         return Starlette(
             routes=[
                 get("/", self.page),
                 get("/health", self.health),
+                get("/openapi.json", self.openapi),
                 get("/metrics", self.metrics_text),
                 get("/v1/models", self.list_models),
                 get("/v1/models/{id:path}", self.get_model),
@@ -82,6 +88,10 @@ class Server:
         """Return a constant response, for health checks."""
         return JSONResponse({"status": "ok"})
 
+    async def openapi(self, request: Request) -> Response:
+        """Return the OpenAPI description of this server."""
+        return JSONResponse(self._description)
+
     async def metrics_text(self, request: Request) -> Response:
         """Return metrics for Prometheus, of the process that answers."""
         return PlainTextResponse(self.metrics.text({model.id: model.engine.load for model in self.models}))
@@ -99,28 +109,31 @@ class Server:
         body, model = await self._asked(request)
         if not isinstance(body.get("prompt"), str):
             raise RequestError("prompt must be a string", "prompt")
-        ids = ids_of(body["prompt"], model.vocab, self.options.unknown)
+        ids = ids_of("\n" if body["prompt"] == EOS else body["prompt"], model.vocab, self.options.unknown)
         return JSONResponse({"count": len(ids), "max_model_len": self.options.max_length, "tokens": ids})
 
     async def detokenize(self, request: Request) -> Response:
         """Return the text of some token ids; bytes that are not valid UTF-8 become U+FFFD."""
         body, model = await self._asked(request)
-        if not isinstance(body.get("tokens"), list):
+        if not isinstance(tokens := body.get("tokens"), list) or not all(map(is_id, tokens)):
             raise RequestError("tokens must be a list of token ids", "tokens")
-        ids = ids_of(body["tokens"], model.vocab, self.options.unknown)
+        ids = ids_of(tokens, model.vocab, self.options.unknown, "tokens")
         return JSONResponse({"prompt": model.vocab.decode(ids).decode(errors="replace")})
 
     async def tokenizer_info(self, request: Request) -> Response:
-        """Return a description for evaluation harnesses, which require BOS and EOS tokens: a newline, if known."""
+        """Return a description for evaluation harnesses, which require BOS and EOS tokens: a newline, if known.
+
+        EOS has a text of its own, which no network generates, because harnesses add it to the stop sequences.
+        """
         vocab = self.models.get(request.query_params.get("model")).vocab
-        newline = "\n" if (b"\n" if isinstance(vocab.symbols, bytes) else "\n") in vocab.symbols else None
+        newline = (b"\n" if isinstance(vocab.symbols, bytes) else "\n") in vocab.symbols
         return JSONResponse(
             {
                 "tokenizer_class": "CharacterTokenizer",
                 "vocab_size": len(vocab),
                 "model_max_length": self.options.max_length,
-                "bos_token": newline,
-                "eos_token": newline,
+                "bos_token": "\n" if newline else None,
+                "eos_token": EOS if newline else None,
                 "pad_token": None,
                 "chat_template": None,
             }
@@ -134,40 +147,34 @@ class Server:
             answer = Answer(asked, model, self.metrics, self.options.timeout)
         except BusyError:
             raise RequestError("the queue is full: try again later", status=429, code="busy") from None
+        self._answers.add(answer)
         if asked.stream:
-            return Events(answer)
+            return Events(answer, self._leave)
         try:
             return JSONResponse(await unless_gone(request, answer.whole()))
         finally:
-            answer.leave()
+            self._leave(answer)
+
+    @property
+    def in_progress(self) -> int:
+        """The number of responses in progress."""
+        return len(self._answers)
+
+    def stop(self) -> None:
+        """End all responses in progress with an error that says that the server stops."""
+        for answer in self._answers:
+            answer.stop()
+
+    def _leave(self, answer: Answer) -> None:
+        answer.leave()
+        self._answers.discard(answer)
 
     async def _asked(self, request: Request) -> tuple[dict[str, Any], Served]:
-        """Return the request body and the model that it names."""
-        body = await self._body(request)
+        """Return the request body and the model that it names. Raises RequestError for a request that is refused."""
+        require_json(request)
+        self._access.require_same_site(request.headers)
+        body = await json_body(request, self.options.max_body)
         return body, self.models.get(body.get("model"))
-
-    async def _body(self, request: Request) -> dict[str, Any]:
-        """Return the JSON object in the body. Raises RequestError for invalid JSON, a large body and a slow client."""
-        body = bytearray()
-        try:
-            if int(request.headers.get("content-length", 0)) > self.options.max_body:
-                raise RequestError(f"the request body is larger than {self.options.max_body} bytes", status=413)
-            with anyio.fail_after(BODY_SECONDS):
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > self.options.max_body:
-                        raise RequestError(f"the request body is larger than {self.options.max_body} bytes", status=413)
-            value = json.loads(body)
-        except TimeoutError:
-            message = f"timeout: the request body was not received within {BODY_SECONDS:g} s"
-            raise RequestError(message, status=408) from None
-        except ClientDisconnect:
-            raise RequestError("the client disconnected", status=GONE) from None
-        except (ValueError, RecursionError):
-            raise RequestError("the request body is not valid JSON") from None
-        if not isinstance(value, dict):
-            raise RequestError("the request body must be a JSON object")
-        return value
 
 
 async def unless_gone(request: Request, work: Coroutine) -> Any:
@@ -214,40 +221,26 @@ class Counted:
             self._metrics.requests[route.path if route else "other", status] += 1
 
 
-class Guarded:
-    """Middleware that requires the API key, if one is set."""
-
-    def __init__(self, app: ASGIApp, key: bytes) -> None:
-        self._app, self._key = app, key
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle an ASGI request, or answer it with status 401."""
-        if scope["type"] == "http" and self._key and scope["path"] not in OPEN:
-            given = dict(scope["headers"]).get(b"authorization", b"")
-            if not hmac.compare_digest(given, b"Bearer " + self._key):
-                error = RequestError("missing or invalid API key", status=401, code="invalid_api_key")
-                await answer_of(error)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
-def answer_of(error: RequestError) -> Response:
-    """Return an error response in OpenAI's form."""
-    headers = {429: {"Retry-After": "1"}, 401: {"WWW-Authenticate": "Bearer"}}.get(error.status)
-    return JSONResponse(error.body(), error.status, headers)
-
-
 async def refuse(request: Request, error: RequestError) -> Response:
     """Handle a RequestError."""
-    return answer_of(error)
+    return error.response()
 
 
 async def refuse_http(request: Request, error: HTTPException) -> Response:
-    """Handle an unknown path and a method that is not allowed."""
+    """Handle an unknown path and a method that is not allowed; the message names the path that was probably meant."""
     message = f"{request.method} {request.url.path[:100]}: {error.detail}"
-    return answer_of(RequestError(message, status=error.status_code))
+    if error.status_code == 404:
+        words = request.url.path.lower().split("/")
+        known = {route.path for route in request.app.routes}
+        path = "/" + "/".join(filter(None, words))
+        better = path if path in known else OTHER_NAMES.get(words[-1])
+        if "chat" in words:
+            message += f": {NO_CHAT}"
+        else:
+            message += f": did you mean {better}?" if better else ": /openapi.json describes all paths"
+    return RequestError(message, status=error.status_code).response(error.headers)
 
 
 async def fail(request: Request, error: Exception) -> Response:
     """Handle an unexpected exception, whose traceback is in the log."""
-    return answer_of(RequestError("internal server error", status=500))
+    return RequestError("internal server error", status=500).response()

@@ -62,28 +62,24 @@ class Engine:
 
     def _clear(self) -> None:
         self._flight: list[Stream] = []
-        self._next: list[int] = []  # the id to feed to each of them in the next step
         self._sessions = BatchedSession(self.model, 0)
 
     def _step(self, old: int) -> None:
         """Feed the first `old` texts, which were in progress before, then choose the next character of all texts."""
         count, flight = len(self._flight), self._flight
         if old:
-            self._sessions.feed(self._next)
+            self._sessions.feed([stream.last for stream in flight[:old]])
             scores = self._sessions.scores.T
-        ids = [0] * count
         plain = [place for place in range(old) if flight[place].plain]
         if plain:
             randoms, temperatures = zip(*(flight[place].plain for place in plain), strict=True)
             drawn = self._draw(randoms, temperatures, scores if len(plain) == old else scores[plain])
             for place, id_ in zip(plain, drawn, strict=True):
-                ids[place] = id_
                 flight[place].add(id_)
         if len(plain) < count:
             for place in sorted(set(range(count)).difference(plain)):
-                ids[place] = flight[place].choose(scores[place] if place < old else self._start)
+                flight[place].choose(scores[place] if place < old else self._start)
         going = [place for place in range(count) if flight[place].goes_on]
-        self._next = [ids[place] for place in going]
         if old < count or len(going) < count:
             stay = [place for place in going if place < old]
             self._sessions.keep(stay, len(going) - len(stay))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
-from charrnn_port.sharing.server.stream import Stream
+from charrnn_port.sharing.server.completions import Text
 
 # Upper bounds, in seconds, of the histogram of the time to the first character.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -20,13 +20,13 @@ class Metrics:
         self._waits = Counter()  # texts by bucket of the time to the first character
         self._waited = 0.0  # seconds to the first character, summed over texts
 
-    def ended(self, model: str, streams: Sequence[Stream], characters: int) -> None:
+    def ended(self, model: str, texts: Sequence[Text]) -> None:
         """Count a response that has ended, because its texts are complete or the client disconnected."""
-        self.characters[model] += characters
-        self.gone += not all(stream.finish_reason for stream in streams)
-        for stream in streams:
-            if stream.first is not None:
-                seconds = stream.first - stream.created
+        self.characters[model] += sum(text.sent for text in texts)
+        self.gone += not all(text.finish_reason for text in texts)
+        for text in texts:
+            if text.first is not None:
+                seconds = text.first - text.created
                 self._waits[next((bucket for bucket in BUCKETS if seconds <= bucket), inf)] += 1
                 self._waited += seconds
 

@@ -11,9 +11,10 @@ from charrnn_port.command_line import log_line
 from charrnn_port.device import DTYPES
 from charrnn_port.options import ServeOptions
 from charrnn_port.sampling import Model
-from charrnn_port.sharing.server.completions import finite, shown, token_text
+from charrnn_port.sharing.server.completions import finite, token_text
 from charrnn_port.sharing.server.engine import Engine
 from charrnn_port.sharing.server.errors import RequestError
+from charrnn_port.sharing.server.parameters import shown
 from charrnn_port.sharing.server.stream import Stream
 from charrnn_port.util.errors import UserError
 

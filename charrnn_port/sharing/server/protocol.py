@@ -19,9 +19,12 @@ class Protocol(H11Protocol):
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Process data; cancel the timeout unless the headers are still incomplete."""
+        """Process data; cancel the timeout unless the headers are still incomplete.
+
+        It runs as well while the rest of a body arrives whose request has been answered, such as with 413.
+        """
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE:
+        if self.conn.their_state is h11.IDLE or self.conn.our_state is h11.DONE:
             self._wait()
         elif self._impatience:
             self._impatience.cancel()

@@ -47,6 +47,7 @@ class Stream:
         self.finish_reason: str | None = None  # stop, length or error; once it is set, all characters are there
         self.goes_on = True  # False once the text is complete or cancelled
         self.created, self.first = time.monotonic(), None  # in seconds; `first`: time of the first readable character
+        self.last: int  # the newest id, which the engine feeds to the network in the next step
         # Set once the rest of the text needs only categorical sampling, which the engine does for many texts at once.
         self.plain: tuple[Generator, float] | None = None
         self._plainly = None if stops or top is not None else plainly
@@ -66,8 +67,8 @@ class Stream:
         """Make the engine drop this text before its next step."""
         self.goes_on = False
 
-    def choose(self, scores: np.ndarray) -> int:
-        """Add and return the next id: from the prime text, or sampled from scores `[V]` (unnormalized log-probs)."""
+    def choose(self, scores: np.ndarray) -> None:
+        """Add the next id: from the prime text, or sampled from scores `[V]` (unnormalized log-probs)."""
         if self._prime:
             id_ = self._prime.popleft()
             if self._echo:
@@ -86,10 +87,11 @@ class Stream:
             if not self._left:
                 self._emit(*(token for token, _ in self._held_tokens))
                 self.finish("length")
-        return id_
+        self.last = id_
 
     def add(self, id_: int) -> None:
         """Add an id that the engine sampled for this text, which must be `plain`."""
+        self.last = id_
         self._left -= 1
         self._emit(Token(id_, None, []))
         if not self._left:

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.process import BaseProcess
@@ -17,12 +18,16 @@ def keep_working(count: int, work: Callable[..., None], *arguments: Any, last_se
     """Run `work(*arguments)` in `count` processes until SIGINT or SIGTERM; a process that dies is replaced.
 
     At the end the processes get SIGTERM, and after `last_seconds` they are killed.
+    A Ctrl-C in a terminal is sent to all processes. New ones ignore it until they handle it, so that it does not
+    interrupt their imports.
     """
     context, ending = get_context("spawn"), threading.Event()
 
     def start() -> BaseProcess:
         process = context.Process(target=worker, args=(work, *arguments))
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a child process inherits that it is ignored
         process.start()
+        signal.signal(signal.SIGINT, before)
         return process
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -35,8 +40,9 @@ def keep_working(count: int, work: Callable[..., None], *arguments: Any, last_se
                 processes[place] = start()
     for process in processes:
         process.terminate()
+    deadline = time.monotonic() + last_seconds
     for process in processes:
-        process.join(last_seconds)
+        process.join(max(0, deadline - time.monotonic()))
         process.kill()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from charrnn_port.util import cgroup
 from charrnn_port.util.errors import UserError
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -75,7 +76,10 @@ def require_torch7(year: str, device: torch.device) -> None:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Return the free memory of a device in bytes, including swap, or None if the system does not report it."""
+    """Return the free memory of a device in bytes, including swap, or None if the system does not report it.
+
+    In a container with a limit, it is at most what the limit leaves, without swap.
+    """
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # reserved by PyTorch, unused
         return torch.cuda.mem_get_info(device)[0] + kept
@@ -83,7 +87,9 @@ def free_memory(device: torch.device) -> int | None:
         return None
     try:
         lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        return sum(1024 * int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
+        free = sum(1024 * int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
+        allowed = cgroup.free_memory()
+        return free if allowed is None else min(free, allowed)
     except (OSError, ValueError, KeyError):
         return None
 

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,18 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "play"
     shutil.copytree(RECORDINGS / "play", folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_are_not_ignored() -> None:
+    """Let programs that tests start receive SIGHUP and SIGINT, which nohup and a shell's & make them ignore.
+
+    A handler, unlike SIG_IGN, is not inherited by another program. It does nothing, so that the tests go on.
+    """
+    for name in ("SIGHUP", "SIGINT"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
 
 
 @pytest.fixture

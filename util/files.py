@@ -30,8 +30,12 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
     After an error `path` is unchanged, and the temporary file is removed. Temporary files of killed processes of this
     machine are removed by the next write.
+
+    Raises OSError for a device such as /dev/null, which the file would replace.
     """
     path = Path(path)
+    if is_device(path):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", str(path))
     remove_leftovers(path.parent, glob.escape(path.name))
     temporary = temporary_path(path)
     temporary.unlink(missing_ok=True)  # if it were a link, the write would go to its target
@@ -46,12 +50,20 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_atomically(content: bytes, path: str | os.PathLike) -> None:
-    """Write a file atomically. Raises UserError if it cannot be written."""
+    """Write a file atomically, or to a device such as /dev/stdout. Raises UserError if it cannot be written."""
     try:
+        if is_device(path):
+            Path(path).write_bytes(content)
+            return
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def is_device(path: str | os.PathLike) -> bool:
+    """Return whether a path is a device or a pipe, or a link to one. Renaming a file to it would remove it."""
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 
 def temporary_path(path: Path) -> Path:

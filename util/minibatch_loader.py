@@ -30,7 +30,8 @@ from charrnn_port.util import progress
 from charrnn_port.util.encodings import CODE_POINTS, SYMBOL_TYPES, as_numbers, as_symbols, id_type, ids_in, survey
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.file_types import LFS_POINTER, file_type_of
-from charrnn_port.util.files import atomic_write, user_cache
+from charrnn_port.util.files import user_cache
+from charrnn_port.util.hdf5 import atomic_hdf5
 from charrnn_port.util.vocabulary import Vocabulary
 
 CHUNK = 1 << 20  # bytes of text that are read at a time
@@ -197,7 +198,7 @@ def require_text(text: Path) -> None:
 def require_cache(cache: Path) -> None:
     """Raise UserError if the file is torch-rnn's preprocessed text, which a new cache would overwrite."""
     try:
-        with h5py.File(cache, "r") as file:
+        with cache.open("rb") as handle, h5py.File(handle, "r") as file:
             names = set(file)
     except Exception:  # h5py raises all kinds of errors for a corrupt file, which is created again
         return
@@ -229,7 +230,7 @@ def text_fingerprint(text: Path) -> list[int]:
 def cached_fingerprint(cache: Path, encoding: str, min_count: int) -> list[int] | None:
     """Return the fingerprint of a cache's text, or None if it is not a complete cache of this kind."""
     try:
-        with h5py.File(cache, "r") as file:
+        with cache.open("rb") as handle, h5py.File(handle, "r") as file:
             fingerprint = attribute(file, "text_fingerprint", 3, np.int64).tolist()
         vocab, data, _, _ = open_cache(cache, encoding, min_count)
     except Exception:  # h5py raises all kinds of errors for a corrupt file; the cache is then created again
@@ -257,20 +258,20 @@ def preprocess(
     vocab, size, rare = survey(chunks(text, "creating vocabulary"), encoding, min_count, str(text))
 
     echo("putting data into tensor...")
-    with atomic_write(cache) as temporary:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["text_fingerprint"] = fingerprint
-            if min_count > 1:
-                file.attrs["min_count"], file.attrs["rare"] = [min_count], rare
-            file["vocab"] = as_numbers(vocab)
-            data = file.create_dataset("data", (size,), id_type(len(vocab)))
-            start, digest = 0, hashlib.sha256()
-            for ids in ids_in(also_hash(digest.update, chunks(text, "preprocessing")), vocab, str(text)):
-                if start + len(ids) > size:  # the text has grown: this is reported below
-                    break
-                data[start : start + len(ids)] = ids
-                start += len(ids)
-            file.attrs["text_sha256"] = np.frombuffer(digest.digest(), np.uint8)
+    with atomic_hdf5(cache) as (file, out):
+        file.attrs["text_fingerprint"] = fingerprint
+        if min_count > 1:
+            file.attrs["min_count"], file.attrs["rare"] = [min_count], rare
+        file["vocab"] = as_numbers(vocab)
+        data = file.create_dataset("data", (size,), id_type(len(vocab)))
+        start, digest = 0, hashlib.sha256()
+        for ids in ids_in(also_hash(digest.update, chunks(text, "preprocessing")), vocab, str(text)):
+            if start + len(ids) > size:  # the text has grown: this is reported below
+                break
+            data[start : start + len(ids)] = ids
+            start += len(ids)
+            out.check()
+        file.attrs["text_sha256"] = np.frombuffer(digest.digest(), np.uint8)
         if text_fingerprint(text) != fingerprint:
             raise UserError(f"{text} changed while it was being read: run the command again")
         echo(f"saving {name or cache}")

@@ -13,6 +13,7 @@ from charrnn_port.model import BACKENDS
 from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.model.log_softmax import LOG_SOFTMAX
 from charrnn_port.model.memory import parameter_count
+from charrnn_port.util.errors import UserError
 from charrnn_port.util.vocabulary import Vocabulary
 
 
@@ -44,7 +45,11 @@ class Checkpoint:
     def build(
         self, cell: str, dtype: torch.dtype, device: torch.device | str = "cpu", torch7: str | None = None
     ) -> CharRNN:
-        """Return the network; `cell` is a key of BACKENDS, `torch7` one of LOG_SOFTMAX (default: the run's)."""
+        """Return the network; `cell` is a key of BACKENDS, `torch7` one of LOG_SOFTMAX (default: the run's).
+
+        Raises UserError if parameters are NaN or infinite.
+        """
+        self.require_finite()
         sizes = [self.opt[name] for name in ("rnn_size", "num_layers")]
         torch7 = torch7 or self.opt.get("torch7", "2017")  # files of the original do not record it
         network = BACKENDS[cell](self.opt["model"], len(self.vocab), *sizes, torch7=torch7, dtype=dtype, device=device)
@@ -60,6 +65,19 @@ class Checkpoint:
     def sampling_dtype(self) -> str:
         """Return the type that probabilities are rounded to before sampling: float64 in torch-rnn, else float32."""
         return self.opt.get("drawn_from", "float32")
+
+    @property
+    def not_finite(self) -> int:
+        """Return the number of parameters that are NaN or infinite."""
+        return self.params.numel() - int(self.params.isfinite().sum())
+
+    def require_finite(self) -> None:
+        """Raise UserError if parameters are NaN or infinite: all that the network computes would be NaN."""
+        if count := self.not_finite:
+            raise UserError(
+                f"{count:,} of the network's {self.params.numel():,} parameters are NaN or infinite, as after a loss "
+                "that diverged: use an earlier checkpoint"
+            )
 
     def require_consistent(self) -> None:
         """Raise ValueError if values have wrong types or do not fit together."""

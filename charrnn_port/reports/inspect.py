@@ -22,6 +22,7 @@ def inspect(options: InspectOptions) -> None:
     summary = {
         "model": saved.opt["model"],
         "parameters": saved.params.numel(),
+        **({"not_finite": saved.not_finite} if saved.not_finite else {}),  # NaN or infinite
         "dtype": str(saved.params.dtype).removeprefix("torch."),
         "fingerprint": saved.fingerprint,
         "encoding": saved.vocab.encoding,

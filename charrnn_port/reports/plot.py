@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from charrnn_port.options import OptionError, PlotOptions, TrainOptions, described
+from charrnn_port.reports.drawing import as_file, require_matplotlib
 from charrnn_port.reports.history import History, read_history
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import atomic_write
+from charrnn_port.util.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,18 +32,13 @@ def plot(options: PlotOptions) -> None:
     target = Path(options.o)
     if target.suffix not in KINDS:
         raise OptionError(f"-o: {options.o!r} does not end in {', '.join(KINDS)}")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError('charrnn plot needs matplotlib: pip install -c constraints.txt -e ".[watch]"') from error
+    require_matplotlib("charrnn plot")
+    from matplotlib.figure import Figure
+
     runs = [read_history(run) for run in options.runs]
     figure = Figure(figsize=(9, 5.5), dpi=150, layout="constrained")
     draw(figure.add_subplot(), runs, options.x)
-    try:
-        with atomic_write(target) as temporary:
-            figure.savefig(temporary, format=target.suffix[1:])
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}") from error
+    write_atomically(as_file(figure, target.suffix[1:]), target)
 
 
 def draw(axes: "Axes", runs: list[History], x: str) -> None:

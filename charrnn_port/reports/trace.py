@@ -14,7 +14,6 @@ version. The attribute `units` of each layer lists the units that are stored.
 import json
 import os
 from collections.abc import Sequence
-from io import FileIO
 from itertools import islice, tee
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from charrnn_port.reports.text_stream import TextStream
 from charrnn_port.sampling import Activations
 from charrnn_port.sampling import trace as trace_activations
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import atomic_write
+from charrnn_port.util.hdf5 import atomic_hdf5
 from charrnn_port.version import __version__
 
 ROWS = 128  # characters per write
@@ -57,52 +56,16 @@ def trace(options: TraceOptions) -> None:
     steps = trace_activations(network, (id_ for id_, _ in ids))
     rows = zip(steps, (position for _, position in positions), strict=True)
     try:
-        with atomic_write(options.o) as temporary, temporary.open("w+b", buffering=0) as raw:
-            out = Output(raw)
-            with h5py.File(out, "w") as file:
-                describe(file, options, checkpoint)
-                columns.create(file, options.dtype)
-                while not out.error and (some := list(islice(rows, ROWS))):
-                    columns.append(file, *zip(*some, strict=True))
-            if out.error:
-                raise out.error
+        with atomic_hdf5(options.o) as (file, out):
+            describe(file, options, checkpoint)
+            columns.create(file, options.dtype)
+            while some := list(islice(rows, ROWS)):
+                columns.append(file, *zip(*some, strict=True))
+                out.check()
     except OSError as error:
         raise UserError(f"cannot write {options.o}: {error.strerror or error}") from error
     if text.skipped:
         log_line(f"{text.skipped} characters of {text.name} are left out")
-
-
-class Output:
-    """A file for HDF5, whose library crashes on a full disk. This class stores the first OSError as `error` instead of
-    raising it, and then ignores all writes; the caller checks `error`.
-    """
-
-    def __init__(self, file: FileIO) -> None:
-        self._file = file
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        """Write all bytes."""
-        rest = memoryview(data)
-        while rest and not self.error:
-            try:
-                rest = rest[self._file.write(rest) :]
-            except OSError as error:
-                self.error = error
-        return len(data)
-
-    def truncate(self, size: int) -> int:
-        """Set the file's length."""
-        if not self.error:
-            try:
-                self._file.truncate(size)
-            except OSError as error:
-                self.error = error
-        return size
-
-    def __getattr__(self, name: str) -> object:
-        """Delegate reading and seeking to the file."""
-        return getattr(self._file, name)
 
 
 class Columns:

@@ -17,5 +17,7 @@ def convert(options: ConvertOptions) -> None:
         raise UserError(
             f"{options.target}: unknown format; use one of .t7 (Lua original), .t7.pt (this port) or .safetensors"
         )
-    save_checkpoint(load_checkpoint(options.source, log_line), options.target)
+    checkpoint = load_checkpoint(options.source, log_line)
+    checkpoint.require_finite()
+    save_checkpoint(checkpoint, options.target)
     click.echo(f"saving checkpoint to {options.target}")

@@ -43,5 +43,7 @@ def export(options: ExportOptions) -> None:
     ending = next((each for each in FORMATS if options.target.endswith(each)), None)
     if ending is None:
         raise UserError(f"{options.target}: unknown format; use one of the extensions {', '.join(FORMATS)}")
-    FORMATS[ending](load_checkpoint(options.checkpoint, log_line), options)
+    checkpoint = load_checkpoint(options.checkpoint, log_line)
+    checkpoint.require_finite()
+    FORMATS[ending](checkpoint, options)
     click.echo(f"network exported to {options.target}")

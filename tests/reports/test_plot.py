@@ -1,11 +1,13 @@
 """Tests of `charrnn plot` and of the curve that `charrnn inspect` prints on a terminal."""
 
+import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import RECORDINGS, assert_one_line_error
+from conftest import RECORDINGS, ROOT, assert_one_line_error
 from runs import printed
 
 from charrnn_port import __main__ as charrnn
@@ -52,6 +54,31 @@ def test_files_of_all_kinds(recordings, tmp_path, ending):
     assert (result.exit_code, result.output) == (0, "")
     assert target.read_bytes().startswith(BEGINNINGS[ending])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["lua.log", target.name])
+
+
+@pytest.mark.parametrize("ending", BEGINNINGS)
+def test_a_disk_that_is_full(ending, tmp_path):
+    pytest.importorskip("matplotlib.figure")
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        result = plot(LSTM, "-o", tmp_path / f"curves{ending}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert_one_line_error(result, 1, "cannot write ", "File too large")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_backend_of_a_notebook_is_not_needed(tmp_path):
+    """MPLBACKEND may name one that is not installed: matplotlib then refuses to be imported."""
+    pytest.importorskip("matplotlib")
+    command = [sys.executable, "-m", "charrnn_port", "plot", LSTM, "-o", tmp_path / "curves.png"]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"MPLBACKEND": "of_a_notebook"}, cwd=ROOT
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "curves.png").read_bytes().startswith(BEGINNINGS[".png"])
 
 
 def test_validation_losses_are_points_and_the_best_is_a_star(axes):

@@ -11,6 +11,7 @@ from charrnn_port.device import free_memory
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.model.memory import MORE, ON_DEVICE, buffer_bytes, parameter_count
 from charrnn_port.training import optimizers, prepare
+from charrnn_port.util import cgroup
 
 CPU = torch.device("cpu")
 PREPARE = sys.modules[prepare.__module__]
@@ -111,6 +112,14 @@ def test_how_much_is_free():
     free = free_memory(CPU)
     assert free is None or 10**6 < free < 10**15
     assert free_memory(torch.device("mps")) is None
+
+
+@pytest.mark.skipif(free_memory(CPU) is None, reason="this system does not report its free memory")
+def test_a_container_with_a_limit(arguments, monkeypatch):
+    """Dry runs are refused too, since they allocate all of it."""
+    monkeypatch.setattr(cgroup, "free_memory", lambda: 300 * 10**6)
+    sizes = ["-rnn_size", 1200, "-num_layers", 3, "-dry_run", 1]
+    assert_one_line_error(run_train(*arguments, *sizes), 1, "out of memory", "0.3 GB are free")
 
 
 @pytest.mark.parametrize("optimizer", MORE)

@@ -20,6 +20,7 @@ from charrnn_port.util.files import (
     remove_leftovers,
     temporary_path,
     user_cache,
+    write_atomically,
 )
 
 
@@ -57,6 +58,18 @@ def test_an_error_leaves_the_old_content_and_nothing_aside(path):
         write_and_fail()
     assert path.read_text() == "old"
     assert os.listdir(path.parent) == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    """As a device is: an atomic write to /dev/null as root would remove it for the whole machine."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is a device or a pipe"):
+        write(tmp_path / "pipe", "new")
+    with open(os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        write_atomically(b"new", tmp_path / "pipe")
+        assert reader.read() == b"new"
+    assert os.listdir(tmp_path) == ["pipe"]
 
 
 def test_an_error_before_anything_is_written_is_the_one_raised(path):

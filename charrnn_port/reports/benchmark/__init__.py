@@ -27,6 +27,7 @@ from charrnn_port.reports.benchmark.start import time_start
 from charrnn_port.reports.benchmark.subjects import our_training, parse_size, random_text
 from charrnn_port.reports.benchmark.training import time_training
 from charrnn_port.reports.machine import describe_machine
+from charrnn_port.util.files import write_atomically
 
 __all__ = ["benchmark", "our_training", "parse_size", "random_text", "write_json"]
 
@@ -61,4 +62,5 @@ def benchmark(options: BenchmarkOptions) -> None:
 def write_json(options: BenchmarkOptions, device: torch.device, rows: list[dict]) -> None:
     """Write all times to the file in -json, if set."""
     if options.json:
-        Path(options.json).write_text(json.dumps({"machine": describe_machine(device), "rows": rows}, indent=1))
+        found = {"machine": describe_machine(device), "rows": rows}
+        write_atomically(json.dumps(found, indent=1).encode(), options.json)

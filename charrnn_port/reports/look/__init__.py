@@ -20,6 +20,7 @@ from charrnn_port.checkpoints import is_checkpoint, load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.device import DTYPES
 from charrnn_port.options import LookOptions, OptionError
+from charrnn_port.reports.drawing import require_matplotlib
 from charrnn_port.reports.look import figure, page
 from charrnn_port.reports.look.packing import pieces
 from charrnn_port.reports.look.properties import characters_at, properties
@@ -28,7 +29,7 @@ from charrnn_port.reports.look.units import search, the_best
 from charrnn_port.reports.text_stream import Block, TextStream
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import atomic_write
+from charrnn_port.util.files import write_atomically
 
 __all__ = ["figure", "look", "page"]
 
@@ -48,7 +49,7 @@ def look(options: LookOptions) -> None:
         raise UserError(f"-o {options.o}: cannot overwrite a checkpoint or a folder; name another file")
     drawing = target.suffix in figure.KINDS
     if drawing:
-        figure.require_matplotlib()
+        require_matplotlib("a figure")
     checkpoint = load_checkpoint(options.checkpoint)
     wanted = units_of(options.units, checkpoint.opt)
     text = TextStream(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
@@ -61,14 +62,10 @@ def look(options: LookOptions) -> None:
     found = search(network, recording, usable)
     if drawing:
         shown = pieces(characters, checkpoint.vocab)
-        write = figure.draw(options, recording, shown, wanted, the_best(found.findings), network.cell.STATE[0])
+        content = figure.draw(options, recording, shown, wanted, the_best(found.findings), network.cell.STATE[0])
     else:
-        write = page.make(options, checkpoint, network, recording, characters, found, rare, wanted)
-    try:
-        with atomic_write(target) as temporary:
-            write(temporary)
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror or error}") from error
+        content = page.make(options, checkpoint, network, recording, characters, found, rare, wanted)
+    write_atomically(content, target)
     left_out = int(block.positions[-1]) + 1 - len(block.units)
     if left_out:
         log_line(f"{left_out} characters of {text.name} are left out")

@@ -1,7 +1,6 @@
 """Draw a figure of one unit on one passage, for papers."""
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from charrnn_port.command_line import log_line
 from charrnn_port.options import LookOptions, OptionError
+from charrnn_port.reports.drawing import as_file
 from charrnn_port.reports.look.packing import strong
 from charrnn_port.reports.look.recording import Recording
 from charrnn_port.reports.look.units import Finding
@@ -25,14 +25,6 @@ STRONGEST = 0.85
 UNDERLINED = 4.5 / 8  # values above this share of the strongest color are underlined
 
 
-def require_matplotlib() -> None:
-    """Raise UserError if matplotlib is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise UserError('a figure needs matplotlib: pip install -c constraints.txt -e ".[watch]"') from error
-
-
 def draw(
     options: LookOptions,
     recording: Recording,
@@ -40,13 +32,14 @@ def draw(
     wanted: list[tuple[int, int]],
     best: list[Finding],
     part: str,
-) -> Callable[[Path], object]:
-    """Draw the unit in `wanted`, or else the best one, and return a function that writes the figure to a file.
+) -> bytes:
+    """Draw the unit in `wanted`, or else the best one, and return the content of the figure's file.
 
     `part` is the part of the state to draw unless -part or the finding names another. `pieces` is the text shown for
     each character or byte. Raises OptionError for an invalid passage or part, and UserError if there is no unit to
     show.
     """
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     if len(wanted) > 1:
@@ -75,18 +68,14 @@ def draw(
     axes.axis("off")
     kind = Path(options.o).suffix[1:]
 
-    def write(path: Path) -> None:
-        from matplotlib import rc_context
-
-        # Text is stored as text in one font, which halves the file.
-        settings = {"svg.fonttype": "none", "svg.hashsalt": "charrnn", "font.monospace": ["DejaVu Sans Mono"]}
-        with rc_context(settings), warnings.catch_warnings(record=True) as missing:
-            warnings.filterwarnings("always", "Glyph .* missing")
-            figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
-        if missing and kind == "png":
-            log_line("the font lacks characters of this passage; an .svg file shows them with the reader's fonts")
-
-    return write
+    # Text is stored as text in one font, which halves the file.
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "charrnn", "font.monospace": ["DejaVu Sans Mono"]}
+    with rc_context(settings), warnings.catch_warnings(record=True) as missing:
+        warnings.filterwarnings("always", "Glyph .* missing")
+        content = as_file(figure, kind, metadata={"Date": None} if kind == "svg" else None)
+    if missing and kind == "png":
+        log_line("the font lacks characters of this passage; an .svg file shows them with the reader's fonts")
+    return content
 
 
 def passage(text: str, count: int) -> tuple[int, int]:

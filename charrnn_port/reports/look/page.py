@@ -4,7 +4,6 @@ import html
 import json
 import math
 import re
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -43,8 +42,8 @@ def make(
     found: Search,
     rare: list[str],
     wanted: list[tuple[int, int]],
-) -> Callable[[Path], object]:
-    """Return a function that writes the page to a file.
+) -> bytes:
+    """Return the page, the content of its file.
 
     `rare` are names of properties that are too rare in the text. `wanted` are units to show first, as (layer from 1,
     unit).
@@ -91,7 +90,7 @@ def make(
         },
         "switched": switched(checkpoint, recording, shown, characters),
     }
-    return lambda path: path.write_text(assembled(title, data), encoding="utf-8")
+    return assembled(title, data).encode()
 
 
 def assembled(title: str, data: dict) -> str:

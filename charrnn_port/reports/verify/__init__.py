@@ -31,6 +31,7 @@ from charrnn_port.reports.verify.recordings import Run
 from charrnn_port.reports.verify.results import Check, Failed
 from charrnn_port.reports.verify.runs import Backend
 from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import write_atomically
 
 __all__ = [
     "bits",
@@ -77,7 +78,7 @@ def verify(options: VerifyOptions) -> None:
     if options.json:
         found = {"machine": machine, "seconds": seconds, "holds": not wrong}
         found["checks"] = [check.values() for check in checks]
-        Path(options.json).write_text(json.dumps(jsonable(found), indent=1, allow_nan=False))
+        write_atomically(json.dumps(jsonable(found), indent=1, allow_nan=False).encode(), options.json)
     if wrong:
         names = dict.fromkeys(f"{check.part}, {check.name}" for check in wrong)
         raise UserError(f"{len(wrong)} of {len(checks)} promises do not hold here: {'; '.join(names)}")

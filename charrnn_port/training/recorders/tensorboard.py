@@ -1,7 +1,8 @@
 """Logs a run to TensorBoard: losses, learning rate, gradient norm, samples, options."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from charrnn_port.training.events import Evaluated, Event, Iteration, Sampled, Started
@@ -18,7 +19,7 @@ def write_tensorboard(events: Iterable[Event], folder: str, failed: Callable[[st
     is called once.
     """
     writer = None
-    with ExitStack() as stack:
+    with silent_writer_threads(), ExitStack() as stack:
         for event in events:
             try:
                 if isinstance(event, Started):
@@ -30,6 +31,23 @@ def write_tensorboard(events: Iterable[Event], folder: str, failed: Callable[[st
                 writer = None
                 stack.pop_all()  # closing the writer would write again
             yield event
+
+
+@contextmanager
+def silent_writer_threads() -> Iterator[None]:
+    """Do not print the traceback of a thread of TensorBoard that could not write: the next event raises its error."""
+    before = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        its_own = type(arguments.thread).__module__.startswith("tensorboard.")
+        if not (its_own and isinstance(arguments.exc_value, OSError)):
+            before(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def open_writer(folder: str, started: Started) -> "SummaryWriter":

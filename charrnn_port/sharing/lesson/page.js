@@ -9,16 +9,17 @@ const lesson = JSON.parse(element("text-data").textContent);
 const script = URL.createObjectURL(new Blob([element("worker").textContent], { type: "text/javascript" }));
 let worker = null;
 let file = null; // the bytes of a file that was chosen
-let model, symbols = [], losses, evaluations, text = null, running = false;
+let model, symbols = [], losses, evaluations, running = false;
+let text = null; // the last that the worker sent
 let drawing = false; // whether a drawing of the curve is due with the next frame
 
 // ---- The run. ----
 
-/** Returns the bytes to learn: of the file, of the text field, or of the page. */
-function bytesToLearn() {
+/** Returns the text to learn: bytes of the file or the text field, or the text of the page in base64. */
+function textToLearn() {
   if (file) return file;
   if (element("own").value) return new TextEncoder().encode(element("own").value);
-  return Uint8Array.from(atob(lesson.text), (byte) => byte.charCodeAt(0));
+  return lesson.text;
 }
 
 function optionsNow() {
@@ -39,7 +40,7 @@ function start() {
   setRunning(false);
   element("train").disabled = element("iterate").disabled = true;
   element("change").replaceChildren(tag("p", "Press Next iteration."));
-  worker.postMessage({ start: { text: bytesToLearn(), options } });
+  worker.postMessage({ start: { text: textToLearn(), options } });
   worker.postMessage({ show: showing(), watch: watched() });
   element("command").textContent = commandOf(options);
 }
@@ -55,7 +56,6 @@ const HANDLERS = {
   },
   progress({ i, losses: more, milliseconds }) {
     for (const loss of more) losses.push(loss);
-    const { batch_size, seq_length } = optionsNow();
     element("count").textContent =
       `iteration ${number(i)}, loss ${recent(losses).toFixed(3)}, ${(milliseconds / i).toFixed(0)} ms per iteration`;
     document.body.dataset.i = i;
@@ -157,9 +157,9 @@ function drawSoon() {
 }
 
 function showTextFacts() {
-  const name = file ? element("file").files[0].name : element("own").value ? "your text" : lesson.name;
-  const size = file?.length ?? (element("own").value.length || lesson.bytes);
-  element("text-facts").textContent = `Learned is: ${name}, ${number(size)} characters.`;
+  const own = element("own").value;
+  const name = file ? element("file").files[0].name : own ? "your text" : lesson.name;
+  element("text-facts").textContent = `Now: ${name}, ${number(file?.length ?? (own.length || lesson.bytes))} characters.`;
 }
 
 // ---- The lesson. ----

@@ -1,5 +1,5 @@
-// A web worker that trains a network. Messages to it, any of these at a time:
-//   start: {text, options}     creates the network
+// A web worker that trains a network. Messages to it:
+//   start: {text, options}     creates the network; the text is bytes, or base64
 //   show: {...}                what to show as text (text.js), from now on
 //   watch: {id, unit}          the weight of the decoder whose change is reported
 //   train: true or false       starts and pauses training
@@ -14,25 +14,35 @@ let training, show, watch, running = false, timer = null, milliseconds = 0, show
 let losses = []; // since the last message
 let firstLoss = null;
 
-onmessage = ({ data }) => {
+onmessage = ({ data }) => reportErrors(() => receive(data));
+
+function receive(data) {
+  if (data.start) start(data.start);
+  if (data.watch) watch = data.watch;
+  if (data.show) {
+    show = data.show;
+    if (training) sendText();
+  }
+  if (data.iterate) iterate();
+  if ("train" in data) running = data.train;
+  if (running && timer === null) timer = setTimeout(reportErrors, 0, slice);
+}
+
+function reportErrors(action) {
   try {
-    if (data.start) start(data.start);
-    if (data.watch) watch = data.watch;
-    if (data.show) show = data.show;
-    if (data.show) sendText();
-    if (data.iterate) iterate();
-    if ("train" in data) running = data.train;
-    if (running && timer === null) timer = setTimeout(slice);
+    action();
   } catch (error) {
+    running = false;
     postMessage({ error: error.message });
   }
-};
+}
 
 function start({ text, options }) {
-  training = new Training(text, options);
+  const bytes = typeof text === "string" ? Uint8Array.from(atob(text), (byte) => byte.charCodeAt(0)) : text;
+  training = new Training(bytes, options);
   const { batches, network } = training;
   const { symbols, ntrain, nval } = batches;
-  postMessage({ ready: { symbols, ntrain, nval, parameters: network.params.length, bytes: text.length } });
+  postMessage({ ready: { symbols, ntrain, nval, parameters: network.params.length, bytes: bytes.length } });
 }
 
 /** Trains for a while, and reports. */
@@ -44,18 +54,18 @@ function slice() {
   while (running && performance.now() - began < SLICE);
   sendProgress();
   if (performance.now() - shownAt > EVERY) sendText();
-  if (running) timer = setTimeout(slice);
+  if (running) timer = setTimeout(reportErrors, 0, slice);
 }
 
 /** Does one iteration, and reports how it changed the weight that is watched. */
 function iterate() {
   const { H, decoder, vocabSize } = training.network;
   const place = watch.unit + Math.min(watch.id, vocabSize - 1) * H;
-  const before = decoder.weight[place];
+  const before = decoder.weight[place], rate = training.learningRate;
   step();
   const [after, gradient] = [decoder.weight[place], decoder.gradWeight[place]];
   const meanSquare = training.meanSquare[decoder.weight.byteOffset / 8 + place];
-  postMessage({ change: { ...watch, before, after, gradient, meanSquare, rate: training.learningRate } });
+  postMessage({ change: { ...watch, before, after, gradient, meanSquare, rate } });
   sendProgress();
   sendText();
 }
@@ -68,7 +78,6 @@ function step() {
   losses.push(loss);
   firstLoss ??= loss;
   if (!(loss <= 3 * firstLoss)) {
-    running = false;
     throw new Error(`the loss diverged at iteration ${training.i}: choose a lower learning rate`);
   }
   if (training.i % training.options.eval_val_every === 0) {

@@ -231,6 +231,9 @@ def test_the_page_at_work(tmp_path):
         assert "Unit 3" in shown("numbers")
         assert "−ln" in shown("numbers")
         assert browser.run("return document.querySelectorAll('#units i').length") == 8
+        click("play")
+        browser.wait("document.getElementById('position').value > 5")
+        click("play")
         browser.run(set_value, "read", "1")
         browser.wait("document.getElementById('text').textContent.startsWith('MAUDE:')")
 

@@ -4,6 +4,7 @@ const element = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
 const OPTIONS = ["model", "rnn_size", "num_layers", "seq_length", "batch_size", "learning_rate", "seed"];
 const EVAL_VAL_EVERY = 100, LENGTH = 300;
+const MOMENT = 200; // milliseconds for a character
 
 const lesson = JSON.parse(element("text-data").textContent);
 const script = URL.createObjectURL(new Blob([element("worker").textContent], { type: "text/javascript" }));
@@ -11,6 +12,7 @@ let worker = null;
 let file = null; // the bytes of a file that was chosen
 let model, symbols = [], losses, evaluations, running = false;
 let text = null; // the last that the worker sent
+let playing = null; // the timer of "Read on"
 let drawing = false; // whether a drawing of the curve is due with the next frame
 
 // ---- The run. ----
@@ -146,6 +148,17 @@ function showPosition() {
   worker.postMessage({ watch: watched() });
 }
 
+/** Moves on by a character every moment, or stops doing so. */
+function play() {
+  clearInterval(playing);
+  const stops = playing !== null;
+  playing = stops ? null : setInterval(() => {
+    element("position").value = (position() + 1) % (text?.ids.length ?? 1);
+    showPosition();
+  }, MOMENT);
+  element("play").textContent = stops ? "Read on" : "Stop";
+}
+
 /** Draws the curve with the next frame. */
 function drawSoon() {
   if (drawing) return;
@@ -184,6 +197,8 @@ element("iterate").addEventListener("click", () => worker.postMessage({ iterate:
 element("form").addEventListener("submit", (event) => {
   event.preventDefault();
   start();
+  const { top, bottom } = element("train").getBoundingClientRect();
+  if (bottom < 0 || top > innerHeight) element("training-title").scrollIntoView();
 });
 for (const id of ["read", "forget", "temperature"]) {
   element(id).addEventListener("input", () => {
@@ -193,6 +208,7 @@ for (const id of ["read", "forget", "temperature"]) {
 }
 for (const id of ["shade", "unit"]) element(id).addEventListener("input", showAll);
 element("position").addEventListener("input", showPosition);
+element("play").addEventListener("click", play);
 element("text").addEventListener("click", ({ target }) => {
   if (target.dataset.i === undefined) return;
   element("position").value = target.dataset.i;

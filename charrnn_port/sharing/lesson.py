@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import re
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -71,9 +72,12 @@ def worker_script() -> str:
     return f"const TABLES = {json.dumps(tables())};\n{shared}{scripts(*(f'../lesson/{each}.js' for each in WORKER))}"
 
 
-def tables() -> dict[str, list[float] | list[str]]:
+def tables() -> dict[str, list[str | float]]:
     """Return the tables of model/libm_tables.h: 64-bit integers as text, and doubles."""
     header = (files(charrnn_port.model) / "libm_tables.h").read_text()
     found = re.findall(r"(uint64_t|double) (\w+)\[128\] = \{(.*?)\}", header, re.DOTALL)
-    kinds = {"uint64_t": lambda word: str(int(word, 16)), "double": float.fromhex}
-    return {name: list(map(kinds[kind], re.findall(r"[^\s,]+", numbers))) for kind, name, numbers in found}
+    read: dict[str, Callable[[str], str | float]] = {
+        "uint64_t": lambda word: str(int(word, 16)),
+        "double": float.fromhex,
+    }
+    return {name: [read[kind](word) for word in re.findall(r"[^\s,]+", numbers)] for kind, name, numbers in found}

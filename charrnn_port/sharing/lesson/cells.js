@@ -7,15 +7,14 @@ const sigmoidBackward = (gradient, y) => gradient * (1 - y) * y;
 const tanhBackward = (gradient, y) => gradient * (1 - y * y);
 
 const lstm = {
-  states: ["c", "h"],
   gates: ["in", "forget", "out", "transform"],
-  linears: 1, // in each of i2h and h2h, with all gates as outputs
+  reads: ["h"], // what each nn.Linear of h2h multiplies; this one has all gates as outputs
   order: ["i2h 0", "h2h 0"], // of the parameters
   gradients: [0], // the order in which gradients by the input are added
 
   forward(layer, t) {
     const { B, H, n, pre, c, h, tanhC } = layer;
-    layer.multiplyState(t, layer.h, 0);
+    layer.multiplyState(t, 0);
     for (let b = 0; b < B; b++) {
       const row = (t * B + b) * n;
       for (let j = 0; j < 3 * H; j++) pre[row + j] = sigmoid(layer.preActivation(t, b, j));
@@ -49,22 +48,21 @@ const lstm = {
 };
 
 const gru = {
-  states: ["h"],
   gates: ["update", "reset", "candidate"],
-  linears: 3,
+  reads: ["h", "h", "resetH"],
   order: ["i2h 0", "h2h 0", "i2h 2", "i2h 1", "h2h 1", "h2h 2"],
   gradients: [0, 2, 1],
 
   forward(layer, t) {
     const { B, H, n, pre, h, resetH } = layer;
-    layer.multiplyState(t, h, 0);
-    layer.multiplyState(t, h, 1);
+    layer.multiplyState(t, 0);
+    layer.multiplyState(t, 1);
     for (let b = 0; b < B; b++) {
       const row = (t * B + b) * n;
       for (let j = 0; j < 2 * H; j++) pre[row + j] = sigmoid(layer.preActivation(t, b, j));
       for (let j = 0, now = (t * B + b) * H; j < H; j++, now++) resetH[now] = pre[row + H + j] * h[now];
     }
-    layer.multiplyState(t, resetH, 2);
+    layer.multiplyState(t, 2);
     for (let b = 0; b < B; b++) {
       for (let j = 0, i = (t * B + b) * n, now = (t * B + b) * H; j < H; j++, i++, now++) {
         const candidate = tanh(layer.preActivation(t, b, 2 * H + j));
@@ -101,15 +99,14 @@ const gru = {
 };
 
 const rnn = {
-  states: ["h"],
   gates: ["h"],
-  linears: 1,
+  reads: ["h"],
   order: ["i2h 0", "h2h 0"],
   gradients: [0],
 
   forward(layer, t) {
     const { B, H, h } = layer;
-    layer.multiplyState(t, h, 0);
+    layer.multiplyState(t, 0);
     for (let b = 0; b < B; b++) {
       for (let j = 0; j < H; j++) h[((t + 1) * B + b) * H + j] = tanh(layer.preActivation(t, b, j));
     }

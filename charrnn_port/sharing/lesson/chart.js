@@ -25,7 +25,8 @@ function drawChart(chart, losses, evaluations, start) {
   }
   for (const i of [0, Math.round(last / 2), last]) {
     const anchor = i === last ? "end" : i ? "middle" : "start";
-    parts.push(svg("text", { x: x(i), y: HEIGHT - 5, "text-anchor": anchor }, i === last ? `iteration ${number(i)}` : number(i)));
+    const label = i === last ? `iteration ${number(i)}` : number(i);
+    parts.push(svg("text", { x: x(i), y: HEIGHT - 5, "text-anchor": anchor }, label));
   }
   parts.push(svg("line", { class: "start", x1: LEFT, x2: right, y1: y(start), y2: y(start) }));
   const points = means(losses, (right - LEFT) / 2).map(([i, loss]) => `${x(i).toFixed(1)},${y(loss).toFixed(1)}`);

@@ -1,6 +1,6 @@
-// a * b + c, the operation that sums consist of. Processors can compute it with a single rounding (fused multiply-add),
-// as Torch7 did; JavaScript cannot. A worker with the name "exact" computes that rounding with some 40 operations, which
-// gives train.py's bits. Any other rounds the product first, which is 13 times as fast and agrees to about 15 digits.
+// a * b + c, the operation that sums consist of. Processors can compute it with a single rounding (fused
+// multiply-add), as Torch7 did; JavaScript cannot. A worker with the name "exact" computes that rounding with some 40
+// operations, which gives train.py's bits. Any other rounds the product first, which is 13 times as fast.
 
 /** Returns a * b + c, rounded once; correct unless a * b overflows, or its error is subnormal. */
 function fused(a, b, c) {

@@ -42,11 +42,11 @@ function clear({ numbers, from, rowStep }, rows, columns) {
 
 /** Returns a layer's parameters, the nn.Linears i2h and h2h of each gate or of all gates. */
 export function parametersOf(cell, take, inputs, H) {
-  const { order, gates, linears } = CELLS[cell];
+  const { order, gates, reads } = CELLS[cell];
   const parameters = { i2h: [], h2h: [] };
   for (const each of order) {
     const [name, index] = each.split(" ");
-    parameters[name][index] = new Linear(take, (gates.length / linears) * H, name === "i2h" ? inputs : H);
+    parameters[name][index] = new Linear(take, (gates.length / reads.length) * H, name === "i2h" ? inputs : H);
   }
   return parameters;
 }
@@ -56,7 +56,7 @@ export class Layer {
   constructor(cell, parameters, below, T, B, H) {
     const n = CELLS[cell].gates.length * H;
     Object.assign(this, parameters, { cell: CELLS[cell], below, first: !below, T, B, H, n });
-    this.width = n / this.cell.linears; // outputs of each nn.Linear
+    this.width = n / this.cell.reads.length; // outputs of each nn.Linear
     const zeros = (...shape) => new Float64Array(shape.reduce((product, size) => product * size, 1));
     this.pre = zeros(T, B, n);
     this.fromState = zeros(B, n); // h2h(h) of a time step, without bias
@@ -93,8 +93,7 @@ export class Layer {
     for (let t = T - 1; t >= 0; t--) {
       for (let i = 0; i < this.i2h.length; i++) {
         const gradient = this.rows(this.pre, t, n, i * width);
-        const state = this.resetH && this.cell === CELLS.gru && i === 2 ? this.rows(this.resetH, t, H) : this.rows(this.h, t, H);
-        this.h2h[i].accumulate(gradient, state, B);
+        this.h2h[i].accumulate(gradient, this.rows(this[this.cell.reads[i]], t, H), B);
         if (this.below) this.i2h[i].accumulate(gradient, this.rows(this.below.h, t + 1, H), B);
         else this.i2h[i].accumulateIds(gradient, this.ids, t * B, B);
       }
@@ -112,9 +111,10 @@ export class Layer {
 
   // Called by the cells:
 
-  /** Computes h2h(h), without bias, of an nn.Linear at time t. `state` [T, B, H] is what it multiplies. */
-  multiplyState(t, state, i) {
-    this.h2h[i].forward(this.rows(state, t, this.H), this.rows(this.fromState, 0, this.n, i * this.width), this.B);
+  /** Computes h2h(h), without bias, of an nn.Linear at time t. */
+  multiplyState(t, i) {
+    const state = this.rows(this[this.cell.reads[i]], t, this.H);
+    this.h2h[i].forward(state, this.rows(this.fromState, 0, this.n, i * this.width), this.B);
   }
 
   /** Sets `result` [B, H] to the gradient at time t through an nn.Linear of h2h. */

@@ -1,6 +1,6 @@
-// exp, tanh and log, step by step as in model/libm.h: with the fused multiplyAdd they have the bits of glibc 2.36, which
-// Torch7 called. The constants of exp and log are from Arm's optimized routines (MIT license), those of tanh from
-// fdlibm: Copyright (C) 1993 by Sun Microsystems, Inc. All rights reserved. Developed at SunPro, a Sun Microsystems,
+// exp, tanh and log, step by step as in model/libm.h: with the fused multiplyAdd they have the bits of glibc 2.36,
+// which Torch7 called. The constants of exp and log are from Arm's optimized routines (MIT license), those of tanh
+// from fdlibm: Copyright (C) 1993 by Sun Microsystems, Inc. All rights reserved. Developed at SunPro, a Sun Microsystems,
 // Inc. business. Permission to use, copy, modify, and distribute this software is freely granted, provided that this
 // notice is preserved.
 import { multiplyAdd } from "./fused.js";
@@ -40,7 +40,7 @@ export function sigmoid(x) {
   return 1 / (1 + exp(-x));
 }
 
-/** Returns tanh(x): t / (t + 2) with t = exp(-2|x|) - 1 for |x| below 1, else 1 - 2 / (t + 2) with t = exp(2|x|) - 1. */
+/** Returns tanh(x): -t / (t + 2) with t = exp(-2|x|) - 1 for |x| < 1, else 1 - 2 / (t + 2) with t = exp(2|x|) - 1. */
 export function tanh(x) {
   const size = Math.abs(x), twice = size + size, large = size >= 1;
   if (!(size < 22)) return x !== x ? x : Math.sign(x);

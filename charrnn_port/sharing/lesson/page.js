@@ -105,7 +105,8 @@ function describe({ bytes, ntrain, nval, parameters }) {
     "Iterations per epoch": `${number(ntrain)}; ${number(nval)} batches for validation`,
     "Made by": `charrnn_port ${lesson.made_by}`,
   };
-  element("facts").replaceChildren(...Object.entries(rows).flatMap(([name, value]) => [tag("dt", name), tag("dd", value)]));
+  const items = Object.entries(rows).flatMap(([name, value]) => [tag("dt", name), tag("dd", value)]);
+  element("facts").replaceChildren(...items);
 }
 
 // ---- What is shown. ----
@@ -172,7 +173,8 @@ function drawSoon() {
 function showTextFacts() {
   const own = element("own").value;
   const name = file ? element("file").files[0].name : own ? "your text" : lesson.name;
-  element("text-facts").textContent = `Now: ${name}, ${number(file?.length ?? (own.length || lesson.bytes))} characters.`;
+  const size = file?.length ?? (own.length || lesson.bytes);
+  element("text-facts").textContent = `Now: ${name}, ${number(size)} characters.`;
 }
 
 // ---- The lesson. ----

@@ -122,8 +122,8 @@ export function addRows(sums, { numbers, from, rowStep: step }, rows, columns) {
 }
 
 /**
- * Adds each row of a matrix [rows, columns] to column ids[row] of `sums` [columns, vocab]: the gradient of the weight of
- * a one-hot input. In a block, rows of one id are added up first. `ids` begin at `at`.
+ * Adds each row of a matrix [rows, columns] to column ids[row] of `sums` [columns, vocab]: the gradient of the weight
+ * of a one-hot input. In a block, rows of one id are added up first. `ids` begin at `at`.
  */
 export function addRowsById(sums, { numbers, from, rowStep }, ids, at, rows, columns, vocab) {
   for (let start = 0, length; start < rows; start += length) {

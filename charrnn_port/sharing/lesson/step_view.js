@@ -44,8 +44,8 @@ function showStep(place, model, symbols, text, position, unit) {
   const name = nameOf(symbols[id]);
   const parts = [
     tag("h3", "The character"),
-    tag("p", `${name} is number ${id + 1} of ${V} characters. The network sees ${V} numbers: a 1 at place ${id + 1}, ` +
-      "and 0 elsewhere (one-hot). So each gate takes its weight for this character."),
+    tag("p", `${name} is number ${id + 1} of ${V} characters. The network sees ${V} numbers: a 1 at place ` +
+      `${id + 1}, and 0 elsewhere (one-hot). So each gate takes its weight for this character.`),
     tag("h3", `Unit ${unit + 1}`),
     table([model === "rnn" ? "unit" : "gate", `from ${name}`, "from the state", "sum", "value"],
       gates.map(({ name, f, input, state, value }) =>
@@ -63,15 +63,16 @@ function stateOf(model, values, before, text, c, h) {
   const line = (content) => tag("p", content, { className: "sum" });
   const [first, second, third, fourth] = values.map(factor);
   if (model === "lstm") {
+    const old = factor(before(text.c));
     return [
-      line(`c = forget × c before + in × transform = ${second} × ${factor(before(text.c))} + ${first} × ${fourth} = ${digits(c)}`),
+      line(`c = forget × c before + in × transform = ${second} × ${old} + ${first} × ${fourth} = ${digits(c)}`),
       line(`h = out × tanh(c) = ${third} × ${factor(Math.tanh(c))} = ${digits(h)}`),
     ];
   }
   if (model === "gru") {
     const old = factor(before(text.h));
-    return [line(`h = update × candidate + (1 − update) × h before = ${first} × ${third} + ${digits(1 - values[0])} × ${old} = ` +
-      `${digits(h)}`)];
+    const sum = `${first} × ${third} + ${digits(1 - values[0])} × ${old}`;
+    return [line(`h = update × candidate + (1 − update) × h before = ${sum} = ${digits(h)}`)];
   }
   return [line(`h = tanh(sum) = ${digits(h)}`)];
 }
@@ -88,19 +89,21 @@ function prediction(symbols, probs, target) {
   }), { className: "bars" });
   if (target === undefined) return [bars];
   const [name, p] = [nameOf(symbols[target]), probs[target]];
-  return [bars, tag("p", `Next comes ${name}. Its loss is −ln ${digits(p)} = ${digits(-Math.log(p))}. To lower it, training ` +
-    `raises the score of ${name} (gradient ${digits(p)} − 1 = ${digits(p - 1)}) and lowers all others ` +
+  return [bars, tag("p", `Next comes ${name}. Its loss is −ln ${digits(p)} = ${digits(-Math.log(p))}. To lower it, ` +
+    `training raises the score of ${name} (gradient ${digits(p)} − 1 = ${digits(p - 1)}) and lowers all others ` +
     "(gradient: their probability).")];
 }
 
 /** Shows how an iteration changed the weight from a unit to the score of a character. */
 function showChange(place, symbols, { id, unit, before, after, gradient, meanSquare, rate }) {
   const small = (value) => value.toPrecision(3).replaceAll("-", "−");
+  const weight = (value) => value.toFixed(5).replace("-", "−");
+  const root = small(Math.sqrt(meanSquare));
   place.replaceChildren(
     tag("p", `The weight from unit ${unit + 1} to the score of ${nameOf(symbols[id])}:`),
     table(["weight before", "gradient", "change", "weight after"],
-      [[before.toFixed(5).replace("-", "−"), small(gradient), small(after - before), after.toFixed(5).replace("-", "−")]]),
+      [[weight(before), small(gradient), small(after - before), weight(after)]]),
     tag("p", `RMSprop: change = −${rate} × gradient / √(mean square of gradients) = −${rate} × ${small(gradient)} / ` +
-      `${small(Math.sqrt(meanSquare))}. The division makes steps equally long for weights with small and large gradients.`),
+      `${root}. The division makes steps about equally long for weights with small and large gradients.`),
   );
 }

@@ -49,8 +49,8 @@ export class Training {
   }
 
   /**
-   * Returns the mean loss over the validation part, from a zero state. As in the original, the next batch continues from
-   * the state at its end.
+   * Returns the mean loss over the validation part, from a zero state. As in the original, the next batch continues
+   * from the state at its end.
    */
   evaluate() {
     const { pass, batches } = this;

@@ -15,6 +15,7 @@ from charrnn_port.options import (
     EvaluateOptions,
     ExportOptions,
     InspectOptions,
+    LessonOptions,
     LookOptions,
     PlotOptions,
     ScoreOptions,
@@ -130,6 +131,14 @@ def look(options: LookOptions) -> None:
     look(options)
 
 
+@program(LessonOptions, example="charrnn lesson lesson.html")
+def lesson(options: LessonOptions, given: frozenset[str]) -> None:
+    """Write a web page that trains a network in the browser, for lessons."""
+    from charrnn_port.sharing.lesson import write_lesson
+
+    write_lesson(options)
+
+
 def verbs() -> dict[str, Program]:
     """Return all programs by name. The first two are train.py and sample.py."""
     from charrnn_port.programs import sample, train
@@ -149,6 +158,7 @@ def verbs() -> dict[str, Program]:
         "trace": trace,
         "look": look,
         "serve": serve,
+        "lesson": lesson,
     }
 
 

@@ -7,6 +7,7 @@ from charrnn_port.options import (
     EvaluateOptions,
     ExportOptions,
     InspectOptions,
+    LessonOptions,
     LookOptions,
     Options,
     PlotOptions,
@@ -57,6 +58,7 @@ PROGRAMS = {
     "charrnn trace": TraceOptions,
     "charrnn look": LookOptions,
     "charrnn serve": ServeOptions,
+    "charrnn lesson": LessonOptions,
 }
 
 

@@ -39,7 +39,7 @@ from charrnn_port.options.reports import (
 )
 from charrnn_port.options.sampling import SampleOptions
 from charrnn_port.options.shared import BENCHMARKS
-from charrnn_port.options.sharing import ConvertOptions, ExportOptions, ServeOptions
+from charrnn_port.options.sharing import ConvertOptions, ExportOptions, LessonOptions, ServeOptions
 from charrnn_port.options.training import TrainOptions
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "EvaluateOptions",
     "ExportOptions",
     "InspectOptions",
+    "LessonOptions",
     "LookOptions",
     "OptionError",
     "Options",

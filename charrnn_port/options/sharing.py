@@ -39,6 +39,17 @@ class ExportOptions(Options):
 
 
 @dataclass(frozen=True)
+class LessonOptions(Options):
+    """The options of `charrnn lesson`."""
+
+    target: str = argument("FILE", "the page to write, .html")
+    text: str = option(
+        "", "file with the text to learn; default: a play that is included", "result",
+        "The page contains this text. Pupils can also paste or open another there.",
+    )
+
+
+@dataclass(frozen=True)
 class ServeOptions(Options):
     """The options of `charrnn serve`."""
 

@@ -29,7 +29,7 @@ LINKS = re.compile(r"^import .*\n|^export (?=const|class|function)", re.MULTILIN
 
 @cache
 def source(name: str) -> str:
-    """Return the text of a file in web/."""
+    """Return the text of a file in web/, or beside it: ../lesson/page.js."""
     return FOLDER.joinpath(name).read_text(encoding="utf-8")
 
 
@@ -39,9 +39,13 @@ def scripts(*names: str) -> str:
 
 
 def page(**parts: str) -> str:
-    """Return web/page.html with each {{name}} replaced by the argument of that name."""
-    parts["style"] = source("page.css")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], source("page.html"))
+    """Return web/page.html with its style, and each {{name}} replaced by the argument of that name."""
+    return filled("page.html", style=source("page.css"), **parts)
+
+
+def filled(template: str, **parts: str) -> str:
+    """Return a template with each {{name}} replaced by the argument of that name."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], source(template))
 
 
 def network_json(checkpoint: Checkpoint, weights: str, **facts: str | int | float | None) -> str:

@@ -25,13 +25,20 @@ void rmsprop(real *params, real *mean_square, const real *gradient, double learn
 void adam(real *params, real *mean, real *mean_square, const real *gradient, double step_size, double beta1,
           double beta2, double root_correction2, double epsilon, double weight_decay, long n);
 
+/* Returns the gradient with weight decay. Both values are computed, since GCC does not vectorize a loop with branches;
+   a sum with 0 would change the bits of -0. */
+static inline real with_penalty(real gradient, real penalty, real param) {
+    const real sum = gradient + penalty * param;
+    return penalty ? sum : gradient;
+}
+
 static inline real square_root(real x) {
     return sizeof(real) == 8 ? __builtin_sqrt(x) : __builtin_sqrtf(x);
 }
 
 void clip(real *x, double limit, long n) {
     const real low = -limit, high = limit;
-#pragma omp parallel for simd if (n > 10000)
+#pragma omp parallel for simd if (parallel : n > 10000)
     for (long i = 0; i < n; i++) {
         const real above = x[i] < low ? low : x[i];
         x[i] = above > high ? high : above;
@@ -40,7 +47,7 @@ void clip(real *x, double limit, long n) {
 
 void scale(real *x, double factor, long n) {
     const real by = factor;
-#pragma omp parallel for simd if (n > 10000)
+#pragma omp parallel for simd if (parallel : n > 10000)
     for (long i = 0; i < n; i++)
         x[i] *= by;
 }
@@ -62,9 +69,9 @@ void norms(double *result, const real *x, const real *y, long n) {
 void rmsprop(real *params, real *mean_square, const real *gradient, double learning_rate, double decay_rate,
              double epsilon, double weight_decay, long n) {
     const real decay = decay_rate, share = 1 - decay_rate, rate = -learning_rate, small = epsilon, penalty = weight_decay;
-#pragma omp parallel for simd if (n > 10000)
+#pragma omp parallel for simd if (parallel : n > 10000)
     for (long i = 0; i < n; i++) {
-        const real g = penalty ? gradient[i] + penalty * params[i] : gradient[i];
+        const real g = with_penalty(gradient[i], penalty, params[i]);
         mean_square[i] = mean_square[i] * decay + share * g * g;
         params[i] += rate * g / (square_root(mean_square[i]) + small);
     }
@@ -74,9 +81,9 @@ void adam(real *params, real *mean, real *mean_square, const real *gradient, dou
           double beta2, double root_correction2, double epsilon, double weight_decay, long n) {
     const real decay1 = beta1, share1 = 1 - beta1, decay2 = beta2, share2 = 1 - beta2, rate = -step_size;
     const real root = root_correction2, small = epsilon, penalty = weight_decay;
-#pragma omp parallel for simd if (n > 10000)
+#pragma omp parallel for simd if (parallel : n > 10000)
     for (long i = 0; i < n; i++) {
-        const real g = penalty ? gradient[i] + penalty * params[i] : gradient[i];
+        const real g = with_penalty(gradient[i], penalty, params[i]);
         mean[i] = mean[i] * decay1 + share1 * g;
         mean_square[i] = mean_square[i] * decay2 + share2 * g * g;
         params[i] += rate * mean[i] / (square_root(mean_square[i]) / root + small);

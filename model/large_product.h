@@ -127,7 +127,7 @@ static inline void strip_product(Matrix result, Matrix strip, real *copy, const 
                 const Matrix left = copied_tile(strip, copy, padded(group), i * TILE_ROWS, place, group->blocks[b].length);
                 const real *panel = packed + (j * group->length + place) * PANEL_WIDTH;
                 if (!four_sums) {
-                    tile_of_any_height(part, left, panel, add || b);
+                    tile_of_any_height(&part, &left, panel, add || b);
                     continue;
                 }
                 for (long r = 0; r < rows; r++) {

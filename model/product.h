@@ -133,22 +133,24 @@ static inline __attribute__((always_inline)) void tile(const long rows, Matrix r
     }
 }
 
-/* Not inlined, since the sums need all registers. */
-static __attribute__((noinline)) void tile_of_any_height(Matrix result, Matrix left, const real *panel, int add) {
-    switch (result.rows) {
-        case 1: return tile(1, result, left, panel, add);
-        case 2: return tile(2, result, left, panel, add);
-        case 3: return tile(3, result, left, panel, add);
-        case 4: return tile(4, result, left, panel, add);
-        case 5: return tile(5, result, left, panel, add);
-        case 6: return tile(6, result, left, panel, add);
+/* Not inlined, since the sums need all registers. The matrices are not passed as values, since clang would copy them with
+   vectors from the scalars that were just stored, which stalls. */
+static __attribute__((noinline)) void tile_of_any_height(const Matrix *result, const Matrix *left, const real *panel,
+                                                         int add) {
+    switch (result->rows) {
+        case 1: return tile(1, *result, *left, panel, add);
+        case 2: return tile(2, *result, *left, panel, add);
+        case 3: return tile(3, *result, *left, panel, add);
+        case 4: return tile(4, *result, *left, panel, add);
+        case 5: return tile(5, *result, *left, panel, add);
+        case 6: return tile(6, *result, *left, panel, add);
 #if TILE_ROWS > 6
-        case 7: return tile(7, result, left, panel, add);
-        case 8: return tile(8, result, left, panel, add);
-        case 9: return tile(9, result, left, panel, add);
-        case 10: return tile(10, result, left, panel, add);
-        case 11: return tile(11, result, left, panel, add);
-        case 12: return tile(12, result, left, panel, add);
+        case 7: return tile(7, *result, *left, panel, add);
+        case 8: return tile(8, *result, *left, panel, add);
+        case 9: return tile(9, *result, *left, panel, add);
+        case 10: return tile(10, *result, *left, panel, add);
+        case 11: return tile(11, *result, *left, panel, add);
+        case 12: return tile(12, *result, *left, panel, add);
 #endif
     }
 }
@@ -208,7 +210,7 @@ static inline void panel_product(Matrix result, Matrix left, const real *panel) 
         for (long k = 0, length; k < inner; k += length) {
             length = block_length(inner - k);
             const Matrix left_part = {left.numbers + top * left.row_step + k, height, length, left.row_step, 1};
-            tile_of_any_height(part, left_part, panel + k * PANEL_WIDTH, k > 0);
+            tile_of_any_height(&part, &left_part, panel + k * PANEL_WIDTH, k > 0);
         }
     }
 }

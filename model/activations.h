@@ -27,9 +27,9 @@ static inline real tanh_backward(real grad_y, real y) {
 }
 
 /* target [count] = exp(source - subtracted); target may be source. */
-static inline void exponentials(real *target, const real *source, real subtracted, long count) {
+static inline void exponentials(real *target, const real *source, real subtracted, int64_t count) {
     VECTORIZE
-    for (long i = 0; i < count; i++)
+    for (int64_t i = 0; i < count; i++)
         target[i] = exponential(source[i] - subtracted);
 }
 

@@ -1,9 +1,10 @@
-"""Compile this folder's C files into a shared library, once for this processor, and cache it.
+"""Load the library of this folder's C files: the one that the wheel contains, or else compile them and cache the result.
 
 Compiling takes a second, or several on a slow machine. So the library is stored in the user's cache folder, under a
 name that depends on the sources, the compiler and its version, the flags and the processor. If that folder is read-only
 or other users can write to it, the library is compiled into a temporary folder at each start. If it cannot be compiled,
-the passes use PyTorch's operations. `CC` names the compiler, by default `cc`; `CC=false` turns compiling off.
+the passes use PyTorch's operations. `CC` names the compiler, by default `cc`, or without one that of the package
+ziglang; `CC=false` turns compiling off.
 """
 
 import ctypes
@@ -12,22 +13,27 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from charrnn_port.model.prototypes import declare
+from charrnn_port.model.shipped import load_shipped
 from charrnn_port.util.files import atomic_write, user_cache
 
 FOLDER = Path(__file__).parent
 # Products and sums are rounded separately. Loops are vectorized only without errno and floating-point traps.
-FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
+FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
 # Tried in this order, since not every compiler knows every flag.
 FOR_THIS_MACHINE = [["-march=native", "-mprefer-vector-width=512"], ["-march=native"], []]
 DEFINES = {torch.float64: ["-DDOUBLE"], torch.float32: []}
@@ -38,7 +44,7 @@ class Build(NamedTuple):
     """The result of compiling for one dtype."""
 
     functions: ctypes.CDLL | None  # the library; None if it is unavailable
-    how: str  # the compiler and its version, as in "cc 12.2"; without a library, the reason
+    how: str  # the compiler and its version, as in "cc 12.2", or the wheel's library; without a library, the reason
 
 
 def library(dtype: torch.dtype) -> ctypes.CDLL | None:
@@ -48,23 +54,23 @@ def library(dtype: torch.dtype) -> ctypes.CDLL | None:
 
 @lru_cache
 def built(dtype: torch.dtype) -> Build:
-    """Load the library from the cache or compile it. Return it with its compiler, or None with the reason."""
-    named = os.environ.get("CC", "cc")
-    try:
-        compiler = shlex.split(named)
-    except ValueError:  # a quotation mark is missing
-        compiler = []
+    """Load the library from the wheel or the cache, or compile it. Return it with its compiler, or None and the reason."""
+    shipped = load_shipped(dtype, digest_of(*sources())[:16])
+    if shipped:
+        functions, variant = shipped
+        return Build(typed(functions, dtype), f"included library for {variant}")
+    named, compiler = chosen_compiler()
     if not compiler:
         return Build(None, f"no C compiler was found: CC is {named!r}")
     reason = ""
     try:
         version = output_of([*compiler, "--version"])
         for machine in FOR_THIS_MACHINE:
-            command = [*compiler, *FLAGS, *machine, *DEFINES[dtype]]
+            command = [*compiler, *FLAGS, *threads_flags(version), *machine, *DEFINES[dtype]]
             name = f"cells-{digest_of(version, *command, processor(), *sources())[:16]}"
             try:
                 functions = load_cached(name) or compile_library(name, command)
-                return Build(functions, f"{named} {version_number(version)}".strip())
+                return Build(typed(functions, dtype), f"{named} {version_number(version)}".strip())
             except subprocess.CalledProcessError as error:
                 reason = reason or f"the C compiler ({named}) fails: {error_line(error)}"
             except OSError as error:
@@ -72,10 +78,31 @@ def built(dtype: torch.dtype) -> Build:
     except subprocess.TimeoutExpired:
         reason = f"the C compiler ({named}) timed out"
     except OSError as error:
-        reason = f"no C compiler was found ({named})"
+        reason = f"no C compiler was found ({named}); `pip install ziglang` installs one"
         if not isinstance(error, FileNotFoundError):
             reason = f"the C compiler ({named}) cannot be run: {error.strerror}"
     return Build(None, " ".join(reason.split()))
+
+
+def typed(functions: ctypes.CDLL, dtype: torch.dtype) -> ctypes.CDLL:
+    """Return a library whose functions have types."""
+    return declare(functions, dtype, [path.read_text("utf-8") for path in sorted(FOLDER.glob("*.c"))])
+
+
+def chosen_compiler() -> tuple[str, list[str]]:
+    """Return the compiler's name and its command, which is empty if `CC` is invalid."""
+    if "CC" not in os.environ and not shutil.which("cc") and find_spec("ziglang"):
+        return "ziglang", [sys.executable, "-m", "ziglang", "cc"]
+    named = os.environ.get("CC", "cc")
+    try:
+        return named, shlex.split(named)
+    except ValueError:  # a quotation mark is missing
+        return named, []
+
+
+def threads_flags(version: str) -> list[str]:
+    """Return the flags for OpenMP's pragmas. Those of clang link no library: model/threads.c has what is needed."""
+    return ["-Xclang", "-fopenmp"] if "clang" in version else ["-fopenmp"]
 
 
 # ---- The library's name, which depends on all that determines its content. ----

@@ -1,6 +1,6 @@
 """Run the cells' passes in C: call model/sequence.c, which model/build.py compiles when it is first needed.
 
-If that is unavailable (no C compiler, or one without OpenMP), the passes use PyTorch's operations.
+If that is unavailable, the passes use PyTorch's operations.
 """
 
 import ctypes
@@ -65,18 +65,18 @@ class CompiledPasses(Sequence):
     def _call(self, direction: str, weights: LayerWeights) -> None:
         for name in Layer.PARAMETERS:
             setattr(self._layer, name, address(getattr(weights, name)))
-        getattr(library(self.h.dtype), f"{self.CELL}_{direction}")(ctypes.byref(self._layer))
+        call(self.h.dtype, f"{self.CELL}_{direction}", self._layer)
 
 
 class Workspace(ctypes.Structure):
     """The struct Workspace of model/linear.h: scratch memory for products over all time steps at once."""
 
-    _fields_ = (("space", ctypes.c_void_p), ("threads", ctypes.c_long))
+    _fields_ = (("space", ctypes.c_void_p), ("threads", ctypes.c_int64))
 
     def __init__(self, new: Callable[..., Tensor], columns: int) -> None:
         """new: creates a tensor of a given shape. columns: the number of columns of the largest right factor."""
         self._threads = torch.get_num_threads()
-        self._space = new(self._threads * library(new(0).dtype).product_space(ctypes.c_long(columns)))
+        self._space = new(self._threads * library(new(0).dtype).product_space(columns))
         super().__init__(address(self._space), self._threads)
 
 
@@ -92,7 +92,7 @@ class Layer(ctypes.Structure):
         *("reset_h", "grad_reset_h", "grad_update", "grad_reset"),
     )
     _fields_ = (
-        *((name, ctypes.c_long) for name in SIZES),
+        *((name, ctypes.c_int64) for name in SIZES),
         *((name, ctypes.c_void_p) for name in PARAMETERS + BUFFERS),
     )
 
@@ -108,17 +108,17 @@ def run(name: str, *arguments: Tensor | int | ctypes.Structure | None) -> None:
 
 
 def call(dtype: torch.dtype, name: str, *arguments: Tensor | int | float | ctypes.Structure | None) -> object:
-    """Call a function of the library for this dtype."""
-    return getattr(library(dtype), name)(*map(convert, arguments))
+    """Call a function of the library for this dtype, with as many threads as PyTorch uses."""
+    functions = library(dtype)
+    functions.set_threads(torch.get_num_threads())
+    return getattr(functions, name)(*map(convert, arguments))
 
 
-def convert(argument: Tensor | float | ctypes.Structure | None) -> object:
-    """Convert an argument to the ctypes value that a C function takes."""
+def convert(argument: Tensor | int | float | ctypes.Structure | None) -> object:
+    """Convert an argument to what ctypes passes to a C function (model/prototypes.py)."""
     if isinstance(argument, ctypes.Structure):
         return ctypes.byref(argument)
-    if isinstance(argument, int):
-        return ctypes.c_long(argument)
-    return ctypes.c_double(argument) if isinstance(argument, float) else ctypes.c_void_p(address(argument))
+    return address(argument) if isinstance(argument, Tensor) else argument
 
 
 def address(tensor: Tensor | None) -> int | None:

@@ -24,8 +24,8 @@ class CompiledCharRNN(FusedCharRNN):
             raise UserError("-cell compiled: this backend runs on a CPU only; use fused")
         if not built(self.params.dtype).functions:
             raise UserError(
-                f"-cell compiled: {built(self.params.dtype).how}; install a C compiler with OpenMP as cc, name one "
-                "with CC, or use fused"
+                f"-cell compiled: {built(self.params.dtype).how}; install a C compiler as cc, or name one with CC, "
+                "or use fused"
             )
         self.pass_class, self.sequence = CompiledPass, self.cell.CompiledSequence
 

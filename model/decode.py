@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from charrnn_port.model.build import library
-from charrnn_port.model.compiled import PANEL, Layer, address, convert, run
+from charrnn_port.model.compiled import PANEL, Layer, address, call, convert, run
 from charrnn_port.model.sequence import LayerWeights
 
 
@@ -27,12 +27,16 @@ class CompiledNetwork:
             for name in ("rows", "i2h_bias", "h2h_bias"):
                 setattr(layer, name, self._copy(getattr(each, name)))
             layer.h2h, layer.packed = address(each.h2h), self._new_packed(each.h2h)
-            getattr(library(self.dtype), f"{cell}_pack")(ctypes.byref(layer))
+            call(self.dtype, f"{cell}_pack", layer)
             if index:
                 packed_i2h[index] = self._pack(each.i2h)
         self.struct = Network(len(weights), len(bias), layers, packed_i2h, self._pack(weight), self._copy(bias))
-        self.advance = getattr(library(self.dtype), f"{cell}_advance")
-        self.text_space = library(self.dtype).text_space(ctypes.byref(self.struct))
+        self._advance = f"{cell}_advance"
+        self.text_space = call(self.dtype, "text_space", self.struct)
+
+    def advance(self, batch: "Batch") -> bool:
+        """Do a step of a batch of texts. Return False if an id is invalid; then nothing is done."""
+        return call(self.dtype, self._advance, self.struct, batch) == 0
 
     def _copy(self, tensor: Tensor | None) -> int | None:
         """Copy a tensor and return the address of the copy, or None for None."""
@@ -76,7 +80,7 @@ class DecodeBatch:
 
     def step(self) -> None:
         """Read one character of each text. Raises IndexError for an invalid id; then the state is unchanged."""
-        if self._network.advance(ctypes.byref(self._network.struct), ctypes.byref(self._struct)):
+        if not self._network.advance(self._struct):
             largest = self._network.vocab_size - 1
             raise IndexError(f"invalid character id in {self.ids.tolist()}: expected 0 to {largest}")
         self._struct, self._next_struct = self._next_struct, self._struct
@@ -121,8 +125,8 @@ class Network(ctypes.Structure):
     """The struct Network of model/advance.h."""
 
     _fields_ = (
-        ("count", ctypes.c_long),
-        ("V", ctypes.c_long),
+        ("count", ctypes.c_int64),
+        ("V", ctypes.c_int64),
         ("layers", ctypes.POINTER(Layer)),
         ("packed_i2h", ctypes.POINTER(ctypes.c_void_p)),
         ("packed_decoder", ctypes.c_void_p),
@@ -134,7 +138,7 @@ class Batch(ctypes.Structure):
     """The struct Batch of model/advance.h."""
 
     _fields_ = (
-        ("B", ctypes.c_long),
+        ("B", ctypes.c_int64),
         ("ids", ctypes.c_void_p),
         ("before", ctypes.c_void_p),
         ("after", ctypes.c_void_p),

@@ -23,35 +23,35 @@ _Static_assert(GROUP <= LONGEST_BLOCK, "a group must fit where the longest block
 
 /* A block of the inner index: the range from start. */
 typedef struct {
-    long start, length;
+    int64_t start, length;
 } Block;
 
 /* Consecutive blocks, in the order in which they are summed. */
 typedef struct {
     Block blocks[LONGEST_BLOCK];
-    long count, length; /* number of blocks; sum of their lengths */
+    int64_t count, length; /* number of blocks; sum of their lengths */
 } Group;
 
 /* Returns the distance between the rows of a copied tile. It is an odd number of cache lines, so that rows do not map
    to the same cache sets. */
-static inline long padded(const Group *group) {
+static inline int64_t padded(const Group *group) {
     return (group->length + 2 * PADDING - 1) / (2 * PADDING) * (2 * PADDING) + PADDING;
 }
 
 /* Returns the next block of an inner index [steps, length]: in the same step, or the first of the previous step. Its
    length is 0 after the last block. */
-static inline Block next_block(Block before, long length) {
-    const long end = before.start + before.length, start = end % length ? end : end - 2 * length;
+static inline Block next_block(Block before, int64_t length) {
+    const int64_t end = before.start + before.length, start = end % length ? end : end - 2 * length;
     return start < 0 ? (Block){0, 0} : (Block){start, block_length(length - start % length)};
 }
 
 /* Returns the first block, which is in the last step. */
-static inline Block first_block(long inner, long length) {
+static inline Block first_block(int64_t inner, int64_t length) {
     return next_block((Block){inner + length, 0}, length);
 }
 
 /* Returns the group that begins with a block. */
-static inline Group group_from(Block block, long length) {
+static inline Group group_from(Block block, int64_t length) {
     Group group = {.count = 0};
     while (block.length && (!group.count || group.length + block.length <= GROUP)) {
         group.blocks[group.count++] = block;
@@ -62,33 +62,33 @@ static inline Group group_from(Block block, long length) {
 }
 
 /* Copies `width` columns of a matrix, whose rows are `step` numbers apart, to the rows of a tile [rows, TILE_ROWS]. */
-static inline void copy_across(const real *columns, long step, long rows, long width, real *copy) {
+static inline void copy_across(const real *columns, int64_t step, int64_t rows, int64_t width, real *copy) {
     if (width == TILE_ROWS) /* a constant size compiles to faster code */
-        for (long k = 0; k < rows; k++)
+        for (int64_t k = 0; k < rows; k++)
             memcpy(copy + k * TILE_ROWS, columns + k * step, TILE_ROWS * sizeof(real));
     else
-        for (long k = 0; k < rows; k++)
+        for (int64_t k = 0; k < rows; k++)
             memcpy(copy + k * TILE_ROWS, columns + k * step, width * sizeof(real));
 }
 
 /* Copies a strip, up to STRIP_ROWS rows of a matrix in the columns of a block, to column `place` of a copy that is
    stored tile by tile. step: padded(group). */
-static inline void copy_strip(Matrix strip, long place, real *copy, long step) {
+static inline void copy_strip(Matrix strip, int64_t place, real *copy, int64_t step) {
     if (strip.column_step == 1) {
-        for (long r = 0; r < strip.rows; r++)
+        for (int64_t r = 0; r < strip.rows; r++)
             memcpy(copy + r * step + place, strip.numbers + r * strip.row_step, strip.columns * sizeof(real));
         return;
     }
-    for (long k = 0; k < strip.columns; k += PACKED_ROWS)
-        for (long r = 0; r < strip.rows; r += TILE_ROWS)
+    for (int64_t k = 0; k < strip.columns; k += PACKED_ROWS)
+        for (int64_t r = 0; r < strip.rows; r += TILE_ROWS)
             copy_across(strip.numbers + r + k * strip.column_step, strip.column_step,
-                        min_long(strip.columns - k, PACKED_ROWS), min_long(strip.rows - r, TILE_ROWS),
+                        min_int64(strip.columns - k, PACKED_ROWS), min_int64(strip.rows - r, TILE_ROWS),
                         copy + r * step + (place + k) * TILE_ROWS);
 }
 
 /* Returns the rows of a tile in that copy, in the columns of a block. */
-static inline Matrix copied_tile(Matrix strip, real *copy, long step, long row, long place, long length) {
-    const long rows = min_long(strip.rows - row, TILE_ROWS);
+static inline Matrix copied_tile(Matrix strip, real *copy, int64_t step, int64_t row, int64_t place, int64_t length) {
+    const int64_t rows = min_int64(strip.rows - row, TILE_ROWS);
     if (strip.column_step == 1)
         return (Matrix){copy + row * step + place, rows, length, step, 1};
     return (Matrix){copy + row * step + place * TILE_ROWS, rows, length, 1, TILE_ROWS};
@@ -96,41 +96,42 @@ static inline Matrix copied_tile(Matrix strip, real *copy, long step, long row, 
 
 /* Returns the strip of left that begins at row `top` and ends at `bottom` or earlier, in the columns of a block. It may
    be empty. */
-static inline Matrix strip_of(Matrix left, long top, long bottom, Block block) {
+static inline Matrix strip_of(Matrix left, int64_t top, int64_t bottom, Block block) {
     return (Matrix){left.numbers + top * left.row_step + block.start * left.column_step,
-                    min_long(bottom - top, STRIP_ROWS), block.length, left.row_step, left.column_step};
+                    min_int64(bottom - top, STRIP_ROWS), block.length, left.row_step, left.column_step};
 }
 
 /* Prefetches one of `pieces` parts of a strip into the cache while other numbers are computed. */
-static inline void prefetch(Matrix strip, long piece, long pieces) {
+static inline void prefetch(Matrix strip, int64_t piece, int64_t pieces) {
     const int along_rows = strip.column_step == 1;
-    const long lines = along_rows ? strip.rows : strip.columns, length = along_rows ? strip.columns : strip.rows;
-    const long step = along_rows ? strip.row_step : strip.column_step;
-    for (long i = lines * piece / pieces; i < lines * (piece + 1) / pieces; i++)
-        for (long j = 0; j < length; j += PACKED_ROWS)
+    const int64_t lines = along_rows ? strip.rows : strip.columns, length = along_rows ? strip.columns : strip.rows;
+    const int64_t step = along_rows ? strip.row_step : strip.column_step;
+    for (int64_t i = lines * piece / pieces; i < lines * (piece + 1) / pieces; i++)
+        for (int64_t j = 0; j < length; j += PACKED_ROWS)
             __builtin_prefetch(strip.numbers + i * step + j, 0, 2);
 }
 
 /* Sets result [strip.rows, columns] to a copied strip times packed panels, or adds the product to it if `add` is set.
    four_sums: as in set_product, but for all rows. next: the strip to prefetch. */
 static inline void strip_product(Matrix result, Matrix strip, real *copy, const real *packed, const Group *group,
-                                 int add, long four_sums, Matrix next) {
-    const long tiles = (strip.rows + TILE_ROWS - 1) / TILE_ROWS;
-    const long panels = (result.columns + PANEL_WIDTH - 1) / PANEL_WIDTH;
-    for (long i = 0; i < tiles; i++)
-        for (long j = 0; j < panels; j++) {
-            const long rows = min_long(strip.rows - i * TILE_ROWS, TILE_ROWS);
+                                 int add, int64_t four_sums, Matrix next) {
+    const int64_t tiles = (strip.rows + TILE_ROWS - 1) / TILE_ROWS;
+    const int64_t panels = (result.columns + PANEL_WIDTH - 1) / PANEL_WIDTH;
+    for (int64_t i = 0; i < tiles; i++)
+        for (int64_t j = 0; j < panels; j++) {
+            const int64_t rows = min_int64(strip.rows - i * TILE_ROWS, TILE_ROWS);
             const Matrix part = {result.numbers + i * TILE_ROWS * result.row_step + j * PANEL_WIDTH, rows,
-                                 min_long(result.columns - j * PANEL_WIDTH, PANEL_WIDTH), result.row_step, 1};
+                                 min_int64(result.columns - j * PANEL_WIDTH, PANEL_WIDTH), result.row_step, 1};
             prefetch(next, i * panels + j, tiles * panels);
-            for (long b = 0, place = 0; b < group->count; place += group->blocks[b++].length) {
-                const Matrix left = copied_tile(strip, copy, padded(group), i * TILE_ROWS, place, group->blocks[b].length);
+            for (int64_t b = 0, place = 0; b < group->count; place += group->blocks[b++].length) {
+                const int64_t length = group->blocks[b].length;
+                const Matrix left = copied_tile(strip, copy, padded(group), i * TILE_ROWS, place, length);
                 const real *panel = packed + (j * group->length + place) * PANEL_WIDTH;
                 if (!four_sums) {
-                    tile_of_any_height(part, left, panel, add || b);
+                    tile_of_any_height(&part, &left, panel, add || b);
                     continue;
                 }
-                for (long r = 0; r < rows; r++) {
+                for (int64_t r = 0; r < rows; r++) {
                     const Matrix row = {part.numbers + r * part.row_step, 1, part.columns, part.row_step, 1};
                     const Matrix left_row = {left.numbers + r * left.row_step, 1, left.columns, 1, left.column_step};
                     four_sums_tile(row, left_row, panel, j * PANEL_WIDTH, four_sums, add || b);
@@ -142,23 +143,24 @@ static inline void strip_product(Matrix result, Matrix strip, real *copy, const 
 /* The product of left [rows, inner] and right [inner, columns]. */
 typedef struct {
     Matrix result, left, right;
-    long length;    /* length of a step: inner is steps * length */
-    long four_sums; /* as in set_product, but for all rows */
+    int64_t length;    /* length of a step: inner is steps * length */
+    int64_t four_sums; /* as in set_product, but for all rows */
 } Product;
 
 /* Computes the rows of result from `top` to `bottom`. space: large_product_space(columns) numbers. */
-static inline void large_product_rows(const Product *product, long top, long bottom, real *space) {
+static inline void large_product_rows(const Product *product, int64_t top, int64_t bottom, real *space) {
     const Matrix left = product->left, right = product->right, result = product->result;
     real *packed = space, *copy = space + packed_size(right.columns, LONGEST_BLOCK);
     Group group = group_from(first_block(left.columns, product->length), product->length);
     for (int add = 0; group.count; add = 1) {
-        for (long b = 0, place = 0; b < group.count; place += group.blocks[b++].length)
+        for (int64_t b = 0, place = 0; b < group.count; place += group.blocks[b++].length)
             pack_panels(right.numbers + group.blocks[b].start * right.row_step, right.row_step, right.column_step,
                         group.blocks[b].length, right.columns, packed + place * PANEL_WIDTH, group.length);
-        const Group next_group = group_from(next_block(group.blocks[group.count - 1], product->length), product->length);
-        for (long row = top; row < bottom; row += STRIP_ROWS) {
+        const Block last = group.blocks[group.count - 1];
+        const Group next_group = group_from(next_block(last, product->length), product->length);
+        for (int64_t row = top; row < bottom; row += STRIP_ROWS) {
             const Matrix strip = strip_of(left, row, bottom, group.blocks[0]);
-            for (long b = 0, place = 0; b < group.count; place += group.blocks[b++].length)
+            for (int64_t b = 0, place = 0; b < group.count; place += group.blocks[b++].length)
                 copy_strip(strip_of(left, row, bottom, group.blocks[b]), place, copy, padded(&group));
             const Matrix next = row + STRIP_ROWS < bottom ? strip_of(left, row + STRIP_ROWS, bottom, group.blocks[0])
                                 : next_group.count        ? strip_of(left, top, bottom, next_group.blocks[0])
@@ -171,20 +173,20 @@ static inline void large_product_rows(const Product *product, long top, long bot
 }
 
 /* Returns the size of a thread's scratch memory in numbers. */
-static inline long large_product_space(long columns) {
+static inline int64_t large_product_space(int64_t columns) {
     return packed_size(columns, LONGEST_BLOCK) + STRIP_ROWS * (LONGEST_BLOCK + 2 * PADDING);
 }
 
 /* Computes a product with at most `most` threads. space: large_product_space(columns) numbers for each of them. */
-static inline void large_product(Product product, real *space, long most) {
-    const long rows = product.left.rows, columns = product.right.columns;
-    const long tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, size = large_product_space(columns);
+static inline void large_product(Product product, real *space, int64_t most) {
+    const int64_t rows = product.left.rows, columns = product.right.columns;
+    const int64_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, size = large_product_space(columns);
     const int worth_sharing = rows * product.left.columns * columns > 100000;
-    most = min_long(most, omp_get_max_threads());
+    most = min_int64(most, omp_get_max_threads());
 #pragma omp parallel num_threads(worth_sharing ? most : 1)
     {
-        const long thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        const long top = tiles * thread / threads * TILE_ROWS, bottom = tiles * (thread + 1) / threads * TILE_ROWS;
-        large_product_rows(&product, top, min_long(bottom, rows), space + thread * size);
+        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        const int64_t top = tiles * thread / threads * TILE_ROWS, bottom = tiles * (thread + 1) / threads * TILE_ROWS;
+        large_product_rows(&product, top, min_int64(bottom, rows), space + thread * size);
     }
 }

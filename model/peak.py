@@ -3,23 +3,19 @@
 `library(dtype)` of model/build.py must not be None.
 """
 
-import ctypes
-
 import torch
 from torch import Tensor
 
-from charrnn_port.model.build import library
+from charrnn_port.model.compiled import call
 
 
 def multiply_adds(dtype: torch.dtype, rounds: int) -> float:
     """Multiply and add in the registers of all threads. Return the number of operations."""
-    operations = ctypes.c_double()
-    library(dtype).multiply_adds(ctypes.c_long(rounds), ctypes.byref(operations))
-    return operations.value
+    operations = torch.zeros(1, dtype=torch.float64)
+    call(dtype, "multiply_adds", rounds, operations)
+    return operations.item()
 
 
 def read_all(numbers: Tensor) -> float:
     """Read a contiguous floating-point tensor with all threads. Return its sum."""
-    function = library(numbers.dtype).read_all
-    function.restype = ctypes.c_double
-    return function(ctypes.c_void_p(numbers.data_ptr()), ctypes.c_long(numbers.numel()))
+    return call(numbers.dtype, "read_all", numbers, numbers.numel())

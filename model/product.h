@@ -13,106 +13,106 @@
  * the exception: one row or sequence, if their number is odd, is summed in another order.
  */
 #pragma once
-#include <omp.h>
 #include <string.h>
 
 #include "real.h"
+#include "threads.h"
 #include "vectors.h"
 
 /* A matrix, or a part of a wider one. */
 typedef struct {
     real *numbers;
-    long rows, columns;
-    long row_step, column_step; /* distance between rows and between columns, in numbers; column_step is 1 in results */
+    int64_t rows, columns;
+    int64_t row_step, column_step; /* distances between rows and columns, in numbers; column_step is 1 in results */
 } Matrix;
 
 /* Packs matrix [rows, columns], contiguous, to multiply by it. packed: packed_size(columns, rows) numbers. */
-static void pack(const real *matrix, long rows, long columns, real *packed);
+static void pack(const real *matrix, int64_t rows, int64_t columns, real *packed);
 
 /* Packs matrix [rows, columns], contiguous, to multiply by its transpose. packed: packed_size(rows, columns)
    numbers. */
-static void pack_transposed(const real *matrix, long rows, long columns, real *packed);
+static void pack_transposed(const real *matrix, int64_t rows, int64_t columns, real *packed);
 
 /* Returns the size of a packed matrix [inner, columns] in numbers. */
-static inline long packed_size(long columns, long inner);
+static inline int64_t packed_size(int64_t columns, int64_t inner);
 
 /* Computes result [rows, columns] = left [rows, inner] times a packed matrix [inner, columns]. If `four_sums` is not 0,
    the last row is summed by four_sums_tile, and `four_sums` is the width of each of the nn.Linears whose outputs lie
    side by side in the columns. Threads share the columns, except inside of a parallel region. */
-static void set_product(Matrix result, Matrix left, const real *packed, long four_sums);
+static void set_product(Matrix result, Matrix left, const real *packed, int64_t four_sums);
 
 enum { PANEL_WIDTH = 2 * LANES };
 enum { PACKED_ROWS = 64 / sizeof(real) }; /* packed at a time, whole cache lines in either layout */
 enum { LONGEST_BLOCK = 256 };
 
-static inline long packed_size(long columns, long inner) {
+static inline int64_t packed_size(int64_t columns, int64_t inner) {
     return (columns + PANEL_WIDTH - 1) / PANEL_WIDTH * PANEL_WIDTH * inner;
 }
 
-static inline long min_long(long a, long b) {
+static inline int64_t min_int64(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
 /* Returns the length of the next block of the inner index, where `left` terms remain. */
-static inline long block_length(long left) {
+static inline int64_t block_length(int64_t left) {
     return left >= 2 * LONGEST_BLOCK ? LONGEST_BLOCK : left > LONGEST_BLOCK ? (left / 2 + 3) / 4 * 4 : left;
 }
 
 /* Packs some rows of a panel from right [rows, columns], and fills missing columns with zeros. row_step and column_step
    are the distances between rows and columns of right, in numbers. */
-static inline void pack_panel(const real *right, long row_step, long column_step, long rows, long columns,
+static inline void pack_panel(const real *right, int64_t row_step, int64_t column_step, int64_t rows, int64_t columns,
                               real *panel) {
     if (columns >= PANEL_WIDTH && column_step == 1) {
-        for (long k = 0; k < rows; k++)
+        for (int64_t k = 0; k < rows; k++)
             memcpy(panel + k * PANEL_WIDTH, right + k * row_step, PANEL_WIDTH * sizeof(real));
         return;
     }
-    for (long j = 0; j < PANEL_WIDTH; j++)
-        for (long k = 0; k < rows; k++)
+    for (int64_t j = 0; j < PANEL_WIDTH; j++)
+        for (int64_t k = 0; k < rows; k++)
             panel[k * PANEL_WIDTH + j] = j < columns ? right[k * row_step + j * column_step] : 0;
 }
 
 /* Packs right [inner, columns] into a part of packed [panels, height, PANEL_WIDTH], from some row of each panel on. */
-static inline void pack_panels(const real *right, long row_step, long column_step, long inner, long columns,
-                               real *packed, long height) {
+static inline void pack_panels(const real *right, int64_t row_step, int64_t column_step, int64_t inner, int64_t columns,
+                               real *packed, int64_t height) {
 #pragma omp parallel for if (!omp_in_parallel() && inner * columns > 10000)
-    for (long k = 0; k < inner; k += PACKED_ROWS)
-        for (long from = 0; from < columns; from += PANEL_WIDTH)
+    for (int64_t k = 0; k < inner; k += PACKED_ROWS)
+        for (int64_t from = 0; from < columns; from += PANEL_WIDTH)
             pack_panel(right + k * row_step + from * column_step, row_step, column_step,
-                       min_long(inner - k, PACKED_ROWS), columns - from, packed + from * height + k * PANEL_WIDTH);
+                       min_int64(inner - k, PACKED_ROWS), columns - from, packed + from * height + k * PANEL_WIDTH);
 }
 
-static void pack(const real *matrix, long rows, long columns, real *packed) {
+static void pack(const real *matrix, int64_t rows, int64_t columns, real *packed) {
     pack_panels(matrix, columns, 1, rows, columns, packed, rows);
 }
 
-static void pack_transposed(const real *matrix, long rows, long columns, real *packed) {
+static void pack_transposed(const real *matrix, int64_t rows, int64_t columns, real *packed) {
     pack_panels(matrix, 1, columns, columns, rows, packed, columns);
 }
 
 /* Stores the first `columns` numbers of a row of a tile. It is a separate function, since indexing the sums would move
    them from registers to memory in the loop of `tile`. */
-static __attribute__((noinline)) void store_some(real *numbers, vector first, vector second, long columns, int add) {
+static __attribute__((noinline)) void store_some(real *numbers, vector first, vector second, int64_t columns, int add) {
     const vector both[2] = {first, second};
-    for (long j = 0; j < columns; j++)
+    for (int64_t j = 0; j < columns; j++)
         numbers[j] = (add ? numbers[j] : 0) + ((const real *)both)[j];
 }
 
 /* Sets result [rows, columns <= PANEL_WIDTH] to left [rows, inner] times rows of a panel, or adds the product to it if
    `add` is set. inner is at most a block. The function is inlined for each constant number of rows, so that the sums
    are kept in registers; result.rows is ignored. */
-static inline __attribute__((always_inline)) void tile(const long rows, Matrix result, Matrix left, const real *panel,
-                                                       int add) {
+static inline __attribute__((always_inline)) void tile(const int64_t rows, Matrix result, Matrix left,
+                                                       const real *panel, int add) {
     vector sum[TILE_ROWS][2] = {0};
     UNROLL
-    for (long r = 0; r < rows; r++) /* prefetch the memory of the result while the sums are computed */
-        for (long j = 0; j < PANEL_WIDTH; j += 64 / sizeof(real))
+    for (int64_t r = 0; r < rows; r++) /* prefetch the memory of the result while the sums are computed */
+        for (int64_t j = 0; j < PANEL_WIDTH; j += 64 / sizeof(real))
             __builtin_prefetch(result.numbers + r * result.row_step + j, 1, 3);
-    for (long k = 0; k < left.columns; k++) {
+    for (int64_t k = 0; k < left.columns; k++) {
         const stored_vector *both = (const stored_vector *)(panel + k * PANEL_WIDTH);
         const vector first = both[0], second = both[1];
         UNROLL
-        for (long r = 0; r < rows; r++) {
+        for (int64_t r = 0; r < rows; r++) {
             const real factor = left.numbers[r * left.row_step + k * left.column_step];
             sum[r][0] = add_multiple(sum[r][0], factor, first);
             sum[r][1] = add_multiple(sum[r][1], factor, second);
@@ -120,12 +120,12 @@ static inline __attribute__((always_inline)) void tile(const long rows, Matrix r
     }
     if (result.columns < PANEL_WIDTH) {
         UNROLL
-        for (long r = 0; r < rows; r++)
+        for (int64_t r = 0; r < rows; r++)
             store_some(result.numbers + r * result.row_step, sum[r][0], sum[r][1], result.columns, add);
         return;
     }
     UNROLL
-    for (long r = 0; r < rows; r++) {
+    for (int64_t r = 0; r < rows; r++) {
         stored_vector *both = (stored_vector *)(result.numbers + r * result.row_step);
         if (add)
             sum[r][0] += both[0], sum[r][1] += both[1];
@@ -133,22 +133,24 @@ static inline __attribute__((always_inline)) void tile(const long rows, Matrix r
     }
 }
 
-/* Not inlined, since the sums need all registers. */
-static __attribute__((noinline)) void tile_of_any_height(Matrix result, Matrix left, const real *panel, int add) {
-    switch (result.rows) {
-        case 1: return tile(1, result, left, panel, add);
-        case 2: return tile(2, result, left, panel, add);
-        case 3: return tile(3, result, left, panel, add);
-        case 4: return tile(4, result, left, panel, add);
-        case 5: return tile(5, result, left, panel, add);
-        case 6: return tile(6, result, left, panel, add);
+/* Not inlined, since the sums need all registers. The matrices are not passed as values, since clang would copy them in
+   vectors from the scalars that were just stored, which stalls. */
+static __attribute__((noinline)) void tile_of_any_height(const Matrix *result, const Matrix *left, const real *panel,
+                                                         int add) {
+    switch (result->rows) {
+        case 1: return tile(1, *result, *left, panel, add);
+        case 2: return tile(2, *result, *left, panel, add);
+        case 3: return tile(3, *result, *left, panel, add);
+        case 4: return tile(4, *result, *left, panel, add);
+        case 5: return tile(5, *result, *left, panel, add);
+        case 6: return tile(6, *result, *left, panel, add);
 #if TILE_ROWS > 6
-        case 7: return tile(7, result, left, panel, add);
-        case 8: return tile(8, result, left, panel, add);
-        case 9: return tile(9, result, left, panel, add);
-        case 10: return tile(10, result, left, panel, add);
-        case 11: return tile(11, result, left, panel, add);
-        case 12: return tile(12, result, left, panel, add);
+        case 7: return tile(7, *result, *left, panel, add);
+        case 8: return tile(8, *result, *left, panel, add);
+        case 9: return tile(9, *result, *left, panel, add);
+        case 10: return tile(10, *result, *left, panel, add);
+        case 11: return tile(11, *result, *left, panel, add);
+        case 12: return tile(12, *result, *left, panel, add);
 #endif
     }
 }
@@ -157,9 +159,9 @@ static __attribute__((noinline)) void tile_of_any_height(Matrix result, Matrix l
    the last column). Term k of a block is added to sum k mod 4, and terms after the last multiple of 8 to sum 0. The
    result is (sum 0 + sum 1) + (sum 2 + sum 3). Of each nn.Linear's `width` columns this applies to those below the last
    multiple of 4; the others have one sum as usual. from: index of the panel's first column. */
-static inline void four_sums_tile(Matrix result, Matrix left, const real *panel, long from, long width, int add) {
+static inline void four_sums_tile(Matrix result, Matrix left, const real *panel, int64_t from, int64_t width, int add) {
     vector sums[4][2] = {0}, one_sum[2] = {0};
-    for (long k = 0; k < left.columns; k++) {
+    for (int64_t k = 0; k < left.columns; k++) {
         const stored_vector *both = (const stored_vector *)(panel + k * PANEL_WIDTH);
         const real factor = left.numbers[k * left.column_step];
         vector *part = sums[k < left.columns / 8 * 8 ? k % 4 : 0];
@@ -170,7 +172,7 @@ static inline void four_sums_tile(Matrix result, Matrix left, const real *panel,
     }
     for (int i = 0; i < 2; i++)
         sums[0][i] = (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
-    for (long j = 0; j < min_long(result.columns, PANEL_WIDTH); j++) {
+    for (int64_t j = 0; j < min_int64(result.columns, PANEL_WIDTH); j++) {
         const real *sum = (const real *)((from + j) % width < width / 4 * 4 ? sums[0] : one_sum);
         result.numbers[j] = (add ? result.numbers[j] : 0) + sum[j];
     }
@@ -179,18 +181,19 @@ static inline void four_sums_tile(Matrix result, Matrix left, const real *panel,
 enum { ROW_PANELS = 4 }; /* independent sums hide the latency of an addition */
 
 /* Multiplies a block of a single row by ROW_PANELS whole panels of `height` rows, with the same sums as a tile. */
-static inline void row_product(real *result, const real *left, long inner, const real *panels, long height, int add) {
+static inline void row_product(real *result, const real *left, int64_t inner, const real *panels, int64_t height,
+                               int add) {
     vector sum[ROW_PANELS][2] = {0};
-    for (long k = 0; k < inner; k++) {
+    for (int64_t k = 0; k < inner; k++) {
         UNROLL
-        for (long i = 0; i < ROW_PANELS; i++) {
+        for (int64_t i = 0; i < ROW_PANELS; i++) {
             const stored_vector *both = (const stored_vector *)(panels + (i * height + k) * PANEL_WIDTH);
             sum[i][0] = add_multiple(sum[i][0], left[k], both[0]);
             sum[i][1] = add_multiple(sum[i][1], left[k], both[1]);
         }
     }
     UNROLL
-    for (long i = 0; i < ROW_PANELS; i++) {
+    for (int64_t i = 0; i < ROW_PANELS; i++) {
         stored_vector *both = (stored_vector *)(result + i * PANEL_WIDTH);
         if (add)
             sum[i][0] += both[0], sum[i][1] += both[1];
@@ -200,42 +203,42 @@ static inline void row_product(real *result, const real *left, long inner, const
 
 /* Computes the tiles of all rows for one panel. */
 static inline void panel_product(Matrix result, Matrix left, const real *panel) {
-    const long rows = result.rows, inner = left.columns;
-    const long tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; /* as equal in height as possible */
-    for (long i = 0; i < tiles; i++) {
-        const long top = rows * i / tiles, height = rows * (i + 1) / tiles - top;
+    const int64_t rows = result.rows, inner = left.columns;
+    const int64_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; /* as equal in height as possible */
+    for (int64_t i = 0; i < tiles; i++) {
+        const int64_t top = rows * i / tiles, height = rows * (i + 1) / tiles - top;
         const Matrix part = {result.numbers + top * result.row_step, height, result.columns, result.row_step, 1};
-        for (long k = 0, length; k < inner; k += length) {
+        for (int64_t k = 0, length; k < inner; k += length) {
             length = block_length(inner - k);
             const Matrix left_part = {left.numbers + top * left.row_step + k, height, length, left.row_step, 1};
-            tile_of_any_height(part, left_part, panel + k * PANEL_WIDTH, k > 0);
+            tile_of_any_height(&part, &left_part, panel + k * PANEL_WIDTH, k > 0);
         }
     }
 }
 
 /* Computes the row with four sums (four_sums_tile) for one panel. */
-static inline void four_sums_product(Matrix result, Matrix left, const real *panel, long from, long width) {
-    for (long k = 0, length; k < left.columns; k += length) {
+static inline void four_sums_product(Matrix result, Matrix left, const real *panel, int64_t from, int64_t width) {
+    for (int64_t k = 0, length; k < left.columns; k += length) {
         length = block_length(left.columns - k);
         const Matrix left_part = {left.numbers + k, 1, length, left.row_step, 1};
         four_sums_tile(result, left_part, panel + k * PANEL_WIDTH, from, width, k > 0);
     }
 }
 
-static void set_product(Matrix result, Matrix left, const real *packed, long four_sums) {
-    const long columns = result.columns, inner = left.columns, rows = result.rows - (four_sums > 0);
+static void set_product(Matrix result, Matrix left, const real *packed, int64_t four_sums) {
+    const int64_t columns = result.columns, inner = left.columns, rows = result.rows - (four_sums > 0);
     const int share = !omp_in_parallel() && result.rows * columns * inner > 100000;
-    const long in_rows = rows == 1 ? columns / (ROW_PANELS * PANEL_WIDTH) * ROW_PANELS * PANEL_WIDTH : 0;
+    const int64_t in_rows = rows == 1 ? columns / (ROW_PANELS * PANEL_WIDTH) * ROW_PANELS * PANEL_WIDTH : 0;
 #pragma omp parallel for if (share)
-    for (long from = 0; from < in_rows; from += ROW_PANELS * PANEL_WIDTH)
-        for (long k = 0, length; k < inner; k += length) {
+    for (int64_t from = 0; from < in_rows; from += ROW_PANELS * PANEL_WIDTH)
+        for (int64_t k = 0, length; k < inner; k += length) {
             length = block_length(inner - k);
             row_product(result.numbers + from, left.numbers + k, length, packed + from * inner + k * PANEL_WIDTH,
                         inner, k > 0);
         }
 #pragma omp parallel for if (share)
-    for (long from = 0; from < columns; from += PANEL_WIDTH) {
-        const long width = min_long(columns - from, PANEL_WIDTH);
+    for (int64_t from = 0; from < columns; from += PANEL_WIDTH) {
+        const int64_t width = min_int64(columns - from, PANEL_WIDTH);
         const Matrix part = {result.numbers + from, rows, width, result.row_step, 1};
         const Matrix last = {part.numbers + rows * result.row_step, 1, width, result.row_step, 1};
         const Matrix last_left = {left.numbers + rows * left.row_step, 1, inner, left.row_step, 1};

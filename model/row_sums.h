@@ -13,54 +13,56 @@
 /* ---- The bias. ---- */
 
 /* Adds the rows [B, n] of a time step to sum [n], in columns from `from` to `to`, four rows at a time. */
-static inline void add_rows_by_four(real *sum, const real *rows, long B, long n, long from, long to) {
-    const long fours = B / 4 * 4, pairs = B / 2 * 2;
-    for (long b = 0; b < fours; b += 4) {
+static inline void add_rows_by_four(real *sum, const real *rows, int64_t B, int64_t n, int64_t from, int64_t to) {
+    const int64_t fours = B / 4 * 4, pairs = B / 2 * 2;
+    for (int64_t b = 0; b < fours; b += 4) {
         const real *row = rows + b * n;
         VECTORIZE
-        for (long j = from; j < to; j++)
+        for (int64_t j = from; j < to; j++)
             sum[j] += (row[j] + row[2 * n + j]) + (row[n + j] + row[3 * n + j]);
     }
     if (pairs > fours)
-        for (long j = from; j < to; j++)
+        for (int64_t j = from; j < to; j++)
             sum[j] += rows[fours * n + j] + rows[(fours + 1) * n + j];
     if (B > pairs)
-        for (long j = from; j < to; j++)
+        for (int64_t j = from; j < to; j++)
             sum[j] += rows[pairs * n + j];
 }
 
 /* Does the same one row after the other, like OpenBLAS's dgemv with the last outputs of an nn.Linear. */
-static inline void add_rows_in_order(real *sum, const real *rows, long B, long n, long from, long to) {
-    for (long j = from; j < to; j++) {
+static inline void add_rows_in_order(real *sum, const real *rows, int64_t B, int64_t n, int64_t from, int64_t to) {
+    for (int64_t j = from; j < to; j++) {
         real total = 0;
-        for (long b = 0; b < B; b++)
+        for (int64_t b = 0; b < B; b++)
             total += rows[b * n + j];
         sum[j] += total;
     }
 }
 
 /* Does the same in the order for an nn.Linear with one to three outputs. */
-static inline void add_rows_of_few(real *sum, const real *rows, long B, long n, long from, long to, long width) {
-    for (long j = from; j < to; j++) {
+static inline void add_rows_of_few(real *sum, const real *rows, int64_t B, int64_t n, int64_t from, int64_t to,
+                                   int64_t width) {
+    for (int64_t j = from; j < to; j++) {
         const real *column = rows + j;
         real total = 0;
-        for (long b = 0; b < B / 4 * 4; b += 4, column += 4 * n)
+        for (int64_t b = 0; b < B / 4 * 4; b += 4, column += 4 * n)
             if (width == 1)
                 total += column[0] + column[n] + column[2 * n] + column[3 * n];
             else
                 total = total + (column[0] + column[n]) + (column[2 * n] + column[3 * n]);
-        for (long b = B / 4 * 4; b < B; b++, column += n)
+        for (int64_t b = B / 4 * 4; b < B; b++, column += n)
             total += column[0];
         sum[j] += total;
     }
 }
 
-static inline void add_to_bias(real *sum, const real *rows, long B, long n, long from, long to, long width) {
+static inline void add_to_bias(real *sum, const real *rows, int64_t B, int64_t n, int64_t from, int64_t to,
+                               int64_t width) {
     if (width < 4)
         return add_rows_of_few(sum, rows, B, n, from, to, width);
-    for (long linear = from / width * width; linear < to; linear += width) {
-        const long begin = linear > from ? linear : from, end = min_long(linear + width, to);
-        const long middle = min_long(linear + width / 4 * 4, end);
+    for (int64_t linear = from / width * width; linear < to; linear += width) {
+        const int64_t begin = linear > from ? linear : from, end = min_int64(linear + width, to);
+        const int64_t middle = min_int64(linear + width / 4 * 4, end);
         add_rows_by_four(sum, rows, B, n, begin, middle);
         add_rows_in_order(sum, rows, B, n, begin > middle ? begin : middle, end);
     }
@@ -75,14 +77,14 @@ typedef struct {
 } SameIds;
 
 /* Finds the rows with the same id. space [2 * T * B + 2 * V]: memory for the result and scratch memory. */
-static inline SameIds find_same_ids(const int64_t *ids, long T, long B, long V, int64_t *space) {
+static inline SameIds find_same_ids(const int64_t *ids, int64_t T, int64_t B, int64_t V, int64_t *space) {
     int64_t *block_of = space + 2 * T * B, *last = block_of + V; /* [V], block and row where each id was last seen */
     const SameIds same = {space, space + T * B};
     memset(block_of, 0, V * sizeof *block_of);
-    for (long t = 0, block = 1; t < T; t++)
-        for (long start = 0, length; start < B; start += length, block++) {
+    for (int64_t t = 0, block = 1; t < T; t++)
+        for (int64_t start = 0, length; start < B; start += length, block++) {
             length = block_length(B - start);
-            for (long i = t * B + start; i < t * B + start + length; i++) {
+            for (int64_t i = t * B + start; i < t * B + start + length; i++) {
                 same.first[i] = block_of[ids[i]] != block;
                 same.next[i] = -1;
                 if (!same.first[i])
@@ -97,22 +99,22 @@ enum { STRIP = 64 }; /* columns that a thread sums at a time */
 
 /* Adds the rows of a time step, which begin at row `start` of gradient [T * B, n], to grad_rows [V, n] by their ids, in
    columns from `from` to `to`, at most STRIP. */
-static inline void add_by_id(real *grad_rows, const int64_t *ids, const real *gradient, SameIds same, long start,
-                             long B, long n, long from, long to) {
-    for (long i = start; i < start + B; i++) {
+static inline void add_by_id(real *grad_rows, const int64_t *ids, const real *gradient, SameIds same, int64_t start,
+                             int64_t B, int64_t n, int64_t from, int64_t to) {
+    for (int64_t i = start; i < start + B; i++) {
         if (!same.first[i])
             continue;
         real sum[STRIP];
         real *target = grad_rows + ids[i] * n + from;
         memcpy(sum, gradient + i * n + from, (to - from) * sizeof(real));
-        for (long other = same.next[i]; other >= 0; other = same.next[other]) {
+        for (int64_t other = same.next[i]; other >= 0; other = same.next[other]) {
             const real *row = gradient + other * n + from;
             VECTORIZE
-            for (long j = 0; j < to - from; j++)
+            for (int64_t j = 0; j < to - from; j++)
                 sum[j] += row[j];
         }
         VECTORIZE
-        for (long j = 0; j < to - from; j++)
+        for (int64_t j = 0; j < to - from; j++)
             target[j] += sum[j];
     }
 }
@@ -120,18 +122,18 @@ static inline void add_by_id(real *grad_rows, const int64_t *ids, const real *gr
 /* Computes one column again, the last of an odd number of outputs, which OpenBLAS sums with four sums (four_sums_tile)
    for ids below the last multiple of 4 of V. */
 static inline void add_by_id_with_four_sums(real *grad_rows, const int64_t *ids, const real *gradient, SameIds same,
-                                            long T, long B, long V, long n, long column) {
-    for (long id = 0; id < V / 4 * 4; id++)
+                                            int64_t T, int64_t B, int64_t V, int64_t n, int64_t column) {
+    for (int64_t id = 0; id < V / 4 * 4; id++)
         grad_rows[id * n + column] = 0;
-    for (long t = T - 1; t >= 0; t--)
-        for (long start = 0, length; start < B; start += length) {
+    for (int64_t t = T - 1; t >= 0; t--)
+        for (int64_t start = 0, length; start < B; start += length) {
             length = block_length(B - start);
-            for (long i = t * B + start; i < t * B + start + length; i++) {
+            for (int64_t i = t * B + start; i < t * B + start + length; i++) {
                 real sums[4] = {0};
                 if (!same.first[i] || ids[i] >= V / 4 * 4)
                     continue;
-                for (long other = i; other >= 0; other = same.next[other]) {
-                    const long k = other - t * B - start;
+                for (int64_t other = i; other >= 0; other = same.next[other]) {
+                    const int64_t k = other - t * B - start;
                     sums[k < length / 8 * 8 ? k % 4 : 0] += gradient[other * n + column];
                 }
                 grad_rows[ids[i] * n + column] += (sums[0] + sums[1]) + (sums[2] + sums[3]);
@@ -142,23 +144,23 @@ static inline void add_by_id_with_four_sums(real *grad_rows, const int64_t *ids,
 /* ---- Both. ---- */
 
 /* Fills grad_bias [n] and, if ids [T, B] is not NULL, grad_rows [V, n]. space: [2 * T * B + 2 * V] with ids. */
-static inline void sum_rows_of(real *grad_bias, real *grad_rows, const int64_t *ids, const real *gradient, long T,
-                               long B, long V, long n, long width, int64_t *space) {
+static inline void sum_rows_of(real *grad_bias, real *grad_rows, const int64_t *ids, const real *gradient, int64_t T,
+                               int64_t B, int64_t V, int64_t n, int64_t width, int64_t *space) {
     const SameIds same = ids ? find_same_ids(ids, T, B, V, space) : (SameIds){0};
     memset(grad_bias, 0, n * sizeof(real));
     if (ids)
         memset(grad_rows, 0, V * n * sizeof(real));
         /* Threads sum different strips of columns, so that no two threads add to the same number. */
 #pragma omp parallel for
-    for (long from = 0; from < n; from += STRIP)
-        for (long t = T - 1; t >= 0; t--) {
-            const long to = min_long(from + STRIP, n);
+    for (int64_t from = 0; from < n; from += STRIP)
+        for (int64_t t = T - 1; t >= 0; t--) {
+            const int64_t to = min_int64(from + STRIP, n);
             add_to_bias(grad_bias, gradient + t * B * n, B, n, from, to, width);
             if (ids)
                 add_by_id(grad_rows, ids, gradient, same, t * B, B, n, from, to);
         }
     if (ids && width % 2)
 #pragma omp parallel for
-        for (long column = width - 1; column < n; column += width)
+        for (int64_t column = width - 1; column < n; column += width)
             add_by_id_with_four_sums(grad_rows, ids, gradient, same, T, B, V, n, column);
 }

@@ -18,10 +18,6 @@
 #include "real.h"
 #include "row_sums.h"
 
-/* Returns whether the processor that this is compiled for has fused multiply-add instructions. Without them the results
-   are the same, but fifty times slower. */
-long has_multiply_add(void);
-
 /* Compute all states from the input and the state before the sequence. pre_activations are overwritten by the gates; in
    an rnn, which has none, they are unchanged. */
 void lstm_forward(const Layer *layer);
@@ -34,7 +30,7 @@ void gru_backward(const Layer *layer);
 void rnn_backward(const Layer *layer);
 
 /* Fills grad_bias and, in the first layer, grad_rows, after the backward pass. width: output size of each nn.Linear. */
-void sum_rows(const Layer *layer, long width);
+void sum_rows(const Layer *layer, int64_t width);
 
 /* Fill `packed` for the forward steps. */
 void lstm_pack(const Layer *layer);
@@ -47,40 +43,36 @@ int gru_advance(const Network *network, const Batch *batch);
 int rnn_advance(const Network *network, const Batch *batch);
 
 /* Returns the scratch memory of each text in numbers. */
-long text_space(const Network *network);
+int64_t text_space(const Network *network);
 
 /* Draws ids [B] from scores [B, V] at temperatures [B] with uniforms [B], numbers in [0, 1). space [V]: scratch
    memory. */
-void draw(int64_t *ids, const real *scores, const double *temperatures, const double *uniforms, long B, long V,
-          long single, real *space);
+void draw(int64_t *ids, const real *scores, const double *temperatures, const double *uniforms, int64_t B, int64_t V,
+          int64_t single, real *space);
 
 /* Packs weight [rows, columns], to multiply by its transpose. */
-void pack_weight(real *packed, const real *weight, long rows, long columns);
+void pack_weight(real *packed, const real *weight, int64_t rows, int64_t columns);
 
 /* Sets target [columns, rows] to the transpose of source [rows, columns], whose rows are `stride` numbers apart. */
-void transpose(real *target, const real *source, long stride, long rows, long columns);
+void transpose(real *target, const real *source, int64_t stride, int64_t rows, int64_t columns);
 
 /* Call linear.h. workspace: product_space(largest number of columns) numbers for each thread. */
-void input_products(const Layer *layer, real *input, real *i2h, long I, long width, Workspace *workspace);
-void linear_outputs(real *y, real *x, real *weight, long T, long B, long I, long O, Workspace *workspace);
-void grad_inputs(real *grad_x, real *grad_y, long step, real *weight, long T, long B, long I, long width,
+void input_products(const Layer *layer, real *input, real *i2h, int64_t I, int64_t width, Workspace *workspace);
+void linear_outputs(real *y, real *x, real *weight, int64_t T, int64_t B, int64_t I, int64_t O, Workspace *workspace);
+void grad_inputs(real *grad_x, real *grad_y, int64_t step, real *weight, int64_t T, int64_t B, int64_t I, int64_t width,
                  Workspace *workspace);
-void grad_weights(real *grad_weight, real *grad_y, long step, real *x, long T, long B, long I, long width,
-                  Workspace *workspace);
-long product_space(long columns);
+void grad_weights(real *grad_weight, real *grad_y, int64_t step, real *x, int64_t T, int64_t B, int64_t I,
+                  int64_t width, Workspace *workspace);
+int64_t product_space(int64_t columns);
 
 /* Replaces the decoder's outputs [N, V], without bias, by log-probabilities. terms [threads, V]: scratch memory. */
-void log_softmax(real *outputs, const real *bias, long N, long V, long of_2015, real *terms, long threads);
+void log_softmax(real *outputs, const real *bias, int64_t N, int64_t V, int64_t of_2015, real *terms, int64_t threads);
 
 /* Sets losses [T] to the loss of each time step, in nats per character, for log_probs [T, B, V] and targets [T, B]. */
-void step_losses(double *losses, const real *log_probs, const int64_t *targets, long T, long B, long V);
+void step_losses(double *losses, const real *log_probs, const int64_t *targets, int64_t T, int64_t B, int64_t V);
 
 /* Replaces log-probabilities [T, B, V] by the gradient by the decoder's outputs, and sums it into grad_bias [V]. */
-void log_softmax_backward(real *log_probs, const int64_t *targets, real *grad_bias, long T, long B, long V);
-
-long has_multiply_add(void) {
-    return HAS_MULTIPLY_ADD;
-}
+void log_softmax_backward(real *log_probs, const int64_t *targets, real *grad_bias, int64_t T, int64_t B, int64_t V);
 
 /* ---- lstm ---- */
 
@@ -113,40 +105,40 @@ static inline LstmGates lstm_gradient(LstmGates gate, real c, real tanh_c, real 
     };
 }
 
-static inline LstmGates lstm_load(const real *gates, long H, long j) {
+static inline LstmGates lstm_load(const real *gates, int64_t H, int64_t j) {
     return (LstmGates){gates[j], gates[H + j], gates[2 * H + j], gates[3 * H + j]};
 }
 
-static inline void lstm_store(LstmGates gate, real *gates, long H, long j) {
+static inline void lstm_store(LstmGates gate, real *gates, int64_t H, int64_t j) {
     gates[j] = gate.in, gates[H + j] = gate.forget, gates[2 * H + j] = gate.out, gates[3 * H + j] = gate.transform;
 }
 
-static inline void lstm_forward_row(const Layer *layer, long t, long b) {
-    const long H = layer->H;
+static inline void lstm_forward_row(const Layer *layer, int64_t t, int64_t b) {
+    const int64_t H = layer->H;
     const Summands sum = summands_of(layer, t, b);
     const real *c = row_of(layer, layer->c, t, b);
     real *gates = gates_of(layer, t, b), *tanh_c = row_of(layer, layer->tanh_c, t, b);
     real *next_c = row_of(layer, layer->c, t + 1, b), *next_h = row_of(layer, layer->h, t + 1, b);
     /* One loop for each function, since a single loop would need more registers than the processor has. */
     VECTORIZE
-    for (long j = 0; j < 3 * H; j++)
+    for (int64_t j = 0; j < 3 * H; j++)
         gates[j] = sigmoid(pre_activation(sum, j));
     VECTORIZE
-    for (long j = 3 * H; j < 4 * H; j++)
+    for (int64_t j = 3 * H; j < 4 * H; j++)
         gates[j] = fast_tanh(pre_activation(sum, j));
     VECTORIZE
-    for (long j = 0; j < H; j++) {
+    for (int64_t j = 0; j < H; j++) {
         const LstmState next = lstm_next_state(lstm_load(gates, H, j), c[j]);
         next_c[j] = next.c, tanh_c[j] = next.tanh_c, next_h[j] = next.h;
     }
 }
 
-static void lstm_forward_step(const Layer *layer, long t, Rows rows) {
+static void lstm_forward_step(const Layer *layer, int64_t t, Rows rows) {
     const Matrix h = matrix_of(layer, layer->h, layer->H, t, rows);
     set_product(matrix_of(layer, layer->h2h_product, layer->n, 0, rows), h, layer->packed,
                 four_sums_of(layer, rows, layer->n));
 #pragma omp parallel for if (worth_sharing(layer))
-    for (long b = rows.from; b < rows.to; b++)
+    for (int64_t b = rows.from; b < rows.to; b++)
         lstm_forward_row(layer, t, b);
 }
 
@@ -159,25 +151,25 @@ void lstm_forward(const Layer *layer) {
     walk(layer, FORWARD, lstm_forward_step);
 }
 
-static inline void lstm_backward_row(const Layer *layer, long t, long b) {
-    const long H = layer->H;
+static inline void lstm_backward_row(const Layer *layer, int64_t t, int64_t b) {
+    const int64_t H = layer->H;
     const real *c = row_of(layer, layer->c, t, b), *tanh_c = row_of(layer, layer->tanh_c, t, b);
     real *gates = gates_of(layer, t, b), *grad_c = row_of(layer, layer->grad_c, 0, b);
     VECTORIZE
-    for (long j = 0; j < H; j++) {
+    for (int64_t j = 0; j < H; j++) {
         const real grad_h = grad_h_of(layer, t, b, j);
         lstm_store(lstm_gradient(lstm_load(gates, H, j), c[j], tanh_c[j], grad_h, &grad_c[j]), gates, H, j);
     }
 }
 
-static void lstm_backward_step(const Layer *layer, long t, Rows rows) {
+static void lstm_backward_step(const Layer *layer, int64_t t, Rows rows) {
     if (t < layer->T - 1) {
         const Matrix later = matrix_of(layer, layer->pre_activations, layer->n, t + 1, rows);
         set_product(matrix_of(layer, layer->grad_next, layer->H, 0, rows), later, layer->packed,
                     four_sums_of(layer, rows, layer->H));
     }
 #pragma omp parallel for if (worth_sharing(layer))
-    for (long b = rows.from; b < rows.to; b++)
+    for (int64_t b = rows.from; b < rows.to; b++)
         lstm_backward_row(layer, t, b);
 }
 
@@ -195,54 +187,54 @@ static inline real gru_next_h(real update, real candidate, real h) {
 }
 
 /* Returns a gate's part of packed h2h, which consists of three parts, for forward or for backward. */
-static inline real *gru_packed(const Layer *layer, long gate) {
+static inline real *gru_packed(const Layer *layer, int64_t gate) {
     return layer->packed + gate * packed_size(layer->H, layer->H);
 }
 
-static inline void gru_forward_gates_row(const Layer *layer, long t, long b) {
-    const long H = layer->H;
+static inline void gru_forward_gates_row(const Layer *layer, int64_t t, int64_t b) {
+    const int64_t H = layer->H;
     const Summands sum = summands_of(layer, t, b);
     const real *h = row_of(layer, layer->h, t, b);
     real *gates = gates_of(layer, t, b), *reset_h = row_of(layer, layer->reset_h, t, b);
     VECTORIZE
-    for (long j = 0; j < 2 * H; j++)
+    for (int64_t j = 0; j < 2 * H; j++)
         gates[j] = sigmoid(pre_activation(sum, j));
     VECTORIZE
-    for (long j = 0; j < H; j++)
+    for (int64_t j = 0; j < H; j++)
         reset_h[j] = gates[H + j] * h[j];
 }
 
-static inline void gru_forward_candidate_row(const Layer *layer, long t, long b) {
-    const long H = layer->H;
+static inline void gru_forward_candidate_row(const Layer *layer, int64_t t, int64_t b) {
+    const int64_t H = layer->H;
     const Summands sum = summands_of(layer, t, b);
     const real *h = row_of(layer, layer->h, t, b);
     real *gates = gates_of(layer, t, b), *next_h = row_of(layer, layer->h, t + 1, b);
     VECTORIZE
-    for (long j = 0; j < H; j++) {
+    for (int64_t j = 0; j < H; j++) {
         const real update = gates[j], candidate = fast_tanh(pre_activation(sum, 2 * H + j));
         gates[2 * H + j] = candidate;
         next_h[j] = gru_next_h(update, candidate, h[j]);
     }
 }
 
-static void gru_forward_step(const Layer *layer, long t, Rows rows) {
-    const long H = layer->H, four_sums = four_sums_of(layer, rows, H);
+static void gru_forward_step(const Layer *layer, int64_t t, Rows rows) {
+    const int64_t H = layer->H, four_sums = four_sums_of(layer, rows, H);
     const Matrix h = matrix_of(layer, layer->h, H, t, rows), reset_h = matrix_of(layer, layer->reset_h, H, t, rows);
     const Matrix h2h_product = matrix_of(layer, layer->h2h_product, layer->n, 0, rows);
-    for (long gate = 0; gate < 2; gate++)
+    for (int64_t gate = 0; gate < 2; gate++)
         set_product(columns_of(h2h_product, gate * H, H), h, gru_packed(layer, gate), four_sums);
 #pragma omp parallel for if (worth_sharing(layer))
-    for (long b = rows.from; b < rows.to; b++)
+    for (int64_t b = rows.from; b < rows.to; b++)
         gru_forward_gates_row(layer, t, b);
     set_product(columns_of(h2h_product, 2 * H, H), reset_h, gru_packed(layer, 2), four_sums);
 #pragma omp parallel for if (worth_sharing(layer))
-    for (long b = rows.from; b < rows.to; b++)
+    for (int64_t b = rows.from; b < rows.to; b++)
         gru_forward_candidate_row(layer, t, b);
 }
 
 void gru_pack(const Layer *layer) {
-    const long H = layer->H;
-    for (long gate = 0; gate < 3; gate++)
+    const int64_t H = layer->H;
+    for (int64_t gate = 0; gate < 3; gate++)
         pack_transposed(layer->h2h + gate * H * H, H, H, gru_packed(layer, gate));
 }
 
@@ -253,12 +245,12 @@ void gru_forward(const Layer *layer) {
 
 /* Computes the gradients by the pre-activations of the candidate and of the update gate. Sets grad_next to the gradient
    by the previous h through the factor 1 - update gate. */
-static inline void gru_backward_candidate_row(const Layer *layer, long t, long b) {
-    const long H = layer->H;
+static inline void gru_backward_candidate_row(const Layer *layer, int64_t t, int64_t b) {
+    const int64_t H = layer->H;
     const real *h = row_of(layer, layer->h, t, b), *grad_reset = row_of(layer, layer->grad_reset, 0, b);
     real *gates = gates_of(layer, t, b), *grad_next = row_of(layer, layer->grad_next, 0, b);
     VECTORIZE
-    for (long j = 0; j < H; j++) {
+    for (int64_t j = 0; j < H; j++) {
         const real update = gates[j], candidate = gates[2 * H + j];
         grad_next[j] += grad_reset[j]; /* the last summand of the gradient by this step's h */
         const real grad_h = grad_h_of(layer, t, b, j);
@@ -270,40 +262,40 @@ static inline void gru_backward_candidate_row(const Layer *layer, long t, long b
 
 /* Computes the gradient by the pre-activation of the reset gate. Adds to grad_next the gradients by the previous h
    through reset_h and through the update gate; in the first layer Torch7 adds them in another order. */
-static inline void gru_backward_reset_row(const Layer *layer, long t, long b) {
-    const long H = layer->H;
+static inline void gru_backward_reset_row(const Layer *layer, int64_t t, int64_t b) {
+    const int64_t H = layer->H;
     const real *h = row_of(layer, layer->h, t, b), *grad_reset_h = row_of(layer, layer->grad_reset_h, 0, b);
     const real *grad_update = row_of(layer, layer->grad_update, 0, b);
     real *gates = gates_of(layer, t, b), *grad_next = row_of(layer, layer->grad_next, 0, b);
     const int first_layer = layer->ids != NULL;
     VECTORIZE
-    for (long j = 0; j < H; j++) {
+    for (int64_t j = 0; j < H; j++) {
         const real reset = gates[H + j], by_reset_h = grad_reset_h[j] * reset, by_update = grad_update[j];
         gates[H + j] = sigmoid_backward(grad_reset_h[j] * h[j], reset);
         grad_next[j] = grad_next[j] + (first_layer ? by_update : by_reset_h) + (first_layer ? by_reset_h : by_update);
     }
 }
 
-static void gru_backward_step(const Layer *layer, long t, Rows rows) {
-    const long H = layer->H, four_sums = four_sums_of(layer, rows, H);
+static void gru_backward_step(const Layer *layer, int64_t t, Rows rows) {
+    const int64_t H = layer->H, four_sums = four_sums_of(layer, rows, H);
     const Matrix gates = matrix_of(layer, layer->pre_activations, layer->n, t, rows);
 #pragma omp parallel for if (worth_sharing(layer))
-    for (long b = rows.from; b < rows.to; b++)
+    for (int64_t b = rows.from; b < rows.to; b++)
         gru_backward_candidate_row(layer, t, b);
     set_product(matrix_of(layer, layer->grad_reset_h, H, 0, rows), columns_of(gates, 2 * H, H), gru_packed(layer, 2),
                 four_sums);
     set_product(matrix_of(layer, layer->grad_update, H, 0, rows), columns_of(gates, 0, H), gru_packed(layer, 0),
                 four_sums);
 #pragma omp parallel for if (worth_sharing(layer))
-    for (long b = rows.from; b < rows.to; b++)
+    for (int64_t b = rows.from; b < rows.to; b++)
         gru_backward_reset_row(layer, t, b);
     set_product(matrix_of(layer, layer->grad_reset, H, 0, rows), columns_of(gates, H, H), gru_packed(layer, 1),
                 four_sums);
 }
 
 void gru_backward(const Layer *layer) {
-    const long H = layer->H;
-    for (long gate = 0; gate < 3; gate++)
+    const int64_t H = layer->H;
+    for (int64_t gate = 0; gate < 3; gate++)
         pack(layer->h2h + gate * H * H, H, H, gru_packed(layer, gate));
     memset(layer->grad_next, 0, layer->B * H * sizeof(real));
     memset(layer->grad_reset, 0, layer->B * H * sizeof(real));
@@ -312,20 +304,20 @@ void gru_backward(const Layer *layer) {
 
 /* ---- rnn ---- */
 
-static inline void rnn_forward_row(const Layer *layer, long t, long b) {
+static inline void rnn_forward_row(const Layer *layer, int64_t t, int64_t b) {
     const Summands sum = summands_of(layer, t, b);
     real *next_h = row_of(layer, layer->h, t + 1, b);
     VECTORIZE
-    for (long j = 0; j < layer->H; j++)
+    for (int64_t j = 0; j < layer->H; j++)
         next_h[j] = fast_tanh(pre_activation(sum, j));
 }
 
-static void rnn_forward_step(const Layer *layer, long t, Rows rows) {
+static void rnn_forward_step(const Layer *layer, int64_t t, Rows rows) {
     const Matrix h = matrix_of(layer, layer->h, layer->H, t, rows);
     set_product(matrix_of(layer, layer->h2h_product, layer->n, 0, rows), h, layer->packed,
                 four_sums_of(layer, rows, layer->n));
 #pragma omp parallel for if (worth_sharing(layer))
-    for (long b = rows.from; b < rows.to; b++)
+    for (int64_t b = rows.from; b < rows.to; b++)
         rnn_forward_row(layer, t, b);
 }
 
@@ -338,22 +330,22 @@ void rnn_forward(const Layer *layer) {
     walk(layer, FORWARD, rnn_forward_step);
 }
 
-static inline void rnn_backward_row(const Layer *layer, long t, long b) {
+static inline void rnn_backward_row(const Layer *layer, int64_t t, int64_t b) {
     const real *next_h = row_of(layer, layer->h, t + 1, b);
     real *gradient = gates_of(layer, t, b);
     VECTORIZE
-    for (long j = 0; j < layer->H; j++)
+    for (int64_t j = 0; j < layer->H; j++)
         gradient[j] = tanh_backward(grad_h_of(layer, t, b, j), next_h[j]);
 }
 
-static void rnn_backward_step(const Layer *layer, long t, Rows rows) {
+static void rnn_backward_step(const Layer *layer, int64_t t, Rows rows) {
     if (t < layer->T - 1) {
         const Matrix later = matrix_of(layer, layer->pre_activations, layer->n, t + 1, rows);
         set_product(matrix_of(layer, layer->grad_next, layer->H, 0, rows), later, layer->packed,
                     four_sums_of(layer, rows, layer->H));
     }
 #pragma omp parallel for if (worth_sharing(layer))
-    for (long b = rows.from; b < rows.to; b++)
+    for (int64_t b = rows.from; b < rows.to; b++)
         rnn_backward_row(layer, t, b);
 }
 
@@ -377,36 +369,36 @@ int rnn_advance(const Network *network, const Batch *batch) {
     return advance(network, rnn_forward_step, 1, batch);
 }
 
-long text_space(const Network *network) {
+int64_t text_space(const Network *network) {
     return space_of_text(network);
 }
 
-void draw(int64_t *ids, const real *scores, const double *temperatures, const double *uniforms, long B, long V,
-          long single, real *space) {
-    for (long b = 0; b < B; b++)
+void draw(int64_t *ids, const real *scores, const double *temperatures, const double *uniforms, int64_t B, int64_t V,
+          int64_t single, real *space) {
+    for (int64_t b = 0; b < B; b++)
         ids[b] = categorical(scores + b * V, temperatures[b], uniforms[b], V, single, space);
 }
 
-void pack_weight(real *packed, const real *weight, long rows, long columns) {
+void pack_weight(real *packed, const real *weight, int64_t rows, int64_t columns) {
     pack_transposed(weight, rows, columns, packed);
 }
 
 /* ---- Row sums and transposes. ---- */
 
-void sum_rows(const Layer *layer, long width) {
+void sum_rows(const Layer *layer, int64_t width) {
     sum_rows_of(layer->grad_bias, layer->grad_rows, layer->ids, layer->pre_activations, layer->T, layer->B, layer->V,
                 layer->n, width, layer->same_ids);
 }
 
-void transpose(real *target, const real *source, long stride, long rows, long columns) {
-    const long tile = 32; /* a tile of source and a tile of target fit into a core's cache */
+void transpose(real *target, const real *source, int64_t stride, int64_t rows, int64_t columns) {
+    const int64_t tile = 32; /* a tile of source and a tile of target fit into a core's cache */
 #pragma omp parallel for
-    for (long top = 0; top < columns; top += tile) {
-        const long bottom = top + tile < columns ? top + tile : columns;
-        for (long left = 0; left < rows; left += tile) {
-            const long right = left + tile < rows ? left + tile : rows;
-            for (long i = top; i < bottom; i++)
-                for (long j = left; j < right; j++)
+    for (int64_t top = 0; top < columns; top += tile) {
+        const int64_t bottom = top + tile < columns ? top + tile : columns;
+        for (int64_t left = 0; left < rows; left += tile) {
+            const int64_t right = left + tile < rows ? left + tile : rows;
+            for (int64_t i = top; i < bottom; i++)
+                for (int64_t j = left; j < right; j++)
                     target[i * rows + j] = source[j * stride + i];
         }
     }
@@ -414,42 +406,42 @@ void transpose(real *target, const real *source, long stride, long rows, long co
 
 /* ---- Over all time steps at once. ---- */
 
-void input_products(const Layer *layer, real *input, real *i2h, long I, long width, Workspace *workspace) {
+void input_products(const Layer *layer, real *input, real *i2h, int64_t I, int64_t width, Workspace *workspace) {
     linear_forward(layer->pre_activations, input, i2h, layer->T, layer->B, I, layer->n, width, *workspace);
 }
 
-void linear_outputs(real *y, real *x, real *weight, long T, long B, long I, long O, Workspace *workspace) {
+void linear_outputs(real *y, real *x, real *weight, int64_t T, int64_t B, int64_t I, int64_t O, Workspace *workspace) {
     linear_forward(y, x, weight, T, B, I, O, O, *workspace);
 }
 
-void grad_inputs(real *grad_x, real *grad_y, long step, real *weight, long T, long B, long I, long width,
+void grad_inputs(real *grad_x, real *grad_y, int64_t step, real *weight, int64_t T, int64_t B, int64_t I, int64_t width,
                  Workspace *workspace) {
     linear_grad_input(grad_x, grad_y, step, weight, T, B, I, width, *workspace);
 }
 
-void grad_weights(real *grad_weight, real *grad_y, long step, real *x, long T, long B, long I, long width,
-                  Workspace *workspace) {
+void grad_weights(real *grad_weight, real *grad_y, int64_t step, real *x, int64_t T, int64_t B, int64_t I,
+                  int64_t width, Workspace *workspace) {
     linear_grad_weight(grad_weight, grad_y, step, x, T, B, I, width, *workspace);
 }
 
-long product_space(long columns) {
+int64_t product_space(int64_t columns) {
     return large_product_space(columns);
 }
 
-void log_softmax(real *outputs, const real *bias, long N, long V, long of_2015, real *terms, long threads) {
-#pragma omp parallel for num_threads(min_long(threads, omp_get_max_threads()))
-    for (long i = 0; i < N; i++)
+void log_softmax(real *outputs, const real *bias, int64_t N, int64_t V, int64_t of_2015, real *terms, int64_t threads) {
+#pragma omp parallel for num_threads(min_int64(threads, omp_get_max_threads()))
+    for (int64_t i = 0; i < N; i++)
         log_softmax_row(outputs + i * V, bias, V, of_2015, terms + omp_get_thread_num() * V);
 }
 
-void step_losses(double *losses, const real *log_probs, const int64_t *targets, long T, long B, long V) {
-    for (long t = 0; t < T; t++)
+void step_losses(double *losses, const real *log_probs, const int64_t *targets, int64_t T, int64_t B, int64_t V) {
+    for (int64_t t = 0; t < T; t++)
         losses[t] = loss_of_step(log_probs + t * B * V, targets + t * B, B, V);
 }
 
-void log_softmax_backward(real *log_probs, const int64_t *targets, real *grad_bias, long T, long B, long V) {
+void log_softmax_backward(real *log_probs, const int64_t *targets, real *grad_bias, int64_t T, int64_t B, int64_t V) {
 #pragma omp parallel for
-    for (long i = 0; i < T * B; i++)
+    for (int64_t i = 0; i < T * B; i++)
         log_softmax_backward_row(log_probs + i * V, targets[i], B, V);
     sum_rows_of(grad_bias, NULL, NULL, log_probs, T, B, V, V, V, NULL);
 }

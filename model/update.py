@@ -23,7 +23,7 @@ def in_c(vector: Tensor) -> bool:
 def clip_(vector: Tensor, limit: float) -> None:
     """Clip each number of a vector to [-limit, limit]."""
     if in_c(vector):
-        call(vector.dtype, "clip", vector, float(limit), len(vector))
+        call(vector.dtype, "clip", vector, limit, len(vector))
         increment_version(vector)
     else:
         vector.clamp_(-limit, limit)
@@ -32,7 +32,7 @@ def clip_(vector: Tensor, limit: float) -> None:
 def scale_(vector: Tensor, factor: float) -> None:
     """Multiply a vector by a number."""
     if in_c(vector):
-        call(vector.dtype, "scale", vector, float(factor), len(vector))
+        call(vector.dtype, "scale", vector, factor, len(vector))
         increment_version(vector)
     else:
         vector.mul_(factor)
@@ -62,7 +62,7 @@ def rmsprop_(
     params -= learning_rate * gradients / (sqrt(mean_square) + epsilon)
     """
     if in_c(params):
-        numbers = map(float, (learning_rate, decay_rate, epsilon, weight_decay))
+        numbers = learning_rate, decay_rate, epsilon, weight_decay
         call(params.dtype, "rmsprop", params, mean_square, gradients, *numbers, len(params))
         increment_version(params)
         return
@@ -93,7 +93,7 @@ def adam_(
     step_size = learning_rate / (1 - power(beta1, steps))
     root_correction2 = math.sqrt(1 - power(beta2, steps))
     if in_c(params):
-        numbers = map(float, (step_size, beta1, beta2, root_correction2, epsilon, weight_decay))
+        numbers = step_size, beta1, beta2, root_correction2, epsilon, weight_decay
         call(params.dtype, "adam", params, mean, mean_square, gradients, *numbers, len(params))
         increment_version(params)
         return

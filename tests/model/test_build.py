@@ -21,9 +21,10 @@ from charrnn_port.model.build import built
 DTYPE = torch.float64
 # A library of one function, which compiles faster than the cells.
 SOURCE = """\
-void transpose(double *target, const double *source, long stride, long rows, long columns) {
-    for (long i = 0; i < columns; i++)
-        for (long j = 0; j < rows; j++)
+#include <stdint.h>
+void transpose(double *target, const double *source, int64_t stride, int64_t rows, int64_t columns) {
+    for (int64_t i = 0; i < columns; i++)
+        for (int64_t j = 0; j < rows; j++)
             target[i * rows + j] = source[j * stride + i];
 }
 """
@@ -77,7 +78,7 @@ def assert_works() -> None:
     functions = built(DTYPE).functions
     source, target = torch.arange(6, dtype=DTYPE).view(2, 3), torch.zeros(3, 2, dtype=DTYPE)
     addresses = [ctypes.c_void_p(each.data_ptr()) for each in (target, source)]
-    functions.transpose(*addresses, *map(ctypes.c_long, (3, 2, 3)))
+    functions.transpose(*addresses, *map(ctypes.c_int64, (3, 2, 3)))
     assert torch.equal(target, source.T)
 
 
@@ -268,7 +269,7 @@ def test_a_compiler_that_does_not_end(cache, compiler, monkeypatch, tmp_path):
         ('"', "no C compiler was found: CC is '\"'"),
         ("", "no C compiler was found: CC is ''"),
         ("  ", "no C compiler was found: CC is '  '"),
-        ("/no/such/compiler", "no C compiler was found (/no/such/compiler)"),
+        ("/no/such/compiler", "no C compiler was found (/no/such/compiler); `pip install ziglang` installs one"),
         ("/", "the C compiler (/) cannot be run: Permission denied"),
         ("false", "the C compiler (false) fails: status 1"),
     ],

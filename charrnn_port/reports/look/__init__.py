@@ -49,7 +49,7 @@ def look(options: LookOptions) -> None:
     drawing = target.suffix in figure.KINDS
     if drawing:
         figure.require_matplotlib()
-    checkpoint = load_checkpoint(options.checkpoint)
+    checkpoint = load_checkpoint(options.checkpoint, log_line)
     wanted = units_of(options.units, checkpoint.opt)
     text = TextStream(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
     block = beginning_of(text, options.length)

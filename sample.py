@@ -34,7 +34,7 @@ def main(options: SampleOptions) -> None:
     if not (sys.stdout or options.output):
         raise UserError("cannot write the text: stdout is closed; use -output")
     device = choose_device(options.gpuid, options.opencl == 1, echo)
-    saved = load_checkpoint(options.model, log_line)
+    saved = load_checkpoint(options.model, log_line if options.verbose == 1 else lambda line: None)
     primetext = streams.prime_text(options)
     prime = saved.vocab.encode(primetext, "-primefile" if options.primefile else "-primetext", options.unknown)
     saved.vocab.encode(os.fsencode(options.stop), "-stop")

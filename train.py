@@ -52,6 +52,10 @@ def main(options: TrainOptions) -> None:
                 claimed.enter_context(folder.claim(options))
             echo = print_line if not options.dry_run else lambda line: None
             training = prepare(options, given, saved, ours, echo, log)
+            if not (saved or options.dry_run):
+                warning = folder.other_run(training.options, training.loader.digest, training.loader.vocab)
+                if warning:
+                    log(warning)
         if options.dry_run:
             dry_run(training, print_line)
             return

@@ -5,40 +5,65 @@ import math
 import os
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TextIO
 
 from charrnn_port.checkpoints.checkpoint import Checkpoint, best_evaluation
 from charrnn_port.checkpoints.files import load_file
-from charrnn_port.options import TrainOptions
+from charrnn_port.options import TrainOptions, described
 from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import lock, open_lock, remove_leftovers, temporary_path
+from charrnn_port.util.vocabulary import Vocabulary
 
 MANY_EPOCHS, LARGE_LOSS = 1e6, 99999.0  # few file names have more digits
 EVALUATED = re.compile(r"_epoch(\d+\.\d\d)_(\d+\.\d{4})(\.\d+)?\.t7(\.pt)?$")  # epoch and loss in a file name
 
 
 def load_checkpoint(path: str | os.PathLike, log: Callable[[str], None] = lambda line: None) -> Checkpoint:
-    """Return the checkpoint in a file of any supported format, on the CPU; of a folder the best one, and log its name.
+    """Return the checkpoint in a file of any supported format, on the CPU; of a folder the best one of its latest run.
+
+    The latest run is that of the newest valid file. `log` receives the name of the checkpoint that a folder stands for.
 
     Raises UserError for a file that is missing, corrupt or something else, and for a folder without a valid checkpoint.
     Runs no code from the file.
     """
     if not os.path.isdir(path):
         return load_file(path)
-    wrong = ""
-    for each in sorted(files_in(path), key=rank):
+    newest, latest = newest_in(path)
+    skipped = False
+    for each in sorted({*files_in(path), newest}, key=rank):
         try:
-            found = load_file(each)
-        except UserError as error:  # corrupt, or deleted by the run that writes there
-            wrong = wrong or f": {error}"
+            found = latest if each == newest else load_file(each)
+        except UserError:  # corrupt, or deleted by the run that writes there
             continue
-        log(f"loading {each}, the best in {path}")
-        return found
+        if found is latest or is_same_run(found, latest):
+            break
+        skipped = True
+    log(f"loading {each}, the best {'of the latest run ' if skipped else ''}in {path}")
+    return found
+
+
+def newest_in(path: str | os.PathLike) -> tuple[Path, Checkpoint]:
+    """Return the newest valid file in a folder, and its checkpoint. Raises UserError if there is none."""
+    wrong = ""
+    for each in newest_first(files_in(path)):
+        try:
+            return each, load_file(each)
+        except UserError as error:
+            wrong = wrong or f": {error}"
     raise UserError(f"{path} is a folder, not a checkpoint, and has no valid checkpoint{wrong}")
+
+
+def newest_first(paths: Iterable[Path]) -> list[Path]:
+    """Return files in the order of their times, the newest first; a file that has just been deleted is left out."""
+    times = {}
+    for each in paths:
+        with suppress(OSError):
+            times[each] = each.lstat().st_mtime_ns
+    return sorted(times, key=times.__getitem__, reverse=True)
 
 
 def files_in(path: str | os.PathLike) -> list[Path]:
@@ -88,10 +113,42 @@ def is_of_run(path: str, checkpoint: Checkpoint) -> bool:
         found = load_file(path)
     except UserError:
         return False
-    earlier, later = sorted((found, checkpoint), key=lambda each: each.i)
-    if earlier.i == 0:
-        return earlier.opt == later.opt
-    return later.train_losses[: earlier.i] == earlier.train_losses
+    if min(found.i, checkpoint.i) == 0:
+        return found.opt == checkpoint.opt
+    return is_same_run(found, checkpoint)
+
+
+def is_same_run(a: Checkpoint, b: Checkpoint) -> bool:
+    """Return whether two checkpoints are of the same run: the losses of one begin with the losses of the other.
+
+    Where a checkpoint has no losses, the vocabulary, -savefile and -data_dir decide.
+    """
+    count = min(len(a.train_losses), len(b.train_losses))
+    if count:
+        return a.train_losses[:count] == b.train_losses[:count]
+    return a.vocab == b.vocab and all(a.opt.get(name) == b.opt.get(name) for name in ("savefile", "data_dir"))
+
+
+def other_run(options: TrainOptions, text: str, vocab: Vocabulary) -> str:
+    """Return a warning, for a new run, that its folder has checkpoints of another run; "" if it has none.
+
+    `text` is the SHA-256 of the run's text, `vocab` its vocabulary. A run with the same text and the same options that
+    change results is a repetition, not another run.
+    """
+    try:
+        _, latest = newest_in(options.checkpoint_dir)
+    except UserError:
+        return ""
+    same_text = latest.vocab == vocab and (latest.progress or {}).get("text", text) == text
+    locked = [each.name for each, about in described(TrainOptions) if about.resume_locked]
+    before = TrainOptions().values() | latest.opt
+    if same_text and all(before[name] == getattr(options, name) for name in locked):
+        return ""
+    return (
+        f"{options.checkpoint_dir} has checkpoints of another run{'' if same_text else ', on another text'}: they stay "
+        "there, but from its first checkpoint on the folder stands for this run; to keep runs apart, use another "
+        "-checkpoint_dir"
+    )
 
 
 def delete_older(options: TrainOptions, checkpoint: Checkpoint, ntrain: int) -> None:
@@ -109,30 +166,31 @@ def delete_older(options: TrainOptions, checkpoint: Checkpoint, ntrain: int) -> 
                 os.unlink(each)
 
 
-def load_latest(checkpoint_dir: str | os.PathLike) -> Checkpoint:
+def load_latest(checkpoint_dir: str | os.PathLike, log: Callable[[str], None] = lambda line: None) -> Checkpoint:
     """Return the latest checkpoint of the run that wrote to a folder last, among those that can be resumed.
 
     That run's checkpoints are the newest file and, regardless of file times, those whose losses begin with its losses.
-    Raises UserError if there is none.
+    `log` receives the name of the checkpoint. Raises UserError if there is none.
     """
-    paths = sorted(Path(checkpoint_dir).glob("*.t7.pt"), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
-    latest, wrong = None, ""
-    for path in paths:
+    path = latest = None
+    wrong = ""
+    for each in newest_first(Path(checkpoint_dir).glob("*.t7.pt")):
         try:
-            found = load_file(path)
+            found = load_file(each)
         except UserError as error:  # corrupt files do not count
             wrong = wrong or f": {error}"
             continue
         if found.progress and (latest is None or goes_further(found, latest)):
-            latest = found
+            path, latest = each, found
     if latest is None:
         raise UserError(f"no checkpoint to resume in {checkpoint_dir}{wrong}")
+    log(f"loading {path}, the latest in {checkpoint_dir}")
     return latest
 
 
 def goes_further(later: Checkpoint, earlier: Checkpoint) -> bool:
     """Return whether a checkpoint is of the same run as another and after it, judged by their losses."""
-    return 0 < earlier.i < later.i and later.train_losses[: earlier.i] == earlier.train_losses
+    return 0 < earlier.i < later.i and is_same_run(later, earlier)
 
 
 def claim(options: TrainOptions) -> TextIO:

@@ -95,7 +95,7 @@ class TrainOptions(Options):
     init_from: str = option(
         "", "initialize network parameters from checkpoint at this path", "optimization",
         "Starts a new run with a checkpoint's parameters and sizes. The vocabulary must be the same, unless -vocab "
-        "is merge. Of a folder, it takes the best checkpoint.",
+        "is merge. Of a folder, it takes the best checkpoint of the latest run.",
         resume_locked=True,
     )
     seed: int = seed_option(
@@ -158,7 +158,7 @@ class TrainOptions(Options):
         "", "resume the run of this checkpoint, or of the latest in checkpoint_dir: -resume latest",
         "not in the original",
         "Uses the options of that run and prints the lines that it would have printed without the interruption. "
-        "Options marked with a * cannot be changed. Of a folder, it takes the best checkpoint.",
+        "Options marked with a * cannot be changed. Of a folder, it takes the best checkpoint of the latest run.",
     )
     cell: str = option(
         "auto", "execution backend of the cells; identical results. auto = the fastest", "not in the original",

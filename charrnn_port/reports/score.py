@@ -62,7 +62,7 @@ def score(options: ScoreOptions) -> None:
     require_possible(options, len(names), len(paths))
     device = choose_device(options.gpuid, False, lambda line: None)
     dtype = choose_dtype(options.dtype, device)
-    checkpoints = {name: load_checkpoint(name) for name in names}
+    checkpoints = {name: load_checkpoint(name, log_line) for name in names}
     if not paths:
         raise UserError("no text to score: name one after the checkpoints, or - for stdin")
     if options.dynamic:

@@ -45,7 +45,7 @@ def trace(options: TraceOptions) -> None:
         raise OptionError("-o: missing output file; name one, such as -o trace.h5")
     if is_checkpoint(options.o):
         raise UserError(f"-o {options.o}: cannot overwrite a checkpoint or a folder; name another file")
-    checkpoint = load_checkpoint(options.checkpoint)
+    checkpoint = load_checkpoint(options.checkpoint, log_line)
     columns = Columns(options, checkpoint)
     print_size(options, columns)
     network = checkpoint.build("plain", DTYPES[options.dtype])

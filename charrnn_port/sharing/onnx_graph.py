@@ -14,7 +14,7 @@ from torch import Tensor
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import ExportOptions
 from charrnn_port.sharing.step import INPUTS, OUTPUTS, described, precision
-from charrnn_port.util.errors import UserError
+from charrnn_port.util.errors import UserError, how_to_install
 from charrnn_port.util.files import write_atomically
 
 OPSET, IR_VERSION = 17, 8  # released in 2022, so that runtimes since then can read the file
@@ -26,7 +26,7 @@ def write_onnx(checkpoint: Checkpoint, options: ExportOptions) -> None:
     try:
         import onnx
     except ImportError:
-        raise UserError('onnx is not installed: pip install -c constraints.txt -e ".[export]"') from None
+        raise UserError(f"onnx is not installed: {how_to_install('export')}") from None
     network = checkpoint.build("fused", dtype)
     width, size = len(network.cell.STATE), network.rnn_size
     ids, state = INPUTS
@@ -36,7 +36,7 @@ def write_onnx(checkpoint: Checkpoint, options: ExportOptions) -> None:
         biases = layer.i2h_bias + layer.h2h_bias
         if not index:
             rows = graph.constant(layer.rows + biases)  # one row for each character
-            pre_activations = graph.add("Gather", rows, ids, axis=0)
+            pre_activations = graph.add("Gather", rows, graph.without_negative(ids, network.vocab_size), axis=0)
         else:
             pre_activations = graph.linear(after[-1], layer.i2h, graph.constant(biases))
         places = range(index * width, (index + 1) * width)
@@ -75,6 +75,11 @@ class Graph:
     def linear(self, x: str, weight: Tensor, added: str) -> str:
         """Add a product: x `[B, I]`, weight `[n, I]` → `[B, n]`, plus `added`: a bias `[n]` or values `[B, n]`."""
         return self.add("Gemm", x, self.constant(weight), added, transB=1)
+
+    def without_negative(self, ids: str, vocab_size: int) -> str:
+        """Replace negative ids by one out of range: Gather raises an error for it, but counts them from the end."""
+        zero, outside = (self.constant(torch.tensor(value)) for value in (0, vocab_size))
+        return self.add("Where", self.add("Less", ids, zero), outside, ids)
 
     def parts(self, x: str, count: int) -> list[str]:
         """Split x `[B, count * n]` into `count` tensors `[B, n]`. Return their names."""

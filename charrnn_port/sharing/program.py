@@ -77,6 +77,7 @@ class Step(torch.nn.Module):
     def forward(self, ids: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Compute one time step; see charrnn_port/sharing/step.py for the shapes."""
         before, width = state.unbind(0), len(self.cell.STATE)
+        ids = self.characters.index_select(0, ids)  # the same ids; raises an error for those out of range
         output = (ids[:, None] == self.characters).to(self.dtype)
         after: list[Tensor] = []
         for index, names in enumerate(self.layers):

@@ -3,7 +3,7 @@
     ids [batch] int64, state [states, batch, rnn_size]  →  log_probs [batch, vocab_size], next_state
 
 `states` is the number of state tensors of all layers, from the lowest layer up: c and h of each layer for an lstm, h
-for a gru and rnn. The state before a text is zero.
+for a gru and rnn. The state before a text is zero. Ids below 0 or from vocab_size on are an error.
 """
 
 from typing import Any

@@ -34,7 +34,7 @@ def resumed(
     resumed, and for an option that would change the results of the run.
     """
     if options.resume == "latest":
-        saved = folder.load_latest(options.checkpoint_dir)
+        saved = folder.load_latest(options.checkpoint_dir, log)
     else:
         saved = load_checkpoint(options.resume, log)
     if not saved.progress:

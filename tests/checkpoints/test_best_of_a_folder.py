@@ -1,6 +1,8 @@
-"""Tests that a folder stands for its checkpoint with the lowest validation loss, whose name is logged."""
+"""Tests that a folder stands for the best checkpoint of its latest run, whose name is logged."""
 
 import math
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,19 +19,25 @@ from charrnn_port.util.errors import UserError
 ANY = load_checkpoint(RECORDINGS / "lua_checkpoints/rnn.t7")
 
 
-def put(path: Path, loss: float | None, i: int = 7) -> None:
+def put(path: Path, loss: float | None, i: int = 7, **other: object) -> None:
     """Write a checkpoint after `i` iterations, identified by `opt["savefile"]`; None: not evaluated."""
     val_losses = {3: 0.1} if loss is None else {3: 0.1, i: loss}
-    opt = ANY.opt | {"savefile": path.name}
-    save_checkpoint(replace(ANY, opt=opt, i=i, epoch=float(i), val_losses=val_losses, val_loss=loss or 0.1), path)
+    values = {"opt": ANY.opt | {"savefile": path.name}} | other
+    save_checkpoint(replace(ANY, i=i, epoch=float(i), val_losses=val_losses, val_loss=loss or 0.1, **values), path)
 
 
-def best(folder: Path) -> str:
+def best(folder: Path, among: str = "") -> str:
     """Return the name of the file that is loaded, and assert that it is the one that is logged."""
     logged = []
     name = load_checkpoint(folder, logged.append).opt["savefile"]
-    assert logged == [f"loading {folder / name}, the best in {folder}"]
+    assert logged == [f"loading {folder / name}, the best {among}in {folder}"]
     return name
+
+
+def order(*paths: Path) -> None:
+    """Set the times of files, the oldest first."""
+    for time, path in enumerate(paths):
+        os.utime(path, (time, time))
 
 
 def test_the_lowest_loss_in_the_names(tmp_path):
@@ -76,6 +84,61 @@ def test_what_cannot_be_loaded_is_passed_over(tmp_path):
     assert best(tmp_path) == "lm_x_epoch3.00_1.4000.t7.pt"
 
 
+def test_of_several_runs_the_latest(tmp_path):
+    """The losses of a run's checkpoints begin with each other. The newest file shows which run is the latest."""
+    a1, a2, b1, b2 = (tmp_path / name for name in ("a1.t7.pt", "a2.t7.pt", "b1.t7.pt", "b2.t7.pt"))
+    put(a1, 1.0, train_losses=[4.0, 3.5])
+    put(a2, 1.5, train_losses=[4.0, 3.5, 3.25])
+    put(b1, 2.0, train_losses=[4.5, 3.5])
+    put(b2, 2.5, train_losses=[4.5, 3.5, 3.25])
+    order(a1, a2, b1, b2)
+    assert best(tmp_path, "of the latest run ") == "b1.t7.pt"
+    order(b2, a1, b1, a2)
+    assert best(tmp_path) == "a1.t7.pt"
+    (tmp_path / "c.t7.pt").write_bytes(b"PK")  # corrupt: not a checkpoint of any run
+    assert best(tmp_path) == "a1.t7.pt"
+
+
+def test_runs_without_losses_differ_in_vocabulary_name_or_text(tmp_path):
+    """So do checkpoints before the first iteration, and those of programs that record no losses."""
+    old, new = tmp_path / "old.t7.pt", tmp_path / "new.t7.pt"
+    for difference in ({"savefile": "x"}, {"data_dir": "other"}):
+        put(old, 1.0, train_losses=[], opt=ANY.opt | {"savefile": "new.t7.pt"} | difference)
+        put(new, 2.0, train_losses=[])
+        order(old, new)
+        assert best(tmp_path, "of the latest run ") == "new.t7.pt"
+    put(old, 1.0, train_losses=[], opt=ANY.opt | {"savefile": "new.t7.pt", "seed": 9})
+    order(old, new)
+    assert load_checkpoint(tmp_path).opt["seed"] == 9
+
+
+def test_a_second_text_in_the_same_folder(run, tmp_path):
+    """A warning at its start; then the folder stands for the second run, although the first one's loss is lower."""
+    first, _ = run
+    shutil.copytree(first / "cv", tmp_path / "cv")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/input.txt").write_bytes(TEXT[::-1].replace(b"e", b"3"))
+    rest = [*SMALL, "-max_epochs", 0.5, "-checkpoint_dir", tmp_path / "cv", "-data_dir"]
+    known = "has checkpoints of another run"
+    second = run_train(*rest, tmp_path / "data", "-eval_val_every", 20)
+    assert second.stderr.count(f"{tmp_path / 'cv'} {known}, on another text: they stay there") == 1
+    vocab = load_checkpoint(tmp_path / "cv").vocab
+    assert (b"3" in vocab.symbols, b"e" in vocab.symbols) == (True, False)
+    assert known not in run_train(*rest, tmp_path / "data", "-eval_val_every", 20).stderr  # a repetition
+    assert known not in run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv").stderr
+    other = run_train(*rest, tmp_path / "data", "-seed", 2)
+    assert f"{known}: they stay there" in other.stderr
+    assert known not in run_train(*rest, tmp_path / "data", "-seed", 3, "-dry_run", 1).stderr
+
+
+def test_resume_latest_names_the_checkpoint(run, tmp_path):
+    folder, _ = run
+    path, latest = max(saved(folder / "cv").values(), key=lambda each: each[1].i)
+    result = run_train("-resume", "latest", "-checkpoint_dir", folder / "cv")
+    assert f"loading {path}, the latest in {folder / 'cv'}\n" in result.stderr
+    assert f"resuming after iteration {latest.i}" in result.stdout
+
+
 def test_no_checkpoint_at_all(tmp_path):
     with pytest.raises(UserError, match=f"^{tmp_path} is a folder, not a checkpoint, and has no valid checkpoint$"):
         load_checkpoint(tmp_path)
@@ -99,10 +162,16 @@ def run(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("verb", "arguments"),
-    [("sample", ["-gpuid", -1, "-length", 50]), ("inspect", []), ("evaluate", ["-gpuid", -1, "-split", "train"])],
+    [
+        ("sample", ["-gpuid", -1, "-length", 50]),
+        ("inspect", []),
+        ("evaluate", ["-gpuid", -1, "-split", "train"]),
+        ("score", ["TEXT"]),
+    ],
 )
 def test_every_program_that_reads_one_takes_a_folder(verb, arguments, run):
     folder, path = run
+    arguments = [folder / "data/input.txt" if word == "TEXT" else word for word in arguments]
     of_folder, of_file = (
         CliRunner().invoke(charrnn.verbs()[verb], [str(word) for word in (each, *arguments)])
         for each in (folder / "cv", path)
@@ -110,6 +179,22 @@ def test_every_program_that_reads_one_takes_a_folder(verb, arguments, run):
     assert of_folder.stdout == of_file.stdout
     assert of_folder.stderr == f"loading {path}, the best in {folder / 'cv'}\n"
     assert of_file.stderr == ""
+
+
+def test_without_verbose_sample_prints_the_text_only(run):
+    folder, _ = run
+    assert run_sample(folder / "cv", "-gpuid", -1, "-length", 5, "-verbose", 0).stderr == ""
+
+
+@pytest.mark.parametrize("verb", ["trace", "look"])
+def test_programs_that_write_a_file_take_a_folder(verb, run, tmp_path):
+    folder, path = run
+    target = tmp_path / {"trace": "x.h5", "look": "x.html"}[verb]
+    (tmp_path / "text.txt").write_bytes(TEXT[:60])
+    words = [folder / "cv", tmp_path / "text.txt", "-o", target]
+    result = CliRunner().invoke(charrnn.verbs()[verb], [str(word) for word in words])
+    assert f"loading {path}, the best in {folder / 'cv'}\n" in result.stderr
+    assert target.exists()
 
 
 def test_convert_takes_a_folder(run, tmp_path):

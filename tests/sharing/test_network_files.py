@@ -107,6 +107,17 @@ def test_metadata(ending, tmp_path):
     assert log_probs(path, np.array([[3], [0]]), states, rnn_size, "float64").shape == (2, 1, 4)
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_ids_out_of_range_are_an_error(ending, tmp_path):
+    charrnn_port.save_checkpoint(made("rnn"), tmp_path / "lm.t7.pt")
+    step = step_of(export(tmp_path / "lm.t7.pt", tmp_path / f"model.{ending}"))
+    state = np.zeros((1, 2, 5))
+    assert np.isfinite(step(np.array([0, 3]), state)[0]).all()
+    for wrong in (4, 100_000, -1, -4, -(2**40)):
+        with pytest.raises(Exception, match=r"out of (range|data bounds)"):
+            step(np.array([0, wrong]), state)
+
+
 # Without this package
 
 WITHOUT = "import sys\nfor name in {names}: sys.modules[name] = None  # importing it raises ImportError\n"

@@ -50,7 +50,7 @@ def look(options: LookOptions) -> None:
     drawing = target.suffix in figure.KINDS
     if drawing:
         require_matplotlib("a figure")
-    checkpoint = load_checkpoint(options.checkpoint)
+    checkpoint = load_checkpoint(options.checkpoint, log_line)
     wanted = units_of(options.units, checkpoint.opt)
     text = TextStream(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
     block = beginning_of(text, options.length)

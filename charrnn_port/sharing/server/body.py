@@ -29,15 +29,18 @@ async def json_body(request: Request, most: int) -> dict[str, Any]:
 
     Raises RequestError for invalid JSON, a large body, a slow client and one that disconnects.
     """
-    body, too_large = bytearray(), RequestError(f"the request body is larger than {most} bytes", status=413)
+
+    def require_size(size: int) -> None:
+        if size > most:
+            raise RequestError(f"the request body is larger than {most} bytes", status=413)
+
+    body = bytearray()
     try:
-        if int(request.headers.get("content-length", 0)) > most:
-            raise too_large
+        require_size(int(request.headers.get("content-length", 0)))
         with anyio.fail_after(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > most:
-                    raise too_large
+                require_size(len(body))
         value = json.loads(body)
     except TimeoutError:
         message = f"timeout: the request body was not received within {BODY_SECONDS:g} s"

@@ -35,7 +35,7 @@ def inspect(options: InspectOptions) -> None:
 
 @program(CompareOptions, example="charrnn compare lua.log cv/lm_lstm_epoch2.36_1.7668.t7.pt")
 def compare(options: CompareOptions) -> None:
-    """Compare two runs: identical, different by rounding, or different."""
+    """Compare two runs: equal, equal up to rounding, or different."""
     from charrnn_port.reports.compare import compare
 
     compare(options)
@@ -132,8 +132,8 @@ def look(options: LookOptions) -> None:
 
 
 @program(LessonOptions, example="charrnn lesson lesson.html")
-def lesson(options: LessonOptions, given: frozenset[str]) -> None:
-    """Write a web page that trains a network in the browser, for lessons."""
+def lesson(options: LessonOptions) -> None:
+    """Write a web page that trains a network in the browser, for a class."""
     from charrnn_port.sharing.lesson import write_lesson
 
     write_lesson(options)

@@ -1,3 +1,3 @@
 """The version, in one place: setup.cfg, `charrnn --version` and checkpoints take it from here."""
 
-__version__ = "1.0.0.dev0"
+__version__ = "1.0.0"

@@ -29,10 +29,11 @@ function drawChart(chart, losses, evaluations, start) {
     parts.push(svg("text", { x: x(i), y: HEIGHT - 5, "text-anchor": anchor }, label));
   }
   parts.push(svg("line", { class: "start", x1: LEFT, x2: right, y1: y(start), y2: y(start) }));
-  const points = means(losses, (right - LEFT) / 2).map(([i, loss]) => `${x(i).toFixed(1)},${y(loss).toFixed(1)}`);
-  parts.push(svg("polyline", { class: "train", points: points.join(" ") }));
-  const validation = evaluations.map(({ i, loss }) => `${x(i).toFixed(1)},${y(loss).toFixed(1)}`);
-  parts.push(svg("polyline", { class: "val", points: validation.join(" ") }));
+  const curve = means(losses, (right - LEFT) / 2);
+  const points = (pairs) => pairs.map(([i, loss]) => `${x(i).toFixed(1)},${y(loss).toFixed(1)}`).join(" ");
+  parts.push(svg("polyline", { class: "train", points: points(curve) }));
+  for (const [i, loss] of curve.slice(-1)) parts.push(svg("circle", { class: "train", cx: x(i), cy: y(loss), r: 3 }));
+  parts.push(svg("polyline", { class: "val", points: points(evaluations.map(({ i, loss }) => [i, loss])) }));
   for (const { i, loss } of evaluations) parts.push(svg("circle", { class: "val", cx: x(i), cy: y(loss), r: 3 }));
   chart.replaceChildren(...parts);
   const now = losses.length ? `${recent(losses).toFixed(2)} at iteration ${losses.length}` : "no iterations yet";

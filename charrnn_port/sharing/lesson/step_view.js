@@ -47,9 +47,9 @@ function showStep(place, model, symbols, text, position, unit) {
     tag("p", `${name} is number ${id + 1} of ${V} characters. The network sees ${V} numbers: a 1 at place ` +
       `${id + 1}, and 0 elsewhere (one-hot). So each gate takes its weight for this character.`),
     tag("h3", `Unit ${unit + 1}`),
-    table([model === "rnn" ? "unit" : "gate", `from ${name}`, "from the state", "sum", "value"],
+    table([model === "rnn" ? "unit" : "gate", `from ${name}`, "from state", "sum", "value"],
       gates.map(({ name, f, input, state, value }) =>
-        [name, digits(input), digits(state), digits(input + state), `${f} → ${digits(value)}`])),
+        [`${name}, ${f}`, digits(input), digits(state), digits(input + state), digits(value)])),
     ...stateOf(model, gates.map(({ value }) => value), before, text, at(text.c, unit, H),
       at(text.h, unit, H)),
     tag("h3", "The next character"),

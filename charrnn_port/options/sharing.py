@@ -39,7 +39,8 @@ class ServeOptions(Options):
     """The options of `charrnn serve`."""
 
     checkpoints: tuple[str, ...] = argument(
-        "MODEL...", "checkpoints of train.py, the Lua original or torch-rnn; of a folder, the best of its latest run", many=True
+        "MODEL...", "checkpoints of train.py, the Lua original or torch-rnn; of a folder, the best of its latest run",
+        many=True,
     )
     host: str = option(
         "127.0.0.1", "address to listen on", "where",

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from charrnn_port.command_line import log_line, log_written
 from charrnn_port.options import OptionError, PlotOptions, TrainOptions, described
 from charrnn_port.reports.history import History, read_history
-from charrnn_port.util.errors import UserError
+from charrnn_port.util.errors import UserError, how_to_install
 from charrnn_port.util.files import atomic_write
 
 if TYPE_CHECKING:
@@ -29,20 +30,21 @@ def plot(options: PlotOptions) -> None:
     file cannot be written.
     """
     target = Path(options.o)
-    if target.suffix not in KINDS:
+    if target.suffix.lower() not in KINDS:
         raise OptionError(f"-o: {options.o!r} does not end in {', '.join(KINDS)}")
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UserError('charrnn plot needs matplotlib: pip install -c constraints.txt -e ".[watch]"') from error
-    runs = [read_history(run) for run in options.runs]
+        raise UserError(f"charrnn plot needs matplotlib: {how_to_install('watch')}") from error
+    runs = [read_history(run, log_line) for run in options.runs]
     figure = Figure(figsize=(9, 5.5), dpi=150, layout="constrained")
     draw(figure.add_subplot(), runs, options.x)
     try:
         with atomic_write(target) as temporary:
-            figure.savefig(temporary, format=target.suffix[1:])
+            figure.savefig(temporary, format=target.suffix[1:].lower())
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}") from error
+    log_written(target)
 
 
 def draw(axes: "Axes", runs: list[History], x: str) -> None:

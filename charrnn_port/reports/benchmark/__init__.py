@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from charrnn_port.command_line import log_written
 from charrnn_port.options import BENCHMARKS, BenchmarkOptions
 from charrnn_port.reports.benchmark.evaluation import time_evaluation
 from charrnn_port.reports.benchmark.limits import print_limits
@@ -62,3 +63,4 @@ def write_json(options: BenchmarkOptions, device: torch.device, rows: list[dict]
     """Write all times to the file in -json, if set."""
     if options.json:
         Path(options.json).write_text(json.dumps({"machine": describe_machine(device), "rows": rows}, indent=1))
+        log_written(options.json)

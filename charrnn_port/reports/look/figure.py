@@ -12,7 +12,7 @@ from charrnn_port.options import LookOptions, OptionError
 from charrnn_port.reports.look.packing import strong
 from charrnn_port.reports.look.recording import Recording
 from charrnn_port.reports.look.units import Finding
-from charrnn_port.util.errors import UserError
+from charrnn_port.util.errors import UserError, how_to_install
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise UserError('a figure needs matplotlib: pip install -c constraints.txt -e ".[watch]"') from error
+        raise UserError(f"a figure needs matplotlib: {how_to_install('watch')}") from error
 
 
 def draw(
@@ -73,7 +73,7 @@ def draw(
     paint(axes, characters, (values[seen] / strong(part, values)).clip(-1, 1), places)
     axes.set(xlim=(-1, WIDTH + 1), ylim=(lines, -0.15))
     axes.axis("off")
-    kind = Path(options.o).suffix[1:]
+    kind = Path(options.o).suffix[1:].lower()
 
     def write(path: Path) -> None:
         from matplotlib import rc_context

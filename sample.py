@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from charrnn_port.command_line import log_line, print_line, program
+from charrnn_port.command_line import log_line, log_written, print_line, program
 from charrnn_port.options import SampleOptions
 from charrnn_port.util.errors import UserError
 
@@ -72,8 +72,8 @@ def main(options: SampleOptions) -> None:
                     write(b"\n")  # Ctrl-C is the normal end of a text without end
                     sys.exit(130)
                 write(b"\n")
-        if path:
-            echo(f"saved the text to {path}")
+        if path and options.verbose == 1:
+            log_written(path)
 
 
 if __name__ == "__main__":

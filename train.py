@@ -35,13 +35,13 @@ def main(options: TrainOptions) -> None:
 
     given = given_options()
     with processes() as ours, ExitStack() as claimed:
-        if options.progress and ours.rank == 0:
-            claimed.enter_context(progress.bars(required="progress" in given))
         with ours.main_process_first():
             log = log_line if ours.rank == 0 else lambda line: None
             saved = None
             if options.config:
                 options, given = with_config(options, given)
+            if options.progress and ours.rank == 0:
+                claimed.enter_context(progress.bars(log, required="progress" in given))
             if options.resume:
                 options, saved = resumed(options, given, log)
             if options.print_config == 1:

@@ -3,11 +3,12 @@
 Each verb imports its code only when it is called, because torch takes seconds and -help should not.
 """
 
+import difflib
 import sys
 from pathlib import Path
 
 import charrnn_port
-from charrnn_port.command_line import Program, fail, program
+from charrnn_port.command_line import HELP, Program, fail, program
 from charrnn_port.options import (
     BenchmarkOptions,
     CompareOptions,
@@ -163,21 +164,34 @@ def verbs() -> dict[str, Program]:
 
 
 def main() -> None:
-    """Run the verb, or list all verbs."""
+    """Run the verb, or list all verbs: with `help VERB` those of its options, and with status 2 if there is no verb."""
     name = "python -m charrnn_port" if Path(sys.argv[0]).name == "__main__.py" else "charrnn"
-    verb, *arguments = sys.argv[1:] or ["(none)"]
+    verb, *arguments = sys.argv[1:] or [""]
     known = verbs()
+    if verb == "help" and arguments:
+        verb, arguments = arguments[0], ["-help"]
     if verb in known:
         known[verb](arguments, prog_name=f"{name} {verb}")
-    elif verb in ("-help", "-h", "--help"):
-        print(f"Usage: {name} VERB [OPTIONS]\n")
-        for each, its_program in known.items():
-            print(f"  {each:10}  {its_program.get_short_help_str(120)}")
-        print(f"\n{name} VERB -help lists the options of a verb.\n{name} -version prints the version.")
+    elif verb in ("help", *HELP):
+        print(overview(name, known))
     elif verb in ("-version", "--version"):
         print(f"charrnn_port {charrnn_port.__version__}")
+    elif not verb:
+        print(overview(name, known), file=sys.stderr)
+        sys.exit(2)
     else:
-        fail(f"unknown verb: {verb}; expected one of {', '.join(known)}; see {name} -help", 2)
+        close = difflib.get_close_matches(verb, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}; see {name} -help"
+        fail(f"unknown verb: {verb}; {hint}", 2)
+
+
+def overview(name: str, known: dict[str, Program]) -> str:
+    """Return the help of the command `name`: a line for each verb."""
+    lines = [f"  {verb:10}  {its_program.get_short_help_str(120)}" for verb, its_program in known.items()]
+    usage = [f"Usage: {name} VERB [OPTIONS]", ""]
+    return "\n".join(
+        [*usage, *lines, "", f"{name} VERB -help lists the options of a verb.", f"{name} -version prints the version."]
+    )
 
 
 if __name__ == "__main__":

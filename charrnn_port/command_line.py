@@ -30,6 +30,7 @@ OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)
 HELP = ["-help", "-h", "--help"]
 METAVARS = {str: "TEXT", int: "INTEGER", float: "NUMBER"}
 ON_OFF = "[0|1]"
+CHECKPOINTS = (".t7", ".t7.pt", ".safetensors")
 
 
 def program(options_class: type[Options], example: str) -> Callable[[Callable], "Program"]:
@@ -103,12 +104,25 @@ def log_line(line: str) -> None:
         click.echo(line, err=True)
 
 
+def log_written(path: str | os.PathLike) -> None:
+    """Print to stderr which file was written, and its size."""
+    size = os.path.getsize(path)
+    shown = f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB" if size >= 1e3 else f"{size} bytes"
+    log_line(f"wrote {path}, {shown}")
+
+
 class Program(click.Command):
     """A click command with Torch's option names, grouped help and one-line errors."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Normalize the spelling of all options, then parse them."""
-        return super().parse_args(ctx, self._spell(ctx, args))
+        """Normalize the spelling of all options, then parse them. Raises UsageError for too many arguments."""
+        ctx.allow_extra_args = True  # click's own error does not say what to do
+        extra = super().parse_args(ctx, self._spell(ctx, args))
+        if extra and extra[0].endswith(CHECKPOINTS):
+            raise click.UsageError("several checkpoints given: give one, or their folder for its best one", ctx)
+        if extra:
+            raise click.UsageError(f"unexpected argument: {extra[0]}; see {ctx.command_path} -help", ctx)
+        return extra
 
     def _spell(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Return the words with one dash and a separate value for each option. Raises UsageError for an unknown option.

@@ -5,18 +5,23 @@
     optimization:
       learning_rate: 1e-3
 
-Values are parsed as on a command line, so that `1e-3` is a number. To YAML 1.1 it would be a string.
+Values are parsed as on a command line, so that `1e-3` is a number. To YAML 1.1 it would be a string. Switches may be
+true or false, and null means that an option is not given.
 """
 
 import difflib
+import os
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
 from charrnn_port.options import AnyOptions, OptionError, described
-from charrnn_port.util.errors import UserError
+from charrnn_port.util.errors import UserError, how_to_install
 
 NOT_IN_FILES = ("config", "print_config")
+PATHS = ("data_dir", "init_from", "checkpoint_dir", "resume", "tensorboard")  # ~ in them is the home folder
+NULL = ("", "~", "null", "Null", "NULL")
+BOOLEANS = dict.fromkeys(("true", "yes", "on"), "1") | dict.fromkeys(("false", "no", "off"), "0")
 
 
 def with_config(options: AnyOptions, given: frozenset[str]) -> tuple[AnyOptions, frozenset[str]]:
@@ -30,8 +35,11 @@ def with_config(options: AnyOptions, given: frozenset[str]) -> tuple[AnyOptions,
 
 
 def read(path: str, options_class: type[AnyOptions]) -> dict[str, str]:
-    """Return the text of each option in a file, by name."""
+    """Return the text of each option in a file, by name. An option whose value is null is not given."""
     yaml = import_yaml()
+    if path == "-":
+        raise UserError("-config -: options cannot be read from stdin: write them to a file and name it")
+    switches = {each.name for each, about in described(options_class) if about.on_off}
     names = [each.name for each in fields(options_class) if each.name not in NOT_IN_FILES]
     kept: dict[str, str] = {}
     try:
@@ -45,9 +53,15 @@ def read(path: str, options_class: type[AnyOptions]) -> dict[str, str]:
                 raise OptionError(f"{where}: unknown option: {key.value}; {hint}")
             if key.value in kept:
                 raise OptionError(f"{where}: duplicate option {key.value}")
-            kept[key.value] = value.value
+            text = value.value
+            if value.style is None:  # not quoted
+                if text in NULL:
+                    continue
+                if key.value in switches:
+                    text = BOOLEANS.get(text.lower(), text)
+            kept[key.value] = os.path.expanduser(text) if key.value in PATHS else text
             try:
-                options_class(**{key.value: value.value})
+                options_class(**{key.value: kept[key.value]})
             except OptionError as error:
                 raise OptionError(f"{where}: {error}") from None
     except OSError as error:
@@ -85,6 +99,6 @@ def import_yaml() -> Any:
         import yaml
     except ImportError as error:
         raise UserError(
-            '-config needs PyYAML, which is not installed: pip install -c constraints.txt -e ".[watch]"'
+            f"-config needs PyYAML, which is not installed: {how_to_install('watch')}"
         ) from error
     return yaml

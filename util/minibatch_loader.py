@@ -69,6 +69,8 @@ class MinibatchLoader:
         self.batch_size = batch_size
         self.seq_length = seq_length
         text = Path(data_dir, "input.txt")
+        if Path(data_dir).is_file():
+            raise UserError(f"-data_dir {data_dir} is a file: name its folder, in which the text is called input.txt")
         cache = prepare(text, echo, displayed_path(data_dir), encoding, min_count) if writes else None
         echo("loading data files...")
         opened = open_cache(cache, encoding, min_count) if cache else in_memory(text, encoding, min_count)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-from charrnn_port.util.errors import UserError
+from charrnn_port.util.errors import UserError, how_to_install
 
 Facts = Callable[[], list[str]]
 Item = TypeVar("Item")
@@ -40,20 +40,23 @@ class NoBar:
 
 
 @contextmanager
-def bars(required: bool = False) -> Iterator[None]:
+def bars(log: Callable[[str], None] = lambda line: None, required: bool = False) -> Iterator[None]:
     """Show bars within this context, if stderr is a terminal that can erase lines and tqdm is installed.
 
-    Raises UserError if tqdm is `required` and not installed.
+    Without tqdm, `log` receives a note on such a terminal. Raises UserError if tqdm is `required` and not installed.
     """
     global _enabled
+    possible = bool(sys.stderr and sys.stderr.isatty()) and os.environ.get("TERM") != "dumb"
     try:
         import tqdm  # noqa: F401
     except ImportError as error:
         if required:
-            raise UserError('-progress 1 needs tqdm: pip install -c constraints.txt -e ".[watch]"') from error
+            raise UserError(f"-progress 1 needs tqdm: {how_to_install('watch')}") from error
+        if possible:
+            log(f"no progress bar without tqdm: {how_to_install('watch')}; -progress 0 hides this note")
         yield
         return
-    _enabled = bool(sys.stderr and sys.stderr.isatty()) and os.environ.get("TERM") != "dumb"
+    _enabled = possible
     try:
         yield
     finally:

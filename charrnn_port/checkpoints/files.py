@@ -37,9 +37,9 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
     with_unknown = checkpoint.vocab.unknown is not None
     try:
         with atomic_write(path) as temporary:
-            if Path(path).suffix == ".t7":
+            if Path(path).suffix.lower() == ".t7":
                 t7.save(temporary, lua.to_lua(values | {"vocab": single_bytes(checkpoint.vocab, path)}))
-            elif Path(path).suffix == ".safetensors":
+            elif Path(path).suffix.lower() == ".safetensors":
                 named.save(checkpoint, temporary)
             else:
                 head = {"format": WITH_UNKNOWN, "unknown": True} if with_unknown else {"format": FORMAT}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.model.char_rnn import CELLS
-from charrnn_port.util.errors import UserError
+from charrnn_port.util.errors import UserError, how_to_install
 from charrnn_port.util.file_types import CHOOSE, FileTypeError
 from charrnn_port.version import __version__
 
@@ -29,7 +29,7 @@ def library() -> ModuleType:
     try:
         import safetensors.torch
     except ImportError:
-        raise UserError('safetensors is not installed: pip install -c constraints.txt -e ".[export]"') from None
+        raise UserError(f"safetensors is not installed: {how_to_install('export')}") from None
     return safetensors
 
 

@@ -49,6 +49,7 @@ class Description:
     maximum: float = math.inf
     above: float = -math.inf
     below: float = math.inf
+    instead: str = ""  # what to do in place of a value out of range, for the error message
     metavar: str = ""  # the name of a positional argument, such as MODEL; "" for options
     many: bool = False  # a positional argument that may be repeated: its value is a tuple
 
@@ -70,7 +71,8 @@ class Description:
         if not math.isfinite(number) or (kind is int and not float(number).is_integer()):
             raise ValueError(f"{value} is not {'a whole' if kind is int else 'a finite'} number")
         if not (self.minimum <= number <= self.maximum and self.above < number < self.below):
-            raise ValueError(f"{value} is out of range: it must be {self.range()}")
+            hint = f"; {self.instead}" if self.instead else ""
+            raise ValueError(f"{value} is out of range: it must be {self.range()}{hint}")
         return kind(number)
 
     def range(self) -> str:

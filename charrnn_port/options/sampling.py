@@ -31,7 +31,7 @@ class SampleOptions(Options):
         1.0, "lower = more likely text, higher = more varied text", "sampling",
         "1 samples the model's distribution; 0.5 is safer and repeats itself; values above 1 are more varied and less "
         "accurate.",
-        above=0,
+        above=0, instead="for the most likely character each time, use -sample 0",
     )
     verbose: int = switch(
         1, "set to 0 to ONLY print the sampled text, no diagnostics", "sampling",

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 
+from charrnn_port.command_line import log_line
 from charrnn_port.options import CompareOptions, TrainOptions, described
 from charrnn_port.reports.history import History, read_history
 from charrnn_port.reports.printing import jsonable, print_safely
@@ -80,7 +81,7 @@ def compare(options: CompareOptions) -> None:
 
     Exits with status 1 if the runs differ by more than rounding. Raises UserError if they have no line in common.
     """
-    a, b = read_history(options.a), read_history(options.b)
+    a, b = read_history(options.a, log_line), read_history(options.b, log_line)
     found = compared(a, b)
     if options.json:
         click.echo(json.dumps(jsonable(as_values(a, b, found)), indent=2, allow_nan=False))

@@ -4,7 +4,7 @@ import os
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from charrnn_port.util.errors import UserError
+from charrnn_port.util.errors import UserError, how_to_install
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ def require_matplotlib(what: str) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise UserError(f'{what} needs matplotlib: pip install -c constraints.txt -e ".[watch]"') from error
+        raise UserError(f"{what} needs matplotlib: {how_to_install('watch')}") from error
     finally:
         if backend is not None:
             os.environ["MPLBACKEND"] = backend

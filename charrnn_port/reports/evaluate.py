@@ -16,11 +16,15 @@ from charrnn_port.model import fastest_backend
 from charrnn_port.model.char_rnn import CharRNN, add_up, carry
 from charrnn_port.options import EvaluateOptions, TrainOptions
 from charrnn_port.reports.printing import jsonable, print_table
+from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 from charrnn_port.util.vocabulary import Vocabulary, readable
 
+# Of numbers in the table, as in train.py's lines. JSON has all digits.
+FORMATS = dict.fromkeys(("nats_per_character", "bits_per_character", "accuracy", "recorded_val_loss"), ".8f")
+FORMATS["epoch"] = ".3f"
 SPLITS = {"train": 1, "val": 2, "test": 3, "all": 1}
 
 
@@ -67,7 +71,7 @@ def evaluate(options: EvaluateOptions) -> None:
     if options.json:
         click.echo(json.dumps(jsonable(result), indent=2, allow_nan=False))
     else:
-        print_table(result)
+        print_table(result | {name: lua_format(result[name], form) for name, form in FORMATS.items()})
 
 
 def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:

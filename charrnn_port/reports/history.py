@@ -7,7 +7,7 @@ import math
 import os
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ COLUMNS = ("epoch", "train_loss", "grad_param_norm", "learning_rate", "seconds")
 LARGEST = 1 << 30  # bytes of a text file; a line of a log has about a hundred
 LONGEST = 1 << 16  # characters of a line; longer lines are read in pieces
 WANTED = "a log, a CSV file or a checkpoint"
+DOCUMENTS = (".md", ".rst", ".py", ".ipynb")  # they may quote lines of logs
 
 LINE = re.compile(
     r"(\d{1,15})/(\d{1,15}) \(epoch (\d+\.?\d*)\), train_loss = *([-+.\w]+)"
@@ -52,24 +53,29 @@ class History:
     fingerprints: dict[int, str] = field(default_factory=dict)  # of the parameters, by iteration
 
 
-def read_history(path: str | os.PathLike) -> History:
-    """Return the history in a file, or in the newest file of a folder that has one.
+def read_history(path: str | os.PathLike, log: Callable[[str], None] = lambda line: None) -> History:
+    """Return the history in a file, or in the newest file of a folder that has one, and log that file's name.
 
     Raises UserError if the file is not found, corrupt, or has no history.
     """
     if os.path.isdir(path):
-        return newest(Path(path))
+        found = newest(Path(path))
+        log(f"reading {found.name}, the newest in {path}")
+        return found
     try:
+        if Path(path).suffix.lower() in DOCUMENTS:
+            raise FileTypeError(f"a document, not {WANTED}: save the output of a run to a file")
         begin = first_bytes(path, WANTED)
         if b"\0" in begin or Path(path).suffix in (".t7", ".pt"):
-            return of_checkpoint(path)
-        if kind := file_type_of(begin):
+            history = of_checkpoint(path)
+        elif kind := file_type_of(begin):
             raise FileTypeError(f"{kind.what}, not {WANTED}: {kind.to_do}")
-        if os.path.getsize(path) > LARGEST:
+        elif os.path.getsize(path) > LARGEST:
             raise UserError(f"{path} is too large for a log: it has more than {LARGEST >> 30} GB; expected {WANTED}")
-        with open(path, encoding="utf-8-sig", errors="replace") as file:  # text mode also ends lines at \r
-            read = of_csv if begin.removeprefix(codecs.BOM_UTF8).startswith(b"iteration,") else of_log
-            history = read(os.fspath(path), lines_of(file))
+        else:
+            with open(path, encoding="utf-8-sig", errors="replace") as file:  # text mode also ends lines at \r
+                read = of_csv if begin.removeprefix(codecs.BOM_UTF8).startswith(b"iteration,") else of_log
+                history = read(os.fspath(path), lines_of(file))
     except FileTypeError as error:
         raise UserError(f"{path} is {error}") from error
     except FileNotFoundError:
@@ -77,7 +83,7 @@ def read_history(path: str | os.PathLike) -> History:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     if not len(history.iterations):
-        raise UserError(f"{path} has no line of an iteration; expected {WANTED}")
+        raise UserError(f"{path} has no iteration of a run; expected {WANTED} with at least one")
     return history
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from charrnn_port.command_line import log_line, log_written
 from charrnn_port.options import OptionError, PlotOptions, TrainOptions, described
 from charrnn_port.reports.drawing import as_file, require_matplotlib
 from charrnn_port.reports.history import History, read_history
@@ -30,15 +31,16 @@ def plot(options: PlotOptions) -> None:
     file cannot be written.
     """
     target = Path(options.o)
-    if target.suffix not in KINDS:
+    if target.suffix.lower() not in KINDS:
         raise OptionError(f"-o: {options.o!r} does not end in {', '.join(KINDS)}")
     require_matplotlib("charrnn plot")
     from matplotlib.figure import Figure
 
-    runs = [read_history(run) for run in options.runs]
+    runs = [read_history(run, log_line) for run in options.runs]
     figure = Figure(figsize=(9, 5.5), dpi=150, layout="constrained")
     draw(figure.add_subplot(), runs, options.x)
-    write_atomically(as_file(figure, target.suffix[1:]), target)
+    write_atomically(as_file(figure, target.suffix[1:].lower()), target)
+    log_written(target)
 
 
 def draw(axes: "Axes", runs: list[History], x: str) -> None:

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
-from charrnn_port.command_line import log_line
+from charrnn_port.command_line import log_line, log_written
 from charrnn_port.device import DTYPES
 from charrnn_port.model.char_rnn import CELLS
 from charrnn_port.options import OptionError, TraceOptions
@@ -64,6 +64,7 @@ def trace(options: TraceOptions) -> None:
                 out.check()
     except OSError as error:
         raise UserError(f"cannot write {options.o}: {error.strerror or error}") from error
+    log_written(options.o)
     if text.skipped:
         log_line(f"{text.skipped} characters of {text.name} are left out")
 

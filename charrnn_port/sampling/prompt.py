@@ -17,7 +17,7 @@ from charrnn_port.sampling.session import Session
 from charrnn_port.sampling.streams import stdin, writer
 from charrnn_port.sampling.text import sampler_of, until
 from charrnn_port.torch7.random import Generator
-from charrnn_port.util.errors import UserError
+from charrnn_port.util.errors import UserError, how_to_install
 
 SETTINGS = "temperature top_k top_p min_p sample ban only bias seed length stop unknown".split()
 COMMANDS = ["more", "help", "quit"]
@@ -129,8 +129,13 @@ def piped_lines() -> Iterator[str]:
 def typed_lines(conversation: Conversation) -> Iterator[str]:
     """Yield lines typed on a terminal, with editing and history.
 
+    A terminal without escape codes (TERM=dumb), such as a shell in Emacs, has a plain prompt.
+
     Raises UserError if prompt_toolkit is not installed.
     """
+    if os.environ.get("TERM") == "dumb":
+        yield from plainly_typed_lines(conversation)
+        return
     try:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.completion import WordCompleter
@@ -138,7 +143,7 @@ def typed_lines(conversation: Conversation) -> Iterator[str]:
         from prompt_toolkit.output import create_output
     except ImportError:
         raise UserError(
-            '-interactive 1 needs prompt_toolkit on a terminal: pip install -c constraints.txt -e ".[interactive]"'
+            f"-interactive 1 needs prompt_toolkit on a terminal: {how_to_install('interactive')}"
         ) from None
     keys = KeyBindings()
     keys.add("escape", "enter")(lambda event: event.current_buffer.insert_text("\n"))
@@ -155,6 +160,21 @@ def typed_lines(conversation: Conversation) -> Iterator[str]:
             continue
         except EOFError:
             return
+
+
+def plainly_typed_lines(conversation: Conversation) -> Iterator[str]:
+    """Yield lines typed on a terminal, as it sends them."""
+    while True:
+        sys.stderr.write(f"seed {conversation.options.seed}> ")
+        sys.stderr.flush()
+        try:
+            line = sys.stdin.readline()
+        except KeyboardInterrupt:  # discards an unfinished line
+            log_line("")
+            continue
+        if not line:
+            return
+        yield line.removesuffix("\n")
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 
-import click
-
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from charrnn_port.command_line import log_line
+from charrnn_port.command_line import log_line, log_written
 from charrnn_port.options import ExportOptions
 from charrnn_port.sharing.module import write_module
 from charrnn_port.sharing.onnx_graph import write_onnx
@@ -40,10 +38,10 @@ def export(options: ExportOptions) -> None:
 
     Raises UserError for an unknown extension, and where the source cannot be read or the target cannot be written.
     """
-    ending = next((each for each in FORMATS if options.target.endswith(each)), None)
+    ending = next((each for each in FORMATS if options.target.lower().endswith(each)), None)
     if ending is None:
         raise UserError(f"{options.target}: unknown format; use one of the extensions {', '.join(FORMATS)}")
     checkpoint = load_checkpoint(options.checkpoint, log_line)
     checkpoint.require_finite()
     FORMATS[ending](checkpoint, options)
-    click.echo(f"network exported to {options.target}")
+    log_written(options.target)

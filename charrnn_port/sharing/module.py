@@ -10,4 +10,4 @@ def write_module(checkpoint: Checkpoint, options: ExportOptions) -> None:
     """Write NAME.mjs and its TypeScript declarations, NAME.d.mts. Raises UserError where they cannot be written."""
     network = f"const NETWORK = {network_json(checkpoint, options.weights)};\n"
     write_atomically(f"{scripts(*SAMPLING)}\n{network}\n{source('module.js')}".encode(), options.target)
-    write_atomically(source("module.d.ts").encode(), options.target.removesuffix(".mjs") + ".d.mts")
+    write_atomically(source("module.d.ts").encode(), options.target[: -len(".mjs")] + ".d.mts")

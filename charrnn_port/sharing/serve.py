@@ -4,7 +4,7 @@ import socket
 
 from charrnn_port.command_line import log_line
 from charrnn_port.options import ServeOptions
-from charrnn_port.util.errors import UserError
+from charrnn_port.util.errors import UserError, how_to_install
 
 LAST_SECONDS = 7  # seconds that texts in progress have to finish after SIGINT or SIGTERM; docker kills after ten
 BACKLOG = 2048  # connections that may wait to be accepted
@@ -21,7 +21,7 @@ def serve(options: ServeOptions) -> None:
         from charrnn_port.sharing.server.workers import keep_working
     except ImportError as error:
         raise UserError(
-            f'charrnn serve needs starlette and uvicorn ({error}): pip install -c constraints.txt -e ".[serve]"'
+            f"charrnn serve needs starlette and uvicorn ({error}): {how_to_install('serve')}"
         ) from None
     models = Models(options)
     listening = listen(options.host, options.port)

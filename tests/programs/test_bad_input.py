@@ -137,6 +137,24 @@ def test_temperature(saved, temperature):
     assert_one_line_error(run_sample(saved, "-temperature", temperature), 2, "-temperature: ", str(temperature))
 
 
+def test_temperature_zero_names_greedy_sampling(saved):
+    assert_one_line_error(run_sample(saved, "-temperature", 0), 2, "must be above 0; ", "use -sample 0")
+
+
+def test_data_dir_that_is_the_text(data, small):
+    path = data / "input.txt"
+    assert_one_line_error(run_train(*small, "-data_dir", path), 1, f"-data_dir {path} is a file: name its folder")
+
+
+def test_fewer_epochs_than_an_iteration(small):
+    """As in the original nothing is trained and the status is 0, but a warning says how much would be."""
+    result = run_train(*small, "-max_epochs", 0.001)
+    assert result.exit_code == 0, result.output
+    assert "-max_epochs 0.001 is less than one iteration, so nothing is trained: an epoch has" in result.stderr
+    enough = float(re.search(r"use ([\d.e-]+) or more", result.stderr)[1])
+    assert "train_loss" in run_train(*small, "-max_epochs", enough).stdout
+
+
 def test_primetext_outside_the_vocabulary(saved):
     assert_one_line_error(run_sample(saved, "-primetext", "the Fox"), 1, "'F'", "position 4")
 

@@ -55,13 +55,41 @@ def test_version_is_in_the_changelog():
     assert f"## {charrnn_port.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-@pytest.mark.parametrize("arguments", [[], ["trian"], ["-x"]])
-def test_no_such_verb(arguments):
-    result = run(STARTS["python -m charrnn_port"], *arguments)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.count("\n") == 1
-    assert result.stderr.startswith("Error: ")
-    assert ", ".join(charrnn.verbs()) in result.stderr
+def main(*arguments: str, monkeypatch, capsys) -> tuple[int, str, str]:
+    """Run `charrnn ARGUMENTS` in this process. Return its status, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["charrnn", *arguments])
+    status = 0
+    try:
+        charrnn.main()
+    except SystemExit as end:
+        status = end.code or 0
+    return status, *capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("verb", "hint"),
+    [
+        ("trian", "did you mean train?"),
+        ("Sample", "did you mean sample?"),
+        ("-x", f"expected one of {', '.join(charrnn.verbs())}; see charrnn -help"),
+    ],
+)
+def test_no_such_verb(verb, hint, monkeypatch, capsys):
+    result = main(verb, monkeypatch=monkeypatch, capsys=capsys)
+    assert result == (2, "", f"Error: unknown verb: {verb}; {hint}\n")
+
+
+def test_no_verb_at_all_prints_the_help_as_an_error(monkeypatch, capsys):
+    status, shown, empty = main("-help", monkeypatch=monkeypatch, capsys=capsys)
+    assert (status, empty) == (0, "")
+    assert main(monkeypatch=monkeypatch, capsys=capsys) == (2, "", shown)
+    assert main("help", monkeypatch=monkeypatch, capsys=capsys) == (0, shown, "")
+
+
+def test_help_of_a_verb(monkeypatch, capsys):
+    expected = main("plot", "-help", monkeypatch=monkeypatch, capsys=capsys)
+    assert expected[0] == 0
+    assert main("help", "plot", monkeypatch=monkeypatch, capsys=capsys) == expected
 
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
@@ -117,6 +145,14 @@ def test_every_option_says_what_it_does():
         for each, about in described(options_class):
             assert about.help, each.name
             assert about.metavar or about.consequence.endswith("."), each.name
+
+
+def test_several_checkpoints_for_a_program_that_takes_one(tmp_path):
+    """As by `sample.py cv/*`."""
+    for program in (charrnn.verbs()["sample"], charrnn.inspect, charrnn.convert):
+        words = ["cv/a.t7.pt", "cv/b.t7.pt", "cv/c.t7.pt"]
+        assert_one_line_error(CliRunner().invoke(program, words), 2, "several checkpoints", "or their folder")
+    assert_one_line_error(CliRunner().invoke(charrnn.verbs()["train"], ["data/x"]), 2, "unexpected argument: data/x")
 
 
 def test_missing_arguments():

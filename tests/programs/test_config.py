@@ -1,6 +1,7 @@
 """Tests that options from a YAML file are parsed as if typed, and that -print_config prints such a file."""
 
 import builtins
+import sys
 
 import pytest
 from conftest import ROOT, assert_one_line_error, run_train
@@ -64,7 +65,7 @@ def test_what_was_typed_comes_first(write):
 
 def test_text_is_text(write):
     """As on the command line, what YAML would read as a number, a boolean or a date may be the name of a file."""
-    for name in ("123", "on", "null", "2026-01-01", "1_000"):
+    for name in ("123", "on", "2026-01-01", "1_000"):
         assert effective(write(f"savefile: {name}")) == {"savefile": name}
 
 
@@ -80,8 +81,10 @@ def test_an_empty_file_changes_nothing(write):
         ("-rnn_size: 3", "line 1: unknown option: -rnn_size; did you mean rnn_size?"),
         ("seed: 3\n\nrnn_size: 0", "line 3: -rnn_size: 0 is out of range: it must be at least 1"),
         ("model: gnu", "line 1: -model: 'gnu' is not one of lstm, gru, rnn"),
-        ("rnn_size:", "line 1: -rnn_size: '' is not a number"),
-        ("tf32: true", "line 1: -tf32: expected 0 (off) or 1 (on), got 'true'"),
+        ("rnn_size: ''", "line 1: -rnn_size: '' is not a number"),
+        ("rnn_size: true", "line 1: -rnn_size: 'true' is not a number"),
+        ("tf32: 'true'", "line 1: -tf32: expected 0 (off) or 1 (on), got 'true'"),
+        ("tf32: maybe", "line 1: -tf32: expected 0 (off) or 1 (on), got 'maybe'"),
         ("rnn_size: 3\nmodel: {rnn_size: 3}", "line 2: duplicate option rnn_size"),
         ("config: other.yaml", "line 1: unknown option: config"),
     ],
@@ -101,6 +104,45 @@ def test_what_is_no_file_of_options(write, text):
     assert_one_line_error(run_train("-config", path), 1, f"-config {path} is not a YAML file of options: ")
 
 
+@pytest.mark.parametrize("null", ["null", "Null", "NULL", "~", ""])
+def test_null_is_not_given(null, write):
+    path = write("".join(f"{name}: {null}\n" for name in ("init_from", "tensorboard", "seed", "tf32")))
+    assert with_config(TrainOptions(config=path), frozenset())[1] == set()
+    assert effective(write("savefile: 'null'")) == {"savefile": "null"}
+
+
+@pytest.mark.parametrize(("word", "value"), [("true", 1), ("True", 1), ("on", 1), ("NO", 0), ("false", 0), ("off", 0)])
+def test_switches_may_be_booleans(word, value, write):
+    """Only switches: a name may be a word that YAML takes for a boolean."""
+    options, given = with_config(TrainOptions(config=write(f"tf32: {word}\nprogress: {word}")), frozenset())
+    assert (options.tf32, options.progress, given) == (value, value, {"tf32", "progress"})
+    assert effective(write(f"savefile: {word}")) == {"savefile": word}
+
+
+def test_the_home_folder_in_paths(write, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    text = "data_dir: ~/x\ncheckpoint_dir: '~/cv'\ninit_from: ~/cv/a.t7.pt\ntensorboard: ~/tb\nsavefile: ~x"
+    assert effective(write(text)) == {
+        "data_dir": "/home/me/x",
+        "checkpoint_dir": "/home/me/cv",
+        "init_from": "/home/me/cv/a.t7.pt",
+        "tensorboard": "/home/me/tb",
+        "savefile": "~x",
+    }
+
+
+def test_progress_in_a_file_turns_the_bar_off(write, data, tmp_path, monkeypatch):
+    """A missing tqdm is an error where the file asks for a bar, so that it is read before bars are shown."""
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    start = [*SMALL, "-data_dir", data, "-checkpoint_dir", tmp_path / "cv", "-dry_run", 1, "-config"]
+    assert run_train(*start, write("progress: false")).exit_code == 0
+    assert_one_line_error(run_train(*start, write("progress: true")), 1, "-progress 1 needs tqdm")
+
+
+def test_stdin_is_not_a_file_of_options():
+    assert_one_line_error(run_train("-config", "-"), 1, "-config -: ", "write them to a file")
+
+
 def test_files_that_are_not_there(tmp_path):
     assert_one_line_error(run_train("-config", tmp_path / "none.yaml"), 1, "none.yaml: No such file or directory")
     assert_one_line_error(run_train("-config", tmp_path), 1, f"{tmp_path}: Is a directory")
@@ -115,7 +157,7 @@ def test_without_the_library(write, monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", fail)
-    words = 'pip install -c constraints.txt -e ".[watch]"'
+    words = 'pip install -c constraints.txt -e ".[watch]" (".[all]" installs all optional packages)'
     assert_one_line_error(run_train("-config", write("seed: 3")), 1, "PyYAML, which is not installed", words)
 
 

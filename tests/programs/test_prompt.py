@@ -108,21 +108,23 @@ CONTROL = re.compile(rb"\x1b\[[?\d;]*[A-Za-z]")  # where the cursor goes, and th
 class Terminal:
     """A program on a pseudo-terminal, whose user waits for output before typing."""
 
-    def __init__(self, *command: object) -> None:
+    def __init__(self, *command: object, term: str = "xterm") -> None:
         self.handle, inside = pty.openpty()
-        environment = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+        environment = {**os.environ, "TERM": term, "PROMPT_TOOLKIT_NO_CPR": "1"}
         self.process = subprocess.Popen(
             list(map(str, command)), stdin=inside, stdout=inside, stderr=inside, env=environment,
             start_new_session=True, preexec_fn=take_terminal,
         )  # fmt: skip
         os.close(inside)
-        self.seen = b""
+        self.seen = self.raw = b""
 
     def read_until(self, pattern: bytes) -> bytes:
         """Return the output since the last call, up to this pattern."""
         while not (found := re.search(pattern, self.seen, re.S)):
             assert select.select([self.handle], [], [], 30)[0], self.seen
-            self.seen = CONTROL.sub(b"", self.seen + os.read(self.handle, 4096))
+            read = os.read(self.handle, 4096)
+            self.raw += read
+            self.seen = CONTROL.sub(b"", self.seen + read)
         before, self.seen = self.seen[: found.end()], self.seen[found.end() :]
         return before
 
@@ -163,4 +165,21 @@ def test_a_person_at_a_terminal():
     assert expected in terminal.read_until(b"seed 126>")
     terminal.type(b"\x04")
     assert terminal.process.wait(timeout=60) == 0
+    os.close(terminal.handle)
+
+
+def test_a_dumb_terminal_has_a_plain_prompt():
+    """No escape codes, as for a shell in Emacs. Ctrl-C discards a line, Ctrl-D exits."""
+    command = [sys.executable, ROOT / "sample.py", LSTM, *QUIET, "-interactive", 1, "-length", 20]
+    terminal = Terminal(*command, term="dumb")
+    terminal.read_until(b"seed 123> ")
+    terminal.type(b"half a line\x03")
+    terminal.read_until(b"seed 123> ")
+    terminal.type(b"a\n")
+    expected = text("-primetext", "a", "-length", 20, "-seed", 123).strip().replace(b"\n", b"\r\n")
+    shown = terminal.read_until(b"seed 124> ")
+    assert expected in shown
+    terminal.type(b"\x04")
+    assert terminal.process.wait(timeout=60) == 0
+    assert b"\x1b" not in terminal.raw
     os.close(terminal.handle)

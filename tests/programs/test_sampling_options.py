@@ -242,8 +242,9 @@ def test_a_text_in_a_file(tmp_path):
     path.write_text("an older one")
     assert text("-length", 30, "-output", path) == b""
     assert path.read_bytes() == text("-length", 30)
-    said = run_sample(LSTM, "-gpuid", -1, "-length", 30, "-output", path).stdout
-    assert said.endswith(f"over first character\nsaved the text to {path}\n")
+    result = run_sample(LSTM, "-gpuid", -1, "-length", 30, "-output", path)
+    assert result.stdout.endswith("over first character\n")
+    assert result.stderr == f"wrote {path}, 31 bytes\n"
     assert os.listdir(tmp_path) == ["text"]
 
 

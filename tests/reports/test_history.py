@@ -152,9 +152,9 @@ def test_losses_that_are_nan(tmp_path):
     ("content", "words"),
     [
         (b"", "empty"),
-        (b"some words\n", "no line of an iteration"),
-        (b"x" * 1_000_000, "no line of an iteration"),
-        (HEADER.encode(), "no line of an iteration"),
+        (b"some words\n", "no iteration of a run"),
+        (b"x" * 1_000_000, "no iteration of a run"),
+        (HEADER.encode(), "no iteration of a run"),
         (HEADER.encode() + b"1,0.1,zwei,,0.1,0.1,0.1\n2,0.1,2.0,,0.1,0.1,0.1\n", "expected in line 2 iteration,"),
         (HEADER.encode() + b"9" * 400 + b",0.1,2.0,,0.1,0.1,0.1\n" * 2, "is corrupt"),
         (b"\x1f\x8b packed", "compressed with gzip, not a log"),
@@ -168,6 +168,16 @@ def test_other_files_end_in_one_line(tmp_path, content, words):
         read_history(tmp_path / "file")
     assert str(tmp_path / "file") in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["README.md", "a.MD", "a.rst", "a.py", "a.ipynb"])
+def test_a_document_that_quotes_a_log_is_not_one(name, tmp_path):
+    text = "1/9 (epoch 0.111), train_loss = 4.1, grad/param norm = 1.0e-01, time/batch = 0.1s\n"
+    for path in (tmp_path / name, tmp_path / "log"):
+        path.write_text(text)
+    assert len(read_history(tmp_path / "log").iterations) == 1
+    with pytest.raises(UserError, match=f"{name} is a document, not a log"):
+        read_history(tmp_path / name)
 
 
 def test_what_is_no_file(tmp_path):

@@ -51,7 +51,8 @@ def test_files_of_all_kinds(recordings, tmp_path, ending):
     (tmp_path / "lua.log").write_text(printed(recordings["runs/rnn"]))
     target = tmp_path / f"curves{ending}"
     result = plot(LSTM, tmp_path / "lua.log", "-o", target)
-    assert (result.exit_code, result.output) == (0, "")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"wrote {target}, {target.stat().st_size / 1e3:.1f} kB\n"
     assert target.read_bytes().startswith(BEGINNINGS[ending])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["lua.log", target.name])
 
@@ -135,6 +136,14 @@ def test_the_legend_has_what_differs_else_the_names():
     assert labels([*runs, run_of([1.0], name="some.log")]) == ["8.t7", "9.t7", "some.log"]
     assert labels([*runs, runs[1]]) == ["8.t7 (rnn_size 8)", "9.t7 (rnn_size 9)", "9.t7 (rnn_size 9)"]
     assert labels([read_history(LSTM), read_history(GRU)]) == ["model lstm", "model gru"]
+
+
+def test_the_newest_file_of_a_folder_is_named(recordings, tmp_path):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "lua.log").write_text(printed(recordings["runs/rnn"]))
+    result = plot(tmp_path, "-o", tmp_path / "curves.SVG")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.startswith(f"reading {tmp_path / 'lua.log'}, the newest in {tmp_path}\nwrote ")
 
 
 def test_errors(tmp_path, monkeypatch):

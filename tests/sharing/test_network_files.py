@@ -211,6 +211,16 @@ def test_a_library_that_is_not_installed(library, tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("verb", ["export", "convert"])
+def test_what_was_written_is_named(verb, tmp_path):
+    """An extension may be in capital letters. Results of a verb that writes a file are in the file."""
+    target = tmp_path / "model.SAFETENSORS"
+    result = CliRunner().invoke(charrnn.verbs()[verb], [str(LUA / "rnn.t7"), str(target)])
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"wrote {target}, {target.stat().st_size / 1e3:.1f} kB\n"
+    assert charrnn_port.load_checkpoint(target).fingerprint == charrnn_port.load_checkpoint(LUA / "rnn.t7").fingerprint
+
+
 def test_torchscript_is_said_to_be_deprecated(tmp_path):
     result = CliRunner().invoke(charrnn.export, [str(LUA / "rnn.t7"), str(tmp_path / "model.torchscript")])
     assert "TorchScript is deprecated: use .pt2" in result.stderr

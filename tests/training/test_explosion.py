@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import assert_one_line_error, run_sample, run_train
 from runs import SMALL, TEXT, assert_same, log_lines, saved
 
 import charrnn_port
+from charrnn_port import __main__ as charrnn
 from charrnn_port.training import Training
 
 NAME = "lm_lstm_interrupted.t7.pt"
@@ -84,6 +86,19 @@ def test_a_bad_first_loss_leaves_nothing_to_save(start, spoil, tmp_path):
     spoil(1, math.nan)
     assert_one_line_error(run_train(*start), 3, "iteration 1,", "nothing to save")
     assert not list((tmp_path / "cv").glob("*.t7.pt"))
+
+
+def test_nothing_but_an_explosion_has_no_history(start, tmp_path):
+    """At the second iteration, so that the saved state is that before the first."""
+    pytest.importorskip("matplotlib")
+    assert run_train(*start, "-learning_rate", 100).exit_code == 3
+    folder, path = tmp_path / "cv", tmp_path / "cv" / NAME
+    assert charrnn_port.load_checkpoint(path).i == 0
+    for program, rest in ((charrnn.plot, ["-o", tmp_path / "x.png"]), (charrnn.compare, [path])):
+        for name, words in ((path, "no iteration of a run"), (folder, "no history of a run found in the folder")):
+            result = CliRunner().invoke(program, [str(word) for word in (name, *rest)])
+            assert_one_line_error(result, 1, words)
+    assert CliRunner().invoke(charrnn.inspect, [str(folder)]).exit_code == 0
 
 
 def test_a_copy_is_saved(start, spoil, tmp_path):

@@ -219,6 +219,21 @@ def test_a_disk_that_is_full_for_tensorboard(start, tmp_path):
     assert [line.startswith("Error: ") for line in ended.stderr.splitlines()].count(True) == 1
 
 
+def test_a_folder_with_the_curves_of_another_run_is_refused(start, tmp_path):
+    """TensorBoard would draw both as one curve. A resumed run goes on in its own folder."""
+    pytest.importorskip("tensorboard")
+    words = ["-max_epochs", 1, "-tensorboard", tmp_path / "tb"]
+    assert run_train(*start, *words).exit_code == 0
+    before = sorted((tmp_path / "tb").iterdir())
+    result = run_train(*start, *words, "-seed", 2, "-checkpoint_dir", tmp_path / "other")
+    assert_one_line_error(result, 1, f"-tensorboard {tmp_path / 'tb'}: has the curves of another run", "tb/2")
+    assert sorted((tmp_path / "tb").iterdir()) == before
+    assert not list((tmp_path / "other").glob("*.t7.pt"))
+    resumed = run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 2)
+    assert resumed.exit_code == 0, resumed.output
+    assert len(list((tmp_path / "tb").iterdir())) == len(before) + 1
+
+
 # None of them
 
 

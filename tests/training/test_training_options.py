@@ -225,6 +225,19 @@ def test_cosine_s_end_is_of_the_run(start, tmp_path):
     assert run_train("-resume", path, "-max_epochs", 3, "-checkpoint_dir", tmp_path / "rest").exit_code == 0
 
 
+def test_after_the_end_of_cosine_a_new_run_is_advised(start, tmp_path):
+    """The advice is what works: -resume refuses another -max_epochs."""
+    result = run_train(*start, "-lr_schedule", "cosine", "-max_epochs", 0.55)
+    path = tmp_path / "cv/lm_lstm_finished.t7.pt"
+    assert f"to train it further: python train.py -init_from {path}, a new run" in result.stderr
+    assert "-resume" not in result.stderr
+    for name, its_path in ((path, path), ("latest", tmp_path / "cv")):
+        resumed = run_train("-resume", name, "-checkpoint_dir", tmp_path / "cv")
+        assert resumed.stdout.endswith(f"cannot be extended: start a new run with -init_from {its_path}\n")
+    further = run_train(*start, "-init_from", path, "-checkpoint_dir", tmp_path / "further", "-max_epochs", 0.1)
+    assert further.exit_code == 0, further.output
+
+
 @pytest.mark.parametrize("damage", [{"steps": None}, {"mean": 0.5}, {"mean_square": None}])
 def test_damaged_states_of_adam_are_named(start, damage, tmp_path):
     training = prepare(train_options(*start, "-optimizer", "adam"))
@@ -260,7 +273,7 @@ def test_a_run_that_stopped(start, monkeypatch, tmp_path):
     assert max(saved(tmp_path / "cv")) == 80
     line = (
         "stopped after iteration 80 (early stopping): the best validation loss is 2.0000, after iteration 40; "
-        "to go on: python train.py -resume latest with another -patience"
+        f"to go on: python train.py -resume latest -checkpoint_dir {tmp_path / 'cv'} with another -patience"
     )
     assert stopped.stderr.splitlines()[-1] == line
     again = run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv")

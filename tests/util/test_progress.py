@@ -1,6 +1,7 @@
 """The bar and the printed lines on an emulated terminal."""
 
 import io
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -140,6 +141,20 @@ def test_no_bar(why, screen, monkeypatch):
             bar.reach(5)
     assert progress.erase() == ""
     assert screen.rows == [""]
+
+
+def test_without_tqdm_a_note_where_a_bar_could_be(screen, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    notes = []
+    with progress.bars(notes.append), progress.bar("", 10, delay=0) as bar:
+        bar.reach(5)
+    (note,) = notes
+    assert note.startswith("no progress bar without tqdm: pip install ")
+    assert '".[all]"' in note
+    assert screen.rows == [""]
+    monkeypatch.setenv("TERM", "dumb")  # no bar with tqdm either
+    with progress.bars(notes.append):
+        assert len(notes) == 1
 
 
 def test_no_colours(screen, monkeypatch):

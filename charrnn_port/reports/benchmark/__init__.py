@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from charrnn_port.command_line import log_written
 from charrnn_port.options import BENCHMARKS, BenchmarkOptions
 from charrnn_port.reports.benchmark.evaluation import time_evaluation
 from charrnn_port.reports.benchmark.limits import print_limits
@@ -64,3 +65,4 @@ def write_json(options: BenchmarkOptions, device: torch.device, rows: list[dict]
     if options.json:
         found = {"machine": describe_machine(device), "rows": rows}
         write_atomically(json.dumps(found, indent=1).encode(), options.json)
+        log_written(options.json)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from charrnn_port.checkpoints import is_checkpoint, load_checkpoint
-from charrnn_port.command_line import log_line
+from charrnn_port.command_line import log_line, log_written
 from charrnn_port.device import DTYPES
 from charrnn_port.options import LookOptions, OptionError
 from charrnn_port.reports.drawing import require_matplotlib
@@ -43,11 +43,11 @@ def look(options: LookOptions) -> None:
     cannot be read or the file cannot be written.
     """
     target = Path(options.o)
-    if target.suffix not in ENDINGS:
+    if target.suffix.lower() not in ENDINGS:
         raise OptionError(f"-o: {options.o!r} does not end in {', '.join(ENDINGS)}")
     if is_checkpoint(options.o):
         raise UserError(f"-o {options.o}: cannot overwrite a checkpoint or a folder; name another file")
-    drawing = target.suffix in figure.KINDS
+    drawing = target.suffix.lower() in figure.KINDS
     if drawing:
         require_matplotlib("a figure")
     checkpoint = load_checkpoint(options.checkpoint, log_line)
@@ -66,6 +66,7 @@ def look(options: LookOptions) -> None:
     else:
         content = page.make(options, checkpoint, network, recording, characters, found, rare, wanted)
     write_atomically(content, target)
+    log_written(target)
     left_out = int(block.positions[-1]) + 1 - len(block.units)
     if left_out:
         log_line(f"{left_out} characters of {text.name} are left out")

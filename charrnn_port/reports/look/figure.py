@@ -66,7 +66,7 @@ def draw(
     paint(axes, characters, (values[seen] / strong(part, values)).clip(-1, 1), places)
     axes.set(xlim=(-1, WIDTH + 1), ylim=(lines, -0.15))
     axes.axis("off")
-    kind = Path(options.o).suffix[1:]
+    kind = Path(options.o).suffix[1:].lower()
 
     # Text is stored as text in one font, which halves the file.
     settings = {"svg.fonttype": "none", "svg.hashsalt": "charrnn", "font.monospace": ["DejaVu Sans Mono"]}

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import torch
 
+from charrnn_port.command_line import log_written
 from charrnn_port.device import DTYPES, choose_device, choose_dtype
 from charrnn_port.model import BACKENDS, fastest_backend
 from charrnn_port.options import VerifyOptions
@@ -79,6 +80,7 @@ def verify(options: VerifyOptions) -> None:
         found = {"machine": machine, "seconds": seconds, "holds": not wrong}
         found["checks"] = [check.values() for check in checks]
         write_atomically(json.dumps(jsonable(found), indent=1, allow_nan=False).encode(), options.json)
+        log_written(options.json)
     if wrong:
         names = dict.fromkeys(f"{check.part}, {check.name}" for check in wrong)
         raise UserError(f"{len(wrong)} of {len(checks)} promises do not hold here: {'; '.join(names)}")

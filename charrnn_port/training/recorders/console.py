@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 from charrnn_port.command_line import command_of
+from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.training.events import (
     Evaluated,
@@ -27,7 +28,7 @@ def print_lines(events: Iterable[Event], echo: Callable[[str], None]) -> Iterato
             case Started():
                 iterations, options = int(event.iterations), event.options
                 if event.i >= iterations and options.resume:
-                    echo(f"nothing left to do: all {iterations} iterations are done; raise -max_epochs to continue")
+                    echo(f"nothing left to do: all {iterations} iterations are done; {after_the_end(options)}")
             case RateDecayed():
                 echo(f"decayed learning rate by a factor {event.factor:.14g} to {event.learning_rate:.14g}")
             case Evaluating(done=0):
@@ -56,3 +57,11 @@ def print_lines(events: Iterable[Event], echo: Callable[[str], None]) -> Iterato
         if not isinstance(event, Saving | Saved):
             last = event
         yield event
+
+
+def after_the_end(options: TrainOptions) -> str:
+    """Return how to train a network further after all iterations of its run."""
+    if options.lr_schedule == "cosine":  # -resume refuses another -max_epochs, which would change all learning rates
+        path = options.checkpoint_dir if options.resume == "latest" else options.resume
+        return f"a cosine schedule cannot be extended: start a new run with -init_from {path}"
+    return "raise -max_epochs to continue"

@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charrnn_port.training.events import Evaluated, Event, Iteration, Sampled, Started
-from charrnn_port.util.errors import UserError
+from charrnn_port.util.errors import UserError, how_to_install
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -51,12 +52,17 @@ def silent_writer_threads() -> Iterator[None]:
 
 
 def open_writer(folder: str, started: Started) -> "SummaryWriter":
-    """Open a writer and log the options as hparams."""
+    """Open a writer and log the options as hparams. Raises UserError if the folder has the events of another run."""
     try:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
     except ImportError as error:
-        raise UserError('-tensorboard needs tensorboard: pip install -c constraints.txt -e ".[watch]"') from error
+        raise UserError(f"-tensorboard needs tensorboard: {how_to_install('watch')}") from error
+    if not started.options.resume and any(Path(folder).glob("events.out.tfevents.*")):
+        raise UserError(
+            f"-tensorboard {folder}: has the curves of another run, and TensorBoard would mix both: use another "
+            f"folder, such as {folder.rstrip('/')}/2"
+        )
     try:
         writer = SummaryWriter(folder, purge_step=started.i + 1 if started.i else None)
         # SummaryWriter.add_hparams would create a separate run for them.

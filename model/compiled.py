@@ -34,7 +34,7 @@ class CompiledPasses(Sequence):
         # h2h packed as a whole or gate by gate; the columns of each part are rounded up to whole panels.
         self.packed = new(n + 3 * PANEL, H + PANEL)
         self.grad_rows = new(V, n) if ids is not None else None
-        self.same_ids = torch.empty(2 * T * B + 2 * V, dtype=torch.int64) if ids is not None else None
+        self.same_ids = torch.empty(2 * T * B + 2 * V, dtype=torch.int64, device="cpu") if ids is not None else None
         self._layer = Layer(T, B, H, n, V, B % 2)
         for name in Layer.BUFFERS:
             setattr(self._layer, name, address(getattr(self, name, None)))

@@ -31,7 +31,7 @@ class CompiledCharRNN(FusedCharRNN):
 
     def step_losses(self, log_probs: Tensor, y: Tensor) -> Tensor:
         """See `CharRNN.step_losses`; the losses are float64."""
-        losses = torch.empty(len(y), dtype=torch.float64)
+        losses = torch.empty(len(y), dtype=torch.float64, device="cpu")
         call(log_probs.dtype, "step_losses", losses, log_probs, y.contiguous(), *log_probs.shape)
         return losses
 

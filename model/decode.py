@@ -70,9 +70,9 @@ class DecodeBatch:
         """state `[states, texts, H]`: the state before the first step; it is copied."""
         self._network, count = network, state.shape[1]
         self.state = state.to(network.dtype, copy=True).contiguous()
-        self.ids = torch.zeros(count, dtype=torch.int64)
-        self.scores = torch.empty(count, network.vocab_size, dtype=network.dtype)
-        self._space = torch.empty(count, network.text_space, dtype=network.dtype)
+        self.ids = torch.zeros(count, dtype=torch.int64, device="cpu")
+        self.scores = torch.empty(count, network.vocab_size, dtype=network.dtype, device="cpu")
+        self._space = torch.empty(count, network.text_space, dtype=network.dtype, device="cpu")
         self._after = torch.empty_like(self.state)
         # Steps alternate between two states.
         self._struct = self._struct_of(self.state, self._after)
@@ -99,10 +99,10 @@ class CompiledSampler:
 
     def __init__(self, texts: int, n: int, dtype: torch.dtype, single: bool) -> None:
         """single: round probabilities to float32 first, as sample.lua does."""
-        self.scores = torch.empty(texts, n, dtype=dtype)
-        self.temperatures, self.uniforms = torch.empty(2, texts, dtype=torch.float64)
-        self.ids = torch.empty(texts, dtype=torch.int64)
-        self._space = torch.empty(n, dtype=dtype)
+        self.scores = torch.empty(texts, n, dtype=dtype, device="cpu")
+        self.temperatures, self.uniforms = torch.empty(2, texts, dtype=torch.float64, device="cpu")
+        self.ids = torch.empty(texts, dtype=torch.int64, device="cpu")
+        self._space = torch.empty(n, dtype=dtype, device="cpu")
         arguments = (self.ids, self.scores, self.temperatures, self.uniforms, texts, n, int(single), self._space)
         self._arguments = tuple(map(convert, arguments))
         self._draw = library(dtype).draw

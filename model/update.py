@@ -42,7 +42,7 @@ def norms(first: Tensor, second: Tensor) -> tuple[float, float]:
     """Return the Euclidean norms of two vectors of the same length."""
     if not in_c(first):
         return tuple(torch.stack([first.norm(), second.norm()]).tolist())
-    result = torch.empty(2, dtype=torch.float64)
+    result = torch.empty(2, dtype=torch.float64, device="cpu")
     call(first.dtype, "norms", result, first, second, len(first))
     return tuple(result.tolist())
 

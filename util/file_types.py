@@ -85,6 +85,23 @@ def file_type_of(begin: bytes) -> FileType | None:
     return next((kind for kind in FILE_TYPES if re.match(kind.begin, begin, re.DOTALL)), None)
 
 
+def unusual_text(begin: bytes) -> str | None:
+    """Return a warning if a text that begins with these bytes is UTF-16 or UTF-32, or has no newlines but returns."""
+    zeros = [begin[place::2].count(0) > 0.3 * len(begin[place::2]) for place in (0, 1)]
+    encoding = (
+        "UTF-32" if begin.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff"))
+        else "UTF-16" if begin.startswith((b"\xff\xfe", b"\xfe\xff"))
+        else "UTF-16LE" if zeros == [False, True]
+        else "UTF-16BE" if zeros == [True, False]
+        else ""
+    )  # fmt: skip
+    if encoding:
+        return f"is {encoding}, whose bytes are not characters: convert it with iconv -f {encoding.lower()} -t utf-8"
+    if b"\r" in begin and b"\n" not in begin:
+        return "has carriage returns (CR) and no newlines: convert it with tr '\\r' '\\n'"
+    return None
+
+
 def is_text(begin: bytes) -> bool:
     """Return whether a file that begins with these bytes is readable text: UTF-8 without control characters."""
     try:

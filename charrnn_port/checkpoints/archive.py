@@ -58,7 +58,7 @@ def load(path: str | os.PathLike) -> object:
         content = records[f"{folder}data/{key}"]
         if len(content) != size * dtype.itemsize:
             raise ArchiveError(f"data/{key} has {len(content)} bytes, expected {size} elements")
-        values = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+        values = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype, device="cpu")
         return torch.from_numpy(values.numpy().byteswap()) if swapped else values
 
     try:

@@ -93,9 +93,9 @@ def to_lua(values: dict[str, Any]) -> Table:
             ignoreIndex=-100,
             output=0,
             gradInput=empty(),
-            output_tensor=torch.zeros(1, dtype=torch.float64),
-            total_weight_tensor=torch.ones(1, dtype=torch.float64),
-            target=torch.zeros(1, dtype=torch.int64),
+            output_tensor=torch.zeros(1, dtype=torch.float64, device="cpu"),
+            total_weight_tensor=torch.ones(1, dtype=torch.float64, device="cpu"),
+            target=torch.zeros(1, dtype=torch.int64, device="cpu"),
         ),
     )
     return record(
@@ -175,7 +175,7 @@ def fill_linear(network: TorchObject, params: Tensor) -> None:
     count = sum(math.prod(member.fields[name]) for member in modules for name in (b"weight", b"bias"))
     if params.shape != (count,):
         raise ValueError(f"parameters of shape {list(params.shape)} for a network of {count}")
-    values = torch.zeros(count, dtype=torch.float64).copy_(params.detach())
+    values = torch.zeros(count, dtype=torch.float64, device="cpu").copy_(params.detach())
     gradients = torch.zeros_like(values)
     place = 0
     for member in modules:
@@ -192,8 +192,8 @@ def lstm(layer: int, x: TorchObject, state: list[TorchObject], input_size: int, 
     reshaped = apply(
         "nn.Reshape",
         add(i2h, h2h),
-        size=Storage(torch.tensor([4, rnn_size])),
-        batchsize=Storage(torch.tensor([0, 4, rnn_size])),
+        size=Storage(torch.tensor([4, rnn_size], device="cpu")),
+        batchsize=Storage(torch.tensor([0, 4, rnn_size], device="cpu")),
         nelement=4 * rnn_size,
     )
     parts = split(apply("nn.SplitTable", reshaped, dimension=2), 4)
@@ -235,7 +235,7 @@ def char_rnn(model: str, vocab_size: int, rnn_size: int, num_layers: int, dropou
 
     width = len(CELLS[model].STATE)
     inputs = [apply("nn.Identity") for _ in range(1 + num_layers * width)]
-    x = apply("OneHot", inputs[0], outputSize=vocab_size, _eye=torch.eye(vocab_size, dtype=torch.float64))
+    x = apply("OneHot", inputs[0], outputSize=vocab_size, _eye=torch.eye(vocab_size, dtype=torch.float64, device="cpu"))
     input_size, outputs = vocab_size, []
     for layer in range(num_layers):
         state = inputs[1 + layer * width :][:width]

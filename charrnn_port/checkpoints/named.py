@@ -67,9 +67,15 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             texts = file.metadata() or {}
+            names = set(file.keys())
             if texts.get("format") != json.dumps(FORMAT):
+                if {"decoder.weight", "decoder.bias"} <= names and any(name.startswith("layers.0.") for name in names):
+                    raise FileTypeError(
+                        "a safetensors file without the metadata of charrnn_port, such as the vocabulary: save it "
+                        "again with the metadata of the original file (save_file(tensors, path, metadata=...))"
+                    )
                 raise FileTypeError(f"a safetensors file of another program, not a checkpoint: {CHOOSE}")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in names}
         values = {name: json.loads(texts[name]) for name in VALUES}
         values["val_losses"] = dict(values["val_losses"])
         symbols, unknown = (json.loads(texts["vocab"])[name] for name in ("symbols", "unknown"))
@@ -104,4 +110,6 @@ def flat_vector(tensors: dict[str, Tensor], vocab_size: int, model: str, rnn_siz
         raise ValueError(f"its tensors are not those of {num_layers} layers of {model}")
     if len({tensor.dtype for tensor in tensors.values()}) > 1:
         raise ValueError("its tensors are of several types")
-    return torch.cat([tensors[name].flatten() for name in shapes])
+    params = torch.cat([tensors[name].flatten() for name in shapes])
+    # Another program may have saved them in half precision, of which float32 holds all values.
+    return params.float() if params.dtype in (torch.float16, torch.bfloat16) else params

@@ -167,6 +167,16 @@ def with_known_names(function: Callable[Parameters, Result]) -> Callable[Paramet
     return call
 
 
+def in_range(convert: Callable[[Any], float], value: Any) -> float:
+    """Return the converted value, or infinity if it is too large for a float."""
+    try:
+        number = convert(value)
+        float(number)
+    except OverflowError:
+        return math.inf
+    return number
+
+
 def lua_number(value: Any) -> float:
     """Return a number, parsing text as Lua does: 1000, 1e3, 1000.0 and 0x3e8 are the same; 1_000 is invalid.
 
@@ -175,7 +185,7 @@ def lua_number(value: Any) -> float:
     if not isinstance(value, str | bytes):
         for convert in (operator.index, float):
             with suppress(TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several elements
-                return convert(value)
+                return in_range(convert, value)
     text = value.strip() if isinstance(value, str) else ""
     try:
         if "_" in text:

@@ -115,7 +115,7 @@ def known_ids(network: Vocabulary, text: Vocabulary, data_dir: str) -> Tensor:
             f"the text in {data_dir} has {readable([min(unknown)], 0)}, which is not in the vocabulary of the network: "
             "use another text, or remove this character from it"
         )
-    return torch.tensor([ids.get(id_, network.unknown) for id_ in range(len(text))])
+    return torch.tensor([ids.get(id_, network.unknown) for id_ in range(len(text))], device="cpu")
 
 
 @torch.no_grad()

@@ -85,7 +85,7 @@ class CompiledSteps:
 
     def __init__(self, model: Model, count: int) -> None:
         self._network = model.compiled
-        self._start = torch.tensor(np.stack(model.zero_state()))[:, None]
+        self._start = torch.tensor(np.stack(model.zero_state()), device="cpu")[:, None]
         self._batch = DecodeBatch(self._network, self._start.repeat(1, count, 1))
 
     def __call__(self, ids: Sequence[int]) -> np.ndarray:

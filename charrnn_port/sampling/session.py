@@ -136,7 +136,7 @@ class CompiledStep:
     def __init__(self, model: Model, state: Tensor | None = None) -> None:
         """Begin from `state` `[states, 1, rnn_size]`, by default the zero state."""
         self.model = model
-        start = torch.tensor(np.stack(model.zero_state()))[:, None]
+        start = torch.tensor(np.stack(model.zero_state()), device="cpu")[:, None]
         self._batch = DecodeBatch(model.compiled, start if state is None else state)
         self._ids, self._scores = self._batch.ids.numpy(), self._batch.scores[0].numpy()
 

@@ -40,10 +40,11 @@ def write_onnx(checkpoint: Checkpoint, options: ExportOptions) -> None:
         else:
             pre_activations = graph.linear(after[-1], layer.i2h, graph.constant(biases))
         places = range(index * width, (index + 1) * width)
-        before = [graph.add("Gather", state, graph.constant(torch.tensor(place)), axis=0) for place in places]
+        indices = [graph.constant(torch.tensor(place, device="cpu")) for place in places]
+        before = [graph.add("Gather", state, index, axis=0) for index in indices]
         after += STEPS[network.model](graph, pre_activations, *before, layer.h2h)
     scores = graph.linear(after[-1], network.decoder["weight"], graph.constant(network.decoder["bias"]))
-    first = graph.constant(torch.tensor([0]))
+    first = graph.constant(torch.tensor([0], device="cpu"))
     graph.add("LogSoftmax", scores, axis=1, outputs=OUTPUTS[:1])
     graph.add("Concat", *(graph.add("Unsqueeze", each, first) for each in after), axis=0, outputs=OUTPUTS[1:])
 

@@ -61,7 +61,7 @@ class Step(torch.nn.Module):
         self.shape = network.num_layers * len(self.cell.STATE), 2, network.rnn_size
         self.layers = [self._keep(layer, f"layer_{index}") for index, layer in enumerate(network.layers)]
         self.decoder = self._keep(network.decoder, "decoder")
-        self.register_buffer("characters", torch.arange(network.vocab_size))
+        self.register_buffer("characters", torch.arange(network.vocab_size, device="cpu"))
         self.dtype = network.params.dtype
 
     def _keep(self, parameters: dict[str, Tensor], prefix: str) -> dict[str, str]:
@@ -87,4 +87,4 @@ class Step(torch.nn.Module):
 
     def example(self) -> tuple[Tensor, Tensor]:
         """Return example inputs for tracing: a batch of two."""
-        return torch.zeros(2, dtype=torch.int64), torch.zeros(self.shape, dtype=self.dtype)
+        return torch.zeros(2, dtype=torch.int64, device="cpu"), torch.zeros(self.shape, dtype=self.dtype, device="cpu")

@@ -86,7 +86,7 @@ def record(**fields: object) -> Table:
 
 def empty() -> Tensor:
     """Return an empty tensor: the value of what a module has not computed yet."""
-    return torch.empty(0, dtype=torch.float64)
+    return torch.empty(0, dtype=torch.float64, device="cpu")
 
 
 def module(class_name: str, **fields: object) -> TorchObject:

@@ -124,7 +124,7 @@ class Training:
             yield Evaluating(split_index, number, count)
         if self.alias_state:
             carry(state, self.state)
-        total = torch.tensor(loss, dtype=torch.float64)
+        total = torch.tensor(loss, dtype=torch.float64, device="cpu")
         self.processes.average(total)
         return total.item() / self.loader.seq_length / count
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -17,6 +18,7 @@ from charrnn_port.training.iteration import Training, initialize, open_forget_ga
 from charrnn_port.training.parallel import SingleProcess
 from charrnn_port.training.vocab_merge import merge
 from charrnn_port.util.errors import UserError
+from charrnn_port.util.file_types import first_bytes, unusual_text
 from charrnn_port.util.minibatch_loader import MinibatchLoader, sizes_for
 
 SLOWER_ON_CPU = "; on a CPU this is only for testing: float32 is faster"
@@ -94,6 +96,9 @@ def prepare(
         writes,
     )  # fmt: skip
     require_batches(loader, options, log)
+    text = Path(data_dir, "input.txt")
+    if warning := unusual_text(first_bytes(text, "a text")):
+        log(f"{text} {warning}")
     kinds, places = loader.rare
     if kinds:
         log(f"unknown symbol: {kinds} characters in {places} places, rarer than -min_count {options.min_count}")

@@ -51,6 +51,12 @@ def test_numbers_of_other_libraries(number, kind):
     assert TrainOptions(rnn_size=number, learning_rate=number) == TrainOptions(rnn_size=8, learning_rate=8)
 
 
+@pytest.mark.parametrize("number", [10**400, Fraction(10**400), Decimal("1e400"), np.float64("inf"), "1e400"])
+def test_numbers_too_large_for_a_float(number):
+    with pytest.raises(OptionError, match=r"^-rnn_size: .* is not a whole number"):
+        TrainOptions(rnn_size=number)
+
+
 @pytest.mark.parametrize("value", [2, -1, 0.5, 1 + 1e-12, "on", "", None])
 def test_on_off_options_are_0_or_1(value):
     with pytest.raises(OptionError, match=r"^-log: expected 0 \(off\) or 1 \(on\), got "):

@@ -6,6 +6,8 @@ import io
 import json
 import lzma
 import os
+import shutil
+import subprocess
 import tarfile
 import zipfile
 
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 from conftest import RECORDINGS, REFERENCE
 
-from charrnn_port.util.file_types import FILE_TYPES, FileTypeError, file_type_of, first_bytes, is_text
+from charrnn_port.util.file_types import FILE_TYPES, FileTypeError, file_type_of, first_bytes, is_text, unusual_text
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0\nsize 12345\n"
 
@@ -115,6 +117,36 @@ def test_text():
     assert not is_text(b"x" * 1020 + b"\xffxxx")
     assert not is_text(b"a\0b")
     assert not is_text(b"\x1b[31mred")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "named"),
+    [("utf-16", "utf-16"), ("utf-16le", "utf-16le"), ("utf-16be", "utf-16be"), ("utf-32", "utf-32")],
+)
+def test_texts_in_other_encodings(encoding, named):
+    """With and without a byte order mark. The command in the warning converts the text."""
+    text = "the quick brown fox\nnaïve\n"
+    warning = unusual_text(text.encode(encoding))
+    assert warning == f"is {named.upper()}, whose bytes are not characters: convert it with iconv -f {named} -t utf-8"
+    if shutil.which("iconv"):
+        command = warning.partition("convert it with ")[2].split()
+        converted = subprocess.run(command, input=text.encode(encoding), capture_output=True, check=True).stdout
+        assert converted == text.encode()
+
+
+def test_texts_with_returns_and_without_newlines():
+    warning = r"has carriage returns (CR) and no newlines: convert it with tr '\r' '\n'"
+    assert unusual_text(b"two\rlines\r") == warning
+    assert unusual_text(b"two\r\nlines\r\n") is None
+
+
+@pytest.mark.parametrize("text", ["plain\ntext", "naïve 文 🙂", "x", "a\0b\0c and more of a text with two zeros"])
+def test_usual_texts(text):
+    assert unusual_text(text.encode()) is None
+
+
+def test_bytes_of_all_values_are_a_usual_text():
+    assert unusual_text(bytes(range(256))) is None
 
 
 def test_a_folder_a_pipe_and_an_empty_file(tmp_path):

@@ -46,7 +46,7 @@ def shuffled(network: CharRNN, seed: int) -> CharRNN:
     """Return a network with the same weights in random order within each gate, which has learned nothing."""
     other = CharRNN(network.model, network.vocab_size, network.rnn_size, network.num_layers, dtype=torch.float32)
     other.params.copy_(network.params)
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator(device="cpu").manual_seed(seed)
     with torch.no_grad():
         for layer in other.layers:
             for parameter in layer.values():

@@ -12,7 +12,8 @@
     look         make a page for the interpretation of single units, or a figure of one unit; a package
 
 Shared modules: history.py reads a run from a log, a CSV file or a checkpoint; text_stream.py reads texts of any length
-in blocks; scoring.py computes predictions for each character; heat.py prints a text as a heatmap; printing.py prints
+in blocks; splits.py finds the pieces of a text in a run's splits; trained_on.py finds how much of a text a network was
+trained on; scoring.py computes predictions for each character; heat.py prints a text as a heatmap; printing.py prints
 tables and JSON.
 
 Only charrnn_port/__main__.py imports this package.

@@ -207,6 +207,18 @@ class ScoreOptions(Options):
 
 
 @dataclass(frozen=True)
+class SplitOptions(Options):
+    """The options of `charrnn split`."""
+
+    model: str = model_argument()
+    file: str = argument("[FILE]", "the text to split as in the run; by default the run's", optional=True)
+    o: str = option(
+        "split", "the folder for train.txt, val.txt and test.txt, those that are not empty", "result",
+        "It is created if it does not exist. Existing files are replaced.",
+    )
+
+
+@dataclass(frozen=True)
 class TraceOptions(Options):
     """The options of `charrnn trace`."""
 

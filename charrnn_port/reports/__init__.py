@@ -7,6 +7,7 @@
     benchmark    measure speed against nn.LSTM, the matrix products alone, and the processor's limits; a package, also
                  for training beside other processes (contention.py) and for the server (serving.py)
     verify       check this port against recordings of the original on this machine; a package
+    split        write the training, validation and test text of a run to files
     score        report cross-entropy and perplexity of texts: in total, by line and by character
     trace        write states, gates and predictions at each character of a text to a file
     look         make a page for the interpretation of single units, or a figure of one unit; a package

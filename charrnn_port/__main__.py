@@ -143,7 +143,7 @@ def look(options: LookOptions) -> None:
 
 @program(LessonOptions, example="charrnn lesson lesson.html")
 def lesson(options: LessonOptions) -> None:
-    """Write a web page that trains a network in the browser, for a class."""
+    """Write a web page for a class that trains a network in the browser."""
     from charrnn_port.sharing.lesson import write_lesson
 
     write_lesson(options)

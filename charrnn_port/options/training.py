@@ -89,7 +89,8 @@ class TrainOptions(Options):
     )
     val_frac: float = option(
         0.05, "fraction that goes into validation set; the rest is test", "optimization",
-        "The validation loss is measured on it. What both fractions leave over is the test set.",
+        "The validation loss is measured on it: the piece of each row after its training piece, not the end of the "
+        "text. What both fractions leave over is the test set.",
         resume_locked=True, minimum=0, maximum=1,
     )
     init_from: str = option(

@@ -181,7 +181,7 @@ def test_a_figure_shows_the_best_unit_by_default(tmp_path):
         pictures.append((tmp_path / name).read_bytes())
     assert pictures[0].startswith(b"\x89PNG")
     assert pictures[1] == pictures[2]
-    assert "on text held out, chance" in pictures[1].decode()
+    assert "on the text's second half, chance" in pictures[1].decode()
 
 
 def test_characters_that_a_font_lacks(tmp_path):

@@ -1,6 +1,7 @@
 """Tests of `charrnn plot` and of the curve that `charrnn inspect` prints on a terminal."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -78,7 +79,8 @@ def test_the_backend_of_a_notebook_is_not_needed(tmp_path):
     ended = subprocess.run(
         command, capture_output=True, text=True, check=False, env=os.environ | {"MPLBACKEND": "of_a_notebook"}, cwd=ROOT
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.returncode == 0, ended.stderr
+    assert re.fullmatch(r"wrote \S+, [\d.]+ kB\n", ended.stderr)
     assert (tmp_path / "curves.png").read_bytes().startswith(BEGINNINGS[".png"])
 
 

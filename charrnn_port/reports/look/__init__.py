@@ -25,7 +25,7 @@ from charrnn_port.reports.look import figure, page
 from charrnn_port.reports.look.packing import pieces
 from charrnn_port.reports.look.properties import characters_at, passages, properties
 from charrnn_port.reports.look.recording import record
-from charrnn_port.reports.look.units import search, the_best
+from charrnn_port.reports.look.units import search
 from charrnn_port.reports.splits import cut_of, text_to_read
 from charrnn_port.reports.text_stream import Block, TextStream
 from charrnn_port.reports.trained_on import TrainedOn
@@ -71,7 +71,7 @@ def look(options: LookOptions) -> None:
     found = search(network, recording, usable)
     if drawing:
         shown = [each for some in passages(characters, begins) for each in pieces(some, checkpoint.vocab)]
-        content = figure.draw(options, recording, shown, wanted, the_best(found.findings), network.cell.STATE[0])
+        content = figure.draw(options, recording, shown, wanted, found.findings, network.cell.STATE[0])
     else:
         name = f"{Path(text.name).name}{'' if options.split == 'all' else f' ({options.split} split)'}"
         content = page.make(

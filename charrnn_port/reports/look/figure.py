@@ -30,10 +30,10 @@ def draw(
     recording: Recording,
     pieces: list[str],
     wanted: list[tuple[int, int]],
-    best: list[Finding],
+    findings: list[Finding],
     part: str,
 ) -> bytes:
-    """Draw the unit in `wanted`, or else the best one, and return the content of the figure's file.
+    """Draw the unit in `wanted`, or else that of the first finding; return the content of the figure's file.
 
     `part` is the part of the state to draw unless -part or the finding names another. `pieces` is the text shown for
     each character or byte. Raises OptionError for an invalid passage or part, and UserError if there is no unit to
@@ -44,9 +44,9 @@ def draw(
 
     if len(wanted) > 1:
         raise OptionError(f"-units: a figure shows one unit, got {len(wanted)}")
-    if not wanted and not best:
+    if not wanted and not findings:
         raise UserError("no unit predicts any property above chance: name one with -units")
-    chosen = next((each for each in best if not wanted or (each.layer, each.unit) == wanted[0]), None)
+    chosen = next((each for each in findings if not wanted or (each.layer, each.unit) == wanted[0]), None)
     layer, unit = wanted[0] if wanted else (chosen.layer, chosen.unit)
     part = options.part or (chosen.part if chosen else part)
     if part not in recording.layers[0]:
@@ -57,7 +57,8 @@ def draw(
     values = recording.layers[layer - 1][part][:, unit]
     title = f"unit {unit} of layer {layer}, its {part}"
     if chosen and part == chosen.part:
-        title += f"\n{chosen.property}: {chosen.kind} {chosen.figure:.2f} on text held out, chance {chosen.chance:.2f}"
+        score = f"{chosen.kind} {chosen.figure:.2f} on the text's second half, chance {chosen.chance:.2f}"
+        title += f"\n{chosen.property}: {score}"
     places = laid_out(characters)
     lines = int(places[:, 1].max(initial=0)) + 1
     figure = Figure(figsize=(SIZE[0] * (WIDTH + 2), SIZE[1] * lines + 0.75), dpi=110)

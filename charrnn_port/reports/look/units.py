@@ -37,7 +37,7 @@ class Finding(NamedTuple):
     part: str  # of the state, such as c
     property: str
     kind: str  # AUC or R²
-    figure: float  # the score on the held-out half of the text
+    figure: float  # the score on the second half of the text
     chance: float  # the chance level of this property
     rises: bool  # whether the unit is higher where the property holds
 

@@ -182,7 +182,7 @@ def require_batches(loader: MinibatchLoader, options: TrainOptions, log: Echo) -
     if iterations < 1:
         log(
             f"-max_epochs {options.max_epochs:g} is less than one iteration, so nothing is trained: an epoch has "
-            f"{loader.ntrain} iterations, so use {1 / loader.ntrain:.2g} or more"
+            f"{loader.ntrain} iterations, so use {1.1 / loader.ntrain:.2g} or more"  # rounding does not reach 1 / ntrain
         )
     evaluates = iterations >= options.eval_val_every or iterations == int(iterations)
     for name, wants in (("patience", options.patience > 0), ("lr_schedule", options.lr_schedule == "plateau")):

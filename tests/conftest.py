@@ -102,7 +102,14 @@ def arguments_of(run: h5py.Group) -> list[str]:
 
 
 # The beginnings of notes on stderr, which are not errors.
-NOTES = ("cell: ", "loading ", "validation loss ", "no batches in the validation split: ", "finished after iteration ")
+NOTES = (
+    "cell: ",
+    "loading ",
+    "wrote ",
+    "validation loss ",
+    "no batches in the validation split: ",
+    "finished after iteration ",
+)
 
 
 def without_notes(stderr: str) -> str:

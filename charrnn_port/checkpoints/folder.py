@@ -10,6 +10,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+
 from charrnn_port.checkpoints.checkpoint import Checkpoint, best_evaluation
 from charrnn_port.checkpoints.files import load_file
 from charrnn_port.options import TrainOptions, described
@@ -34,7 +36,7 @@ def load_checkpoint(path: str | os.PathLike, log: Callable[[str], None] = lambda
         return load_file(path)
     newest, latest = newest_in(path)
     skipped = False
-    for each in sorted({*files_in(path), newest}, key=rank):
+    for each in sorted(dict.fromkeys([*files_in(path), newest]), key=rank):
         try:
             found = latest if each == newest else load_file(each)
         except UserError:  # corrupt, or deleted by the run that writes there
@@ -125,7 +127,8 @@ def is_same_run(a: Checkpoint, b: Checkpoint) -> bool:
     """
     count = min(len(a.train_losses), len(b.train_losses))
     if count:
-        return a.train_losses[:count] == b.train_losses[:count]
+        of_a, of_b = (np.array(each.train_losses[:count], np.float64) for each in (a, b))
+        return np.array_equal(of_a, of_b, equal_nan=True)
     return a.vocab == b.vocab and all(a.opt.get(name) == b.opt.get(name) for name in ("savefile", "data_dir"))
 
 

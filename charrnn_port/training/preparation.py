@@ -185,9 +185,10 @@ def require_batches(loader: MinibatchLoader, options: TrainOptions, log: Echo) -
         )
     iterations = options.max_epochs * loader.ntrain
     if iterations < 1:
+        enough = f"{1.1 / loader.ntrain:.2g}"  # 1.1, so that rounding does not make it less than an iteration
         log(
             f"-max_epochs {options.max_epochs:g} is less than one iteration, so nothing is trained: an epoch has "
-            f"{loader.ntrain} iterations, so use {1 / loader.ntrain:.2g} or more"
+            f"{loader.ntrain} iterations, so use {enough} or more"
         )
     evaluates = iterations >= options.eval_val_every or iterations == int(iterations)
     for name, wants in (("patience", options.patience > 0), ("lr_schedule", options.lr_schedule == "plateau")):

@@ -9,7 +9,7 @@ from conftest import assert_one_line_error, run_train, without_notes
 
 from charrnn_port import datasets
 
-SMALL = "-gpuid -1 -rnn_size 4 -num_layers 1 -batch_size 100 -max_epochs 0.01 -eval_val_every 9999".split()
+SMALL = "-gpuid -1 -rnn_size 4 -num_layers 1 -batch_size 100 -max_epochs 0.02 -eval_val_every 9999".split()
 TEXT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 2000
 
 

@@ -197,6 +197,7 @@ def test_characters_that_a_font_lacks(tmp_path):
     results = [look(*arguments, tmp_path / name) for name in ("a.svg", "a.png")]
     assert [result.exit_code for result in results] == [0, 0]
     assert "the font lacks" not in results[0].stderr
+    assert results[0].stderr.startswith(f"wrote {tmp_path / 'a.svg'}, ")
     assert results[1].stderr.startswith("the font lacks")
     assert (tmp_path / "a.svg").read_text().count(">文<") == 2
 

@@ -1,0 +1,38 @@
+"""The oldest versions of the libraries that setup.cfg allows repeat the recorded runs."""
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+import venv
+
+import pytest
+from conftest import ROOT
+
+
+def oldest() -> list[str]:
+    """Return the requirements of the package with the oldest version of each, such as h5py==3.10.*."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    found = re.findall(r"(\w+)>=([\d.]+)", setup["options"]["install_requires"])
+    return [f"{name}=={version}.*" for name, version in found]
+
+
+def test_the_oldest_versions_are_read_from_setup_cfg():
+    assert [each.partition("==")[0] for each in oldest()] == ["torch", "numpy", "h5py", "click"]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.version_info[:2] > (3, 12), reason="the oldest libraries have no wheels for this Python")
+def test_verify(tmp_path):
+    """Downloads gigabytes. Everything that is promised holds."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv/bin/python"
+    subprocess.run([python, "-m", "pip", "install", "-q", *oldest()], check=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [python, "-m", "charrnn_port", "verify"], capture_output=True, text=True, check=False, env=environment
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert re.search(r"^(\d+) of \1 promises hold", ended.stdout, re.MULTILINE)

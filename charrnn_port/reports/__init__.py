@@ -8,12 +8,13 @@
                  for training beside other processes (contention.py) and for the server (serving.py)
     verify       check this port against recordings of the original on this machine; a package
     score        report cross-entropy and perplexity of texts: in total, by line and by character
+    copied       find passages of samples in the training text, beside held-out text and chance
     trace        write states, gates and predictions at each character of a text to a file
     look         make a page for the interpretation of single units, or a figure of one unit; a package
 
 Shared modules: history.py reads a run from a log, a CSV file or a checkpoint; text_stream.py reads texts of any length
 in blocks; scoring.py computes predictions for each character; heat.py prints a text as a heatmap; printing.py prints
-tables and JSON.
+tables and JSON; matches.py finds passages in a text; copied_page.py is the page of copied.py.
 
 Only charrnn_port/__main__.py imports this package.
 """

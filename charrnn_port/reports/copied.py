@@ -114,10 +114,9 @@ def copied(options: CopiedOptions) -> None:
     if options.show:
         styles = ["", *level_styles()[1:]]
         for row in samples:
-            levels = [0 if at is None else LONG if row.passages[at].length >= 2 * options.least else COPIED
-                      for at, _ in marked(row)]  # fmt: skip
-            characters = [character for _, character in marked(row)]
-            click.echo(painted(zip(levels, characters, strict=True), styles))
+            levels = [COPIED if passage.length < 2 * options.least else LONG for passage in row.passages]
+            characters = ((0 if at is None else levels[at], character) for at, character in marked(row))
+            click.echo(painted(characters, styles))
     print_rows(rows, text, log_line if options.show else print_line)
     for row in samples:
         print_passages(row, text, options.least, log_line if options.show else print_line)

@@ -4,11 +4,14 @@ import html
 from collections.abc import Sequence
 from itertools import groupby
 
+from charrnn_port.reports.text_stream import visible
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 56em; margin: 2em auto; padding: 0 1em;
        color: #222; background: #fff }
 pre { font: 14px/1.6 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere }
 td, th { padding: .1em .8em; text-align: right; vertical-align: top }
+th { white-space: nowrap }
 td:last-child, th:last-child { text-align: left; overflow-wrap: anywhere }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums }
 tr:target { outline: 2px solid }
@@ -34,8 +37,9 @@ def make(
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Passages copied from {name}</title><style>{STYLE}</style></head><body>
 <h1>Passages copied from {name}</h1>
-<p>Passages of at least {least} bytes that are in the training text are <span class="copied">marked</span>, those of
-{2 * least} or more <span class="copied long">so</span>. Point at one to see where it is in the training text.</p>
+<p>Passages of at least {least} bytes that are in the training text are <span class="copied">marked</span>, those
+of {2 * least} bytes or more <span class="copied long">in bold</span>. Point at one to see where it is in the training
+text; click it to see it in the list below its sample.</p>
 <h2>Share of bytes in passages of at least N bytes that are in the training text</h2>
 <table>{row("th", [*(f"N = {least}" for least in lengths), "longest", "bytes", ""])}{table}</table>
 {samples}</body></html>
@@ -57,7 +61,9 @@ def section(
             shown = f'<a class="{kind}" href="#passage-{number}-{passage}" title="{where}">{shown}</a>'
         parts.append(shown)
     head = row("th", ["bytes", "in sample", "in text", "line", "passage"])
-    lines = [row("td", list(each.values()), f"passage-{number}-{place}") for place, each in enumerate(passages)]
+    lines = []
+    for place, (*places, passage) in enumerate(each.values() for each in passages):
+        lines.append(row("td", [*places, "".join(map(visible, passage))], f"passage-{number}-{place}"))
     return f"<h2>{html.escape(name)}</h2><pre>\n{''.join(parts)}</pre><table>{head}{''.join(lines)}</table>\n"
 
 

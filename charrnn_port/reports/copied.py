@@ -15,7 +15,6 @@ from pathlib import Path
 import click
 import numpy as np
 
-from charrnn_port import datasets
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
 from charrnn_port.command_line import log_line, print_line
 from charrnn_port.options import CopiedOptions, OptionError, TrainOptions
@@ -145,7 +144,7 @@ def training_text(checkpoint: Checkpoint, options: CopiedOptions) -> Text:
     if options.text:
         path = Path(options.text)
     elif "data_dir" in values:
-        path = Path(datasets.provide(run.data_dir, True, log_line), "input.txt")
+        path = Path(run.data_dir, "input.txt")
     else:
         raise UserError(f"{options.model} does not record its training text: name it with -text FILE")
     if not path.is_file():

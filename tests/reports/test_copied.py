@@ -4,6 +4,7 @@ import html
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 from conftest import RECORDINGS, assert_one_line_error, run_train
 
 from charrnn_port import __main__ as charrnn
+from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
 from charrnn_port.options import TrainOptions
 from charrnn_port.reports.copied import ORDER, markov_chains, split
 from charrnn_port.reports.matches import Matches, covered, longest_matches, passages
@@ -247,3 +249,12 @@ def test_errors_are_one_line(sample, text, tmp_path):
     assert_one_line_error(run(*good, "-o", tmp_path), 1, "-o", "cannot overwrite")
     assert_one_line_error(run(*good, "-o", tmp_path / "no/page.html"), 1, "cannot write")
     assert_one_line_error(run(sample, sample), 1, "sample.txt")
+
+
+def test_a_missing_text_is_not_downloaded(sample, tmp_path, monkeypatch):
+    """The default data_dir is relative to the folder where the run was started."""
+    monkeypatch.chdir(tmp_path)
+    saved = load_checkpoint(LUA)
+    save_checkpoint(replace(saved, opt=saved.opt | {"data_dir": "data/tinyshakespeare"}), tmp_path / "run.t7.pt")
+    error = "no training text at data/tinyshakespeare/input.txt"
+    assert_one_line_error(run("run.t7.pt", sample), 1, error, "-text")

@@ -13,6 +13,7 @@ from charrnn_port.options import (
     BenchmarkOptions,
     CompareOptions,
     ConvertOptions,
+    CopiedOptions,
     EvaluateOptions,
     ExportOptions,
     InspectOptions,
@@ -117,6 +118,14 @@ def score(options: ScoreOptions) -> None:
     score(options)
 
 
+@program(CopiedOptions, example="charrnn copied cv/lm_lstm_epoch26.00_1.3956.t7.pt sample.txt -o copied.html")
+def copied(options: CopiedOptions) -> None:
+    """Find what samples copied from the training text (memorization)."""
+    from charrnn_port.reports.copied import copied
+
+    copied(options)
+
+
 @program(TraceOptions, example="charrnn trace cv/lm_lstm_epoch26.00_1.3956.t7.pt my_text.txt -o trace.h5")
 def trace(options: TraceOptions) -> None:
     """Record states, gates and predictions on a text, as HDF5."""
@@ -166,6 +175,7 @@ def verbs() -> dict[str, Program]:
         "evaluate": evaluate,
         "split": split,
         "score": score,
+        "copied": copied,
         "trace": trace,
         "look": look,
         "serve": serve,

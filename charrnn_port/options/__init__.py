@@ -29,6 +29,7 @@ from charrnn_port.options.fields import (
 from charrnn_port.options.reports import (
     BenchmarkOptions,
     CompareOptions,
+    CopiedOptions,
     EvaluateOptions,
     InspectOptions,
     LookOptions,
@@ -49,6 +50,7 @@ __all__ = [
     "BenchmarkOptions",
     "CompareOptions",
     "ConvertOptions",
+    "CopiedOptions",
     "EvaluateOptions",
     "ExportOptions",
     "InspectOptions",

@@ -10,6 +10,7 @@ from charrnn_port.options.shared import (
     gpuid_option,
     json_option,
     model_argument,
+    seed_option,
     split_option,
     unknown_option,
 )
@@ -277,3 +278,30 @@ class LookOptions(Options):
     )
     unknown: str = unknown_option("With skip, the text is read without them.")
     dtype: str = dtype_option("float32", "float64 takes longer; the page stores 8 bits of each value.")
+
+
+@dataclass(frozen=True)
+class CopiedOptions(Options):
+    """The options of `charrnn copied`."""
+
+    model: str = model_argument()
+    samples: tuple[str, ...] = argument("SAMPLE...", "sampled texts, - for stdin", many=True)
+    text: str = option(
+        "", "the file of the training text; default: input.txt in the run's data_dir", "text",
+        "If it is the text that the run was trained on, it is split as in the run; any other text is compared whole.",
+    )
+    least: int = option(
+        20, "list passages of at least this many bytes", "result",
+        "Lower values list more passages, which chance explains. The shares in the table stay the same.",
+        minimum=1,
+    )
+    show: int = switch(
+        0, "1 = print the samples with these passages in color", "result",
+        "Needs a terminal. With NO_COLOR, it underlines them only. The tables go to stderr.",
+    )
+    o: str = option(
+        "", "also write this HTML page, which marks the passages in the samples", "result",
+        "A marked passage shows where it is in the training text. The write is atomic: the file is complete or absent.",
+    )
+    seed: int = seed_option("Another seed gives another random text to compare with.", "text")
+    json: int = json_option("Prints one object with all passages.")

@@ -9,13 +9,14 @@
     verify       check this port against recordings of the original on this machine; a package
     split        write the training, validation and test text of a run to files
     score        report cross-entropy and perplexity of texts: in total, by line and by character
+    copied       find passages of samples in the training text, beside held-out text and chance
     trace        write states, gates and predictions at each character of a text to a file
     look         make a page for the interpretation of single units, or a figure of one unit; a package
 
 Shared modules: history.py reads a run from a log, a CSV file or a checkpoint; text_stream.py reads texts of any length
 in blocks; splits.py finds the pieces of a text in a run's splits; trained_on.py finds how much of a text a network was
 trained on; scoring.py computes predictions for each character; heat.py prints a text as a heatmap; printing.py prints
-tables and JSON.
+tables and JSON; matches.py finds passages in a text; copied_page.py is the page of copied.py.
 
 Only charrnn_port/__main__.py imports this package.
 """

@@ -8,6 +8,7 @@ import codecs
 import math
 import os
 import sys
+from collections.abc import Iterable
 from itertools import groupby
 
 import click
@@ -26,19 +27,14 @@ class Heat:
     """Writes a text to stdout as it is read: in color on a terminal, unchanged elsewhere."""
 
     def __init__(self) -> None:
-        terminal = sys.stdout.isatty()
-        colors = COLORS if terminal and not os.environ.get("NO_COLOR") else ("",) * len(COLORS)
-        signs = SIGNS if terminal else ("",) * len(SIGNS)
-        self._styles = [";".join(filter(None, style)) for style in zip(colors, signs, strict=True)]
+        self._styles = level_styles()
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._bits = 0.0  # sum over the bytes of the current character
         self._begun = False
-        if terminal:
+        if any(self._styles):
             names = ["below 1", *map(str, BITS[:-1]), f"{BITS[-1]} and more"]
-            legend = "".join(self._styled(f" {name} ", level) for level, name in enumerate(names))
+            legend = "".join(styled(f" {name} ", style) for name, style in zip(names, self._styles, strict=True))
             log_line(f"bits of surprise: {legend} (underlined from {BITS[2]}, bold from {BITS[3]})")
-        else:
-            log_line("stdout is not a terminal: no colors")
 
     def show(self, block: Block, figures: CharacterScores) -> None:
         """Write a block, after a blank line if it begins another piece.
@@ -51,21 +47,38 @@ class Heat:
             click.echo("\n\n" if self._begun else "", nl=False)
             self._begun = True
         bits = [0.0] * (len(block.units) - len(figures.ids)) + (-figures.log_probs / math.log(2)).tolist()
-        painted: list[tuple[int | None, str]] = []
+        leveled: list[tuple[int, str]] = []
         for unit, its_bits in zip(block.units, bits, strict=True):
             self._bits += its_bits
             for character in unit if isinstance(unit, str) else self._decoder.decode(bytes([unit])):
-                level = sum(self._bits >= least for least in BITS)
-                if character != "\n":
-                    painted.append((level, character if character == "\t" else visible(character)))
-                else:
-                    if level and self._styles[level]:
-                        painted.append((level, "↵"))
-                    painted.append((None, "\n"))
+                leveled.append((sum(self._bits >= least for least in BITS), character))
                 self._bits = 0.0
-        runs = [(level, "".join(text for _, text in run)) for level, run in groupby(painted, key=lambda pair: pair[0])]
-        click.echo("".join(self._styled(text, level) for level, text in runs), nl=False)
+        click.echo(painted(leveled, self._styles), nl=False)
 
-    def _styled(self, text: str, level: int | None) -> str:
-        style = "" if level is None else self._styles[level]
-        return f"\033[{style}m{text}{RESET}" if style else text
+
+def level_styles() -> list[str]:
+    """Return the terminal's code for each level, "" for none; warn on stderr if stdout is not a terminal."""
+    if not sys.stdout.isatty():
+        log_line("stdout is not a terminal: no colors")
+        return [""] * len(COLORS)
+    colors = ("",) * len(COLORS) if os.environ.get("NO_COLOR") else COLORS
+    return [";".join(filter(None, style)) for style in zip(colors, SIGNS, strict=True)]
+
+
+def painted(leveled: Iterable[tuple[int, str]], styles: list[str]) -> str:
+    """Return characters, given with their levels, with the codes of these styles and control characters escaped."""
+    shown: list[tuple[int | None, str]] = []
+    for level, character in leveled:
+        if character != "\n":
+            shown.append((level, character if character == "\t" else visible(character)))
+        else:
+            if level and styles[level]:
+                shown.append((level, "↵"))
+            shown.append((None, "\n"))
+    runs = [(level, "".join(text for _, text in run)) for level, run in groupby(shown, key=lambda pair: pair[0])]
+    return "".join(text if level is None else styled(text, styles[level]) for level, text in runs)
+
+
+def styled(text: str, style: str) -> str:
+    """Return the text with the codes of a style, "" for none."""
+    return f"\033[{style}m{text}{RESET}" if style else text

@@ -15,6 +15,7 @@ from typing import TextIO
 
 import numpy as np
 
+from charrnn_port import hub
 from charrnn_port.options import TrainOptions
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.file_types import FileTypeError, file_type_of, first_bytes
@@ -59,6 +60,8 @@ def read_history(path: str | os.PathLike) -> History:
     """
     if os.path.isdir(path):
         return newest(Path(path))
+    if hub.is_name(path):
+        return of_checkpoint(path)
     try:
         begin = first_bytes(path, WANTED)
         if b"\0" in begin or Path(path).suffix in (".t7", ".pt"):

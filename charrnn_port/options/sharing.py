@@ -55,7 +55,9 @@ class ServeOptions(Options):
     """The options of `charrnn serve`."""
 
     checkpoints: tuple[str, ...] = argument(
-        "MODEL...", "checkpoints of train.py, the Lua original or torch-rnn; of a folder, the best of its latest run",
+        "MODEL...",
+        "checkpoints of train.py, the Lua original or torch-rnn; of a folder, the best of its latest run; "
+        "hf:USER/REPO: from the Hugging Face hub",
         many=True,
     )
     host: str = option(

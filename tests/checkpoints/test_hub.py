@@ -24,7 +24,6 @@ from charrnn_port import __main__ as charrnn
 from charrnn_port import hub
 from charrnn_port.checkpoints import is_checkpoint, load_checkpoint, save_checkpoint
 from charrnn_port.programs import sample, train
-from charrnn_port.sharing.server import models
 from charrnn_port.util.errors import UserError
 
 if not importlib.util.find_spec("huggingface_hub"):
@@ -256,4 +255,7 @@ def test_a_local_file_is_no_name(tmp_path, monkeypatch):
 
 
 def test_served_names_are_those_of_files_and_repositories():
+    pytest.importorskip("starlette")
+    from charrnn_port.sharing.server import models
+
     assert [models.id_of(name) for name in ("hf:ann/one", "hf:ann/one@v1/cv/lm.t7")] == ["one", "lm"]

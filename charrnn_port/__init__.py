@@ -29,6 +29,7 @@ PLACES = {
     "UserError": "charrnn_port.util.errors",
     "choices": "charrnn_port.sampling",
     "events": "charrnn_port.training",
+    "from_pretrained": "charrnn_port.checkpoints",
     "load_checkpoint": "charrnn_port.checkpoints",
     "recorders": "charrnn_port.training",
     "samplers": "charrnn_port.sampling",
@@ -47,6 +48,7 @@ __all__ = [
     "__version__",
     "choices",
     "events",
+    "from_pretrained",
     "load_checkpoint",
     "recorders",
     "sample_bytes",
@@ -56,7 +58,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:  # for type checkers and editors, which would accept any name with the functions below
-    from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+    from charrnn_port.checkpoints import Checkpoint, from_pretrained, load_checkpoint, save_checkpoint
     from charrnn_port.options import SampleOptions, TrainOptions
     from charrnn_port.sampling import Model, Session, choices, sample_bytes, samplers
     from charrnn_port.torch7.random import Generator

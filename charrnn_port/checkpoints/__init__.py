@@ -4,6 +4,7 @@ Public names:
 
     Checkpoint                              the values of a checkpoint (checkpoint.py)
     load_checkpoint(path)                   read a file of any of these programs, or the best of a folder (folder.py)
+    from_pretrained(name)                   the same, where user/repo is a repository of the Hugging Face hub
     save_checkpoint(checkpoint, path)       write a file of this port, of the original, or of safetensors (files.py)
     metadata(checkpoint)                    everything except parameters and training state, for JSON (named.py)
     is_checkpoint(path)                     whether a file begins as a checkpoint does
@@ -18,7 +19,7 @@ values, fields.py checks their fields, archive.py reads files of torch.save, nam
 from charrnn_port.checkpoints import folder
 from charrnn_port.checkpoints.checkpoint import Checkpoint, best_evaluation, fingerprint
 from charrnn_port.checkpoints.files import is_checkpoint, save_checkpoint
-from charrnn_port.checkpoints.folder import load_checkpoint
+from charrnn_port.checkpoints.folder import from_pretrained, load_checkpoint
 from charrnn_port.checkpoints.named import metadata
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "best_evaluation",
     "fingerprint",
     "folder",
+    "from_pretrained",
     "is_checkpoint",
     "load_checkpoint",
     "metadata",

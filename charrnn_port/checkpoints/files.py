@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from charrnn_port import hub
 from charrnn_port.checkpoints import archive, lua, named, torch_rnn
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.torch7 import t7
@@ -88,9 +89,9 @@ def load_file(path: str | os.PathLike) -> Checkpoint:
 
 
 def is_checkpoint(path: str | os.PathLike) -> bool:
-    """Return whether a path is a folder or a file that begins as a checkpoint does; False if it does not exist."""
+    """Return whether a path is a folder, a name on the hub, or a file that begins as a checkpoint does."""
     try:
-        if os.path.isdir(path):
+        if os.path.isdir(path) or hub.is_name(path):
             return True
         begin = first_bytes(path, "a checkpoint")
         return begin.startswith((ZIP, *TABLE)) or file_type_of(begin) is SAFETENSORS

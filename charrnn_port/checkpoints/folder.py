@@ -12,6 +12,7 @@ from typing import TextIO
 
 import numpy as np
 
+from charrnn_port import hub
 from charrnn_port.checkpoints.checkpoint import Checkpoint, best_evaluation
 from charrnn_port.checkpoints.files import load_file
 from charrnn_port.options import TrainOptions, described
@@ -27,11 +28,16 @@ EVALUATED = re.compile(r"_epoch(\d+\.\d\d)_(\d+\.\d{4})(\.\d+)?\.t7(\.pt)?$")  #
 def load_checkpoint(path: str | os.PathLike, log: Callable[[str], None] = lambda line: None) -> Checkpoint:
     """Return the checkpoint in a file of any supported format, on the CPU; of a folder the best one of its latest run.
 
-    The latest run is that of the newest valid file. `log` receives the name of the checkpoint that a folder stands for.
+    The latest run is that of the newest valid file. A name such as hf:user/repo/lm.t7 is a file on the Hugging Face hub
+    (charrnn_port/hub.py). `log` receives the path of the file that a folder or such a name stands for.
 
-    Raises UserError for a file that is missing, corrupt or something else, and for a folder without a valid checkpoint.
-    Runs no code from the file.
+    Raises UserError for a file that is missing, corrupt or something else, for a folder without a valid checkpoint, and
+    for a file that cannot be downloaded. Runs no code from the file.
     """
+    if hub.is_name(path):
+        file = hub.download(path)
+        log(f"loading {file}")  # the commit is a part of this path
+        return load_file(file)
     if not os.path.isdir(path):
         return load_file(path)
     newest, latest = newest_in(path)
@@ -46,6 +52,14 @@ def load_checkpoint(path: str | os.PathLike, log: Callable[[str], None] = lambda
         skipped = True
     log(f"loading {each}, the best {'of the latest run ' if skipped else ''}in {path}")
     return found
+
+
+def from_pretrained(name: str | os.PathLike) -> Checkpoint:
+    """Return the checkpoint in a folder or file, or else in a repository of the Hugging Face hub: "user/repo".
+
+    See load_checkpoint, also for the errors raised.
+    """
+    return load_checkpoint(name if hub.is_name(name) or os.path.exists(name) else f"{hub.PREFIX}{os.fsdecode(name)}")
 
 
 def newest_in(path: str | os.PathLike) -> tuple[Path, Checkpoint]:

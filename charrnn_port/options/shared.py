@@ -9,7 +9,10 @@ BACKENDS = ("plain", "script", "fused", "compiled", "persistent")  # see model/_
 DTYPES = ("float64", "float32")
 MIXED = ("bfloat16", "float16")  # mixed precision: float32, with matrix products in this type
 BENCHMARKS = ("training", "parts", "evaluation", "sampling", "start", "preprocessing")  # in the order of the tables
-CHECKPOINT = "a checkpoint of train.py, the Lua original or torch-rnn; of a folder, the best of its latest run"
+CHECKPOINT = (
+    "a checkpoint of train.py, the Lua original or torch-rnn; of a folder, the best of its latest run; "
+    "hf:USER/REPO: from the Hugging Face hub"
+)
 # fmt: off
 
 

@@ -29,7 +29,8 @@ class ExportOptions(Options):
     checkpoint: str = model_argument()
     target: str = argument(
         "FILE",
-        "the file to write; its extension chooses the format: .html, .mjs, .onnx, .pt2, .torchscript, .safetensors",
+        "the file to write; its extension chooses the format: .html, .mjs, .onnx, .pt2, .torchscript, .safetensors; "
+        "FOLDER/ with a slash: a folder for the Hugging Face hub",
     )
     weights: str = option(
         "float64", "floating-point type of the weights; .safetensors keeps the checkpoint's", "result",
@@ -54,7 +55,9 @@ class ServeOptions(Options):
     """The options of `charrnn serve`."""
 
     checkpoints: tuple[str, ...] = argument(
-        "MODEL...", "checkpoints of train.py, the Lua original or torch-rnn; of a folder, the best of its latest run",
+        "MODEL...",
+        "checkpoints of train.py, the Lua original or torch-rnn; of a folder, the best of its latest run; "
+        "hf:USER/REPO: from the Hugging Face hub",
         many=True,
     )
     host: str = option(

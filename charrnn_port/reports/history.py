@@ -15,6 +15,7 @@ from typing import TextIO
 
 import numpy as np
 
+from charrnn_port import hub
 from charrnn_port.options import TrainOptions
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.file_types import FileTypeError, file_type_of, first_bytes
@@ -62,6 +63,8 @@ def read_history(path: str | os.PathLike, log: Callable[[str], None] = lambda li
         found = newest(Path(path))
         log(f"reading {found.name}, the newest in {path}")
         return found
+    if hub.is_name(path):
+        return of_checkpoint(path)
     try:
         if Path(path).suffix.lower() in DOCUMENTS:
             raise FileTypeError(f"a document, not {WANTED}: save the output of a run to a file")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from charrnn_port.command_line import log_line, log_written
 from charrnn_port.options import ExportOptions
+from charrnn_port.sharing.hub_folder import write_folder
 from charrnn_port.sharing.module import write_module
 from charrnn_port.sharing.onnx_graph import write_onnx
 from charrnn_port.sharing.page import write_page
@@ -30,17 +31,18 @@ FORMATS: dict[str, Callable[[Checkpoint, ExportOptions], None]] = {
     ".pt2": write_program,
     ".torchscript": write_script,
     ".safetensors": write_safetensors,
+    "/": write_folder,
 }
 
 
 def export(options: ExportOptions) -> None:
-    """Export a checkpoint in the format given by the extension of the target.
+    """Export a checkpoint in the format given by the extension of the target, or to a folder if it ends with a slash.
 
     Raises UserError for an unknown extension, and where the source cannot be read or the target cannot be written.
     """
     ending = next((each for each in FORMATS if options.target.lower().endswith(each)), None)
     if ending is None:
-        raise UserError(f"{options.target}: unknown format; use one of the extensions {', '.join(FORMATS)}")
+        raise UserError(f"{options.target}: unknown format; the name must end in {', '.join(FORMATS)} (a folder)")
     checkpoint = load_checkpoint(options.checkpoint, log_line)
     checkpoint.require_finite()
     FORMATS[ending](checkpoint, options)

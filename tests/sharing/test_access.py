@@ -139,7 +139,6 @@ def test_the_limit_of_a_body(client):
     [
         ("//v1/completions", "did you mean /v1/completions?"),
         ("/completion", "did you mean /v1/completions?"),
-        ("/generate", "did you mean /v1/completions?"),
         ("/api/generate", "did you mean /v1/completions?"),
         ("/v1/v1/completions", "did you mean /v1/completions?"),
         ("/api/tags", "did you mean /v1/models?"),

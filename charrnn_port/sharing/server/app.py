@@ -22,6 +22,7 @@ from charrnn_port.sharing.server.body import GONE, json_body, require_json
 from charrnn_port.sharing.server.completions import Completion, Limits
 from charrnn_port.sharing.server.engine import BusyError
 from charrnn_port.sharing.server.errors import RequestError
+from charrnn_port.sharing.server.generate import completion_request, editor_response
 from charrnn_port.sharing.server.metrics import Metrics
 from charrnn_port.sharing.server.models import Models, Served
 from charrnn_port.sharing.server.openapi import description
@@ -64,6 +65,7 @@ class Server:
                 get("/v1/models", self.list_models),
                 get("/v1/models/{id:path}", self.get_model),
                 post("/v1/completions", self.complete),
+                get("/generate", self.generate),
                 post("/tokenize", self.tokenize),
                 post("/detokenize", self.detokenize),
                 get("/tokenizer_info", self.tokenizer_info),
@@ -143,15 +145,33 @@ class Server:
         """Answer a request of OpenAI's completions API."""
         body, model = await self._asked(request)
         asked = Completion(body, model.id, model.engine.model, self._limits)
+        answer = self._start(asked, model)
+        if asked.stream:
+            return Events(answer, self._leave)
+        return JSONResponse(await self._whole(request, answer))
+
+    async def generate(self, request: Request) -> Response:
+        """Answer a text editor: continuations of `start_text`, up to a sentence. Unknown characters are left out."""
+        self._access.require_same_site(request.headers)
+        body = completion_request(request.query_params)
+        model = self.models.get(body["model"])
+        limits = Limits(self.options.max_length, "skip")
+        answer = self._start(Completion(body, model.id, model.engine.model, limits), model)
+        return JSONResponse(editor_response(body["prompt"], await self._whole(request, answer)))
+
+    def _start(self, asked: Completion, model: Served) -> Answer:
+        """Give a request to the engine. Raises RequestError if the queue is full."""
         try:
             answer = Answer(asked, model, self.metrics, self.options.timeout)
         except BusyError:
             raise RequestError("the queue is full: try again later", status=429, code="busy") from None
         self._answers.add(answer)
-        if asked.stream:
-            return Events(answer, self._leave)
+        return answer
+
+    async def _whole(self, request: Request, answer: Answer) -> dict[str, Any]:
+        """Return a whole response. Raises RequestError if the client disconnects before it is done."""
         try:
-            return JSONResponse(await unless_gone(request, answer.whole()))
+            return await unless_gone(request, answer.whole())
         finally:
             self._leave(answer)
 
@@ -229,14 +249,16 @@ async def refuse(request: Request, error: RequestError) -> Response:
 async def refuse_http(request: Request, error: HTTPException) -> Response:
     """Handle an unknown path and a method that is not allowed; the message names the path that was probably meant."""
     message = f"{request.method} {request.url.path[:100]}: {error.detail}"
-    if error.status_code == 404:
+    if error.status_code in (404, 405):
         words = request.url.path.lower().split("/")
         known = {route.path for route in request.app.routes}
         path = "/" + "/".join(filter(None, words))
         better = path if path in known else OTHER_NAMES.get(words[-1])
+        if error.status_code == 405:
+            better = OTHER_NAMES.get(words[-1], path)
         if "chat" in words:
             message += f": {NO_CHAT}"
-        else:
+        elif better != request.url.path:
             message += f": did you mean {better}?" if better else ": /openapi.json describes all paths"
     return RequestError(message, status=error.status_code).response(error.headers)
 

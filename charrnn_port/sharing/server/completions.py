@@ -16,6 +16,7 @@ from typing import Any
 from charrnn_port.sampling import Model, is_unfiltered, sampler_of, samplers
 from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.sharing.server.parameters import (
+    bias_of,
     length_of,
     prompts_of,
     require_supported,
@@ -64,6 +65,7 @@ class Completion:
         self.with_usage = value_of(take("stream_options", {}, dict), "include_usage", False, bool)
         self.top = take("logprobs", None, int, 0, MOST_LOGPROBS)
         self.stops = stops_of(body.get("stop"))
+        self.bias = bias_of(body.get("logit_bias"), self.vocab)
         self.options = sample_options(body)
         self.prompts = prompts_of(body.get("prompt"), self.vocab, limits.unknown)
         if len(self.prompts) * self.n > MOST_TEXTS:
@@ -105,12 +107,14 @@ class Text(Stream):
         self, asked: Completion, index: int, prompt: Sequence[int], seed: int, notify: Callable[[], None]
     ) -> None:
         random = Generator(seed)
+        choose = sampler_of(asked.options, random, asked.model)
+        plain = is_unfiltered(asked.options) and asked.bias is None
         super().__init__(
             prompt,
             asked.length,
-            samplers.ban(asked.vocab.unknown, sampler_of(asked.options, random, asked.model)),
+            samplers.ban(asked.vocab.unknown, choose if asked.bias is None else samplers.biased(choose, asked.bias)),
             notify,
-            plainly=(random, asked.options.temperature) if is_unfiltered(asked.options) else None,
+            plainly=(random, asked.options.temperature) if plain else None,
             top=asked.top,
             echo=asked.echo,
             stops=asked.stops,

@@ -6,8 +6,9 @@ tests/sharing/test_openapi.py compares it with the routes and with responses.
 from typing import Any
 
 from charrnn_port.options import ServeOptions
+from charrnn_port.sharing.server import generate
 from charrnn_port.sharing.server.completions import MOST_LOGPROBS, MOST_TEXTS
-from charrnn_port.sharing.server.parameters import MOST_STOPS, MOST_TEMPERATURE, WITHOUT_EFFECT
+from charrnn_port.sharing.server.parameters import MOST_BIAS, MOST_STOPS, MOST_TEMPERATURE, WITHOUT_EFFECT
 
 ERRORS = {
     400: "the request is invalid; `param` names the parameter",
@@ -64,6 +65,12 @@ def description(options: ServeOptions) -> dict[str, Any]:
         "/v1/completions": {
             "post": operation("Continue one or several texts", answer, 429, 503, 504, body="CompletionRequest")
         },
+        "/generate": {
+            "get": operation(
+                "Continuations for a text editor", json_of(reference("Continuations")), 400, 404, 429, 503, 504,
+                parameters=editor_query(),
+            )
+        },
         "/tokenize": {"post": operation("Token ids of a text", json_of(reference("Tokens")), body="TokenizeRequest")},
         "/detokenize": {
             "post": operation("Text of token ids", json_of(object_of({"prompt": STRING})), body="DetokenizeRequest")
@@ -118,6 +125,11 @@ def schemas(most: int) -> dict[str, dict]:
         "best_of": {"type": "integer", "description": "must equal n"},
         "seed": {"type": "integer", "minimum": -(2**63), "maximum": 2**63, "description": "-1: a random seed"},
         "stop": {"anyOf": [STRING, {**list_of(STRING), "maxItems": MOST_STOPS}]},
+        "logit_bias": {
+            "type": "object",
+            "additionalProperties": {**NUMBER, "minimum": -MOST_BIAS, "maximum": MOST_BIAS},
+            "description": f"added to log-probabilities, by token id; -{MOST_BIAS} bans a character",
+        },
         "echo": {**BOOLEAN, "default": False},
         "logprobs": {"type": "integer", "minimum": 0, "maximum": MOST_LOGPROBS},
         "stream": {**BOOLEAN, "default": False},
@@ -138,12 +150,21 @@ def schemas(most: int) -> dict[str, dict]:
         "LogProbs": object_of(log_probs),
         "Completion": object_of(completion, usage=optional(object_of(usage))),
         "CompletionRequest": request_of(request),
+        "Continuations": object_of({"start_text": STRING, "completions": list_of(STRING)}),
         "Tokens": object_of(tokens),
         "TokenizeRequest": request_of({}, prompt=STRING),
         "DetokenizeRequest": request_of({}, tokens=ids),
         "TokenizerInfo": object_of(info),
         "Model": object_of(model | {"vocabulary": list_of(STRING)}),
     }
+
+
+def editor_query() -> list[dict]:
+    """Return the parameters of /generate."""
+    count = {"type": "integer", "minimum": 1, "maximum": generate.MOST_TEXTS, "default": 1}
+    temperature = {**NUMBER, "minimum": 0, "maximum": MOST_TEMPERATURE, "default": generate.TEMPERATURE}
+    kinds = {"start_text": STRING, "n": count, "temperature": temperature, "seed": {"type": "integer"}, "model": STRING}
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in kinds.items()]
 
 
 def reference(name: str) -> dict:

@@ -4,18 +4,21 @@ import math
 import reprlib
 from typing import Any
 
+import numpy as np
+
 from charrnn_port.options import OptionError, SampleOptions
 from charrnn_port.sharing.server.errors import RequestError
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.vocabulary import Vocabulary
 
+MOST_BIAS = 100
 MOST_STOPS = 16
 MOST_TEMPERATURE = 100
 KINDS = {int: "an integer", float: "a number", bool: "true or false", dict: "an object"}
 # Parameters of OpenAI, vLLM and llama.cpp that would change the text, each with the value that changes nothing. They
 # are not supported: other values are an error, not ignored.
 WITHOUT_EFFECT = {
-    "suffix": "", "logit_bias": {}, "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1,
+    "suffix": "", "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1,
     "repeat_penalty": 1, "length_penalty": 1, "typical_p": 1, "mirostat": 0, "min_tokens": 0, "use_beam_search": False,
     "bad_words": [], "stop_token_ids": [], "allowed_token_ids": [], "prompt_logprobs": None, "grammar": "",
     "response_format": {"type": "text"}, "structured_outputs": None, "guided_regex": None, "guided_json": None,
@@ -74,6 +77,27 @@ def sample_options(body: dict[str, Any]) -> SampleOptions:
         )
     except OptionError as error:
         raise RequestError(str(error).removeprefix("-"), str(error).partition(":")[0].removeprefix("-")) from None
+
+
+def bias_of(bias: object, vocab: Vocabulary) -> np.ndarray | None:
+    """Return what `logit_bias`, numbers by token id, adds to the log-probability of each character; None for nothing.
+
+    As in OpenAI's API, -100 bans a character. Raises RequestError for an invalid id or number.
+    """
+    if not bias:
+        return None
+    if not isinstance(bias, dict):
+        raise RequestError("logit_bias must be an object with numbers by token id", "logit_bias")
+    found = np.zeros(len(vocab))
+    for id_, value in bias.items():
+        if not (id_.isascii() and id_.isdecimal() and int(id_) < len(vocab)):
+            raise RequestError(f"logit_bias: {shown(id_)} is not a token id of this model, see /tokenize", "logit_bias")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST_BIAS <= value <= MOST_BIAS:
+            raise RequestError(f"logit_bias must be from -{MOST_BIAS} to {MOST_BIAS}, got {shown(value)}", "logit_bias")
+        found[int(id_)] = -np.inf if value == -MOST_BIAS else value
+    if np.isneginf(found).all():
+        raise RequestError("logit_bias bans all characters", "logit_bias")
+    return found
 
 
 def stops_of(stop: object) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Load the library of this folder's C files: the one in the wheel, or else compile them and cache the result.
+"""Load the library of this folder's C files: that of the wheel, or else compile them and cache the result.
 
 Compiling takes a second, or several on a slow machine. So the library is stored in the user's cache folder, under a
 name that depends on the sources, the compiler and its version, the flags and the processor. If that folder is read-only
@@ -54,7 +54,7 @@ def library(dtype: torch.dtype) -> ctypes.CDLL | None:
 
 @lru_cache
 def built(dtype: torch.dtype) -> Build:
-    """Load the library from the wheel or the cache, or compile it. Return it and its compiler, or None and why."""
+    """Load the library from the wheel or the cache, or compile it. Return it with its origin, or None with a reason."""
     shipped = load_shipped(dtype, digest_of(*sources())[:16])
     if shipped:
         functions, variant = shipped

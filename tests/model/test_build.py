@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import NEEDS_COMPILER, ROOT
 
-from charrnn_port.model import build
+from charrnn_port.model import build, shipped
 from charrnn_port.model.build import built
 
 DTYPE = torch.float64
@@ -306,3 +306,34 @@ def test_a_compiler_without_openmp_says_so(cache, compiler):
 )
 def test_numbers_of_versions(version, number):
     assert build.version_number(version) == number
+
+
+@NEEDS_COMPILER
+def test_an_included_library_needs_no_compiler(cache, monkeypatch, tmp_path):
+    """As in a wheel: the best variant that this processor can run is loaded, if it is of these sources."""
+    digest = build.digest_of(*build.sources())[:16]
+    (tmp_path / "libraries").mkdir()
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "libraries")
+
+    def include(variant: str, runs_here: int, digest: str = digest) -> None:
+        source, path = tmp_path / "included.c", shipped.FOLDER / shipped.file_name(DTYPE, digest, variant)
+        source.write_text(SOURCE + f"int runs_here(void) {{ return {runs_here}; }}\n")
+        subprocess.run(["cc", "-shared", "-fPIC", str(source), "-o", str(path)], check=True)
+
+    include("x86_64_v3", 1)
+    include("x86_64_v4", 0)
+    include("x86_64_v5", 1, "0" * 16)
+    (shipped.FOLDER / shipped.file_name(DTYPE, digest, "arm64")).write_bytes(b"not for this system")
+    monkeypatch.setenv("CC", "false")
+    start_again()
+    assert_works()
+    assert built(DTYPE).how == "included library for x86_64_v3"
+    assert not cache.exists()
+
+
+def test_ziglang_compiles_where_there_is_no_cc(cache, monkeypatch):
+    monkeypatch.setattr(build.shutil, "which", lambda name: None)
+    monkeypatch.setattr(build, "find_spec", lambda name: name == "ziglang")
+    assert build.chosen_compiler() == ("ziglang", [sys.executable, "-m", "ziglang", "cc"])
+    monkeypatch.setenv("CC", "gcc -O2")
+    assert build.chosen_compiler() == ("gcc -O2", ["gcc", "-O2"])

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -295,6 +296,43 @@ def test_the_same_bits_on_every_processor(command, threads, play, expected_diges
     """The bits do not depend on vectors, threads or compilers, for all cells, both dtypes and all optimizers."""
     assert len(set(expected_digests.values())) == 18
     assert digests(command, threads, play) == expected_digests
+
+
+OWN_THREADS = """
+import hashlib, os, threading
+import torch
+from charrnn_port.model.compiled import Workspace, run
+
+x, weight = torch.linspace(-1, 1, 6 * 51 * 130).view(6, 51, 130), torch.linspace(-1, 1, 170 * 130).view(170, 130)
+
+def product(threads):
+    torch.set_num_threads(threads)
+    workspace, y = Workspace(x.new_empty, 170), torch.empty(6, 51, 170)
+    for _ in range(30):
+        run("linear_outputs", y, x, weight, 6, 51, 130, 170, workspace)
+    return y.numpy().tobytes()
+
+results = [product(1), product(2), product(5)]
+others = [threading.Thread(target=lambda: results.append(product(3))) for _ in range(4)]
+for thread in others:
+    thread.start()
+for thread in others:
+    thread.join()
+child = os.fork()
+if not child:
+    os._exit(int(product(3) != results[0]))
+print(len(results), len(set(results)), os.waitpid(child, 0)[1])
+"""
+
+
+def test_threads_without_an_openmp_library():
+    """model/threads.c: several Python threads at once, and a process after fork, compute the same bits."""
+    clang = next(filter(shutil.which, ("clang", "clang-14", "clang-19")), None)
+    if not clang:
+        pytest.skip("no clang")
+    environment = os.environ | {"CC": clang, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", OWN_THREADS], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("7 1 0\n", "")
 
 
 @NEEDS_COMPILER

@@ -107,7 +107,8 @@ def capability(device: torch.device) -> str:
 
 def compiled(file: str, architecture: str, **macros: object) -> bytes:
     """Compile a file to machine code. Raises RuntimeError with the compiler's messages if that fails."""
-    options = [f"--gpu-architecture={architecture}", *(f"-D{name}={value}" for name, value in macros.items())]
+    options = [f"--gpu-architecture={architecture}", f"--include-path={FOLDER}"]
+    options += [f"-D{name}={value}" for name, value in macros.items()]
     program = ctypes.c_void_p()
     source = (FOLDER / file).read_bytes()
     _call("nvrtcCreateProgram", ctypes.byref(program), source, file.encode(), 0, None, None)

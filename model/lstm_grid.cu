@@ -16,9 +16,8 @@
 // team), BLOCKS, ROWS, CHUNK (rows computed at a time) and LANES, a power of two.
 //
 // Shapes as in model/lstm.py: T time steps, B rows of the batch. The order of gates is in, forget, out, transform.
-typedef REAL real;
+#include "lstm_common.cuh"
 
-constexpr int VECTOR = 16 / sizeof(real);  // numbers in a 16-byte load
 constexpr int UNITS_PER_BLOCK = H / BLOCKS;
 constexpr int TEAM = 4 * LANES;  // threads of a team
 constexpr int THREADS = UNITS_PER_BLOCK * TEAM;  // threads of a block
@@ -31,10 +30,6 @@ constexpr int PAIRS_PER_THREAD = (UNITS_PER_BLOCK * ROWS + THREADS - 1) / THREAD
 
 __device__ constexpr int power_of_two(int n) { return n <= 1 ? 1 : 2 * power_of_two((n + 1) / 2); }
 constexpr int SUMS = power_of_two(CHUNK > LANES ? CHUNK : LANES);  // CHUNK rounded up for reduce_scatter
-
-struct __align__(16) Vector {
-  real x[VECTOR];
-};
 
 #ifndef ON_CPU  // tests/model/cuda_on_cpu.h replaces these functions
 // Start an asynchronous copy of a Vector to shared memory. `commit_stage` ends a stage of such copies.
@@ -72,24 +67,6 @@ __device__ __forceinline__ void await(const unsigned *counter, unsigned value) {
   if (threadIdx.x % 32 == 0)
     while (load_acquire(counter) < value) idle();
   __syncwarp();
-}
-
-__device__ __forceinline__ real sigmoid(real x) { return real(1) / (real(1) + exp(-x)); }
-
-// Add the COUNT values of all threads whose indices differ only in the bits up to DISTANCE, inclusive. In each round a
-// thread keeps one half of its values, the upper half if the bit is set, and sends the other half to its partner, until
-// COUNT / (2 * DISTANCE) sums are left in each thread.
-template <int COUNT, int DISTANCE, int N>
-__device__ __forceinline__ void reduce_scatter(real (&values)[N]) {
-  if constexpr (DISTANCE > 0) {
-    bool upper = threadIdx.x & DISTANCE;
-#pragma unroll
-    for (int i = 0; i < COUNT / 2; i++) {
-      real kept = upper ? values[i + COUNT / 2] : values[i], sent = upper ? values[i] : values[i + COUNT / 2];
-      values[i] = kept + __shfl_xor_sync(~0u, sent, DISTANCE);
-    }
-    reduce_scatter<COUNT / 2, DISTANCE / 2>(values);
-  }
 }
 
 // Start copying `rows` rows of PARTS * H numbers to shared memory in stages. A stage is the same range of columns of

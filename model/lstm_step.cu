@@ -3,9 +3,7 @@
 //
 // Macro on the command line: REAL (float or double). Shapes and the order of gates are those of model/lstm.py; pointers
 // are to one time step.
-typedef REAL real;
-
-__device__ real sigmoid(real x) { return real(1) / (real(1) + exp(-x)); }
+#include "lstm_common.cuh"
 
 // The forward step.
 //   sums            [B, 4 * H]  in: the pre-activations, i2h(x) + h2h(h) with biases; out: the gates

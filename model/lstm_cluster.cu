@@ -10,11 +10,9 @@
 // the previous step from every warp of the cluster, and each of these was sent after its warp had read the buffer that
 // is overwritten now.
 //
-// Macros on the command line: REAL (float or double), H (rnn_size), PADDED (H rounded up; units from H on have zero
-// weights and are zero), BLOCKS, ROWS and LANES, which are powers of two. 4 * LANES threads work on a unit, and each
-// computes an equal part of its products. In the backward pass the threads of UNITS_PER_GROUP units work as one group.
-//
-// Shapes as in model/lstm.py: T time steps, B rows of the batch. The order of gates is in, forget, out, transform.
+// Macros on the command line: REAL, H (rnn_size), PADDED (H rounded up; units from H on have zero weights and are
+// zero), BLOCKS, ROWS and LANES, which are powers of two. 4 * LANES threads work on a unit, and each computes an equal
+// part of its products. In the backward pass the threads of UNITS_PER_GROUP units work as one group.
 #include "lstm_common.cuh"
 
 constexpr int UNITS_PER_BLOCK = PADDED / BLOCKS;
@@ -266,12 +264,7 @@ lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, c
     for (int r = 0; r < ROWS_PER_THREAD; r++) {
       auto [in, forget, out, transform, tanh_state, c_before, grad_above] = at_step[r];
       real dh = grad_above + products[r];
-      real dc = grad_c[r] + dh * out * (1 - tanh_state * tanh_state);
-      gradient[r][0] = dc * transform * (1 - in) * in;
-      gradient[r][1] = dc * c_before * (1 - forget) * forget;
-      gradient[r][2] = dh * tanh_state * (1 - out) * out;
-      gradient[r][3] = dc * in * (1 - transform * transform);
-      grad_c[r] = dc * forget;
+      gate_gradients(gradient[r], 1, in, forget, out, transform, c_before, tanh_state, dh, grad_c[r]);
       if (!exists)
 #pragma unroll
         for (int g = 0; g < 4; g++) gradient[r][g] = 0;

@@ -1,6 +1,7 @@
-// What the lstm's kernels share (lstm_cluster.cu, lstm_grid.cu, lstm_step.cu), which are compiled with the macro REAL,
-// float or double. Shapes as in model/lstm.py: T time steps, B rows of the batch, H units (rnn_size). The order of gates
-// is in, forget, out, transform.
+// What the lstm's kernels share: lstm_cluster.cu, lstm_grid.cu, lstm_step.cu.
+//
+// Macro on the command line: REAL (float or double). Shapes as in model/lstm.py: T time steps, B rows of the batch. The
+// order of gates is in, forget, out, transform.
 #pragma once
 typedef REAL real;
 
@@ -12,16 +13,19 @@ struct __align__(16) Vector {
 
 __device__ real sigmoid(real x) { return real(1) / (real(1) + exp(-x)); }
 
-// Compute the gradient of a time step. dh: the gradient by a unit's h after the step; c: before the step, tanh_c: of c
-// after it. gates: in: the gates; out: the gradient by their pre-activations. grad_c: in: the gradient by c after the
-// step; out: that by c before the step.
-__device__ __forceinline__ void step_back(real (&gates)[4], real c, real tanh_c, real dh, real &grad_c) {
-  auto [in, forget, out, transform] = gates;
+// Compute the gradient by the pre-activations of a unit's gates in a time step.
+//   gradient  the gradient by the four gates, `stride` numbers apart
+//   c         c before the step
+//   tanh_c    tanh of c after the step
+//   dh        the gradient by h after the step
+//   grad_c    in: the gradient by c after the step, from later steps; out: that by c before the step
+__device__ __forceinline__ void gate_gradients(real *gradient, int stride, real in, real forget, real out,
+                                               real transform, real c, real tanh_c, real dh, real &grad_c) {
   real dc = grad_c + dh * out * (1 - tanh_c * tanh_c);
-  gates[0] = dc * transform * (1 - in) * in;
-  gates[1] = dc * c * (1 - forget) * forget;
-  gates[2] = dh * tanh_c * (1 - out) * out;
-  gates[3] = dc * in * (1 - transform * transform);
+  gradient[0] = dc * transform * (1 - in) * in;
+  gradient[stride] = dc * c * (1 - forget) * forget;
+  gradient[2 * stride] = dh * tanh_c * (1 - out) * out;
+  gradient[3 * stride] = dc * in * (1 - transform * transform);
   grad_c = dc * forget;
 }
 

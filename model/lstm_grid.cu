@@ -12,10 +12,8 @@
 // multiplied by h. In the backward pass they are four units (columns of h2h), which are multiplied by the gradient by
 // one gate. The sums go to shared memory, where each thread reads those of its pairs (unit, row of the batch).
 //
-// Macros on the command line: REAL (float or double), H (rnn_size, a multiple of BLOCKS * 4 and of the vectors of a
-// team), BLOCKS, ROWS, CHUNK (rows computed at a time) and LANES, a power of two.
-//
-// Shapes as in model/lstm.py: T time steps, B rows of the batch. The order of gates is in, forget, out, transform.
+// Macros on the command line: REAL, H (rnn_size, a multiple of BLOCKS * 4 and of the vectors of a team), BLOCKS, ROWS,
+// CHUNK (rows computed at a time) and LANES, a power of two.
 #include "lstm_common.cuh"
 
 constexpr int UNITS_PER_BLOCK = H / BLOCKS;
@@ -266,13 +264,8 @@ lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, c
 #pragma unroll
           for (int g = 0; g < 4; g++) dh[n] += products[g][row][local_unit];
         auto [in, forget, out, transform] = x[n];
-        real dc = grad_c[n] + dh[n] * out * (1 - tanh_state[n] * tanh_state[n]);
         real *gradient = gates + ((size_t)t * B + row0 + row) * 4 * H + first_unit + local_unit;
-        gradient[0] = dc * transform * (1 - in) * in;
-        gradient[H] = dc * c_before[n] * (1 - forget) * forget;
-        gradient[2 * H] = dh[n] * tanh_state[n] * (1 - out) * out;
-        gradient[3 * H] = dc * in * (1 - transform * transform);
-        grad_c[n] = dc * forget;
+        gate_gradients(gradient, H, in, forget, out, transform, c_before[n], tanh_state[n], dh[n], grad_c[n]);
       }
     }
     __syncthreads();

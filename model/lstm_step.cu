@@ -1,11 +1,7 @@
 // The elementwise part of an lstm's time step in one launch, after its matrix product, for sizes whose weights do not
-// fit into registers (lstm_cluster.cu, lstm_grid.cu). A thread computes one unit of one row.
-//
-// Macro on the command line: REAL (float or double). Shapes and the order of gates are those of model/lstm.py; pointers
-// are to one time step.
-typedef REAL real;
-
-__device__ real sigmoid(real x) { return real(1) / (real(1) + exp(-x)); }
+// fit into registers (lstm_cluster.cu, lstm_grid.cu). A thread computes one unit of one row. Pointers are to one time
+// step. Macro on the command line: REAL.
+#include "lstm_common.cuh"
 
 // The forward step.
 //   sums            [B, 4 * H]  in: the pre-activations, i2h(x) + h2h(h) with biases; out: the gates
@@ -38,10 +34,5 @@ extern "C" __global__ void lstm_step_back(real *gates, const real *c, const real
   if (i >= B * H) return;
   real *gate = gates + (size_t)(i / H) * 4 * H + i % H;
   real in = gate[0], forget = gate[H], out = gate[2 * H], transform = gate[3 * H];
-  real dh = grad_h[i], dc = grad_c[i] + dh * out * (1 - tanh_c[i] * tanh_c[i]);
-  gate[0] = dc * transform * (1 - in) * in;
-  gate[H] = dc * c[i] * (1 - forget) * forget;
-  gate[2 * H] = dh * tanh_c[i] * (1 - out) * out;
-  gate[3 * H] = dc * in * (1 - transform * transform);
-  grad_c[i] = dc * forget;
+  gate_gradients(gate, H, in, forget, out, transform, c[i], tanh_c[i], grad_h[i], grad_c[i]);
 }

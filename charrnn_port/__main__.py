@@ -20,6 +20,7 @@ from charrnn_port.options import (
     PlotOptions,
     ScoreOptions,
     ServeOptions,
+    SplitOptions,
     TraceOptions,
     VerifyOptions,
 )
@@ -99,6 +100,14 @@ def verify(options: VerifyOptions) -> None:
     verify(options)
 
 
+@program(SplitOptions, example="charrnn split cv -o data/tinyshakespeare/split")
+def split(options: SplitOptions) -> None:
+    """Write a run's training, validation and test text to files."""
+    from charrnn_port.reports.split import split
+
+    split(options)
+
+
 @program(ScoreOptions, example="charrnn score cv/lm_lstm_epoch26.00_1.3956.t7.pt my_text.txt -lines 1")
 def score(options: ScoreOptions) -> None:
     """Score texts under one or several networks: cross-entropy, heatmap."""
@@ -154,6 +163,7 @@ def verbs() -> dict[str, Program]:
         "benchmark": benchmark,
         "verify": verify,
         "evaluate": evaluate,
+        "split": split,
         "score": score,
         "trace": trace,
         "look": look,

@@ -203,9 +203,10 @@ def parameters(options_class: type[Options]) -> list[click.Parameter]:
     """Return the click parameters of an options class. Values stay text: the options class parses and checks them."""
     result: list[click.Parameter] = []
     for each, about in described(options_class):
-        if each.default is MISSING:
+        if about.metavar:
+            needed = {"required": True} if each.default is MISSING else {"required": False, "default": each.default}
             nargs = -1 if about.many else 1
-            result.append(Argument([each.name], metavar=about.metavar, nargs=nargs, required=True, about=about.help))
+            result.append(Argument([each.name], metavar=about.metavar, nargs=nargs, about=about.help, **needed))
             continue
         names = [f"-{each.name}", each.name]
         shown = f"{each.default:g}" if isinstance(each.default, float) else each.default

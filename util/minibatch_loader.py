@@ -46,9 +46,10 @@ class MinibatchLoader:
 
     Attributes: `vocab` is the vocabulary. `ids` `[symbols]` is the text, uint8 (uint16 or uint32 for a larger
     vocabulary), mapped from the cache. `rare` is the number of rare symbols and of their occurrences. `places`
-    `[seq_length + 1, rows]` are the positions in the text of the first batch's ids and last targets. `split_sizes` is
-    the number of batches in each split, numbered as in the original: 1 = train, 2 = validation, 3 = test (also
-    `ntrain`, `nval`, `ntest`). `left_out` is the number of symbols at the end of the text that fill no batch.
+    `[seq_length + 1, rows]` are the positions in the text of the first batch's ids and last targets. `pieces` are the
+    pieces of the text in each split, see `pieces_of`. `split_sizes` is the number of batches in each split, numbered as
+    in the original: 1 = train, 2 = validation, 3 = test (also `ntrain`, `nval`, `ntest`). `left_out` is the number of
+    symbols at the end of the text that fill no batch.
 
     Raises UserError if the text is missing, empty, not UTF-8, or shorter than a batch.
     """
@@ -86,17 +87,18 @@ class MinibatchLoader:
             echo("cutting off end of data so that the batches/sequences divide evenly")
             self.ids = self.ids[: self.nbatches * batch_symbols]
         echo("reshaping tensor...")
-        # Row b of all batches together is a piece of consecutive text. These are the positions of the first batch.
-        self.places = np.arange(seq_length + 1)[:, None] + np.arange(batch_size)[rows] * (self.nbatches * seq_length)
+        self.pieces = pieces_of(len(self.ids), batch_size, seq_length, train_frac, val_frac)
+        starts = np.array([piece.start for piece in self.pieces["train"]])
+        self.places = np.arange(seq_length + 1)[:, None] + starts[rows]
 
         if self.nbatches < 50:
             echo(
                 "WARNING: less than 50 batches in the data in total? Looks like very small dataset. "
                 "You probably want to use smaller batch_size and/or seq_length."
             )
-        self.ntrain, self.nval, self.ntest = split_sizes(self.nbatches, train_frac, val_frac)
-        self.split_sizes = {1: self.ntrain, 2: self.nval, 3: self.ntest}
-        self._split_starts = {1: 0, 2: self.ntrain, 3: self.ntrain + self.nval}
+        self.split_sizes = {number: len(row[0]) // seq_length for number, row in enumerate(self.pieces.values(), 1)}
+        self.ntrain, self.nval, self.ntest = self.split_sizes.values()
+        self._split_starts = {number: row[0].start for number, row in enumerate(self.pieces.values(), 1)}
         self._batch_ix = {1: 0, 2: 0, 3: 0}
         echo(f"data load done. Number of data batches in train: {self.ntrain}, val: {self.nval}, test: {self.ntest}")
 
@@ -108,7 +110,7 @@ class MinibatchLoader:
         """Return the offset from `places` of a split's next batch, and advance; after the last comes the first."""
         number = self._batch_ix[split_index]
         self._batch_ix[split_index] = (number + 1) % self.split_sizes[split_index]
-        return (self._split_starts[split_index] + number) * self.seq_length
+        return self._split_starts[split_index] + number * self.seq_length
 
     def next_batch(self, split_index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the next batch of a split: x and y, `[seq_length, rows]` int64. y is the text one symbol later."""
@@ -122,6 +124,24 @@ class MinibatchLoader:
         """Raise UserError if an id is not in the vocabulary."""
         if ids.max() >= self.vocab_size:
             raise UserError(f"{self.ids.filename} is corrupt: delete it, and it will be created again")
+
+
+def pieces_of(
+    size: int, batch_size: int, seq_length: int, train_frac: float, val_frac: float
+) -> dict[str, list[range]]:
+    """Return the pieces of a text of `size` symbols that are train, val and test: a range of positions for each row.
+
+    The text is cut into `batch_size` rows of consecutive text, each of which begins with its piece of train, followed
+    by its pieces of val and test. The symbols at the end of the text that fill no batch are in none of them.
+    """
+    nbatches = size // (batch_size * seq_length)
+    rows = [row * nbatches * seq_length for row in range(batch_size)]
+    found, begin = {}, 0
+    for name, count in zip(("train", "val", "test"), split_sizes(nbatches, train_frac, val_frac), strict=True):
+        end = begin + count * seq_length
+        found[name] = [range(row + begin, row + end) for row in rows]
+        begin = end
+    return found
 
 
 def split_sizes(nbatches: int, train_frac: float, val_frac: float) -> tuple[int, int, int]:

@@ -34,6 +34,7 @@ from charrnn_port.options.reports import (
     LookOptions,
     PlotOptions,
     ScoreOptions,
+    SplitOptions,
     TraceOptions,
     VerifyOptions,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "SampleOptions",
     "ScoreOptions",
     "ServeOptions",
+    "SplitOptions",
     "TraceOptions",
     "TrainOptions",
     "VerifyOptions",

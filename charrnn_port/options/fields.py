@@ -15,7 +15,7 @@ import operator
 import os
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -89,9 +89,10 @@ def switch(default: int, help: str, group: str, consequence: str, **rest: Any) -
     return option(default, help, group, consequence, on_off=True, **rest)
 
 
-def argument(metavar: str, help: str, many: bool = False) -> Any:
-    """Return the field of a required positional argument; with `many`, it may be repeated."""
-    return field(metadata={"description": Description(help, metavar=metavar, many=many)})
+def argument(metavar: str, help: str, many: bool = False, optional: bool = False) -> Any:
+    """Return the field of a positional argument; with `many`, it may be repeated. Left out, it is empty."""
+    default = {"default": () if many else ""} if optional else {}
+    return field(**default, metadata={"description": Description(help, metavar=metavar, many=many)})
 
 
 def described(options_class: "type[Options]") -> list[tuple[Field, Description]]:
@@ -112,7 +113,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for each, description in described(type(self)):
-            kind = str if each.default is MISSING else type(each.default)
+            kind = str if description.metavar else type(each.default)
             value, check = getattr(self, each.name), partial(description.check, kind)
             try:
                 value = tuple(map(check, value)) if description.many else check(value)

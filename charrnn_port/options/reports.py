@@ -10,6 +10,7 @@ from charrnn_port.options.shared import (
     gpuid_option,
     json_option,
     model_argument,
+    split_option,
     unknown_option,
 )
 
@@ -173,8 +174,10 @@ class ScoreOptions(Options):
 
     checkpoint: str = model_argument()
     files: tuple[str, ...] = argument(
-        "FILE...", "texts to score, - for stdin; checkpoints before them are compared as well", many=True
+        "[FILE...]", "texts to score, - for stdin; checkpoints before them are compared as well",
+        many=True, optional=True,
     )
+    split: str = split_option("val gives the run's validation loss.")
     lines: int = switch(
         0, "1 = also score each line, the most surprising first", "result",
         "All lines are kept for sorting, so that memory grows with the text.",
@@ -204,11 +207,24 @@ class ScoreOptions(Options):
 
 
 @dataclass(frozen=True)
+class SplitOptions(Options):
+    """The options of `charrnn split`."""
+
+    model: str = model_argument()
+    file: str = argument("[FILE]", "the text to split as in the run; by default the run's", optional=True)
+    o: str = option(
+        "split", "the folder for train.txt, val.txt and test.txt, those that are not empty", "result",
+        "It is created if it does not exist. Existing files are replaced.",
+    )
+
+
+@dataclass(frozen=True)
 class TraceOptions(Options):
     """The options of `charrnn trace`."""
 
     checkpoint: str = model_argument()
-    file: str = argument("FILE", "the text to read, - for stdin")
+    file: str = argument("[FILE]", "the text to read, - for stdin", optional=True)
+    split: str = split_option("With val, what the run held out of its text.")
     o: str = option(
         "", "the HDF5 file to write, such as trace.h5", "result",
         "The write is atomic: the file is complete or absent.",
@@ -236,13 +252,14 @@ class LookOptions(Options):
     """The options of `charrnn look`."""
 
     checkpoint: str = model_argument()
-    file: str = argument("FILE", "the text to read, - for stdin; preferably not the training text")
+    file: str = argument("[FILE]", "the text to read, - for stdin; preferably not the training text", optional=True)
+    split: str = split_option("With val, units are looked for in what the run held out of its text.")
     o: str = option(
         "look.html", "the file to write: .html for a page, .svg or .png for a figure of one unit", "result",
         "The page is a single file without dependencies. The write is atomic: the file is complete or absent.",
     )
     length: int = option(
-        20000, "number of characters to read, from the beginning of the text", "reading",
+        20000, "number of characters to read, from the beginning of the text or split", "reading",
         "More find rarer patterns and make a larger page, which shows fewer units.",
         minimum=2, maximum=200000,
     )

@@ -53,6 +53,15 @@ def unknown_option(
     return option("error", help, group, consequence, choices=("error", "skip"))
 
 
+def split_option(consequence: str) -> Any:
+    """Return the field of -split, of programs that read a text character by character."""
+    return option(
+        "all", "which part of FILE, by default of the run's text, split as in the run; all = the whole FILE", "reading",
+        f"{consequence} A split is a piece of each of -batch_size rows; each begins with an empty state.",
+        choices=("train", "val", "test", "all"),
+    )
+
+
 def json_option(consequence: str = "Prints one object to stdout instead of a table.") -> Any:
     """Return the field of -json, of programs that print a table."""
     return switch(0, "1 = print JSON instead of a table", "result", consequence)

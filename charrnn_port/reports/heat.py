@@ -32,6 +32,7 @@ class Heat:
         self._styles = [";".join(filter(None, style)) for style in zip(colors, signs, strict=True)]
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._bits = 0.0  # sum over the bytes of the current character
+        self._begun = False
         if terminal:
             names = ["below 1", *map(str, BITS[:-1]), f"{BITS[-1]} and more"]
             legend = "".join(self._styled(f" {name} ", level) for level, name in enumerate(names))
@@ -40,7 +41,15 @@ class Heat:
             log_line("stdout is not a terminal: no colors")
 
     def show(self, block: Block, figures: CharacterScores) -> None:
-        """Write a block. The first character of a text has no context and is shown with a surprise of 0 bits."""
+        """Write a block, after a blank line if it begins another piece.
+
+        The first character of a piece has no context and is shown with a surprise of 0 bits.
+        """
+        if block.line:
+            self._decoder.reset()
+            self._bits = 0.0
+            click.echo("\n\n" if self._begun else "", nl=False)
+            self._begun = True
         bits = [0.0] * (len(block.units) - len(figures.ids)) + (-figures.log_probs / math.log(2)).tolist()
         painted: list[tuple[int | None, str]] = []
         for unit, its_bits in zip(block.units, bits, strict=True):

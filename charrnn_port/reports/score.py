@@ -18,7 +18,9 @@ from charrnn_port.options import OptionError, ScoreOptions
 from charrnn_port.reports.heat import Heat
 from charrnn_port.reports.printing import jsonable
 from charrnn_port.reports.scoring import CharacterScores, Learning, Reader, mean_square
+from charrnn_port.reports.splits import cut_of, text_to_read
 from charrnn_port.reports.text_stream import Block, TextStream, characters_of, printable
+from charrnn_port.reports.trained_on import TrainedOn
 from charrnn_port.util.errors import UserError
 
 # Called with each block of a text and a network's predictions of it.
@@ -31,8 +33,9 @@ class Score:
 
     checkpoint: str
     text: str
+    split: str
     nats: float = 0.0  # sum over all characters
-    characters: int = 0  # those with a prediction: all but the first
+    characters: int = 0  # those with a prediction: all but the first of the text, or of each piece
 
     def add(self, block: Block, figures: CharacterScores) -> None:
         """Add a block."""
@@ -45,6 +48,7 @@ class Score:
         return {
             "checkpoint": self.checkpoint,
             "text": self.text,
+            "split": self.split,
             "nats_per_character": nats,
             "bits_per_character": nats / math.log(2),
             "perplexity": perplexity(nats),
@@ -63,8 +67,7 @@ def score(options: ScoreOptions) -> None:
     device = choose_device(options.gpuid, False, lambda line: None)
     dtype = choose_dtype(options.dtype, device)
     checkpoints = {name: load_checkpoint(name, log_line) for name in names}
-    if not paths:
-        raise UserError("no text to score: name one after the checkpoints, or - for stdin")
+    paths = paths or [text_to_read("", options.split, checkpoints[names[0]], names[0])]
     if options.dynamic:
         for name, checkpoint in checkpoints.items():
             where = "this text" if mean_square(checkpoint) is None else "training and this text"
@@ -98,15 +101,20 @@ def read_through(
     listeners: list[Listener],
 ) -> list[Score]:
     """Return the scores of a text, the best first. All checkpoints read it in parallel, since stdin is read once."""
-    text = TextStream(path, {name: each.vocab for name, each in checkpoints.items()}, options.unknown == "skip")
-    readers = []
+    cut = cut_of(checkpoints, options.split)
+    text = TextStream(path, {name: each.vocab for name, each in checkpoints.items()}, options.unknown == "skip", cut)
+    readers, overlaps = [], {name: TrainedOn(each, name) for name, each in checkpoints.items()}
     for name, checkpoint in checkpoints.items():
         network = network_of(checkpoint)  # a copy for each text, since dynamic evaluation changes it
         learning = Learning(network, checkpoint, options.dynamic) if options.dynamic else None
-        readers.append((checkpoint.vocab, Reader(network, learning), Score(name, text.name)))
+        readers.append((checkpoint.vocab, Reader(network, learning), Score(name, text.name, options.split)))
     for block in text:
         for vocab, reader, score in readers:
-            figures = reader.read(block.ids(vocab))
+            if block.line:
+                reader.begin()
+            ids = block.ids(vocab)
+            overlaps[score.checkpoint].add(ids)
+            figures = reader.read(ids)
             for listen in (score.add, *listeners):
                 listen(block, figures)
     scores = [score for _, _, score in readers]
@@ -114,6 +122,8 @@ def read_through(
         raise UserError(f"{text.name} is too short: expected at least two characters, since the first has no context")
     if text.skipped:
         log_line(f"{text.skipped} characters of {text.name} are left out")
+    for name, overlap in overlaps.items():
+        log_line(f"{f'{name}: ' if len(overlaps) > 1 else ''}{overlap.sentence()}")
     return sorted(scores, key=lambda each: each.nats)
 
 
@@ -164,7 +174,8 @@ class Table:
             self._begun = True
         for each in scores:
             values = each.values()
-            name = f"{each.checkpoint}, {each.text}" if self._several else each.text
+            name = each.text if each.split == "all" else f"{each.text} ({each.split} split)"
+            name = f"{each.checkpoint}, {name}" if self._several else name
             echo(
                 f"{values['nats_per_character']:9.4f}  {values['bits_per_character']:9.4f}"
                 f"  {values['perplexity']:10.3f}  {each.characters:10}  {name}"
@@ -189,6 +200,9 @@ class Lines:
 
     def add(self, block: Block, figures: CharacterScores) -> None:
         """Add a block."""
+        if block.line:
+            self._end()
+            self._number = block.line
         first = len(block.units) - len(figures.ids)  # 1 for the first block, whose first character has no prediction
         nats = (-figures.log_probs).tolist()
         newline = b"\n" if isinstance(block.units, bytes) else "\n"

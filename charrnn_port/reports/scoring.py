@@ -56,7 +56,11 @@ class Reader:
     def __init__(self, network: FusedCharRNN, learn: "Learning | None" = None) -> None:
         """With `learn`, the network's parameters are updated while it reads."""
         self._network, self._learn = network, learn
-        self._state = network.zero_state(1)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a piece of the text, from the zero state again."""
+        self._state = self._network.zero_state(1)
         self._last: list[int] = []  # the last character, which is read together with the next ones
 
     def read(self, ids: Sequence[int]) -> CharacterScores:

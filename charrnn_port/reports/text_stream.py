@@ -1,8 +1,8 @@
-"""Read a text in blocks, so that memory does not grow with its length."""
+"""Read a text in blocks, so that memory does not grow with its length; or some pieces of it."""
 
 import codecs
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ class Block(NamedTuple):
 
     units: bytes | str
     positions: np.ndarray  # [n] int64: position of each in the text, from 0, with gaps where characters were skipped
+    line: int = 0  # the number of the line, from 1, in which a piece of the text begins; 0 if the block continues it
 
     def ids(self, vocab: Vocabulary) -> list[int]:
         """Return the characters' ids in a vocabulary."""
@@ -30,14 +31,24 @@ class TextStream:
     """Iterates over the blocks of a file, or of stdin for `-`.
 
     The first block has BLOCK + 1 characters, since the first character of a text has no prediction. The others have
-    BLOCK, and the last has the rest.
+    BLOCK, and the last has the rest. The same holds for each piece if only pieces of the text are read; for these the
+    whole text is held in memory.
 
     Raises UserError if the file cannot be read, if only some of the vocabularies consist of bytes, and for a character
     that is missing in a vocabulary, unless `skip` is set.
     """
 
-    def __init__(self, path: str, vocabs: dict[str, Vocabulary], skip: bool = False) -> None:
-        """`vocabs` are vocabularies by the names of their checkpoints."""
+    def __init__(
+        self,
+        path: str,
+        vocabs: dict[str, Vocabulary],
+        skip: bool = False,
+        cut: Callable[[int, str], list[Sequence[int]]] | None = None,
+    ) -> None:
+        """`vocabs` are vocabularies by the names of their checkpoints.
+
+        `cut` returns the positions of each piece, from the number of characters of the text and its name.
+        """
         if len({type(vocab.symbols) for vocab in vocabs.values()}) > 1:
             raise UserError(
                 "some of these checkpoints read bytes, others Unicode characters: only compare checkpoints with the "
@@ -48,26 +59,49 @@ class TextStream:
         self.path = path
         self.name = "stdin" if path == "-" else path
         self.skipped = 0  # characters so far
-        self._skip = skip
+        self._skip, self._cut = skip, cut
         # A vocabulary with an unknown symbol accepts every character.
         self._limits = {name: set(vocab.symbols) for name, vocab in vocabs.items() if vocab.unknown is None}
         self._in_bytes = isinstance(next(iter(vocabs.values())).symbols, bytes)
 
     def __iter__(self) -> Iterator[Block]:
+        if not self._cut:
+            yield from self._blocks(self._known(), 1)
+            return
+        text = self.whole()
+        newline = text[:0] + ("\n" if isinstance(text, str) else b"\n")
+        for places in self._cut(len(text), self.name):
+            units = text[:0].join(text[place : place + 1] for place in places)
+            line = text.count(newline, 0, places[0]) + 1
+            yield from self._blocks([self._known_of(units, np.array(places))], line)
+
+    def whole(self) -> bytes | str:
+        """Return the whole text, with unknown characters too."""
+        return (b"" if self._in_bytes else "").join(self._read())
+
+    def _blocks(self, parts: Iterable[Block], line: int) -> Iterator[Block]:
+        """Yield one piece of the text, which begins in this line, in blocks of the right size."""
         units, positions, size = b"" if self._in_bytes else "", np.empty(0, np.int64), BLOCK + 1
-        for block in self._read():
-            units, positions = units + block.units, np.concatenate([positions, block.positions])
+        for part in parts:
+            units, positions = units + part.units, np.concatenate([positions, part.positions])
             place = 0
             while place + size <= len(units):
-                yield Block(units[place : place + size], positions[place : place + size])
-                place, size = place + size, BLOCK
+                yield Block(units[place : place + size], positions[place : place + size], line)
+                place, size, line = place + size, BLOCK, 0
             units, positions = units[place:], positions[place:]
         if units:
-            yield Block(units, positions)
+            yield Block(units, positions, line)
 
-    def _read(self) -> Iterator[Block]:
+    def _known(self) -> Iterator[Block]:
         """Yield the known characters of each chunk that is read."""
-        decoder, read, position = codecs.getincrementaldecoder("utf-8")(), 0, 0
+        position = 0
+        for units in self._read():
+            yield self._known_of(units, np.arange(position, position + len(units)))
+            position += len(units)
+
+    def _read(self) -> Iterator[bytes | str]:
+        """Yield the characters of each chunk that is read."""
+        decoder, read = codecs.getincrementaldecoder("utf-8")(), 0
         try:
             with nullcontext(sys.stdin.buffer) if self.path == "-" else open(self.path, "rb") as file:
                 more = True
@@ -76,8 +110,7 @@ class TextStream:
                     more, read = bool(chunk), read + len(chunk)
                     units = chunk if self._in_bytes else decoder.decode(chunk, final=not more)
                     if units:
-                        yield self._known_of(units, position)
-                        position += len(units)
+                        yield units
         except UnicodeDecodeError as error:
             place = read - len(error.object) + error.start
             byte = error.object[error.start]
@@ -85,8 +118,7 @@ class TextStream:
         except OSError as error:
             raise UserError(f"cannot read {self.name}: {error.strerror}") from error
 
-    def _known_of(self, units: bytes | str, position: int) -> Block:
-        positions = np.arange(position, position + len(units))
+    def _known_of(self, units: bytes | str, positions: np.ndarray) -> Block:
         missing = set().union(*(set(units) - known for known in self._limits.values()))
         if not missing:
             return Block(units, positions)
@@ -95,7 +127,7 @@ class TextStream:
             place = int(np.argmin(known))
             names = [name for name, symbols in self._limits.items() if units[place] not in symbols]
             raise UserError(
-                f"{self.name} has {readable(units, place)} at position {position + place} (from 0), which is not in "
+                f"{self.name} has {readable(units, place)} at position {positions[place]} (from 0), which is not in "
                 f"the vocabulary of {' and '.join(names)}: leave such characters out with -unknown skip"
             )
         self.skipped += int((~known).sum())

@@ -1,7 +1,8 @@
 """`charrnn trace`: write the states, gates and predictions of a network at each character of a text to an HDF5 file.
 
     ids          [n] int32          the characters that were read, as indices into `vocab`
-    positions    [n] int64          position of each in the text, from 0, with gaps where characters were skipped
+    positions    [n] int64          position of each in the text, from 0, with gaps where characters were skipped, and
+                                    between the pieces of a -split; each piece starts from the zero state
     log_probs    [n, vocab_size]    log-probabilities of the next character, after this one was read
     layer1/NAME  [n, units]         a gate, or a part of the state after this character, of the first layer; further
                                     layers are layer2/NAME, ...
@@ -13,23 +14,27 @@ version. The attribute `units` of each layer lists the units that are stored.
 
 import json
 import os
-from collections.abc import Sequence
-from itertools import islice, tee
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
 
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.device import DTYPES
-from charrnn_port.model.char_rnn import CELLS
+from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.options import OptionError, TraceOptions
-from charrnn_port.reports.text_stream import TextStream
+from charrnn_port.reports.splits import cut_of, text_to_read
+from charrnn_port.reports.text_stream import Block, TextStream
+from charrnn_port.reports.trained_on import TrainedOn
 from charrnn_port.sampling import Activations
 from charrnn_port.sampling import trace as trace_activations
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.hdf5 import atomic_hdf5
+from charrnn_port.util.vocabulary import Vocabulary
 from charrnn_port.version import __version__
 
 ROWS = 128  # characters per write
@@ -47,14 +52,13 @@ def trace(options: TraceOptions) -> None:
         raise UserError(f"-o {options.o}: cannot overwrite a checkpoint or a folder; name another file")
     checkpoint = load_checkpoint(options.checkpoint, log_line)
     columns = Columns(options, checkpoint)
-    print_size(options, columns)
+    file = text_to_read(options.file, options.split, checkpoint, options.checkpoint)
+    print_size(options, columns, file)
     network = checkpoint.build("plain", DTYPES[options.dtype])
-    text = TextStream(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
-    ids, positions = tee(
-        each for block in text for each in zip(block.ids(checkpoint.vocab), block.positions, strict=True)
-    )
-    steps = trace_activations(network, (id_ for id_, _ in ids))
-    rows = zip(steps, (position for _, position in positions), strict=True)
+    skip, cut = options.unknown == "skip", cut_of({options.checkpoint: checkpoint}, options.split)
+    text = TextStream(file, {options.checkpoint: checkpoint.vocab}, skip, cut)
+    overlap = TrainedOn(checkpoint, options.checkpoint)
+    rows = activations(network, checkpoint.vocab, text, overlap)
     try:
         with atomic_hdf5(options.o) as (file, out):
             describe(file, options, checkpoint)
@@ -66,6 +70,22 @@ def trace(options: TraceOptions) -> None:
         raise UserError(f"cannot write {options.o}: {error.strerror or error}") from error
     if text.skipped:
         log_line(f"{text.skipped} characters of {text.name} are left out")
+    log_line(overlap.sentence())
+
+
+def activations(
+    network: CharRNN, vocab: Vocabulary, text: Iterable[Block], overlap: TrainedOn
+) -> Iterator[tuple[Activations, int]]:
+    """Yield the activations after each character of a text, and its position; add the characters to `overlap`."""
+    state = None
+    for block in text:
+        ids = block.ids(vocab)
+        overlap.add(ids)
+        if block.line:
+            state = None  # the zero state
+        for step, position in zip(trace_activations(network, ids, state), block.positions, strict=True):
+            yield step, position
+        state = [torch.from_numpy(layer[name])[None] for layer in step.layers for name in network.cell.STATE]
 
 
 class Columns:
@@ -126,10 +146,10 @@ def describe(file: h5py.File, options: TraceOptions, checkpoint: Checkpoint) -> 
         file.attrs[name] = checkpoint.opt[name]
 
 
-def print_size(options: TraceOptions, columns: Columns) -> None:
+def print_size(options: TraceOptions, columns: Columns, text: str) -> None:
     """Print to stderr the bytes per character and the size of the file; for UTF-8 the size is an upper bound."""
     each = columns.width * DTYPES[options.dtype].itemsize + 12
-    count = os.path.getsize(options.file) if Path(options.file).is_file() else None
+    count = os.path.getsize(text) if options.split == "all" and Path(text).is_file() else None
     total = f", at most {in_words(count * each)} in all" if count else ""
     log_line(f"{options.o}: {columns.width} numbers, {in_words(each)} a character{total}")
 

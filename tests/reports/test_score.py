@@ -171,7 +171,7 @@ def test_dynamic_evaluation_leaves_the_checkpoint(text, tmp_path):
     ("arguments", "status", "words"),
     [
         ([LUA / "rnn.t7"], 2, ["FILE"]),
-        ([LUA / "rnn.t7", LUA / "gru.t7"], 1, ["no text"]),
+        ([LUA / "rnn.t7", LUA / "gru.t7"], 2, ["no text"]),
         (["TEXT", LUA / "rnn.t7"], 1, ["plain text"]),
         ([LUA / "rnn.t7", "nowhere.txt"], 1, ["nowhere.txt"]),
         ([LUA / "rnn.t7", LUA / "rnn.t7", "TEXT"], 1, ["twice"]),

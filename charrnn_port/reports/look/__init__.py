@@ -23,10 +23,12 @@ from charrnn_port.options import LookOptions, OptionError
 from charrnn_port.reports.drawing import require_matplotlib
 from charrnn_port.reports.look import figure, page
 from charrnn_port.reports.look.packing import pieces
-from charrnn_port.reports.look.properties import characters_at, properties
+from charrnn_port.reports.look.properties import characters_at, passages, properties
 from charrnn_port.reports.look.recording import record
 from charrnn_port.reports.look.units import search, the_best
+from charrnn_port.reports.splits import cut_of, text_to_read
 from charrnn_port.reports.text_stream import Block, TextStream
+from charrnn_port.reports.trained_on import TrainedOn
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import write_atomically
@@ -52,29 +54,47 @@ def look(options: LookOptions) -> None:
         require_matplotlib("a figure")
     checkpoint = load_checkpoint(options.checkpoint, log_line)
     wanted = units_of(options.units, checkpoint.opt)
-    text = TextStream(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
-    block = beginning_of(text, options.length)
+    file = text_to_read(options.file, options.split, checkpoint, options.checkpoint)
+    cut = cut_of({options.checkpoint: checkpoint}, options.split)
+    text = TextStream(file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip", cut)
+    block, begins = beginning_of(text, options.length)
+    ids = block.ids(checkpoint.vocab)
+    overlap = TrainedOn(checkpoint, options.checkpoint)
+    for its_ids in passages(ids, begins):
+        overlap.add(its_ids)
+    about_training = overlap.sentence()
     network = checkpoint.build("plain", DTYPES[options.dtype])
     with progress.bars():
-        recording = record(network, block.ids(checkpoint.vocab))
-    characters = characters_at(block.units)
-    usable, rare = properties(characters)
+        recording = record(network, ids, begins)
+    characters = [each for units in passages(block.units, begins) for each in characters_at(units)]
+    usable, rare = properties(characters, begins)
     found = search(network, recording, usable)
     if drawing:
-        shown = pieces(characters, checkpoint.vocab)
+        shown = [each for some in passages(characters, begins) for each in pieces(some, checkpoint.vocab)]
         content = figure.draw(options, recording, shown, wanted, the_best(found.findings), network.cell.STATE[0])
     else:
-        content = page.make(options, checkpoint, network, recording, characters, found, rare, wanted)
+        name = f"{Path(text.name).name}{'' if options.split == 'all' else f' ({options.split} split)'}"
+        content = page.make(
+            options, name, about_training, checkpoint, network, recording, characters, found, rare, wanted
+        )
     write_atomically(content, target)
-    left_out = int(block.positions[-1]) + 1 - len(block.units)
+    gaps = np.diff(block.positions, prepend=-1) - 1
+    if cut:
+        gaps[begins] = 0
+    left_out = gaps.clip(min=0).sum()  # below 0: the very last target is the first character of the text
     if left_out:
         log_line(f"{left_out} characters of {text.name} are left out")
+    log_line(about_training)
 
 
-def beginning_of(text: TextStream, length: int) -> Block:
-    """Return the first `length` characters of a text. Raises UserError if it has fewer than two."""
-    blocks, count = [], 0
+def beginning_of(text: TextStream, length: int) -> tuple[Block, list[int]]:
+    """Return the first `length` characters of a text, and the places among them at which a piece of it begins.
+
+    Raises UserError if the text has fewer than two characters.
+    """
+    blocks, begins, count = [], [], 0
     for block in text:
+        begins += [count] if block.line else []
         blocks.append(block)
         count += len(block.units)
         if count >= length:
@@ -82,7 +102,7 @@ def beginning_of(text: TextStream, length: int) -> Block:
     if count < 2:
         raise UserError(f"{text.name} is too short: expected at least two characters, since the first has no context")
     units = blocks[0].units[:0].join(block.units for block in blocks)
-    return Block(units[:length], np.concatenate([block.positions for block in blocks])[:length])
+    return Block(units[:length], np.concatenate([block.positions for block in blocks])[:length]), begins
 
 
 def units_of(text: str, opt: dict) -> list[tuple[int, int]]:

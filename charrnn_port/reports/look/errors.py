@@ -5,16 +5,13 @@ probability was above 1/2.
 """
 
 import unicodedata
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from charrnn_port.checkpoints import Checkpoint
-from charrnn_port.options import TrainOptions
 from charrnn_port.reports.look import ngrams
-from charrnn_port.reports.look.properties import is_word, lines, word_positions
-from charrnn_port.util.errors import UserError
-from charrnn_port.util.minibatch_loader import MinibatchLoader
+from charrnn_port.reports.look.properties import is_word, lines, passages, word_positions
 
 CLASSES = {"L": "other letter", "Ll": "lower case", "Lu": "upper case", "N": "digit", "P": "punctuation", "Z": "space"}
 GOT = 0.5  # probability
@@ -41,23 +38,30 @@ class Memory(NamedTuple):
     only_network: int  # characters that only the network predicts correctly
 
 
-def by_class(characters: list[str], nats: np.ndarray) -> list[Row]:
+# In the next three functions, pieces of the text begin at `begins`. The first character of a piece has no prediction;
+# `nats` are those of the others.
+
+
+def by_class(characters: list[str], nats: np.ndarray, begins: Sequence[int] = (0,)) -> list[Row]:
     """Return rows for lower case, spaces, newlines, ..."""
-    return rows([kind_of(character) for character in characters[1:]], nats)
+    pieces = passages(characters, begins)
+    return rows([kind_of(character) for piece in pieces for character in piece[1:]], nats)
 
 
-def by_place_in_word(characters: list[str], nats: np.ndarray) -> list[Row]:
+def by_place_in_word(characters: list[str], nats: np.ndarray, begins: Sequence[int] = (0,)) -> list[Row]:
     """Return rows for the first character of words, the second, ..."""
-    in_word = [is_word(character, unicodedata.category(character)) for character in characters]
-    names = [place_name(place, LAST_WORD) for place in word_positions(in_word)[1:]]
+    names = []
+    for piece in passages(characters, begins):
+        in_word = [is_word(character, unicodedata.category(character)) for character in piece]
+        names += [place_name(place, LAST_WORD) for place in word_positions(in_word)[1:]]
     return in_order(rows(names, nats))
 
 
-def by_place_in_line(characters: list[str], nats: np.ndarray) -> list[Row]:
+def by_place_in_line(characters: list[str], nats: np.ndarray, begins: Sequence[int] = (0,)) -> list[Row]:
     """Return rows for ten positions each."""
-    column = lines(characters)[0][1:]
-    begins = [int(min(max(place - 1, 0) // LINE * LINE + 1, LAST_LINE + 1)) for place in column]
-    names = [f"{begin} and on" if begin > LAST_LINE else f"{begin} to {begin + LINE - 1}" for begin in begins]
+    column = [place for piece in passages(characters, begins) for place in lines(piece)[0][1:]]
+    first = [int(min(max(place - 1, 0) // LINE * LINE + 1, LAST_LINE + 1)) for place in column]
+    names = [f"{begin} and on" if begin > LAST_LINE else f"{begin} to {begin + LINE - 1}" for begin in first]
     return in_order(rows(names, nats))
 
 
@@ -94,35 +98,16 @@ def right(nats: np.ndarray) -> int:
 
 
 def memories(
-    training: np.ndarray, ids: np.ndarray, vocab_size: int, nats: np.ndarray
+    training: np.ndarray, ids: np.ndarray, vocab_size: int, nats: np.ndarray, begins: Sequence[int] = (0,)
 ) -> tuple[list[Memory], np.ndarray]:
-    """Compare n-gram models with the network's losses `[n - 1]`; also return the nats of the longest, `[n - 1]`."""
+    """Compare n-gram models with the network's losses `[m]`; also return the nats of the longest, `[m]`.
+
+    Pieces of the text begin at `begins`. Their first characters are not compared.
+    """
     got = nats < -np.log(GOT)
     found, its_nats = [], nats
-    for n, probability in enumerate(ngrams.probabilities(training, ids, vocab_size), start=1):
+    for n, probability in enumerate(ngrams.probabilities(training, ids, vocab_size, begins), start=1):
         its_nats, its_got = -np.log(probability), probability > GOT
         only_it, only_network = np.count_nonzero(its_got & ~got), np.count_nonzero(got & ~its_got)
         found.append(Memory(n, float(its_nats.mean()), int(its_got.sum()), int(only_it), int(only_network)))
     return found, its_nats
-
-
-def training_ids(checkpoint: Checkpoint, name: str) -> np.ndarray | None:
-    """Return the ids of the training split from the run's data_dir, or None if it is missing or differs.
-
-    Each row of a batch is a contiguous piece of the text, and its first batches belong to the training split.
-    """
-    if not (checkpoint.progress and checkpoint.progress.get("text")):
-        return None
-    try:
-        run = TrainOptions.from_checkpoint(checkpoint.opt, name)
-        loader = MinibatchLoader(
-            run.data_dir, run.batch_size, run.seq_length, run.train_frac, run.val_frac, echo=lambda line: None,
-            encoding=run.encoding, min_count=run.min_count, writes=False,
-        )  # fmt: skip
-    except UserError:
-        return None
-    if loader.digest != checkpoint.progress["text"] or loader.vocab != checkpoint.vocab:
-        return None
-    length = loader.nbatches * run.seq_length
-    rows = np.asarray(loader.ids[: run.batch_size * length]).reshape(run.batch_size, length)
-    return rows[:, : loader.ntrain * run.seq_length].ravel()

@@ -5,7 +5,7 @@ different characters, p(x) = (count(x) + T p'(x)) / (N + T), where p' is the pre
 first character. For the empty context p' is uniform.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,12 +13,17 @@ LONGEST = 6  # the largest n
 ODD = 0x9E3779B97F4A7C15  # hash multiplier for vocabularies so large that n-grams do not fit in 64 bits
 
 
-def probabilities(training: np.ndarray, text: np.ndarray, vocab_size: int) -> Iterator[np.ndarray]:
-    """Yield the probabilities of each character of a text but the first, by n-gram models for n = 1 to LONGEST.
+def probabilities(
+    training: np.ndarray, text: np.ndarray, vocab_size: int, begins: Sequence[int] = (0,)
+) -> Iterator[np.ndarray]:
+    """Yield the probabilities of each character of a text, by n-gram models for n = 1 to LONGEST.
 
-    Both texts are ids. Each result is `[len(text) - 1]` float64. At the beginning of the text, where the context is
-    shorter than n - 1, a smaller n is used.
+    Both texts are ids. Pieces of `text` begin at `begins`, which includes 0; their first characters are left out, so
+    that each result is `[len(text) - len(begins)]` float64. At the beginning of a piece, where the context is shorter
+    than n - 1, a smaller n is used.
     """
+    place = np.arange(len(text))
+    before_it = (place - np.maximum.accumulate(np.where(np.isin(place, begins), place, 0)))[1:]  # the context's length
     factor = np.uint64(vocab_size + 1 if (vocab_size + 1) ** LONGEST < 2**64 else ODD)
     found = np.full(len(text) - 1, 1 / vocab_size)
     for n in range(1, LONGEST + 1):
@@ -36,9 +41,10 @@ def probabilities(training: np.ndarray, text: np.ndarray, vocab_size: int) -> It
         skip = max(0, 2 - n)  # the text's first character is not predicted
         times, total, different = times[skip:], total[skip:], different[skip:]
         begin, shorter = np.split(found, [len(found) - len(times)])
-        longer = np.where(total > 0, (times + different * shorter) / np.maximum(total + different, 1), shorter)
+        known_context = (total > 0) & (before_it[len(begin) :] >= n - 1)
+        longer = np.where(known_context, (times + different * shorter) / np.maximum(total + different, 1), shorter)
         found = np.concatenate([begin, longer])
-        yield found
+        yield found[before_it > 0]
 
 
 def keys(ids: np.ndarray, n: int, factor: np.uint64) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.reports.look.gates import IN_BOTH_SIGNS
+from charrnn_port.reports.look.properties import passages
 from charrnn_port.reports.look.recording import Recording
 from charrnn_port.reports.look.units import Finding
 from charrnn_port.util.vocabulary import Vocabulary
@@ -30,24 +31,28 @@ def packed(values: np.ndarray | bytes) -> str:
 def lists(
     recording: Recording, characters: list[str], vocab: Vocabulary, nats: np.ndarray, its_nats: np.ndarray | None
 ) -> dict[str, str | None]:
-    """Return lists with an entry for each character; losses are in thousandths of a nat. The first has zeros."""
+    """Return lists with an entry for each character; losses are in thousandths of a nat.
+
+    Characters without a prediction have zeros. `nats` and `its_nats` `[m]` are those of the others.
+    """
     figures = recording.figures
     count = min(MOST_LIKELY, len(vocab))
     most_likely = figures.most_likely(count)
     chances = np.exp(np.take_along_axis(figures.predictions, most_likely, 1).astype(np.float64))
 
     def thousandths(values: np.ndarray) -> np.ndarray:
-        return np.rint(1000 * np.concatenate([[0], values])).clip(0, 65535).astype(np.uint16)
+        return np.rint(1000 * recording.spread(values)).clip(0, 65535).astype(np.uint16)
 
-    gains = None if its_nats is None else np.rint(1000 * np.concatenate([[0], its_nats - nats])).clip(-32768, 32767)
+    gains = None if its_nats is None else np.rint(1000 * recording.spread(its_nats - nats)).clip(-32768, 32767)
+    shown = [each for piece in passages(characters, recording.begins) for each in pieces(piece, vocab)]
     return {
         "ids": packed(recording.ids.astype(np.uint32)),
         "nats": packed(thousandths(nats)),
         "entropies": packed(thousandths(figures.entropies)),
         "gains": None if gains is None else packed(gains.astype(np.int16)),
-        "most_likely": packed(np.concatenate([np.zeros((1, count)), most_likely]).astype(np.uint32)),
-        "chances": packed(np.rint(65535 * np.concatenate([np.zeros((1, count)), chances])).astype(np.uint16)),
-        "pieces": packed(json.dumps(pieces(characters, vocab)).encode()),
+        "most_likely": packed(recording.spread(most_likely).astype(np.uint32)),
+        "chances": packed(np.rint(65535 * recording.spread(chances)).astype(np.uint16)),
+        "pieces": packed(json.dumps(shown).encode()),
     }
 
 

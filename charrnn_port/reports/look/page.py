@@ -18,6 +18,7 @@ from charrnn_port.reports.look.packing import COARSE, FINE, columns_of, labels, 
 from charrnn_port.reports.look.recording import Recording
 from charrnn_port.reports.look.switches import switched
 from charrnn_port.reports.look.units import Search, the_best
+from charrnn_port.reports.trained_on import training_pieces
 
 SCRIPTS = ("data.js", "text.js", "sections.js", "page.js")
 ABOUT_PARTS = {
@@ -35,6 +36,8 @@ ABOUT_PARTS = {
 
 def make(
     options: LookOptions,
+    name: str,
+    about_training: str,
     checkpoint: Checkpoint,
     network: CharRNN,
     recording: Recording,
@@ -45,23 +48,26 @@ def make(
 ) -> bytes:
     """Return the page, the content of its file.
 
-    `rare` are names of properties that are too rare in the text. `wanted` are units to show first, as (layer from 1,
-    unit).
+    `name` is the text's, and `about_training` a sentence on how much of it was trained on. `rare` are names of
+    properties that are too rare in the text. `wanted` are units to show first, as (layer from 1, unit).
     """
     nats = -recording.figures.log_probs.astype(np.float64)
-    training = errors.training_ids(checkpoint, options.checkpoint)
+    begins, training = recording.begins, training_pieces(checkpoint, options.checkpoint)
     memories, its_nats = None, None
     if training is not None:
-        memories, its_nats = errors.memories(training, recording.ids, len(checkpoint.vocab), nats)
+        memories, its_nats = errors.memories(
+            np.concatenate(training), recording.ids, len(checkpoint.vocab), nats, begins
+        )
     best = the_best(found.findings)
     shown = list(dict.fromkeys(wanted + [(each.layer, each.unit) for each in best]))
     columns = list(columns_of(network, recording, shown, found.findings))
     held = len({(each["layer"], each["unit"]) for each in columns})
-    title = f"{Path(options.checkpoint).name} reading {Path(options.file).name if options.file != '-' else 'stdin'}"
+    title = f"{Path(options.checkpoint).name} reading {name}"
     data = {
         "title": title,
-        "facts": facts(network, nats, held),
+        "facts": facts(network, recording, held, about_training),
         "count": len(recording.ids),
+        "begins": list(begins),
         "vocab": labels(checkpoint.vocab),
         "parts": {part: ABOUT_PARTS.get(part, "") for part in recording.layers[0]},
         "ngram": ngrams.LONGEST,
@@ -79,7 +85,7 @@ def make(
             "nats": float(nats.sum()),
             "about": about_errors(memories is not None),
             "tables": [
-                (caption, [row._asdict() for row in rows(characters, nats)])
+                (caption, [row._asdict() for row in rows(characters, nats, begins)])
                 for caption, rows in (
                     ("By class of character", errors.by_class),
                     ("By position in the word", errors.by_place_in_word),
@@ -109,16 +115,19 @@ def source(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def facts(network: CharRNN, nats: np.ndarray, held: int) -> str:
-    """Return the introduction: what the colors mean, then the network and the text."""
+def facts(network: CharRNN, recording: Recording, held: int, about_training: str) -> str:
+    """Return the introduction: what was trained on, what the colors mean, then the network and the text."""
+    nats, count = -recording.figures.log_probs.astype(np.float64), len(recording.begins)
+    read = f"{len(recording.ids)} characters" + (f" in {count} pieces, each from an empty state" if count > 1 else "")
     units, layers = network.num_layers * network.rnn_size, network.num_layers
     here = "all on this page" if held == units else f"{held} of {units} on this page; choose others with -units"
     return (
+        f"{about_training} "
         "The color of each character shows the value of one unit after the network has read it: orange is above zero, "
         "blue is below. Colored by surprise or entropy instead, orange shows characters that the network predicted "
         "badly, or with uncertainty. "
         f"The network: {network.model}, {layers} {'layer' if layers == 1 else 'layers'} of {network.rnn_size} units "
-        f"({here}). The text: {len(nats) + 1} characters, cross-entropy {nats.mean():.4f} nats "
+        f"({here}). The text: {read}, cross-entropy {nats.mean():.4f} nats "
         f"({nats.mean() / math.log(2):.4f} bits) per character. Values are rounded to 1/{FINE} of their range for "
         f"the units listed first and to 1/{COARSE} for others."
     )

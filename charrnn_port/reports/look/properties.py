@@ -6,7 +6,7 @@ closes it is not.
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -40,9 +40,18 @@ def characters_at(units: bytes | str) -> list[str]:
     return found
 
 
-def properties(characters: list[str]) -> tuple[list[Property], list[str]]:
-    """Return the properties that occur often enough in both halves of a text, and the names of the others."""
-    found = [Property(name, np.array(values)) for name, values in all_of(characters).items()]
+def passages(characters: Sequence, begins: Sequence[int]) -> list[Sequence]:
+    """Return the pieces of a text, from the places at which they begin."""
+    return [characters[begin:end] for begin, end in pairwise([*begins, len(characters)])]
+
+
+def properties(characters: list[str], begins: Sequence[int] = (0,)) -> tuple[list[Property], list[str]]:
+    """Return the properties that occur often enough in both halves of a text, and the names of the others.
+
+    `begins` are the places at which separate pieces of the text begin.
+    """
+    each_piece = [all_of(piece) for piece in passages(characters, begins)]
+    found = [Property(name, np.concatenate([each[name] for each in each_piece])) for name in each_piece[0]]
     usable = [each for each in found if varies(each.values)]
     return usable, [each.name for each in found if not varies(each.values)]
 

@@ -1,12 +1,14 @@
 """Record what a network computes at each character of a text, and the states of networks with shuffled weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
 
 from charrnn_port.model.char_rnn import CharRNN
+from charrnn_port.reports.look.properties import passages
 from charrnn_port.reports.scoring import CharacterScores
 from charrnn_port.sampling import trace
 from charrnn_port.util import progress
@@ -21,25 +23,38 @@ class Recording:
     ids: np.ndarray  # [n] int64
     log_probs: np.ndarray  # [n, vocab_size] float32: of the next character
     layers: list[dict[str, np.ndarray]]  # for each layer its gates and state by name, [n, rnn_size] float32
+    begins: Sequence[int] = (0,)  # the places at which a piece of the text begins, from the zero state
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The places of the characters that have a prediction `[m]`: all but the first of each piece."""
+        return np.setdiff1d(np.arange(len(self.ids)), self.begins)
 
     @property
     def figures(self) -> CharacterScores:
-        """The predictions of each character but the first."""
-        return CharacterScores(self.ids[1:], self.log_probs[:-1])
+        """The predictions of the characters in `predicted`."""
+        return CharacterScores(self.ids[self.predicted], self.log_probs[self.predicted - 1])
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """Return `values` `[m, ...]` of the characters in `predicted` as `[n, ...]`, with zeros for the others."""
+        found = np.zeros((len(self.ids), *values.shape[1:]))
+        found[self.predicted] = values
+        return found
 
 
-def record(network: CharRNN, ids: list[int]) -> Recording:
-    """Read a text with a network from the zero state."""
+def record(network: CharRNN, ids: list[int], begins: Sequence[int] = (0,)) -> Recording:
+    """Read a text with a network, each piece from the zero state."""
     count, size = len(ids), network.rnn_size
     names = (*network.cell.GATE_NAMES, *network.cell.STATE)
     layers = [{name: np.empty((count, size), np.float32) for name in names} for _ in network.layers]
     log_probs = np.empty((count, network.vocab_size), np.float32)
-    for place, step in enumerate(progress.track(trace(network, ids), "reading", count)):
+    every = chain.from_iterable(trace(network, piece) for piece in passages(ids, begins))
+    for place, step in enumerate(progress.track(every, "reading", count)):
         log_probs[place] = step.log_probs
         for layer, values in zip(layers, step.layers, strict=True):
             for name, array in layer.items():
                 array[place] = values[name]
-    return Recording(np.array(ids), log_probs, layers)
+    return Recording(np.array(ids), log_probs, layers, begins)
 
 
 def shuffled(network: CharRNN, seed: int) -> CharRNN:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.reports.look.properties import passages
 from charrnn_port.reports.look.recording import Recording
 from charrnn_port.sampling import Model, Session, samplers
 from charrnn_port.torch7.random import Generator
@@ -18,8 +19,9 @@ def switched(checkpoint: Checkpoint, recording: Recording, shown: list[tuple[int
         return {"units": [], "prime": "", "about": about}
     model = Model.of(checkpoint)
     # The prime text ends with a whole line, so that a sample begins at the beginning of a line.
-    prime_ids = recording.ids[:PRIME].tolist()
-    newline = max((place for place, each in enumerate(characters[:PRIME]) if each == "\n"), default=len(prime_ids) - 1)
+    first = passages(characters, recording.begins)[0][:PRIME]
+    prime_ids = recording.ids[: len(first)].tolist()
+    newline = max((place for place, each in enumerate(first) if each == "\n"), default=len(prime_ids) - 1)
     prime_ids = prime_ids[: newline + 1]
 
     def sample(clamps: dict[tuple[int, int], float]) -> str:

@@ -53,8 +53,10 @@ function layText() {
   let begin = 0;
   for (let place = 0; place < data.count; place++) {
     const length = place + 1 - begin;
-    if (place + 1 < data.count && !(length >= 150 && pieces[place] === "\n") && length < 600) continue;
-    const node = element("div", pieces.slice(begin, place + 1).join(""), { class: "chunk" });
+    const last = place + 1 === data.count || data.begins.includes(place + 1); // of a piece of the text
+    if (!last && !(length >= 150 && pieces[place] === "\n") && length < 600) continue;
+    const kind = begin && data.begins.includes(begin) ? "chunk begin" : "chunk";
+    const node = element("div", pieces.slice(begin, place + 1).join(""), { class: kind });
     const chunk = { node, begin, end: place + 1, spans: null, painted: null, near: false };
     node.chunk = chunk;
     chunks.push(chunk);
@@ -90,7 +92,7 @@ function describe(place) {
   const rows = [];
   let said = `${label(ids[place])}, character ${place}`;
   about.replaceChildren(element("b", label(ids[place])), ` character ${place}`, element("br"));
-  if (place) {
+  if (!data.begins.includes(place)) {
     about.append(`surprise ${bits(nats[place]).toFixed(2)} bits, entropy ${bits(entropies[place]).toFixed(2)} bits`);
     said += `, surprise ${bits(nats[place]).toFixed(1)} bits`;
     const count = mostLikely.length / data.count;

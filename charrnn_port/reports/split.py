@@ -1,0 +1,42 @@
+"""`charrnn split`: write the training, validation and test split of a run's text to files, for other programs."""
+
+import hashlib
+from pathlib import Path
+
+from charrnn_port.checkpoints import load_checkpoint
+from charrnn_port.command_line import log_line
+from charrnn_port.options import SplitOptions
+from charrnn_port.reports.splits import pieces_of_run, text_of_run
+from charrnn_port.reports.text_stream import TextStream
+from charrnn_port.util.errors import UserError
+from charrnn_port.util.files import write_atomically
+
+
+def split(options: SplitOptions) -> None:
+    """Write train.txt, val.txt and test.txt, those that are not empty, each with its pieces joined in order.
+
+    Raises UserError if the text is not found or shorter than a batch, or a file cannot be written.
+    """
+    checkpoint = load_checkpoint(options.model, log_line)
+    path = options.file or text_of_run(checkpoint, options.model)
+    text = TextStream(path, {options.model: checkpoint.vocab}).whole()
+    digest = (checkpoint.progress or {}).get("text")
+    if digest and digest != hashlib.sha256(encoded(text)).hexdigest():
+        log_line(f"{path} differs from the text that the run was trained on")
+    splits = pieces_of_run(checkpoint, options.model, len(text))
+    if not any(len(piece) for pieces in splits.values() for piece in pieces):
+        raise UserError(f"{path} is shorter than a batch of the run: name the run's text after the checkpoint")
+    try:
+        Path(options.o).mkdir(parents=True, exist_ok=True)
+        for name, pieces in splits.items():
+            if size := sum(map(len, pieces)):
+                target = Path(options.o, f"{name}.txt")
+                write_atomically(b"".join(encoded(text[piece.start : piece.stop]) for piece in pieces), target)
+                log_line(f"{target}: {size} {checkpoint.vocab.unit} in {len(pieces)} pieces")
+    except OSError as error:
+        raise UserError(f"cannot write to {options.o}: {error.strerror or error}") from error
+
+
+def encoded(text: bytes | str) -> bytes:
+    """Return a text as bytes."""
+    return text.encode() if isinstance(text, str) else text

@@ -1,4 +1,4 @@
-"""Provides texts to start with: downloads tinyshakespeare, or writes the reference text that comes with Python."""
+"""Provides the text of a run: loads it, downloads tinyshakespeare, or writes the reference text of Python."""
 
 import hashlib
 import os
@@ -6,9 +6,11 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from charrnn_port.options import TrainOptions
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import atomic_write
+from charrnn_port.util.minibatch_loader import MinibatchLoader
 
 TINYSHAKESPEARE = "data/tinyshakespeare"
 PYDOC = "data/pydoc"
@@ -38,6 +40,23 @@ def provide(data_dir: str, given: bool, echo: Callable[[str], None]) -> str:
     elif name == PYDOC:
         write_pydoc(Path(name, "input.txt"))
     return data_dir
+
+
+def load(
+    options: TrainOptions,
+    data_dir: str,
+    echo: Callable[[str], None] = lambda line: None,
+    rows: slice = slice(None),
+    writes: bool = True,
+) -> MinibatchLoader:
+    """Return the batches of the text in `data_dir`, as options about texts and splits make them.
+
+    See MinibatchLoader for `echo`, `rows`, `writes` and the errors.
+    """
+    return MinibatchLoader(
+        data_dir, options.batch_size, options.seq_length, options.train_frac, options.val_frac, echo, rows,
+        options.encoding, options.min_count, writes, options.split_by, options.val_file, options.test_file,
+    )  # fmt: skip
 
 
 def fetch_tinyshakespeare(path: Path) -> None:

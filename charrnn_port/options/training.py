@@ -229,6 +229,23 @@ class TrainOptions(Options):
         "A larger number makes a smaller vocabulary. The unknown symbol counts in losses and is never sampled.",
         resume_locked=True, omit_default=True, minimum=1,
     )
+    split_by: str = option(
+        "rows", "what validates: the last part of each row of the text (as the original), or the text's end",
+        "training methods",
+        "With rows, validation text is from all over the text, between training text. With end, the first -train_frac "
+        "of the text trains, the next -val_frac validates, and the rest is the test set.",
+        resume_locked=True, omit_default=True, choices=("rows", "end"),
+    )
+    val_file: str = option(
+        "", "validate on this file; all of input.txt trains then", "training methods",
+        "Its characters must be in the vocabulary of input.txt. -train_frac, -val_frac and -split_by are ignored.",
+        resume_locked=True, omit_default=True,
+    )
+    test_file: str = option(
+        "", "with -val_file: the file of the test set", "training methods",
+        "charrnn evaluate -split test measures on it.",
+        resume_locked=True, omit_default=True,
+    )
     vocab: str = option(
         "same", "with -init_from: same = require the text's vocabulary; merge = accept any", "training methods",
         "merge keeps the parameters of characters that the checkpoint and the text share, initializes new ones, and "
@@ -258,6 +275,11 @@ class TrainOptions(Options):
         0, "1 = only estimate sizes, memory and time", "monitoring",
         "Times a few iterations. Does not train and writes no file.",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.test_file and not self.val_file:
+            raise OptionError("-test_file: needs -val_file, the file to validate on")
 
     def require_file_names(self) -> None:
         """Raise OptionError unless `checkpoint_dir` and `savefile` make valid file names inside that folder."""

@@ -16,6 +16,7 @@ from charrnn_port.model import fastest_backend
 from charrnn_port.model.char_rnn import CharRNN, add_up, carry
 from charrnn_port.options import EvaluateOptions, TrainOptions
 from charrnn_port.reports.printing import jsonable, print_table
+from charrnn_port.reports.splits import SPLIT_OPTIONS
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader
@@ -35,7 +36,7 @@ def evaluate(options: EvaluateOptions) -> None:
     run = options_of_run(saved, options)
     dtype = choose_dtype(run.dtype, device)
     require_torch7(run.torch7, device)
-    loader = load_text(run, options.split, saved.vocab.encoding)
+    loader = load_text(run, options.split)
     known = known_ids(saved.vocab, loader.vocab, run.data_dir)
     if saved.progress and saved.progress.get("text") not in (None, loader.digest):
         log_line(f"the text in {run.data_dir} differs from the text that the run was trained on")
@@ -75,8 +76,15 @@ def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:
 
     Raises UserError if the checkpoint has invalid values for these.
     """
-    names = ("data_dir", "batch_size", "seq_length", "train_frac", "val_frac", "torch7")  # others are ignored
+    names = (*SPLIT_OPTIONS, "torch7")  # others are ignored
     values = {name: saved.opt[name] for name in names if name in saved.opt}
+    if options.split == "all" or options.data_dir:  # another text is split by the fractions
+        values |= {"val_file": "", "test_file": ""}
+    if options.split == "all":
+        values |= {"train_frac": 1.0, "val_frac": 0.0}
+    if values.get("val_file"):  # which may have characters that only the unknown symbol stands for
+        values["min_count"] = saved.opt.get("min_count", 1)
+    values["encoding"] = saved.vocab.encoding
     values["dtype"] = str(saved.params.dtype).removeprefix("torch.")
     wanted = {name: getattr(options, name) for name in ("data_dir", "batch_size", "seq_length")}
     wanted |= {name: getattr(options, name).replace("auto", "") for name in ("dtype", "torch7")}
@@ -85,12 +93,10 @@ def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:
     )
 
 
-def load_text(run: TrainOptions, split: str, encoding: str) -> MinibatchLoader:
+def load_text(run: TrainOptions, split: str) -> MinibatchLoader:
     """Return a loader of the text's batches. Raises UserError if the text is not found or the split is empty."""
-    fractions = (1.0, 0.0) if split == "all" else (run.train_frac, run.val_frac)
     data_dir = datasets.provide(run.data_dir, True, log_line)
-    sizes = run.batch_size, run.seq_length
-    loader = MinibatchLoader(data_dir, *sizes, *fractions, echo=lambda line: None, encoding=encoding)
+    loader = datasets.load(run, data_dir)
     if not loader.split_sizes[SPLITS[split]]:
         raise UserError(
             f"no batches in the {split} split: of {loader.nbatches} in {data_dir} {loader.ntrain} are for training, "

@@ -6,7 +6,7 @@ from pathlib import Path
 from charrnn_port.checkpoints import load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.options import SplitOptions
-from charrnn_port.reports.splits import pieces_of_run, text_of_run
+from charrnn_port.reports.splits import pieces_of_run, run_options, text_of_run
 from charrnn_port.reports.text_stream import TextStream
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import write_atomically
@@ -15,9 +15,14 @@ from charrnn_port.util.files import write_atomically
 def split(options: SplitOptions) -> None:
     """Write train.txt, val.txt and test.txt, those that are not empty, each with its pieces joined in order.
 
-    Raises UserError if the text is not found or shorter than a batch, or a file cannot be written.
+    Raises UserError if the text is not found or shorter than a batch, if the run has a file for each split, or if a
+    file cannot be written.
     """
     checkpoint = load_checkpoint(options.model, log_line)
+    run = run_options(checkpoint, options.model)
+    if run.val_file:
+        files = ", ".join(filter(None, [f"{run.data_dir}/input.txt", run.val_file, run.test_file]))
+        raise UserError(f"the splits of this run are files already: {files}")
     path = options.file or text_of_run(checkpoint, options.model)
     text = TextStream(path, {options.model: checkpoint.vocab}).whole()
     digest = (checkpoint.progress or {}).get("text")

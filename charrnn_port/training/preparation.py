@@ -88,11 +88,7 @@ def prepare(
 
     writes = not options.dry_run
     data_dir = datasets.provide(options.data_dir, "data_dir" in given, echo) if writes else options.data_dir
-    fractions = options.train_frac, options.val_frac
-    loader = MinibatchLoader(
-        data_dir, options.batch_size, options.seq_length, *fractions, echo, rows, options.encoding, options.min_count,
-        writes,
-    )  # fmt: skip
+    loader = datasets.load(options, data_dir, echo, rows, writes)
     require_batches(loader, options, log)
     kinds, places = loader.rare
     if kinds:

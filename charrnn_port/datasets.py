@@ -9,14 +9,17 @@ from pathlib import Path
 from charrnn_port.options import TrainOptions
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
+from charrnn_port.util.escapes import unescape
 from charrnn_port.util.files import atomic_write
 from charrnn_port.util.minibatch_loader import MinibatchLoader
+from charrnn_port.util.short_texts import ShortTextsLoader, texts_in_folder
 
 TINYSHAKESPEARE = "data/tinyshakespeare"
 PYDOC = "data/pydoc"
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 SIZE = 1_115_394  # bytes
+NUL = r"\x00"  # ends each text of a folder with several files: no file of text has this character
 TIMEOUT = 5  # seconds without an answer
 
 
@@ -53,10 +56,19 @@ def load(
 
     See MinibatchLoader for `echo`, `rows`, `writes` and the errors.
     """
-    return MinibatchLoader(
-        data_dir, options.batch_size, options.seq_length, options.train_frac, options.val_frac, echo, rows,
-        options.encoding, options.min_count, writes, options.split_by, options.val_file, options.test_file,
-    )  # fmt: skip
+    sizes = options.batch_size, options.seq_length, options.train_frac, options.val_frac
+    files = options.split_by, options.val_file, options.test_file
+    how = echo, rows, options.encoding, options.min_count, writes, *files
+    separator = unescape(separator_of(options, data_dir), "-separator")
+    if separator:
+        return ShortTextsLoader(data_dir, *sizes, separator, *how)
+    return MinibatchLoader(data_dir, *sizes, *how)
+
+
+def separator_of(options: TrainOptions, data_dir: str) -> str:
+    """Return the separator of a run's texts, with escapes: -separator, by default NUL for several files, or none."""
+    several = texts_in_folder(data_dir, [options.val_file, options.test_file])
+    return options.separator or (NUL if several else "")
 
 
 def fetch_tinyshakespeare(path: Path) -> None:

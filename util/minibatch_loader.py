@@ -53,11 +53,16 @@ class MinibatchLoader:
     pieces of the text in each split, see `pieces_of`. `split_sizes` is the number of batches in each split, numbered as
     in the original: 1 = train, 2 = validation, 3 = test (also `ntrain`, `nval`, `ntest`). `size` is the number of
     symbols of the text, and `left_out` of those at its end that fill no batch. `digest` is the SHA-256 of the text, or
-    with a `val_file` that of the files' digests.
+    with a `val_file` that of the files' digests. `batch_targets` is the number of targets in the last batch, without
+    padding, which only short texts have (`padded`, see short_texts.py; there `begins` and `note` have values too).
 
     Raises UserError if a file is missing, empty, not UTF-8, or shorter than a batch, and if the `val_file` or
     `test_file` has a symbol that is not in the vocabulary, unless there is an unknown symbol.
     """
+
+    padded = False
+    begins: np.ndarray | None = None
+    note = ""
 
     def __init__(
         self,
@@ -77,11 +82,9 @@ class MinibatchLoader:
     ) -> None:
         self.batch_size = batch_size
         self.seq_length = seq_length
+        self.batch_targets = batch_size * seq_length
         text = Path(data_dir, "input.txt")
-        cache = prepare(text, echo, displayed_path(data_dir), encoding, min_count) if writes else None
-        echo("loading data files...")
-        opened = open_cache(cache, encoding, min_count) if cache else in_memory(text, encoding, min_count)
-        self.vocab, self.ids, self.digest, self.rare = opened
+        self.vocab, self.ids, self.digest, self.rare = open_text(data_dir, echo, encoding, min_count, writes)
         self.vocab_size = len(self.vocab)
 
         batch_symbols = batch_size * seq_length
@@ -147,10 +150,24 @@ class MinibatchLoader:
         self.require_known(ids)
         return ids[:-1], ids[1:]
 
+    def targets(self, split_index: int) -> int:
+        """Return the number of targets in a split."""
+        return self.split_sizes[split_index] * self.batch_size * self.seq_length
+
     def require_known(self, ids: np.ndarray) -> None:
         """Raise UserError if an id is not in the vocabulary."""
         if ids.max() >= self.vocab_size:
             raise UserError(f"{self.ids.filename} is corrupt: delete it, and it will be created again")
+
+
+def open_text(
+    data_dir: str | os.PathLike, echo: Callable[[str], None], encoding: str, min_count: int, writes: bool
+) -> "Cache":
+    """Return the content of the cache of a folder's text, which is made if necessary; see MinibatchLoader."""
+    text = Path(data_dir, "input.txt")
+    cache = prepare(text, echo, displayed_path(data_dir), encoding, min_count) if writes else None
+    echo("loading data files...")
+    return open_cache(cache, encoding, min_count) if cache else in_memory(text, encoding, min_count)
 
 
 def pieces_of(

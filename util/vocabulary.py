@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from charrnn_port.util.errors import UserError
 
+IGNORED = -100  # the target of padding, which has no loss: PyTorch's ignore_index
 REPLACEMENT = "\ufffd".encode()  # the replacement character of Unicode
 
 

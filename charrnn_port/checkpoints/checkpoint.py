@@ -14,6 +14,7 @@ from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.model.log_softmax import LOG_SOFTMAX
 from charrnn_port.model.memory import parameter_count
 from charrnn_port.util.errors import UserError
+from charrnn_port.util.escapes import unescape
 from charrnn_port.util.vocabulary import Vocabulary
 
 
@@ -60,6 +61,11 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """Return the fingerprint of the parameters, which is equal for equal networks."""
         return fingerprint(self.params)
+
+    @property
+    def separator(self) -> bytes:
+        """Return what ends each of many short texts (-separator), or b"" for a network of one long text."""
+        return unescape(str(self.opt.get("separator", "")), "-separator")
 
     @property
     def sampling_dtype(self) -> str:

@@ -229,6 +229,13 @@ class TrainOptions(Options):
         "A larger number makes a smaller vocabulary. The unknown symbol counts in losses and is never sampled.",
         resume_locked=True, omit_default=True, minimum=1,
     )
+    separator: str = option(
+        "", r"what ends each of many short texts in input.txt: \n for lines; \n, \t and \x41 are escapes",
+        "training methods",
+        "Each text, such as a name, begins from the zero state, and sample.py samples one. A data_dir with several "
+        ".txt files instead of input.txt is the same, with a text in each file (see docs/training.md).",
+        resume_locked=True, omit_default=True,
+    )
     split_by: str = option(
         "rows", "what validates: the last part of each row of the text (as the original), or the text's end",
         "training methods",

@@ -13,7 +13,7 @@ from charrnn_port.checkpoints import Checkpoint, load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.device import choose_device, choose_dtype, require_torch7
 from charrnn_port.model import fastest_backend
-from charrnn_port.model.char_rnn import CharRNN, add_up, carry
+from charrnn_port.model.char_rnn import CharRNN, add_up, carry, reset
 from charrnn_port.options import EvaluateOptions, TrainOptions
 from charrnn_port.reports.printing import jsonable, print_table
 from charrnn_port.reports.splits import SPLIT_OPTIONS
@@ -42,6 +42,7 @@ def evaluate(options: EvaluateOptions) -> None:
         log_line(f"the text in {run.data_dir} differs from the text that the run was trained on")
     cell = fastest_backend(saved.opt["model"], dtype, device) if options.cell == "auto" else options.cell
     network = saved.build(cell, dtype, device, run.torch7)
+    network.padded = loader.padded
 
     loss, right, count = 0.0, 0, loader.split_sizes[SPLITS[options.split]]
     batches = scores(network, loader, SPLITS[options.split], known)
@@ -49,10 +50,12 @@ def evaluate(options: EvaluateOptions) -> None:
         for losses, its_right in progress.track(batches, "evaluating", count):
             loss = add_up(losses, loss)  # the order of summation in training, for the same last digit
             right += its_right
-    characters = count * run.batch_size * run.seq_length
+    characters = loader.targets(SPLITS[options.split])
+    places = count * loader.batch_size * loader.seq_length  # more than characters if there is padding
+    nats = loss / loader.seq_length / count * (places / characters)
     result = {
-        "nats_per_character": loss / run.seq_length / count,
-        "bits_per_character": loss / run.seq_length / count / math.log(2),
+        "nats_per_character": nats,
+        "bits_per_character": nats / math.log(2),
         "accuracy": right / characters,
         "characters": characters,
         "split": options.split,
@@ -130,7 +133,10 @@ def scores(network: CharRNN, loader: MinibatchLoader, split: int, known: Tensor)
     device = network.params.device
     state = network.zero_state(loader.batch_size)
     for _ in range(loader.split_sizes[split]):
-        x, y = (known[torch.from_numpy(ids)].to(device) for ids in loader.next_batch(split))
+        x, y = map(torch.from_numpy, loader.next_batch(split))
+        x, y = (torch.where(ids < 0, ids, known[ids.clamp(min=0)]).to(device) for ids in (x, y))
+        if loader.begins is not None:
+            reset(state, torch.from_numpy(loader.begins).to(device))
         log_probs, final = network.log_probs(x, state)
         carry(final, state)
         yield network.step_losses(log_probs, y), (log_probs.argmax(2) == y).sum().item()

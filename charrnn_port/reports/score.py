@@ -18,7 +18,7 @@ from charrnn_port.options import OptionError, ScoreOptions
 from charrnn_port.reports.heat import Heat
 from charrnn_port.reports.printing import jsonable
 from charrnn_port.reports.scoring import CharacterScores, Learning, Reader, mean_square
-from charrnn_port.reports.splits import cut_of, text_to_read
+from charrnn_port.reports.splits import cut_of, separator_of, text_to_read
 from charrnn_port.reports.text_stream import Block, TextStream, characters_of, printable
 from charrnn_port.reports.trained_on import TrainedOn
 from charrnn_port.util.errors import UserError
@@ -101,8 +101,9 @@ def read_through(
     listeners: list[Listener],
 ) -> list[Score]:
     """Return the scores of a text, the best first. All checkpoints read it in parallel, since stdin is read once."""
-    cut = cut_of(checkpoints, options.split)
-    text = TextStream(path, {name: each.vocab for name, each in checkpoints.items()}, options.unknown == "skip", cut)
+    cut, separator = cut_of(checkpoints, options.split), separator_of(checkpoints)
+    vocabs = {name: each.vocab for name, each in checkpoints.items()}
+    text = TextStream(path, vocabs, options.unknown == "skip", cut, separator)
     readers, overlaps = [], {name: TrainedOn(each, name) for name, each in checkpoints.items()}
     for name, checkpoint in checkpoints.items():
         network = network_of(checkpoint)  # a copy for each text, since dynamic evaluation changes it

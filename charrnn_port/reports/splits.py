@@ -9,10 +9,12 @@ from charrnn_port import datasets
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.options import OptionError, TrainOptions
+from charrnn_port.util import short_texts
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import SPLITS, pieces_of, pieces_of_files
+from charrnn_port.util.short_texts import texts_in_folder
 
-LAYOUT = ("batch_size", "seq_length", "train_frac", "val_frac", "split_by", "val_file", "test_file")
+LAYOUT = ("batch_size", "seq_length", "train_frac", "val_frac", "separator", "split_by", "val_file", "test_file")
 SPLIT_OPTIONS = ("data_dir", *LAYOUT)
 
 
@@ -38,48 +40,85 @@ def text_to_read(file: str, split: str, checkpoint: Checkpoint, name: str) -> st
 
 
 def text_of_run(checkpoint: Checkpoint, name: str) -> str:
-    """Return the path of a run's text. Raises UserError if it is not found."""
+    """Return the path of a run's text, a folder if it is in several files. Raises UserError if it is not found."""
     data_dir = datasets.provide(run_options(checkpoint, name).data_dir, True, log_line)
+    if checkpoint.separator and texts_in_folder(data_dir):
+        return data_dir
     path = os.path.join(data_dir, "input.txt")
     if not os.path.isfile(path):
         raise UserError(f"no text at {path}, where the run of {name} read it: name the text after the checkpoint")
     return path
 
 
-def pieces_of_run(checkpoint: Checkpoint, name: str, size: int) -> dict[str, list[range]]:
-    """Return the pieces of a text of `size` characters that are train, val and test, split as in a run.
+def pieces_of_run(checkpoint: Checkpoint, name: str, text: bytes | str) -> dict[str, list[range]]:
+    """Return the pieces of a text that are train, val and test, split as in a run: the positions that are read.
 
-    In a run with files for validation and testing, each file is one split: all pieces are in each of them.
+    In a run with files for validation and testing, each file is one split: all pieces are in each of them. In a run on
+    short texts each of them is a piece; `text` must begin and end with the separator.
     """
-    run = run_options(checkpoint, name)
+    run, sizes = run_options(checkpoint, name), [len(text), 0, 0]
+    if checkpoint.separator:
+        found = texts_of(text, checkpoint.separator)
+        spans = dict.fromkeys(SPLITS, found)
+        if not run.val_file:
+            spans = short_texts.split(found, run.train_frac, run.val_frac, run.split_by)
+        return {split: ranges_of(each) for split, each in spans.items()}
     if run.val_file:
-        return dict.fromkeys(SPLITS, pieces_of_files([size, 0, 0], run.batch_size, run.seq_length)["train"])
-    return pieces_of(size, run.batch_size, run.seq_length, run.train_frac, run.val_frac, run.split_by)
+        return dict.fromkeys(SPLITS, pieces_of_files(sizes, run.batch_size, run.seq_length)["train"])
+    return pieces_of(len(text), run.batch_size, run.seq_length, run.train_frac, run.val_frac, run.split_by)
 
 
-def cut_of(checkpoints: dict[str, Checkpoint], split: str) -> Callable[[int, str], list[Sequence[int]]] | None:
-    """Return a function that returns the positions of the pieces of a split; None for `all`, the text as one piece.
+def texts_of(text: bytes | str, separator: bytes) -> short_texts.Spans:
+    """Return the texts between the separators in a text, which begins and ends with one."""
+    units, mark = (
+        np.frombuffer(each, np.uint8) if isinstance(text, bytes) else np.frombuffer(each.encode("utf-32-le"), "<u4")
+        for each in (text, separator if isinstance(text, bytes) else separator.decode())
+    )
+    return short_texts.spans_in(units, mark)
 
-    It takes the number of characters of the text, and the text's name. As in training, each piece is followed by the
-    target of its last prediction: the next character, or for the very last one the first of the text. So a network
-    that reads each piece from the zero state has the loss that the run computed for the split. Raises OptionError if
-    `checkpoints`, by their names, are of runs that split differently, and the function raises UserError if the split
-    is empty.
+
+def ranges_of(spans: short_texts.Spans) -> list[range]:
+    """Return the positions of each text that are read."""
+    return [range(start, start + steps) for start, steps in zip(*map(np.ndarray.tolist, spans), strict=True)]
+
+
+def separator_of(checkpoints: dict[str, Checkpoint]) -> bytes:
+    """Return the separator of the runs' texts. Raises OptionError if they have different ones."""
+    separators = {each.separator for each in checkpoints.values()}
+    if len(separators) > 1:
+        raise OptionError("some of these checkpoints read texts with another -separator: name one of them")
+    return separators.pop()
+
+
+def cut_of(
+    checkpoints: dict[str, Checkpoint], split: str
+) -> Callable[[bytes | str, str], list[Sequence[int]]] | None:
+    """Return a function that returns the positions of the pieces of a split; None for a text as one piece.
+
+    For `all` that is every text but short ones. The function takes the text and its name. As in training, each piece is
+    followed by the target of its last prediction: the next character, or for the very last one the first of the text.
+    So a network that reads each piece from the zero state has the loss that the run computed for the split. Raises
+    OptionError if `checkpoints`, by their names, are of runs that split differently, and the function raises UserError
+    if the split is empty.
     """
+    separator = separator_of(checkpoints)
     if split == "all":
-        return None
+        if not separator:
+            return None
+        return lambda text, name: [range(each.start, each.stop + 1) for each in ranges_of(texts_of(text, separator))]
     splits = {tuple(run_options(each, name).values()[key] for key in LAYOUT) for name, each in checkpoints.items()}
     if len(splits) > 1:
         raise OptionError(f"-split {split}: these checkpoints differ in {', '.join(LAYOUT)}: name one of them")
     name, checkpoint = next(iter(checkpoints.items()))
 
-    def cut(size: int, text: str) -> list[Sequence[int]]:
-        pieces = pieces_of_run(checkpoint, name, size)
+    def cut(content: bytes | str, text: str) -> list[Sequence[int]]:
+        pieces = pieces_of_run(checkpoint, name, content)
         if not any(map(len, pieces[split])):
             counts = ", ".join(f"{sum(map(len, each))} for {part}" for part, each in pieces.items())
             raise UserError(f"{text} has no characters in the {split} split ({counts}): use another -split or text")
-        in_files = checkpoint.opt.get("val_file")  # where each target is in the same file
-        end = size if in_files else max(piece.stop for rows in pieces.values() for piece in rows)
+        if checkpoint.separator or checkpoint.opt.get("val_file"):  # each target is in the same text or file
+            return [range(piece.start, piece.stop + 1) for piece in pieces[split]]
+        end = max(piece.stop for rows in pieces.values() for piece in rows)
         return [np.append(np.array(piece), piece.stop % end) for piece in pieces[split]]
 
     return cut

@@ -3,12 +3,14 @@
 import codecs
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from io import BytesIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from charrnn_port.util.errors import UserError
+from charrnn_port.util.short_texts import joined, texts_in_folder
 from charrnn_port.util.vocabulary import Vocabulary, readable
 
 BLOCK = 1280  # characters: a multiple of the segments and passes in scoring.py
@@ -43,11 +45,13 @@ class TextStream:
         path: str,
         vocabs: dict[str, Vocabulary],
         skip: bool = False,
-        cut: Callable[[int, str], list[Sequence[int]]] | None = None,
+        cut: Callable[[bytes | str, str], list[Sequence[int]]] | None = None,
+        separator: bytes = b"",
     ) -> None:
         """`vocabs` are vocabularies by the names of their checkpoints.
 
-        `cut` returns the positions of each piece, from the number of characters of the text and its name.
+        `cut` returns the positions of each piece, from the whole text and its name. With a `separator` of short texts,
+        there is one before the text, at negative positions, and one at its end; a folder is read as its .txt files.
         """
         if len({type(vocab.symbols) for vocab in vocabs.values()}) > 1:
             raise UserError(
@@ -59,7 +63,7 @@ class TextStream:
         self.path = path
         self.name = "stdin" if path == "-" else path
         self.skipped = 0  # characters so far
-        self._skip, self._cut = skip, cut
+        self._skip, self._cut, self._separator = skip, cut, separator
         # A vocabulary with an unknown symbol accepts every character.
         self._limits = {name: set(vocab.symbols) for name, vocab in vocabs.items() if vocab.unknown is None}
         self._in_bytes = isinstance(next(iter(vocabs.values())).symbols, bytes)
@@ -68,16 +72,20 @@ class TextStream:
         if not self._cut:
             yield from self._blocks(self._known(), 1)
             return
-        text = self.whole()
+        text, before = self.whole(), len(self._mark())
         newline = text[:0] + ("\n" if isinstance(text, str) else b"\n")
-        for places in self._cut(len(text), self.name):
+        for places in self._cut(text, self.name):
             units = text[:0].join(text[place : place + 1] for place in places)
-            line = text.count(newline, 0, places[0]) + 1
-            yield from self._blocks([self._known_of(units, np.array(places))], line)
+            line = text.count(newline, before, places[0]) + 1
+            yield from self._blocks([self._known_of(units, np.array(places) - before)], line)
 
     def whole(self) -> bytes | str:
-        """Return the whole text, with unknown characters too."""
-        return (b"" if self._in_bytes else "").join(self._read())
+        """Return the whole text, with unknown characters too, and with a separator before it and at its end."""
+        text, mark = (b"" if self._in_bytes else "").join(self.read()), self._mark()
+        return mark + text + (text[:0] if text.endswith(mark) else mark)
+
+    def _mark(self) -> bytes | str:
+        return self._separator if self._in_bytes else self._separator.decode()
 
     def _blocks(self, parts: Iterable[Block], line: int) -> Iterator[Block]:
         """Yield one piece of the text, which begins in this line, in blocks of the right size."""
@@ -95,15 +103,15 @@ class TextStream:
     def _known(self) -> Iterator[Block]:
         """Yield the known characters of each chunk that is read."""
         position = 0
-        for units in self._read():
+        for units in self.read():
             yield self._known_of(units, np.arange(position, position + len(units)))
             position += len(units)
 
-    def _read(self) -> Iterator[bytes | str]:
+    def read(self) -> Iterator[bytes | str]:
         """Yield the characters of each chunk that is read."""
         decoder, read = codecs.getincrementaldecoder("utf-8")(), 0
         try:
-            with nullcontext(sys.stdin.buffer) if self.path == "-" else open(self.path, "rb") as file:
+            with self._open() as file:
                 more = True
                 while more:
                     chunk = file.read(BYTES)
@@ -117,6 +125,13 @@ class TextStream:
             raise UserError(f"{self.name} is not UTF-8: byte {byte:#04x} at position {place}") from None
         except OSError as error:
             raise UserError(f"cannot read {self.name}: {error.strerror}") from error
+
+    def _open(self) -> AbstractContextManager[BinaryIO]:
+        if self.path == "-":
+            return nullcontext(sys.stdin.buffer)
+        if self._separator and (files := texts_in_folder(self.path)):
+            return BytesIO(joined(files, self._separator))
+        return open(self.path, "rb")
 
     def _known_of(self, units: bytes | str, positions: np.ndarray) -> Block:
         missing = set().union(*(set(units) - known for known in self._limits.values()))

@@ -56,7 +56,7 @@ def trace(options: TraceOptions) -> None:
     print_size(options, columns, file)
     network = checkpoint.build("plain", DTYPES[options.dtype])
     skip, cut = options.unknown == "skip", cut_of({options.checkpoint: checkpoint}, options.split)
-    text = TextStream(file, {options.checkpoint: checkpoint.vocab}, skip, cut)
+    text = TextStream(file, {options.checkpoint: checkpoint.vocab}, skip, cut, checkpoint.separator)
     overlap = TrainedOn(checkpoint, options.checkpoint)
     rows = activations(network, checkpoint.vocab, text, overlap)
     try:

@@ -87,7 +87,7 @@ def test_positions_and_lines_are_those_of_the_text(trained):
     cv, text = trained
     checkpoint = charrnn_port.load_checkpoint(cv)
     units = units_of(text, checkpoint)
-    pieces = pieces_of_run(checkpoint, "cv", len(units))["test"]
+    pieces = pieces_of_run(checkpoint, "cv", units)["test"]
     end = pieces[-1].stop
     _, *rows = csv.reader(io.StringIO(run("score", cv, "-split", "test", "-csv", "-gpuid", -1).stdout))
     positions = [int(row[0]) for row in rows]
@@ -112,7 +112,7 @@ def test_a_trace_has_each_piece_from_the_zero_state(trained, tmp_path):
         ids, positions, log_probs = (file[name][:] for name in ("ids", "positions", "log_probs"))
     units = units_of(text, checkpoint)
     (cut,) = [cut_of({"cv": checkpoint}, "val")]
-    places = cut(len(units), "text")
+    places = cut(units, "text")
     assert positions.tolist() == np.concatenate(places).tolist()
     length = len(places[0])
     rows, targets = log_probs.reshape(4, length, -1)[:, :-1], ids.reshape(4, length)[:, 1:]
@@ -126,7 +126,7 @@ def test_a_heatmap_has_a_blank_line_between_pieces(trained):
     if checkpoint.vocab.encoding == "utf-8":
         units = units_of(text, checkpoint)
         shown = run("score", cv, "-split", "val", "-heat", 1, "-gpuid", -1).stdout
-        places = cut_of({"cv": checkpoint}, "val")(len(units), "text")
+        places = cut_of({"cv": checkpoint}, "val")(units, "text")
         assert shown == "\n\n".join("".join(units[place] for place in piece) for piece in places)
 
 

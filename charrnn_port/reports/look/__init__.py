@@ -56,7 +56,8 @@ def look(options: LookOptions) -> None:
     wanted = units_of(options.units, checkpoint.opt)
     file = text_to_read(options.file, options.split, checkpoint, options.checkpoint)
     cut = cut_of({options.checkpoint: checkpoint}, options.split)
-    text = TextStream(file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip", cut)
+    skip, separator = options.unknown == "skip", checkpoint.separator
+    text = TextStream(file, {options.checkpoint: checkpoint.vocab}, skip, cut, separator)
     block, begins = beginning_of(text, options.length)
     ids = block.ids(checkpoint.vocab)
     overlap = TrainedOn(checkpoint, options.checkpoint)

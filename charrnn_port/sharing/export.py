@@ -46,4 +46,7 @@ def export(options: ExportOptions) -> None:
     checkpoint = load_checkpoint(options.checkpoint, log_line)
     checkpoint.require_finite()
     FORMATS[ending](checkpoint, options)
+    if checkpoint.separator and ending != ".safetensors":
+        mark = checkpoint.opt["separator"]
+        log_line(f"-separator is not exported: let each text begin with {mark}, and end at the next {mark}")
     click.echo(f"network exported to {options.target}")

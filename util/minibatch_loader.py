@@ -6,10 +6,10 @@
     data   uint8 [bytes]       the text as ids
     attributes: text_fingerprint int64 [3] of the source file; text_sha256 uint8 [32] of its bytes
 
-A UTF-8 text goes to `data.utf-8.h5`: `vocab` holds code points, uint32, and `data` has the smallest type that holds the
-ids. If rare characters become one unknown symbol (`min_count`), its id follows those of `vocab`, the name of the cache
-contains the number, and there are two more attributes: min_count int64 [1], and rare int64 [2], the number of rare
-characters and of their occurrences.
+With words, `vocab` is a JSON list of them, as uint8, in `data.words.h5`. A UTF-8 text goes to `data.utf-8.h5`: `vocab`
+holds code points, uint32, and `data` has the smallest type that holds the ids. If rare characters become one unknown
+symbol (`min_count`), its id follows those of `vocab`, the name of the cache contains the number, and there are two more
+attributes: min_count int64 [1], and rare int64 [2], the number of rare characters and of their occurrences.
 
 If that folder is read-only, the cache goes to the user's cache folder.
 
@@ -418,7 +418,7 @@ def open_cache(cache: Path, encoding: str = "bytes", min_count: int = 1) -> Cach
     # Opened once, so that ids and vocabulary are from the same file even if another process replaces it meanwhile.
     with cache.open("rb") as handle, h5py.File(handle, "r") as file:
         numbers, data = (contiguous_dataset(file, name) for name in ("vocab", "data"))
-        if numbers is None or data is None or numbers.size > CODE_POINTS:
+        if numbers is None or data is None or (encoding != "words" and numbers.size > CODE_POINTS):
             raise OSError(f"{cache} is not a cache of a text")
         its_min_count, rare = 1, (0, 0)
         if "min_count" in file.attrs:

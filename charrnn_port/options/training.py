@@ -219,10 +219,11 @@ class TrainOptions(Options):
         "The output is a file for -config.",
     )
     encoding: str = option(
-        "bytes", "what a character is: a byte, or a Unicode character (the text is UTF-8)", "training methods",
+        "bytes", "what a character is: a byte, a Unicode character (the text is UTF-8), or a word", "training methods",
         "With utf-8, é or 文 is one character instead of two or three bytes: the network cannot write invalid UTF-8, "
-        "and -seq_length reaches further. A vocabulary of thousands takes more memory and time.",
-        resume_locked=True, omit_default=True, choices=("bytes", "utf-8"),
+        "and -seq_length reaches further. With words, each word is one, and so is each character between words; use "
+        "-min_count. A vocabulary of thousands takes more memory and time.",
+        resume_locked=True, omit_default=True, choices=("bytes", "utf-8", "words"),
     )
     min_count: int = option(
         1, "replace characters that occur less often by one unknown symbol", "training methods",

@@ -44,18 +44,20 @@ def evaluate(options: EvaluateOptions) -> None:
     network = saved.build(cell, dtype, device, run.torch7)
     network.padded = loader.padded
 
-    loss, right, count = 0.0, 0, loader.split_sizes[SPLITS[options.split]]
+    loss, right, size, count = 0.0, 0, 0, loader.split_sizes[SPLITS[options.split]]
     batches = scores(network, loader, SPLITS[options.split], known)
     with progress.bars():
-        for losses, its_right in progress.track(batches, "evaluating", count):
+        for losses, its_right, its_bytes in progress.track(batches, "evaluating", count):
             loss = add_up(losses, loss)  # the order of summation in training, for the same last digit
-            right += its_right
+            right, size = right + its_right, size + its_bytes
     characters = loader.targets(SPLITS[options.split])
     places = count * loader.batch_size * loader.seq_length  # more than characters if there is padding
     nats = loss / loader.seq_length / count * (places / characters)
     result = {
         "nats_per_character": nats,
         "bits_per_character": nats / math.log(2),
+        # With -val_file and -min_count, the text's own vocabulary has an unknown symbol, whose bytes are not known.
+        **({"bits_per_byte": nats * characters / math.log(2) / size} if loader.vocab.unknown is None else {}),
         "accuracy": right / characters,
         "characters": characters,
         "split": options.split,
@@ -124,19 +126,21 @@ def known_ids(network: Vocabulary, text: Vocabulary, data_dir: str) -> Tensor:
 
 
 @torch.no_grad()
-def scores(network: CharRNN, loader: MinibatchLoader, split: int, known: Tensor) -> Iterator[tuple[Tensor, int]]:
-    """Yield for each batch the losses of its time steps `[T]`, in nats per character, and the number of characters for
-    which the most likely prediction was correct.
+def scores(network: CharRNN, loader: MinibatchLoader, split: int, known: Tensor) -> Iterator[tuple[Tensor, int, int]]:
+    """Yield for each batch the losses of its time steps `[T]`, in nats per character, the number of characters for
+    which the most likely prediction was correct, and the number of bytes of all of them.
 
     As in training, a split begins with a zero state, which is carried from batch to batch, and there is no dropout.
     """
     device = network.params.device
     state = network.zero_state(loader.batch_size)
+    widths = torch.tensor(loader.vocab.widths())
     for _ in range(loader.split_sizes[split]):
         x, y = map(torch.from_numpy, loader.next_batch(split))
+        size = widths[y[y >= 0]].sum().item()
         x, y = (torch.where(ids < 0, ids, known[ids.clamp(min=0)]).to(device) for ids in (x, y))
         if loader.begins is not None:
             reset(state, torch.from_numpy(loader.begins).to(device))
         log_probs, final = network.log_probs(x, state)
         carry(final, state)
-        yield network.step_losses(log_probs, y), (log_probs.argmax(2) == y).sum().item()
+        yield network.step_losses(log_probs, y), (log_probs.argmax(2) == y).sum().item(), size

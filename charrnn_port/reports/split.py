@@ -27,7 +27,7 @@ def split(options: SplitOptions) -> None:
     stream = TextStream(path, {options.model: checkpoint.vocab}, separator=checkpoint.separator)
     text = stream.whole()
     digest = (checkpoint.progress or {}).get("text")
-    if digest and digest != hashlib.sha256(encoded(text[:0].join(stream.read()))).hexdigest():
+    if digest and digest != hashlib.sha256(b"".join(map(encoded, stream.read()))).hexdigest():
         log_line(f"{path} differs from the text that the run was trained on")
     splits = pieces_of_run(checkpoint, options.model, text)
     if not any(len(piece) for pieces in splits.values() for piece in pieces):
@@ -45,6 +45,6 @@ def split(options: SplitOptions) -> None:
         raise UserError(f"cannot write to {options.o}: {error.strerror or error}") from error
 
 
-def encoded(text: bytes | str) -> bytes:
+def encoded(text: bytes | str | list[str]) -> bytes:
     """Return a text as bytes."""
-    return text.encode() if isinstance(text, str) else text
+    return text if isinstance(text, bytes) else "".join(text).encode()

@@ -13,6 +13,7 @@ from charrnn_port.util import short_texts
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import SPLITS, pieces_of, pieces_of_files
 from charrnn_port.util.short_texts import texts_in_folder
+from charrnn_port.util.vocabulary import WORD
 
 LAYOUT = ("batch_size", "seq_length", "train_frac", "val_frac", "separator", "split_by", "val_file", "test_file")
 SPLIT_OPTIONS = ("data_dir", *LAYOUT)
@@ -50,7 +51,7 @@ def text_of_run(checkpoint: Checkpoint, name: str) -> str:
     return path
 
 
-def pieces_of_run(checkpoint: Checkpoint, name: str, text: bytes | str) -> dict[str, list[range]]:
+def pieces_of_run(checkpoint: Checkpoint, name: str, text: bytes | str | list[str]) -> dict[str, list[range]]:
     """Return the pieces of a text that are train, val and test, split as in a run: the positions that are read.
 
     In a run with files for validation and testing, each file is one split: all pieces are in each of them. In a run on
@@ -68,13 +69,13 @@ def pieces_of_run(checkpoint: Checkpoint, name: str, text: bytes | str) -> dict[
     return pieces_of(len(text), run.batch_size, run.seq_length, run.train_frac, run.val_frac, run.split_by)
 
 
-def texts_of(text: bytes | str, separator: bytes) -> short_texts.Spans:
+def texts_of(text: bytes | str | list[str], separator: bytes) -> short_texts.Spans:
     """Return the texts between the separators in a text, which begins and ends with one."""
-    units, mark = (
-        np.frombuffer(each, np.uint8) if isinstance(text, bytes) else np.frombuffer(each.encode("utf-32-le"), "<u4")
-        for each in (text, separator if isinstance(text, bytes) else separator.decode())
-    )
-    return short_texts.spans_in(units, mark)
+    if isinstance(text, bytes):
+        return short_texts.spans_in(np.frombuffer(text, np.uint8), separator)
+    mark = separator.decode() if isinstance(text, str) else WORD.findall(separator.decode())
+    numbers = {unit: number for number, unit in enumerate(dict.fromkeys(text))}
+    return short_texts.spans_in(np.array([numbers[unit] for unit in text]), [numbers[unit] for unit in mark])
 
 
 def ranges_of(spans: short_texts.Spans) -> list[range]:
@@ -111,7 +112,7 @@ def cut_of(
         raise OptionError(f"-split {split}: these checkpoints differ in {', '.join(LAYOUT)}: name one of them")
     name, checkpoint = next(iter(checkpoints.items()))
 
-    def cut(content: bytes | str, text: str) -> list[Sequence[int]]:
+    def cut(content: bytes | str | list[str], text: str) -> list[Sequence[int]]:
         pieces = pieces_of_run(checkpoint, name, content)
         if not any(map(len, pieces[split])):
             counts = ", ".join(f"{sum(map(len, each))} for {part}" for part, each in pieces.items())

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
+from itertools import chain
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -20,13 +21,13 @@ BYTES = 1 << 16  # per read
 class Block(NamedTuple):
     """A run of n consecutive characters."""
 
-    units: bytes | str
+    units: bytes | str | list[str]  # bytes, characters or words
     positions: np.ndarray  # [n] int64: position of each in the text, from 0, with gaps where characters were skipped
     line: int = 0  # the number of the line, from 1, in which a piece of the text begins; 0 if the block continues it
 
     def ids(self, vocab: Vocabulary) -> list[int]:
         """Return the characters' ids in a vocabulary."""
-        return vocab.encode(self.units if isinstance(self.units, bytes) else self.units.encode())
+        return vocab.encode_units(self.units)
 
 
 class TextStream:
@@ -53,9 +54,10 @@ class TextStream:
         `cut` returns the positions of each piece, from the whole text and its name. With a `separator` of short texts,
         there is one before the text, at negative positions, and one at its end; a folder is read as its .txt files.
         """
-        if len({type(vocab.symbols) for vocab in vocabs.values()}) > 1:
+        kinds = list(dict.fromkeys(vocab.kind for vocab in vocabs.values()))
+        if len(kinds) > 1:
             raise UserError(
-                "some of these checkpoints read bytes, others Unicode characters: only compare checkpoints with the "
+                f"some of these checkpoints read {kinds[0]}, others {kinds[1]}: only compare checkpoints with the "
                 "same -encoding"
             )
         if path == "-" and not sys.stdin:
@@ -66,30 +68,32 @@ class TextStream:
         self._skip, self._cut, self._separator = skip, cut, separator
         # A vocabulary with an unknown symbol accepts every character.
         self._limits = {name: set(vocab.symbols) for name, vocab in vocabs.items() if vocab.unknown is None}
-        self._in_bytes = isinstance(next(iter(vocabs.values())).symbols, bytes)
+        self._vocab = next(iter(vocabs.values()))  # any of them, for the units, which are the same for all
+        self._in_bytes = self._vocab.encoding == "bytes"
+        self._none = self._vocab.units_of(b"")
 
     def __iter__(self) -> Iterator[Block]:
         if not self._cut:
             yield from self._blocks(self._known(), 1)
             return
         text, before = self.whole(), len(self._mark())
-        newline = text[:0] + ("\n" if isinstance(text, str) else b"\n")
+        newline, line, last = b"\n" if self._in_bytes else "\n", 1, before
         for places in self._cut(text, self.name):
-            units = text[:0].join(text[place : place + 1] for place in places)
-            line = text.count(newline, before, places[0]) + 1
+            units = join((text[place : place + 1] for place in places), self._none)
+            line, last = line + text[last : places[0]].count(newline), max(last, places[0])
             yield from self._blocks([self._known_of(units, np.array(places) - before)], line)
 
-    def whole(self) -> bytes | str:
+    def whole(self) -> bytes | str | list[str]:
         """Return the whole text, with unknown characters too, and with a separator before it and at its end."""
-        text, mark = (b"" if self._in_bytes else "").join(self.read()), self._mark()
-        return mark + text + (text[:0] if text.endswith(mark) else mark)
+        text, mark = join(self.read(), self._none), self._mark()
+        return mark + text + (self._none if mark == text[len(text) - len(mark) :] else mark)
 
-    def _mark(self) -> bytes | str:
-        return self._separator if self._in_bytes else self._separator.decode()
+    def _mark(self) -> bytes | str | list[str]:
+        return self._vocab.units_of(self._separator)
 
     def _blocks(self, parts: Iterable[Block], line: int) -> Iterator[Block]:
         """Yield one piece of the text, which begins in this line, in blocks of the right size."""
-        units, positions, size = b"" if self._in_bytes else "", np.empty(0, np.int64), BLOCK + 1
+        units, positions, size = self._none, np.empty(0, np.int64), BLOCK + 1
         for part in parts:
             units, positions = units + part.units, np.concatenate([positions, part.positions])
             place = 0
@@ -107,8 +111,13 @@ class TextStream:
             yield self._known_of(units, np.arange(position, position + len(units)))
             position += len(units)
 
-    def read(self) -> Iterator[bytes | str]:
-        """Yield the characters of each chunk that is read."""
+    def read(self) -> Iterator[bytes | str | list[str]]:
+        """Yield the characters of each chunk that is read; words are all in one chunk."""
+        if self._vocab.encoding == "words":
+            return iter([self._vocab.units_of("".join(self._chunks()))])
+        return self._chunks()
+
+    def _chunks(self) -> Iterator[bytes | str]:
         decoder, read = codecs.getincrementaldecoder("utf-8")(), 0
         try:
             with self._open() as file:
@@ -147,7 +156,13 @@ class TextStream:
             )
         self.skipped += int((~known).sum())
         kept = [unit for unit in units if unit not in missing]
-        return Block(bytes(kept) if self._in_bytes else "".join(kept), positions[known])
+        kept = kept if isinstance(units, list) else bytes(kept) if self._in_bytes else "".join(kept)
+        return Block(kept, positions[known])
+
+
+def join(parts: Iterable[bytes | str | list[str]], none: bytes | str | list[str]) -> bytes | str | list[str]:
+    """Join parts of a text; `none` is an empty part."""
+    return list(chain.from_iterable(parts)) if isinstance(none, list) else none.join(parts)
 
 
 def printable(units: bytes | str) -> str:
@@ -161,6 +176,8 @@ def visible(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
-def characters_of(units: bytes | str) -> list[str]:
+def characters_of(units: bytes | str | list[str]) -> list[str]:
     """Return a list of characters; bytes beyond ASCII, which are parts of characters, become escapes such as \\xc3."""
-    return list(units) if isinstance(units, str) else [chr(unit) if unit < 128 else f"\\x{unit:02x}" for unit in units]
+    if not isinstance(units, bytes):
+        return list(units)
+    return [chr(unit) if unit < 128 else f"\\x{unit:02x}" for unit in units]

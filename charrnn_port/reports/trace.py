@@ -138,7 +138,7 @@ def add(dataset: h5py.Dataset, rows: Sequence) -> None:
 def describe(file: h5py.File, options: TraceOptions, checkpoint: Checkpoint) -> None:
     """Write the vocabulary and the attributes of the file."""
     symbols = checkpoint.vocab.symbols
-    file["vocab"] = np.frombuffer(symbols, np.uint8) if isinstance(symbols, bytes) else symbols
+    file["vocab"] = np.frombuffer(symbols, np.uint8) if isinstance(symbols, bytes) else symbols  # or a list of words
     file.attrs["version"] = f"charrnn_port {__version__}"
     file.attrs["options"] = json.dumps(options.values())
     file.attrs["opt"] = json.dumps(checkpoint.opt)

@@ -45,6 +45,8 @@ def export(options: ExportOptions) -> None:
         raise UserError(f"{options.target}: unknown format; use one of the extensions {', '.join(FORMATS)}")
     checkpoint = load_checkpoint(options.checkpoint, log_line)
     checkpoint.require_finite()
+    if checkpoint.vocab.encoding == "words" and ending in (".html", ".mjs"):
+        raise UserError(f"{options.target}: the page and the module read characters, not words: use another format")
     FORMATS[ending](checkpoint, options)
     if checkpoint.separator and ending != ".safetensors":
         mark = checkpoint.opt["separator"]

@@ -52,6 +52,8 @@ def main(options: SampleOptions) -> None:
         echo(f"seeding with the {len(primetext)} bytes of {options.primefile}")
     elif options.primetext:
         echo(f"seeding with {options.primetext}")
+    elif model.separator:
+        echo("sampling whole texts, as they are in the training text")
     else:
         echo("missing seed text, using uniform probability over first character")
 

@@ -91,12 +91,19 @@ def main(options: TrainOptions) -> None:
 
 def sample(training: "Training") -> bytes:
     """Return a text sampled from the network as by sample.py, without changing the run or its random numbers."""
-    from charrnn_port.sampling import Model, Session, samplers
+    from charrnn_port.sampling import Model, Session, samplers, until
     from charrnn_port.torch7.random import Generator
+    from charrnn_port.util.escapes import unescape
 
-    vocab = training.loader.vocab
-    session = Session(Model.of_network(training.network, vocab))
-    return vocab.decode(session.sample(SAMPLE, samplers.categorical(Generator(training.options.seed))))
+    vocab, separator = training.loader.vocab, unescape(training.options.separator, "-separator")
+    model = Model.of_network(training.network, vocab, separator)
+    choose, texts = samplers.categorical(Generator(training.options.seed)), b""
+    while len(texts) < SAMPLE:
+        ids = Session(model).sample(SAMPLE, choose)
+        if not separator:
+            return vocab.decode(ids)
+        texts += b"".join(until(separator, (vocab.decode([id_]) for id_ in ids))) + b"\n"
+    return texts
 
 
 def report_divergence(exploded: "Exploded", path: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Provides texts to start with: downloads tinyshakespeare, or writes the reference text that comes with Python."""
+"""Provides the text of a run: loads it, downloads tinyshakespeare, or writes the reference text of Python."""
 
 import hashlib
 import os
@@ -6,15 +6,20 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from charrnn_port.options import TrainOptions
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
+from charrnn_port.util.escapes import unescape
 from charrnn_port.util.files import atomic_write
+from charrnn_port.util.minibatch_loader import MinibatchLoader
+from charrnn_port.util.short_texts import ShortTextsLoader, texts_in_folder
 
 TINYSHAKESPEARE = "data/tinyshakespeare"
 PYDOC = "data/pydoc"
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 SIZE = 1_115_394  # bytes
+NUL = r"\x00"  # ends each text of a folder with several files: no file of text has this character
 TIMEOUT = 5  # seconds without an answer
 
 
@@ -38,6 +43,32 @@ def provide(data_dir: str, given: bool, echo: Callable[[str], None]) -> str:
     elif name == PYDOC:
         write_pydoc(Path(name, "input.txt"))
     return data_dir
+
+
+def load(
+    options: TrainOptions,
+    data_dir: str,
+    echo: Callable[[str], None] = lambda line: None,
+    rows: slice = slice(None),
+    writes: bool = True,
+) -> MinibatchLoader:
+    """Return the batches of the text in `data_dir`, as options about texts and splits make them.
+
+    See MinibatchLoader for `echo`, `rows`, `writes` and the errors.
+    """
+    sizes = options.batch_size, options.seq_length, options.train_frac, options.val_frac
+    files = options.split_by, options.val_file, options.test_file
+    how = echo, rows, options.encoding, options.min_count, writes, *files
+    separator = unescape(separator_of(options, data_dir), "-separator")
+    if separator:
+        return ShortTextsLoader(data_dir, *sizes, separator, *how)
+    return MinibatchLoader(data_dir, *sizes, *how)
+
+
+def separator_of(options: TrainOptions, data_dir: str) -> str:
+    """Return the separator of a run's texts, with escapes: -separator, by default NUL for several files, or none."""
+    several = texts_in_folder(data_dir, [options.val_file, options.test_file])
+    return options.separator or (NUL if several else "")
 
 
 def fetch_tinyshakespeare(path: Path) -> None:

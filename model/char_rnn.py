@@ -15,6 +15,7 @@ from charrnn_port.model.log_softmax import LOG_SOFTMAX
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.model_utils import flat_parameters
 from charrnn_port.util.one_hot import one_hot
+from charrnn_port.util.vocabulary import IGNORED
 
 CELLS = {"lstm": lstm, "gru": gru, "rnn": rnn}
 
@@ -51,6 +52,7 @@ class CharRNN:
         self.log_softmax, self.log_softmax_ = LOG_SOFTMAX[torch7]
         self._step = script(self.cell.step) if scripted else self.cell.step
         self.products: torch.dtype | None = None  # mixed precision: the dtype of the factors of matrix products
+        self.padded = False  # whether targets may be IGNORED: these have no loss and no gradient
         self.loss_scale = 1.0  # multiplies the loss before the backward pass; divides the gradients after it
 
         input_sizes = [vocab_size] + [rnn_size] * (num_layers - 1)
@@ -110,10 +112,14 @@ class CharRNN:
             output = computed[-1]
         return layers, self.log_softmax(linear(output, **self.decoder))
 
+    def require_targets(self, y: Tensor) -> None:
+        """Raise IndexError for an invalid target in y `[T, B]`, as `require_ids` does. IGNORED is valid if `padded`."""
+        require_ids(y.masked_fill(y == IGNORED, 0) if self.padded else y, self.vocab_size)
+
     def step_losses(self, log_probs: Tensor, y: Tensor) -> Tensor:
         """Return the loss of each time step `[T]`, the mean over the batch in nats per character.
 
-        log_probs `[T, B, V]`, targets y `[T, B]` int64.
+        log_probs `[T, B, V]`, targets y `[T, B]` int64. The loss of an IGNORED target is 0.
         """
         return nll_loss(log_probs.flatten(0, 1), y.flatten(), reduction="none").view_as(y).mean(1)
 
@@ -129,7 +135,7 @@ class CharRNN:
 
         x, y: `[T, B]` int64; state: `[B, H]` each; masks: as in `log_probs`.
         """
-        require_ids(y, self.vocab_size)
+        self.require_targets(y)
         log_probs, final = self.log_probs(x, state, masks)
         losses = self.step_losses(log_probs, y)
         if alias:
@@ -145,7 +151,7 @@ class CharRNN:
     @torch.no_grad()
     def evaluation_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor]) -> Tensor:
         """Return the loss of each time step `[T]`, without dropout or gradients; advance `state` in place."""
-        require_ids(y, self.vocab_size)
+        self.require_targets(y)
         log_probs, final = self.log_probs(x, state)
         carry(final, state)
         return self.step_losses(log_probs, y)
@@ -176,6 +182,12 @@ def carry(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
     """Copy one state over another without autograd's knowledge: tensors of `target` that it saved change too."""
     for tensor, value in zip(target, source, strict=True):
         tensor.data.copy_(value)
+
+
+def reset(state: Sequence[Tensor], rows: Tensor) -> None:
+    """Set the rows of a state for which `rows` `[B]` bool is true to zero, in place."""
+    for tensor in state:
+        tensor.data[rows] = 0
 
 
 def script(step: Callable) -> Callable:

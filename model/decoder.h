@@ -34,9 +34,14 @@ static inline void log_softmax_row(real *row, const real *bias, int64_t V, int o
         row[i] -= log_sum;
 }
 
-/* Replaces log-probabilities, row [V], by the gradient of the loss by the decoder's outputs. id: the target; B:
-   batch_size. */
+/* Replaces log-probabilities, row [V], by the gradient of the loss by the decoder's outputs. id: the target, or a
+   negative number for padding, which has no gradient; B: batch_size. */
 static inline void log_softmax_backward_row(real *row, int64_t id, int64_t B, int64_t V) {
+    if (id < 0) {
+        for (int64_t i = 0; i < V; i++)
+            row[i] = 0;
+        return;
+    }
     const real share = (real)-1 / B; /* the gradient by the target's log-probability; the others are 0 */
     exponentials(row, row, 0, V);
     VECTORIZE
@@ -45,10 +50,12 @@ static inline void log_softmax_backward_row(real *row, int64_t id, int64_t B, in
     row[id] = share + row[id]; /* equals share - exp(y) * share, rounded as in Torch7 */
 }
 
-/* Returns the loss of a time step: the batch mean of -log_probs [B, V] at the targets ids [B], in nats. */
+/* Returns the loss of a time step: the batch mean of -log_probs [B, V] at the targets ids [B], in nats. Negative ids
+   are padding, which has no loss. */
 static inline double loss_of_step(const real *log_probs, const int64_t *ids, int64_t B, int64_t V) {
     real loss = 0;
     for (int64_t b = 0; b < B; b++)
-        loss -= log_probs[b * V + ids[b]];
+        if (ids[b] >= 0)
+            loss -= log_probs[b * V + ids[b]];
     return loss / B;
 }

@@ -15,6 +15,7 @@ from charrnn_port.model.char_rnn import CharRNN, carry, require_ids
 from charrnn_port.model.cuda_lstm import require_kernels
 from charrnn_port.model.sequence import LayerWeights
 from charrnn_port.model.sequence import Sequence as LayerSequence
+from charrnn_port.util.vocabulary import IGNORED
 
 
 class FusedCharRNN(CharRNN):
@@ -84,7 +85,7 @@ class FusedCharRNN(CharRNN):
     def training_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor], masks: Tensor | None, alias: bool) -> Tensor:
         """See `CharRNN.training_pass`."""
         require_ids(x, self.vocab_size)
-        require_ids(y, self.vocab_size)
+        self.require_targets(y)
         run = self._pass(x)
         run.set_state(state)
         run.forward(x, masks)
@@ -99,7 +100,7 @@ class FusedCharRNN(CharRNN):
     def evaluation_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor]) -> Tensor:
         """See `CharRNN.evaluation_pass`."""
         require_ids(x, self.vocab_size)
-        require_ids(y, self.vocab_size)
+        self.require_targets(y)
         run = self._pass(x)
         run.set_state(state)
         run.forward(x, None)
@@ -186,12 +187,16 @@ class Pass:
     def _decoder_backward(self, y: Tensor, masks: Tensor | None) -> Tensor:
         """Fill the decoder's gradients; return the gradient by its outputs, `[T * B, V]`, in place of `log_probs`.
 
-        The loss is the sum over time of batch means, so this is (softmax - one-hot) / B.
+        The loss is the sum over time of batch means, so this is (softmax - one-hot) / B, and 0 for IGNORED targets.
         """
+        ignored = y.reshape(-1, 1) == IGNORED if self.network.padded else None
+        y = y if ignored is None else y.clamp(min=0)
         gradient = self.log_probs.flatten(0, 1).exp_()
         share = 1 / y.shape[1]  # a factor, as in Torch7, since a division would round differently
         gradient.mul_(share)
         gradient.scatter_add_(1, y.reshape(-1, 1), gradient.new_full((1, 1), -share).expand(len(gradient), 1))
+        if ignored is not None:
+            gradient.masked_fill_(ignored, 0)
         decoder = self.network.decoder
         self._fill_weights([decoder["weight"].grad], self.log_probs, self._output(-1, masks))
         torch.sum(gradient, 0, out=decoder["bias"].grad)

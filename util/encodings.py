@@ -1,10 +1,13 @@
-"""Convert a text's bytes to symbols and their ids, chunk by chunk. A symbol is a byte, or a character of UTF-8.
+"""Convert a text's bytes to symbols and their ids, chunk by chunk. A symbol is a byte, a character of UTF-8, or a word.
 
 A character of UTF-8 is a code point. All are kept as they are: a byte order mark and carriage returns are ordinary
-characters, combining marks are characters of their own, and nothing is normalized.
+characters, combining marks are characters of their own, and nothing is normalized. Words, and the characters between
+them, are those of WORD in vocabulary.py; together they are the whole text.
 """
 
 import codecs
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
@@ -12,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.vocabulary import Vocabulary, not_utf_8
+from charrnn_port.util.vocabulary import WORD, Vocabulary, not_utf_8
 
 CODE_POINTS = 0x110000  # the number of code points in Unicode
-SYMBOL_TYPES = {"bytes": np.uint8, "utf-8": np.uint32}
+SYMBOL_TYPES = {"bytes": np.uint8, "utf-8": np.uint32, "words": np.uint8}
 
 
 class Survey(NamedTuple):
@@ -38,6 +41,11 @@ def survey(chunks: Iterable[bytes], encoding: str, min_count: int, name: str) ->
             seen += bytes(set(chunk.translate(None, delete=seen)))
             size += len(chunk)
         kept, rare = np.frombuffer(bytes(sorted(seen)), np.uint8), (0, 0)
+    elif encoding == "words":
+        words = Counter(chain.from_iterable(words_in(chunks, name)))
+        kept = sorted(word for word, count in words.items() if count >= min_count)
+        few = [count for count in words.values() if count < min_count]
+        size, rare = words.total(), (len(few), sum(few))
     else:
         counts = np.zeros(CODE_POINTS, np.int64)
         for numbers in symbols_in(chunks, encoding, name):
@@ -49,8 +57,10 @@ def survey(chunks: Iterable[bytes], encoding: str, min_count: int, name: str) ->
     if not size:
         raise UserError(f"{name} is empty: put a text into it")
     if not len(kept):
-        raise UserError(f"no character of {name} occurs {min_count} times: lower -min_count")
-    return Survey(Vocabulary(as_symbols(kept, encoding), with_unknown=rare[0] > 0), size, rare)
+        unit = "word" if encoding == "words" else "character"
+        raise UserError(f"no {unit} of {name} occurs {min_count} times: lower -min_count")
+    symbols = tuple(kept) if encoding == "words" else as_symbols(kept, encoding)
+    return Survey(Vocabulary(symbols, with_unknown=rare[0] > 0), size, rare)
 
 
 def ids_in(chunks: Iterable[bytes], vocab: Vocabulary, name: str) -> Iterator[np.ndarray]:
@@ -61,6 +71,10 @@ def ids_in(chunks: Iterable[bytes], vocab: Vocabulary, name: str) -> Iterator[np
         table[as_numbers(vocab)] = known
         ids = table.tobytes()
         return (np.frombuffer(chunk.translate(ids), np.uint8) for chunk in chunks)
+    if vocab.encoding == "words":
+        ids, kind = {symbol: id_ for id_, symbol in enumerate(vocab.symbols)}, id_type(len(vocab))
+        every = words_in(chunks, name)
+        return (np.fromiter((ids.get(word, others) for word in words), kind, len(words)) for words in every)
     table = np.full(CODE_POINTS, others, id_type(len(vocab)))
     table[as_numbers(vocab)] = known
     return (table[numbers] for numbers in symbols_in(chunks, "utf-8", name))
@@ -74,6 +88,22 @@ def symbols_in(chunks: Iterable[bytes], encoding: str, name: str) -> Iterator[np
     if encoding == "bytes":
         yield from (np.frombuffer(chunk, np.uint8) for chunk in chunks)
         return
+    yield from (np.frombuffer(some.encode("utf-32-le"), "<u4") for some in characters_in(chunks, name))
+
+
+def words_in(chunks: Iterable[bytes], name: str) -> Iterator[list[str]]:
+    """Yield the words of each chunk, and the characters between them. Raises UserError for invalid UTF-8."""
+    rest = ""
+    for characters in characters_in(chunks, name):
+        rest += characters
+        end = max(rest.rfind(" "), rest.rfind("\n")) + 1  # a word that ends with the chunk may go on in the next
+        yield WORD.findall(rest[:end])
+        rest = rest[end:]
+    yield WORD.findall(rest)
+
+
+def characters_in(chunks: Iterable[bytes], name: str) -> Iterator[str]:
+    """Yield the characters of each chunk. Raises UserError with the position of the first byte that is not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     size = 0  # bytes before the chunk
     for chunk in chain(chunks, [b""]):
@@ -84,18 +114,25 @@ def symbols_in(chunks: Iterable[bytes], encoding: str, name: str) -> Iterator[np
             problem = not_utf_8(error, name, size - len(cut_off))
             raise UserError(f"{problem}: convert it to UTF-8, or use -encoding bytes") from None
         size += len(chunk)
-        yield np.frombuffer(characters.encode("utf-32-le"), "<u4")
+        yield characters
 
 
-def as_symbols(numbers: np.ndarray, encoding: str) -> bytes | str:
-    """Convert byte values or code points to a Vocabulary's symbols. Raises ValueError for an invalid code point."""
+def as_symbols(numbers: np.ndarray, encoding: str) -> bytes | str | tuple[str, ...]:
+    """Convert byte values, code points, or a JSON list of words as bytes to a Vocabulary's symbols.
+
+    Raises ValueError for an invalid code point or list.
+    """
+    if encoding == "words":
+        return tuple(json.loads(numbers.tobytes()))
     if encoding == "bytes":
         return numbers.astype(np.uint8).tobytes()
     return numbers.astype("<u4").tobytes().decode("utf-32-le")
 
 
 def as_numbers(vocab: Vocabulary) -> np.ndarray:
-    """Convert a Vocabulary's symbols to numbers, uint8 or uint32, without the unknown symbol."""
+    """Convert a Vocabulary's symbols to numbers, uint8 or uint32, without the unknown symbol. See `as_symbols`."""
+    if vocab.encoding == "words":
+        return np.frombuffer(json.dumps(vocab.symbols, ensure_ascii=False).encode(), np.uint8)
     if vocab.encoding == "bytes":
         return np.frombuffer(vocab.symbols, np.uint8)
     return np.frombuffer(vocab.symbols.encode("utf-32-le"), "<u4")

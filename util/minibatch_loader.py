@@ -6,10 +6,10 @@
     data   uint8 [bytes]       the text as ids
     attributes: text_fingerprint int64 [3] of the source file; text_sha256 uint8 [32] of its bytes
 
-A UTF-8 text goes to `data.utf-8.h5`: `vocab` holds code points, uint32, and `data` has the smallest type that holds the
-ids. If rare characters become one unknown symbol (`min_count`), its id follows those of `vocab`, the name of the cache
-contains the number, and there are two more attributes: min_count int64 [1], and rare int64 [2], the number of rare
-characters and of their occurrences.
+With words, `vocab` is a JSON list of them, as uint8, in `data.words.h5`. A UTF-8 text goes to `data.utf-8.h5`: `vocab`
+holds code points, uint32, and `data` has the smallest type that holds the ids. If rare characters become one unknown
+symbol (`min_count`), its id follows those of `vocab`, the name of the cache contains the number, and there are two more
+attributes: min_count int64 [1], and rare int64 [2], the number of rare characters and of their occurrences.
 
 If that folder is read-only, the cache goes to the user's cache folder.
 
@@ -18,7 +18,7 @@ Ids count from 0 (in Lua from 1), so that a text may use all 256 byte values.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -32,9 +32,10 @@ from charrnn_port.util.errors import UserError
 from charrnn_port.util.file_types import LFS_POINTER, file_type_of
 from charrnn_port.util.files import user_cache
 from charrnn_port.util.hdf5 import atomic_hdf5
-from charrnn_port.util.vocabulary import Vocabulary
+from charrnn_port.util.vocabulary import Vocabulary, readable
 
 CHUNK = 1 << 20  # bytes of text that are read at a time
+SPLITS = ("train", "val", "test")
 
 
 class MinibatchLoader:
@@ -42,17 +43,26 @@ class MinibatchLoader:
 
     Arguments: `rows` are the rows of each batch that are read, by default all. With `writes` False no cache is written,
     and the whole text is held in memory. With `encoding` utf-8 the symbols are characters, otherwise bytes; those that
-    occur less than `min_count` times become one unknown symbol. `echo` prints messages.
+    occur less than `min_count` times become one unknown symbol. `echo` prints messages. `split_by` is explained at
+    `pieces_of`. With a `val_file`, and perhaps a `test_file`, these are validated and tested on, and all of the text
+    trains: then `ids` are those of all files, one after the other, and held in memory.
 
     Attributes: `vocab` is the vocabulary. `ids` `[symbols]` is the text, uint8 (uint16 or uint32 for a larger
     vocabulary), mapped from the cache. `rare` is the number of rare symbols and of their occurrences. `places`
     `[seq_length + 1, rows]` are the positions in the text of the first batch's ids and last targets. `pieces` are the
     pieces of the text in each split, see `pieces_of`. `split_sizes` is the number of batches in each split, numbered as
-    in the original: 1 = train, 2 = validation, 3 = test (also `ntrain`, `nval`, `ntest`). `left_out` is the number of
-    symbols at the end of the text that fill no batch.
+    in the original: 1 = train, 2 = validation, 3 = test (also `ntrain`, `nval`, `ntest`). `size` is the number of
+    symbols of the text, and `left_out` of those at its end that fill no batch. `digest` is the SHA-256 of the text, or
+    with a `val_file` that of the files' digests. `batch_targets` is the number of targets in the last batch, without
+    padding, which only short texts have (`padded`, see short_texts.py; there `begins` and `note` have values too).
 
-    Raises UserError if the text is missing, empty, not UTF-8, or shorter than a batch.
+    Raises UserError if a file is missing, empty, not UTF-8, or shorter than a batch, and if the `val_file` or
+    `test_file` has a symbol that is not in the vocabulary, unless there is an unknown symbol.
     """
+
+    padded = False
+    begins: np.ndarray | None = None
+    note = ""
 
     def __init__(
         self,
@@ -66,32 +76,36 @@ class MinibatchLoader:
         encoding: str = "bytes",
         min_count: int = 1,
         writes: bool = True,
+        split_by: str = "rows",
+        val_file: str = "",
+        test_file: str = "",
     ) -> None:
         self.batch_size = batch_size
         self.seq_length = seq_length
+        self.batch_targets = batch_size * seq_length
         text = Path(data_dir, "input.txt")
-        if Path(data_dir).is_file():
-            raise UserError(f"-data_dir {data_dir} is a file: name its folder, in which the text is called input.txt")
-        cache = prepare(text, echo, displayed_path(data_dir), encoding, min_count) if writes else None
-        echo("loading data files...")
-        opened = open_cache(cache, encoding, min_count) if cache else in_memory(text, encoding, min_count)
-        self.vocab, self.ids, self.digest, self.rare = opened
+        self.vocab, self.ids, self.digest, self.rare = open_text(data_dir, echo, encoding, min_count, writes)
         self.vocab_size = len(self.vocab)
 
         batch_symbols = batch_size * seq_length
-        self.nbatches, self.left_out = divmod(len(self.ids), batch_symbols)
-        if self.nbatches == 0:
-            raise UserError(
-                f"{text} holds {len(self.ids)} {self.vocab.unit}, one batch needs batch_size * seq_length = "
-                f"{batch_symbols}: use a longer text, or {sizes_for(len(self.ids))}"
-            )
+        self.size = len(self.ids)
+        if val_file:
+            require_batch(text, self.size - 1, self.vocab.unit, batch_size, seq_length)
+            self._add_files([file for file in (val_file, test_file) if file])
+        else:
+            self.nbatches = self.size // batch_symbols
+            require_batch(text, self.size, self.vocab.unit, batch_size, seq_length)
+            self.pieces = pieces_of(self.size, batch_size, seq_length, train_frac, val_frac, split_by)
+        self.left_out = self.size - self.nbatches * batch_symbols
         if self.left_out:
             echo("cutting off end of data so that the batches/sequences divide evenly")
-            self.ids = self.ids[: self.nbatches * batch_symbols]
+            self.ids = self.ids if val_file else self.ids[: self.nbatches * batch_symbols]
         echo("reshaping tensor...")
-        self.pieces = pieces_of(len(self.ids), batch_size, seq_length, train_frac, val_frac)
-        starts = np.array([piece.start for piece in self.pieces["train"]])
-        self.places = np.arange(seq_length + 1)[:, None] + starts[rows]
+        layouts = enumerate(self.pieces.values(), 1)
+        starts = {number: np.array([piece.start for piece in layout]) for number, layout in layouts}
+        steps = np.arange(seq_length + 1)[:, None]
+        self._places = {number: steps + (each - each[0])[rows] for number, each in starts.items()}
+        self.places = self._places[1]
 
         if self.nbatches < 50:
             echo(
@@ -100,27 +114,45 @@ class MinibatchLoader:
             )
         self.split_sizes = {number: len(row[0]) // seq_length for number, row in enumerate(self.pieces.values(), 1)}
         self.ntrain, self.nval, self.ntest = self.split_sizes.values()
-        self._split_starts = {number: row[0].start for number, row in enumerate(self.pieces.values(), 1)}
+        self._split_starts = {number: int(each[0]) for number, each in starts.items()}
         self._batch_ix = {1: 0, 2: 0, 3: 0}
         echo(f"data load done. Number of data batches in train: {self.ntrain}, val: {self.nval}, test: {self.ntest}")
+
+    def _add_files(self, files: list[str]) -> None:
+        """Append the ids of files for validation and testing, and lay out each file in rows of its own."""
+        self.require_known(self.ids)
+        digests, parts = [self.digest], [self.ids]
+        for file in files:
+            ids, digest = read_with(file, self.vocab)
+            require_batch(file, len(ids) - 1, self.vocab.unit, self.batch_size, self.seq_length)
+            digests.append(digest)
+            parts.append(ids)
+        self.ids, self.digest = np.concatenate(parts), joint_digest(digests)
+        sizes = [*map(len, parts), *[0] * (3 - len(parts))]
+        self.pieces = pieces_of_files(sizes, self.batch_size, self.seq_length)
+        self.nbatches = len(self.pieces["train"][0]) // self.seq_length
 
     def reset_batch_pointer(self, split_index: int, batch_index: int = 0) -> None:
         """Set the next batch of a split, by default the first."""
         self._batch_ix[split_index] = batch_index % max(1, self.split_sizes[split_index])
 
     def next_start(self, split_index: int) -> int:
-        """Return the offset from `places` of a split's next batch, and advance; after the last comes the first."""
+        """Return where the first row of a split's next batch begins, and advance; after the last comes the first."""
         number = self._batch_ix[split_index]
         self._batch_ix[split_index] = (number + 1) % self.split_sizes[split_index]
         return self._split_starts[split_index] + number * self.seq_length
 
     def next_batch(self, split_index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the next batch of a split: x and y, `[seq_length, rows]` int64. y is the text one symbol later."""
-        places = self.places + self.next_start(split_index)
+        places = self._places[split_index] + self.next_start(split_index)
         places[-1] %= len(self.ids)  # the very last target is the first character of the text
         ids = self.ids[places].astype(np.int64)
         self.require_known(ids)
         return ids[:-1], ids[1:]
+
+    def targets(self, split_index: int) -> int:
+        """Return the number of targets in a split."""
+        return self.split_sizes[split_index] * self.batch_size * self.seq_length
 
     def require_known(self, ids: np.ndarray) -> None:
         """Raise UserError if an id is not in the vocabulary."""
@@ -128,22 +160,80 @@ class MinibatchLoader:
             raise UserError(f"{self.ids.filename} is corrupt: delete it, and it will be created again")
 
 
+def open_text(
+    data_dir: str | os.PathLike, echo: Callable[[str], None], encoding: str, min_count: int, writes: bool
+) -> "Cache":
+    """Return the content of the cache of a folder's text, which is made if necessary; see MinibatchLoader."""
+    if Path(data_dir).is_file():
+        raise UserError(f"-data_dir {data_dir} is a file: name its folder, in which the text is called input.txt")
+    text = Path(data_dir, "input.txt")
+    cache = prepare(text, echo, displayed_path(data_dir), encoding, min_count) if writes else None
+    echo("loading data files...")
+    return open_cache(cache, encoding, min_count) if cache else in_memory(text, encoding, min_count)
+
+
 def pieces_of(
-    size: int, batch_size: int, seq_length: int, train_frac: float, val_frac: float
+    size: int, batch_size: int, seq_length: int, train_frac: float, val_frac: float, split_by: str = "rows"
 ) -> dict[str, list[range]]:
     """Return the pieces of a text of `size` symbols that are train, val and test: a range of positions for each row.
 
-    The text is cut into `batch_size` rows of consecutive text, each of which begins with its piece of train, followed
-    by its pieces of val and test. The symbols at the end of the text that fill no batch are in none of them.
+    With `split_by` "rows", the text is cut into `batch_size` rows of consecutive text, each of which begins with its
+    piece of train, followed by its pieces of val and test. With "end", the text is cut into train, val and test, and
+    each of them into rows. The symbols at the end of the text that fill no batch are in none of them.
     """
     nbatches = size // (batch_size * seq_length)
-    rows = [row * nbatches * seq_length for row in range(batch_size)]
     found, begin = {}, 0
-    for name, count in zip(("train", "val", "test"), split_sizes(nbatches, train_frac, val_frac), strict=True):
-        end = begin + count * seq_length
-        found[name] = [range(row + begin, row + end) for row in rows]
-        begin = end
+    for name, count in zip(SPLITS, split_sizes(nbatches, train_frac, val_frac), strict=True):
+        length, stride = count * seq_length, (nbatches if split_by == "rows" else count) * seq_length
+        found[name] = [range(begin + row * stride, begin + row * stride + length) for row in range(batch_size)]
+        begin += length if split_by == "rows" else batch_size * length
     return found
+
+
+def pieces_of_files(sizes: Sequence[int], batch_size: int, seq_length: int) -> dict[str, list[range]]:
+    """Return the pieces of files for train, val and test, of so many symbols each, that follow one another.
+
+    The last symbol of a file is a target only, so that no target is in another file. The symbols at the end of a file
+    that fill no batch are left out.
+    """
+    found, begin = {}, 0
+    for name, size in zip(SPLITS, sizes, strict=True):
+        length = max(0, size - 1) // (batch_size * seq_length) * seq_length
+        found[name] = [range(begin + row * length, begin + (row + 1) * length) for row in range(batch_size)]
+        begin += size
+    return found
+
+
+def read_with(file: str, vocab: Vocabulary) -> tuple[np.ndarray, str]:
+    """Return the ids of a file in a text's vocabulary, and its SHA-256. Raises UserError for an unknown symbol."""
+    try:
+        content = Path(file).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+    its_vocab = survey([content], vocab.encoding, 1, file).vocab
+    known = {id_ for id_, _ in its_vocab.shared(vocab)}
+    unknown = [symbol for id_, symbol in enumerate(its_vocab.symbols) if id_ not in known]
+    if unknown and vocab.unknown is None:
+        raise UserError(
+            f"{file} has {readable([unknown[0]], 0)}, which is not in the text that is trained on: remove it, or use "
+            "-min_count, which adds an unknown symbol"
+        )
+    ids = np.concatenate(list(ids_in([content], vocab, file)))
+    return ids, hashlib.sha256(content).hexdigest()
+
+
+def joint_digest(digests: Sequence[str]) -> str:
+    """Return the SHA-256 of several files' digests, or the digest of a single file."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def require_batch(text: str | os.PathLike, size: int, unit: str, batch_size: int, seq_length: int) -> None:
+    """Raise UserError if `size` symbols of a text do not fill a batch."""
+    if size < batch_size * seq_length:
+        raise UserError(
+            f"{text} holds {max(0, size)} {unit}, one batch needs batch_size * seq_length = "
+            f"{batch_size * seq_length}: use a longer text, or {sizes_for(size)}"
+        )
 
 
 def split_sizes(nbatches: int, train_frac: float, val_frac: float) -> tuple[int, int, int]:
@@ -330,7 +420,7 @@ def open_cache(cache: Path, encoding: str = "bytes", min_count: int = 1) -> Cach
     # Opened once, so that ids and vocabulary are from the same file even if another process replaces it meanwhile.
     with cache.open("rb") as handle, h5py.File(handle, "r") as file:
         numbers, data = (contiguous_dataset(file, name) for name in ("vocab", "data"))
-        if numbers is None or data is None or numbers.size > CODE_POINTS:
+        if numbers is None or data is None or (encoding != "words" and numbers.size > CODE_POINTS):
             raise OSError(f"{cache} is not a cache of a text")
         its_min_count, rare = 1, (0, 0)
         if "min_count" in file.attrs:

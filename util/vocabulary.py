@@ -1,22 +1,26 @@
 """The vocabulary: the symbols that a network knows, and the id of each."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 from charrnn_port.util.errors import UserError
 
+IGNORED = -100  # the target of padding, which has no loss: PyTorch's ignore_index
 REPLACEMENT = "\ufffd".encode()  # the replacement character of Unicode
+WORD = re.compile(r"\w+(?:['’]\w+)*|.", re.DOTALL)  # a word, such as don't, or one character of what is between words
 
 
 class Vocabulary:
     """Symbols and their ids: the id of a symbol is its index in `symbols`.
 
     If `symbols` is `bytes`, each symbol is a byte, as in the original. If it is a `str`, each is a Unicode character,
-    and texts are UTF-8. The order is arbitrary; the original's is ascending. `with_unknown` adds a last symbol for all
-    other characters: `unknown` is its id, or None. Two vocabularies are equal if each id means the same symbol in both.
-    Raises ValueError if `symbols` is empty or has a symbol twice.
+    and texts are UTF-8. If it is a tuple of `str`, each is a word, or a character between words (WORD). The order is
+    arbitrary; the original's is ascending. `with_unknown` adds a last symbol for all other characters: `unknown` is its
+    id, or None. Two vocabularies are equal if each id means the same symbol in both. Raises ValueError if `symbols` is
+    empty or has a symbol twice.
     """
 
-    def __init__(self, symbols: bytes | str, with_unknown: bool = False) -> None:
+    def __init__(self, symbols: bytes | str | tuple[str, ...], with_unknown: bool = False) -> None:
         if not symbols or len(set(symbols)) != len(symbols):
             raise ValueError("invalid vocabulary: it has no symbols, or one of them twice")
         self.symbols = symbols
@@ -37,13 +41,25 @@ class Vocabulary:
 
     @property
     def encoding(self) -> str:
-        """The encoding of texts, as in -encoding: bytes or utf-8."""
-        return "bytes" if isinstance(self.symbols, bytes) else "utf-8"
+        """The encoding of texts, as in -encoding: bytes, utf-8 or words."""
+        return "words" if isinstance(self.symbols, tuple) else "bytes" if isinstance(self.symbols, bytes) else "utf-8"
 
     @property
     def unit(self) -> str:
-        """The unit that texts are measured in: bytes or characters."""
-        return "bytes" if isinstance(self.symbols, bytes) else "characters"
+        """The unit that texts are measured in: bytes, characters or words."""
+        return {"bytes": "bytes", "utf-8": "characters", "words": "words"}[self.encoding]
+
+    @property
+    def kind(self) -> str:
+        """The kind of symbols, in words."""
+        return {"bytes": "bytes", "utf-8": "Unicode characters", "words": "words"}[self.encoding]
+
+    def units_of(self, text: bytes | str) -> Sequence:
+        """Return a text in units that may be symbols: a `str` of characters, or a list of words. Bytes stay bytes."""
+        if self.encoding == "bytes":
+            return text
+        characters = text.decode(errors="ignore") if isinstance(text, bytes) else text
+        return WORD.findall(characters) if self.encoding == "words" else characters
 
     def encode(self, text: bytes, where: str = "the text", unknown: str = "error") -> list[int]:
         """Return the ids of a text. Symbols that are not in the vocabulary get the id of the unknown symbol.
@@ -52,9 +68,12 @@ class Vocabulary:
         are left out instead. `where` is the text's name in messages.
         """
         if unknown == "skip":
-            units = text if isinstance(self.symbols, bytes) else text.decode(errors="ignore")
-            return [self._ids[unit] for unit in units if unit in self._ids]
-        units = text if isinstance(self.symbols, bytes) else decode_utf8(text, where)
+            return [self._ids[unit] for unit in self.units_of(text) if unit in self._ids]
+        units = self.units_of(text if isinstance(self.symbols, bytes) else decode_utf8(text, where))
+        return self.encode_units(units, where)
+
+    def encode_units(self, units: Sequence, where: str = "the text") -> list[int]:
+        """Return the ids of units as `units_of` returns them. See `encode`."""
         if self.unknown is not None:
             return [self._ids.get(unit, self.unknown) for unit in units]
         for position, unit in enumerate(units):
@@ -73,6 +92,10 @@ class Vocabulary:
         if isinstance(self.symbols, bytes):
             return bytes(self.symbols[id_] for id_ in ids)
         return "".join(self.symbols[id_] for id_ in ids).encode()
+
+    def widths(self) -> list[int]:
+        """Return the number of bytes of each symbol in a text; that of the unknown symbol, which varies, is 0."""
+        return [len(self._bytes(id_)) for id_ in range(len(self.symbols))] + [0] * (self.unknown is not None)
 
     def _bytes(self, id_: int) -> bytes:
         """Return the bytes of a symbol in a text."""
@@ -95,7 +118,7 @@ class Vocabulary:
         problem = "the character vocabulary for this dataset and the one in the saved checkpoint are not the same: "
         if self.encoding != other.encoding:
             raise UserError(
-                f"{problem}one is of bytes, the other of Unicode characters. Use -encoding {self.encoding}{otherwise}"
+                f"{problem}one is of {self.kind}, the other of {other.kind}. Use -encoding {self.encoding}{otherwise}"
             )
         if different := set(self.symbols) ^ set(other.symbols):
             symbol = min(different)

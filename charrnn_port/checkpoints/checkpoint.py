@@ -14,6 +14,7 @@ from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.model.log_softmax import LOG_SOFTMAX
 from charrnn_port.model.memory import parameter_count
 from charrnn_port.util.errors import UserError
+from charrnn_port.util.escapes import unescape
 from charrnn_port.util.vocabulary import Vocabulary
 
 
@@ -62,6 +63,11 @@ class Checkpoint:
         return fingerprint(self.params)
 
     @property
+    def separator(self) -> bytes:
+        """Return what ends each of many short texts (-separator), or b"" for a network of one long text."""
+        return unescape(str(self.opt.get("separator", "")), "-separator")
+
+    @property
     def sampling_dtype(self) -> str:
         """Return the type that probabilities are rounded to before sampling: float64 in torch-rnn, else float32."""
         return self.opt.get("drawn_from", "float32")
@@ -85,7 +91,7 @@ class Checkpoint:
         for (name, value), kind in zip(vars(self).items(), kinds, strict=True):
             if not isinstance(value, kind):
                 raise ValueError(f"{name} is a {type(value).__name__}")
-        if isinstance(self.vocab.symbols, str) and not is_text(self.vocab.symbols, "strict"):
+        if not isinstance(self.vocab.symbols, bytes) and not is_text("".join(self.vocab.symbols), "strict"):
             raise ValueError("vocab has unpaired surrogates")
         if not all(map(is_number, [*self.train_losses, *self.val_losses.values(), self.i])) or self.i < 0:
             raise ValueError("losses must be numbers, and iterations a count")

@@ -23,7 +23,7 @@ from charrnn_port.util.vocabulary import Vocabulary
 from charrnn_port.version import __version__
 
 FORMAT, OLDER_FORMAT = "charrnn_port checkpoint 2", "charrnn_port checkpoint 1"
-WITH_UNKNOWN = "charrnn_port checkpoint 3"  # has `unknown`, which older versions cannot read
+WITH_UNKNOWN = "charrnn_port checkpoint 3"  # has `unknown`, or words as `vocab`, which older versions cannot read
 ZIP, PICKLE = b"PK\3\4", b"\x80"  # first bytes of files of torch.save and of pickle
 ASCII = tuple(b"%d\n" % tag for tag in range(9))  # first bytes of the original's ASCII files
 TABLE = (b"\3\0\0\0\1\0\0\0", b"3\n1\n")  # first bytes of its checkpoints: the tag of a table, index 1
@@ -34,7 +34,9 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
 
     Raises UserError if the disk is full, the folder is not writable, or the format's package is not installed.
     """
-    values = vars(checkpoint) | {"vocab": checkpoint.vocab.symbols, "version": __version__}
+    symbols = checkpoint.vocab.symbols
+    values = vars(checkpoint) | {"vocab": list(symbols) if isinstance(symbols, tuple) else symbols}
+    values["version"] = __version__
     with_unknown = checkpoint.vocab.unknown is not None
     try:
         with atomic_write(path) as temporary:
@@ -43,7 +45,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
             elif Path(path).suffix.lower() == ".safetensors":
                 named.save(checkpoint, temporary)
             else:
-                head = {"format": WITH_UNKNOWN, "unknown": True} if with_unknown else {"format": FORMAT}
+                newer = with_unknown or isinstance(symbols, tuple)
+                head = {"format": WITH_UNKNOWN, "unknown": with_unknown} if newer else {"format": FORMAT}
                 with temporary.open("wb") as file:  # with a path, torch.save would not report why it failed
                     torch.save(head | values, file)
     except (OSError, RuntimeError) as error:  # torch's zip writer raises RuntimeError after the OSError of a full disk
@@ -52,6 +55,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
 
 def single_bytes(vocab: Vocabulary, path: str | os.PathLike) -> bytes:
     """Return the symbols as bytes, as the original stores them. Raises UserError if it cannot."""
+    if vocab.encoding == "words":
+        raise UserError(f"{path}: .t7 files of the Lua original cannot hold words (-encoding words)")
     symbols = vocab.symbols if isinstance(vocab.symbols, bytes) else vocab.symbols.encode()
     if vocab.unknown is not None:
         raise UserError(f"{path}: .t7 files of the Lua original cannot hold an unknown symbol (-min_count)")
@@ -73,9 +78,12 @@ def load_file(path: str | os.PathLike) -> Checkpoint:
         require_names(values)
         if not isinstance(with_unknown, bool):
             raise ValueError(f"unknown is a {type(with_unknown).__name__}")
-        if not isinstance(values["vocab"], bytes | str):
-            raise ValueError(f"vocab is a {type(values['vocab']).__name__}")
-        checkpoint = Checkpoint(**values | {"vocab": Vocabulary(values["vocab"], with_unknown)})
+        symbols = values["vocab"]
+        if isinstance(symbols, list) and all(isinstance(each, str) for each in symbols):
+            symbols = tuple(symbols)  # words
+        if not isinstance(symbols, bytes | str | tuple):
+            raise ValueError(f"vocab is a {type(symbols).__name__}")
+        checkpoint = Checkpoint(**values | {"vocab": Vocabulary(symbols, with_unknown)})
         checkpoint.require_consistent()
     except FileNotFoundError:
         raise UserError(f"File {path} does not exist. Are you sure you didn't forget to prepend cv/ ?") from None

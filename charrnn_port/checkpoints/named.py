@@ -36,8 +36,8 @@ def library() -> ModuleType:
 def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the values of a checkpoint that JSON can hold, without `params` and `progress`, and the format.
 
-    `vocab` is an object with `encoding`, bytes or utf-8; `symbols`, a list of byte values or a string; `unknown`, an id
-    or None. `val_losses` is a list of pairs of iteration and loss.
+    `vocab` is an object with `encoding`, bytes, utf-8 or words; `symbols`, a list of byte values, a string or a list of
+    words; `unknown`, an id or None. `val_losses` is a list of pairs of iteration and loss.
     """
     vocab = checkpoint.vocab
     values = {"format": FORMAT} | {name: getattr(checkpoint, name) for name in VALUES}
@@ -45,7 +45,7 @@ def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
     values["val_losses"] = list(checkpoint.val_losses.items())
     values["vocab"] = {
         "encoding": vocab.encoding,
-        "symbols": list(vocab.symbols) if vocab.encoding == "bytes" else vocab.symbols,
+        "symbols": vocab.symbols if vocab.encoding == "utf-8" else list(vocab.symbols),
         "unknown": vocab.unknown,
     }
     return values
@@ -79,7 +79,8 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
         values = {name: json.loads(texts[name]) for name in VALUES}
         values["val_losses"] = dict(values["val_losses"])
         symbols, unknown = (json.loads(texts["vocab"])[name] for name in ("symbols", "unknown"))
-        values["vocab"] = bytes(symbols) if isinstance(symbols, list) else symbols
+        words = isinstance(symbols, list) and all(isinstance(each, str) for each in symbols)
+        values["vocab"] = bytes(symbols) if isinstance(symbols, list) and not words else symbols
         values["unknown"] = unknown is not None
         sizes = [values["opt"][name] for name in ("model", "rnn_size", "num_layers")]
         values["params"] = flat_vector(tensors, len(symbols) + values["unknown"], *sizes)

@@ -220,15 +220,40 @@ class TrainOptions(Options):
         "The output is a file for -config.",
     )
     encoding: str = option(
-        "bytes", "what a character is: a byte, or a Unicode character (the text is UTF-8)", "training methods",
+        "bytes", "what a character is: a byte, a Unicode character (the text is UTF-8), or a word", "training methods",
         "With utf-8, é or 文 is one character instead of two or three bytes: the network cannot write invalid UTF-8, "
-        "and -seq_length reaches further. A vocabulary of thousands takes more memory and time.",
-        resume_locked=True, omit_default=True, choices=("bytes", "utf-8"),
+        "and -seq_length reaches further. With words, each word is one, and so is each character between words; use "
+        "-min_count. A vocabulary of thousands takes more memory and time.",
+        resume_locked=True, omit_default=True, choices=("bytes", "utf-8", "words"),
     )
     min_count: int = option(
         1, "replace characters that occur less often by one unknown symbol", "training methods",
         "A larger number makes a smaller vocabulary. The unknown symbol counts in losses and is never sampled.",
         resume_locked=True, omit_default=True, minimum=1,
+    )
+    separator: str = option(
+        "", r"what ends each of many short texts in input.txt: \n for lines; \n, \t and \x41 are escapes",
+        "training methods",
+        "Each text, such as a name, begins from the zero state, and sample.py samples one. A data_dir with several "
+        ".txt files instead of input.txt is the same, with a text in each file (see docs/training.md).",
+        resume_locked=True, omit_default=True,
+    )
+    split_by: str = option(
+        "rows", "what validates: the last part of each row of the text (as the original), or the text's end",
+        "training methods",
+        "With rows, validation text is from all over the text, between training text. With end, the first -train_frac "
+        "of the text trains, the next -val_frac validates, and the rest is the test set.",
+        resume_locked=True, omit_default=True, choices=("rows", "end"),
+    )
+    val_file: str = option(
+        "", "validate on this file; all of input.txt trains then", "training methods",
+        "Its characters must be in the vocabulary of input.txt. -train_frac, -val_frac and -split_by are ignored.",
+        resume_locked=True, omit_default=True,
+    )
+    test_file: str = option(
+        "", "with -val_file: the file of the test set", "training methods",
+        "charrnn evaluate -split test measures on it.",
+        resume_locked=True, omit_default=True,
     )
     vocab: str = option(
         "same", "with -init_from: same = require the text's vocabulary; merge = accept any", "training methods",
@@ -259,6 +284,11 @@ class TrainOptions(Options):
         0, "1 = only estimate sizes, memory and time", "monitoring",
         "Times a few iterations. Does not train and writes no file.",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.test_file and not self.val_file:
+            raise OptionError("-test_file: needs -val_file, the file to validate on")
 
     def require_file_names(self) -> None:
         """Raise OptionError unless `checkpoint_dir` and `savefile` make valid file names inside that folder."""

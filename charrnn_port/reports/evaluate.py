@@ -13,9 +13,10 @@ from charrnn_port.checkpoints import Checkpoint, load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.device import choose_device, choose_dtype, require_torch7
 from charrnn_port.model import fastest_backend
-from charrnn_port.model.char_rnn import CharRNN, add_up, carry
+from charrnn_port.model.char_rnn import CharRNN, add_up, carry, reset
 from charrnn_port.options import EvaluateOptions, TrainOptions
 from charrnn_port.reports.printing import jsonable, print_table
+from charrnn_port.reports.splits import SPLIT_OPTIONS
 from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
@@ -39,23 +40,28 @@ def evaluate(options: EvaluateOptions) -> None:
     run = options_of_run(saved, options)
     dtype = choose_dtype(run.dtype, device)
     require_torch7(run.torch7, device)
-    loader = load_text(run, options.split, saved.vocab.encoding)
+    loader = load_text(run, options.split)
     known = known_ids(saved.vocab, loader.vocab, run.data_dir)
     if saved.progress and saved.progress.get("text") not in (None, loader.digest):
         log_line(f"the text in {run.data_dir} differs from the text that the run was trained on")
     cell = fastest_backend(saved.opt["model"], dtype, device) if options.cell == "auto" else options.cell
     network = saved.build(cell, dtype, device, run.torch7)
+    network.padded = loader.padded
 
-    loss, right, count = 0.0, 0, loader.split_sizes[SPLITS[options.split]]
+    loss, right, size, count = 0.0, 0, 0, loader.split_sizes[SPLITS[options.split]]
     batches = scores(network, loader, SPLITS[options.split], known)
     with progress.bars():
-        for losses, its_right in progress.track(batches, "evaluating", count):
+        for losses, its_right, its_bytes in progress.track(batches, "evaluating", count):
             loss = add_up(losses, loss)  # the order of summation in training, for the same last digit
-            right += its_right
-    characters = count * run.batch_size * run.seq_length
+            right, size = right + its_right, size + its_bytes
+    characters = loader.targets(SPLITS[options.split])
+    places = count * loader.batch_size * loader.seq_length  # more than characters if there is padding
+    nats = loss / loader.seq_length / count * (places / characters)
     result = {
-        "nats_per_character": loss / run.seq_length / count,
-        "bits_per_character": loss / run.seq_length / count / math.log(2),
+        "nats_per_character": nats,
+        "bits_per_character": nats / math.log(2),
+        # With -val_file and -min_count, the text's own vocabulary has an unknown symbol, whose bytes are not known.
+        **({"bits_per_byte": nats * characters / math.log(2) / size} if loader.vocab.unknown is None else {}),
         "accuracy": right / characters,
         "characters": characters,
         "split": options.split,
@@ -79,8 +85,15 @@ def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:
 
     Raises UserError if the checkpoint has invalid values for these.
     """
-    names = ("data_dir", "batch_size", "seq_length", "train_frac", "val_frac", "torch7")  # others are ignored
+    names = (*SPLIT_OPTIONS, "torch7")  # others are ignored
     values = {name: saved.opt[name] for name in names if name in saved.opt}
+    if options.split == "all" or options.data_dir:  # another text is split by the fractions
+        values |= {"val_file": "", "test_file": ""}
+    if options.split == "all":
+        values |= {"train_frac": 1.0, "val_frac": 0.0}
+    if values.get("val_file"):  # which may have characters that only the unknown symbol stands for
+        values["min_count"] = saved.opt.get("min_count", 1)
+    values["encoding"] = saved.vocab.encoding
     values["dtype"] = str(saved.params.dtype).removeprefix("torch.")
     wanted = {name: getattr(options, name) for name in ("data_dir", "batch_size", "seq_length")}
     wanted |= {name: getattr(options, name).replace("auto", "") for name in ("dtype", "torch7")}
@@ -89,12 +102,10 @@ def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:
     )
 
 
-def load_text(run: TrainOptions, split: str, encoding: str) -> MinibatchLoader:
+def load_text(run: TrainOptions, split: str) -> MinibatchLoader:
     """Return a loader of the text's batches. Raises UserError if the text is not found or the split is empty."""
-    fractions = (1.0, 0.0) if split == "all" else (run.train_frac, run.val_frac)
     data_dir = datasets.provide(run.data_dir, True, log_line)
-    sizes = run.batch_size, run.seq_length
-    loader = MinibatchLoader(data_dir, *sizes, *fractions, echo=lambda line: None, encoding=encoding)
+    loader = datasets.load(run, data_dir)
     if not loader.split_sizes[SPLITS[split]]:
         raise UserError(
             f"no batches in the {split} split: of {loader.nbatches} in {data_dir} {loader.ntrain} are for training, "
@@ -119,16 +130,21 @@ def known_ids(network: Vocabulary, text: Vocabulary, data_dir: str) -> Tensor:
 
 
 @torch.no_grad()
-def scores(network: CharRNN, loader: MinibatchLoader, split: int, known: Tensor) -> Iterator[tuple[Tensor, int]]:
-    """Yield for each batch the losses of its time steps `[T]`, in nats per character, and the number of characters for
-    which the most likely prediction was correct.
+def scores(network: CharRNN, loader: MinibatchLoader, split: int, known: Tensor) -> Iterator[tuple[Tensor, int, int]]:
+    """Yield for each batch the losses of its time steps `[T]`, in nats per character, the number of characters for
+    which the most likely prediction was correct, and the number of bytes of all of them.
 
     As in training, a split begins with a zero state, which is carried from batch to batch, and there is no dropout.
     """
     device = network.params.device
     state = network.zero_state(loader.batch_size)
+    widths = torch.tensor(loader.vocab.widths())
     for _ in range(loader.split_sizes[split]):
-        x, y = (known[torch.from_numpy(ids)].to(device) for ids in loader.next_batch(split))
+        x, y = map(torch.from_numpy, loader.next_batch(split))
+        size = widths[y[y >= 0]].sum().item()
+        x, y = (torch.where(ids < 0, ids, known[ids.clamp(min=0)]).to(device) for ids in (x, y))
+        if loader.begins is not None:
+            reset(state, torch.from_numpy(loader.begins).to(device))
         log_probs, final = network.log_probs(x, state)
         carry(final, state)
-        yield network.step_losses(log_probs, y), (log_probs.argmax(2) == y).sum().item()
+        yield network.step_losses(log_probs, y), (log_probs.argmax(2) == y).sum().item(), size

@@ -18,7 +18,7 @@ from charrnn_port.options import OptionError, ScoreOptions
 from charrnn_port.reports.heat import Heat
 from charrnn_port.reports.printing import jsonable
 from charrnn_port.reports.scoring import CharacterScores, Learning, Reader, mean_square
-from charrnn_port.reports.splits import cut_of, text_to_read
+from charrnn_port.reports.splits import cut_of, separator_of, text_to_read
 from charrnn_port.reports.text_stream import Block, TextStream, characters_of, printable
 from charrnn_port.reports.trained_on import TrainedOn
 from charrnn_port.util.errors import UserError
@@ -36,11 +36,14 @@ class Score:
     split: str
     nats: float = 0.0  # sum over all characters
     characters: int = 0  # those with a prediction: all but the first of the text, or of each piece
+    bytes: int = 0  # of these characters
 
     def add(self, block: Block, figures: CharacterScores) -> None:
         """Add a block."""
         self.nats -= float(figures.log_probs.sum())
         self.characters += len(figures.ids)
+        predicted = block.units[len(block.units) - len(figures.ids) :]
+        self.bytes += len(predicted if isinstance(predicted, bytes) else "".join(predicted).encode())
 
     def values(self) -> dict[str, str | float | int]:
         """Return the object for -json."""
@@ -51,6 +54,7 @@ class Score:
             "split": self.split,
             "nats_per_character": nats,
             "bits_per_character": nats / math.log(2),
+            "bits_per_byte": self.nats / math.log(2) / self.bytes,
             "perplexity": perplexity(nats),
             "characters": self.characters,
         }
@@ -76,7 +80,10 @@ def score(options: ScoreOptions) -> None:
     def network_of(checkpoint: Checkpoint) -> FusedCharRNN:
         return checkpoint.build(fastest_backend(checkpoint.opt["model"], dtype, device), dtype, device)
 
-    table, objects = Table(several=len(names) > 1), []
+    kinds = {each.vocab.encoding for each in checkpoints.values()}
+    if "words" in kinds and (options.lines or options.heat):
+        raise OptionError("-lines and -heat show characters: use -csv for a network of words")
+    table, objects = Table(several=len(names) > 1, per_byte=kinds != {"bytes"}), []
     for path in paths:
         lines = Lines() if options.lines else None
         listeners = [lines.add] if lines else [write_csv()] if options.csv else [Heat().show] if options.heat else []
@@ -101,8 +108,9 @@ def read_through(
     listeners: list[Listener],
 ) -> list[Score]:
     """Return the scores of a text, the best first. All checkpoints read it in parallel, since stdin is read once."""
-    cut = cut_of(checkpoints, options.split)
-    text = TextStream(path, {name: each.vocab for name, each in checkpoints.items()}, options.unknown == "skip", cut)
+    cut, separator = cut_of(checkpoints, options.split), separator_of(checkpoints)
+    vocabs = {name: each.vocab for name, each in checkpoints.items()}
+    text = TextStream(path, vocabs, options.unknown == "skip", cut, separator)
     readers, overlaps = [], {name: TrainedOn(each, name) for name, each in checkpoints.items()}
     for name, checkpoint in checkpoints.items():
         network = network_of(checkpoint)  # a copy for each text, since dynamic evaluation changes it
@@ -163,21 +171,25 @@ def perplexity(nats: float) -> float:
 class Table:
     """Prints a line for each text, or for each text and checkpoint, the checkpoint with the best score first."""
 
-    def __init__(self, several: bool) -> None:
-        self._several = several
+    def __init__(self, several: bool, per_byte: bool) -> None:
+        """`per_byte` adds bits per byte, for networks whose characters are not bytes."""
+        self._several, self._per_byte = several, per_byte
         self._begun = False
 
     def print(self, scores: list[Score], echo: Callable[[str], None]) -> None:
         """Print the lines of one text, and the header before the first."""
         if not self._begun:
-            echo(f"nats/char  bits/char  perplexity  characters  {'checkpoint, ' if self._several else ''}text")
+            per_byte = "  bits/byte" if self._per_byte else ""
+            name = f"{'checkpoint, ' if self._several else ''}text"
+            echo(f"nats/char  bits/char{per_byte}  perplexity  characters  {name}")
             self._begun = True
         for each in scores:
             values = each.values()
             name = each.text if each.split == "all" else f"{each.text} ({each.split} split)"
             name = f"{each.checkpoint}, {name}" if self._several else name
+            per_byte = f"  {values['bits_per_byte']:9.4f}" if self._per_byte else ""
             echo(
-                f"{values['nats_per_character']:9.4f}  {values['bits_per_character']:9.4f}"
+                f"{values['nats_per_character']:9.4f}  {values['bits_per_character']:9.4f}{per_byte}"
                 f"  {values['perplexity']:10.3f}  {each.characters:10}  {name}"
             )
         if self._several:

@@ -6,7 +6,7 @@ from pathlib import Path
 from charrnn_port.checkpoints import load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.options import SplitOptions
-from charrnn_port.reports.splits import pieces_of_run, text_of_run
+from charrnn_port.reports.splits import pieces_of_run, run_options, text_of_run
 from charrnn_port.reports.text_stream import TextStream
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import write_atomically
@@ -15,28 +15,36 @@ from charrnn_port.util.files import write_atomically
 def split(options: SplitOptions) -> None:
     """Write train.txt, val.txt and test.txt, those that are not empty, each with its pieces joined in order.
 
-    Raises UserError if the text is not found or shorter than a batch, or a file cannot be written.
+    Raises UserError if the text is not found or shorter than a batch, if the run has a file for each split, or if a
+    file cannot be written.
     """
-    checkpoint = load_checkpoint(options.model)
+    checkpoint = load_checkpoint(options.model, log_line)
+    run = run_options(checkpoint, options.model)
+    if run.val_file:
+        files = ", ".join(filter(None, [f"{run.data_dir}/input.txt", run.val_file, run.test_file]))
+        raise UserError(f"the splits of this run are files already: {files}")
     path = options.file or text_of_run(checkpoint, options.model)
-    text = TextStream(path, {options.model: checkpoint.vocab}).whole()
+    stream = TextStream(path, {options.model: checkpoint.vocab}, separator=checkpoint.separator)
+    text = stream.whole()
     digest = (checkpoint.progress or {}).get("text")
-    if digest and digest != hashlib.sha256(encoded(text)).hexdigest():
+    if digest and digest != hashlib.sha256(b"".join(map(encoded, stream.read()))).hexdigest():
         log_line(f"{path} differs from the text that the run was trained on")
-    splits = pieces_of_run(checkpoint, options.model, len(text))
+    splits = pieces_of_run(checkpoint, options.model, text)
     if not any(len(piece) for pieces in splits.values() for piece in pieces):
         raise UserError(f"{path} is shorter than a batch of the run: name the run's text after the checkpoint")
+    shift = 1 if checkpoint.separator else 0  # a short text with its end, instead of what is read before it
     try:
         Path(options.o).mkdir(parents=True, exist_ok=True)
         for name, pieces in splits.items():
             if size := sum(map(len, pieces)):
                 target = Path(options.o, f"{name}.txt")
-                write_atomically(b"".join(encoded(text[piece.start : piece.stop]) for piece in pieces), target)
+                parts = (encoded(text[piece.start + shift : piece.stop + shift]) for piece in pieces)
+                write_atomically(b"".join(parts), target)
                 log_line(f"{target}: {size} {checkpoint.vocab.unit} in {len(pieces)} pieces")
     except OSError as error:
         raise UserError(f"cannot write to {options.o}: {error.strerror or error}") from error
 
 
-def encoded(text: bytes | str) -> bytes:
+def encoded(text: bytes | str | list[str]) -> bytes:
     """Return a text as bytes."""
-    return text.encode() if isinstance(text, str) else text
+    return text if isinstance(text, bytes) else "".join(text).encode()

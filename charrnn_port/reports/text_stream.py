@@ -3,12 +3,15 @@
 import codecs
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from io import BytesIO
+from itertools import chain
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from charrnn_port.util.errors import UserError
+from charrnn_port.util.short_texts import joined, texts_in_folder
 from charrnn_port.util.vocabulary import Vocabulary, readable
 
 BLOCK = 1280  # characters: a multiple of the segments and passes in scoring.py
@@ -18,13 +21,13 @@ BYTES = 1 << 16  # per read
 class Block(NamedTuple):
     """A run of n consecutive characters."""
 
-    units: bytes | str
+    units: bytes | str | list[str]  # bytes, characters or words
     positions: np.ndarray  # [n] int64: position of each in the text, from 0, with gaps where characters were skipped
     line: int = 0  # the number of the line, from 1, in which a piece of the text begins; 0 if the block continues it
 
     def ids(self, vocab: Vocabulary) -> list[int]:
         """Return the characters' ids in a vocabulary."""
-        return vocab.encode(self.units if isinstance(self.units, bytes) else self.units.encode())
+        return vocab.encode_units(self.units)
 
 
 class TextStream:
@@ -43,15 +46,18 @@ class TextStream:
         path: str,
         vocabs: dict[str, Vocabulary],
         skip: bool = False,
-        cut: Callable[[int, str], list[Sequence[int]]] | None = None,
+        cut: Callable[[bytes | str, str], list[Sequence[int]]] | None = None,
+        separator: bytes = b"",
     ) -> None:
         """`vocabs` are vocabularies by the names of their checkpoints.
 
-        `cut` returns the positions of each piece, from the number of characters of the text and its name.
+        `cut` returns the positions of each piece, from the whole text and its name. With a `separator` of short texts,
+        there is one before the text, at negative positions, and one at its end; a folder is read as its .txt files.
         """
-        if len({type(vocab.symbols) for vocab in vocabs.values()}) > 1:
+        kinds = list(dict.fromkeys(vocab.kind for vocab in vocabs.values()))
+        if len(kinds) > 1:
             raise UserError(
-                "some of these checkpoints read bytes, others Unicode characters: only compare checkpoints with the "
+                f"some of these checkpoints read {kinds[0]}, others {kinds[1]}: only compare checkpoints with the "
                 "same -encoding"
             )
         if path == "-" and not sys.stdin:
@@ -59,29 +65,35 @@ class TextStream:
         self.path = path
         self.name = "stdin" if path == "-" else path
         self.skipped = 0  # characters so far
-        self._skip, self._cut = skip, cut
+        self._skip, self._cut, self._separator = skip, cut, separator
         # A vocabulary with an unknown symbol accepts every character.
         self._limits = {name: set(vocab.symbols) for name, vocab in vocabs.items() if vocab.unknown is None}
-        self._in_bytes = isinstance(next(iter(vocabs.values())).symbols, bytes)
+        self._vocab = next(iter(vocabs.values()))  # any of them, for the units, which are the same for all
+        self._in_bytes = self._vocab.encoding == "bytes"
+        self._none = self._vocab.units_of(b"")
 
     def __iter__(self) -> Iterator[Block]:
         if not self._cut:
             yield from self._blocks(self._known(), 1)
             return
-        text = self.whole()
-        newline = text[:0] + ("\n" if isinstance(text, str) else b"\n")
-        for places in self._cut(len(text), self.name):
-            units = text[:0].join(text[place : place + 1] for place in places)
-            line = text.count(newline, 0, places[0]) + 1
-            yield from self._blocks([self._known_of(units, np.array(places))], line)
+        text, before = self.whole(), len(self._mark())
+        newline, line, last = b"\n" if self._in_bytes else "\n", 1, before
+        for places in self._cut(text, self.name):
+            units = join((text[place : place + 1] for place in places), self._none)
+            line, last = line + text[last : places[0]].count(newline), max(last, places[0])
+            yield from self._blocks([self._known_of(units, np.array(places) - before)], line)
 
-    def whole(self) -> bytes | str:
-        """Return the whole text, with unknown characters too."""
-        return (b"" if self._in_bytes else "").join(self._read())
+    def whole(self) -> bytes | str | list[str]:
+        """Return the whole text, with unknown characters too, and with a separator before it and at its end."""
+        text, mark = join(self.read(), self._none), self._mark()
+        return mark + text + (self._none if mark == text[len(text) - len(mark) :] else mark)
+
+    def _mark(self) -> bytes | str | list[str]:
+        return self._vocab.units_of(self._separator)
 
     def _blocks(self, parts: Iterable[Block], line: int) -> Iterator[Block]:
         """Yield one piece of the text, which begins in this line, in blocks of the right size."""
-        units, positions, size = b"" if self._in_bytes else "", np.empty(0, np.int64), BLOCK + 1
+        units, positions, size = self._none, np.empty(0, np.int64), BLOCK + 1
         for part in parts:
             units, positions = units + part.units, np.concatenate([positions, part.positions])
             place = 0
@@ -95,15 +107,20 @@ class TextStream:
     def _known(self) -> Iterator[Block]:
         """Yield the known characters of each chunk that is read."""
         position = 0
-        for units in self._read():
+        for units in self.read():
             yield self._known_of(units, np.arange(position, position + len(units)))
             position += len(units)
 
-    def _read(self) -> Iterator[bytes | str]:
-        """Yield the characters of each chunk that is read."""
+    def read(self) -> Iterator[bytes | str | list[str]]:
+        """Yield the characters of each chunk that is read; words are all in one chunk."""
+        if self._vocab.encoding == "words":
+            return iter([self._vocab.units_of("".join(self._chunks()))])
+        return self._chunks()
+
+    def _chunks(self) -> Iterator[bytes | str]:
         decoder, read = codecs.getincrementaldecoder("utf-8")(), 0
         try:
-            with nullcontext(sys.stdin.buffer) if self.path == "-" else open(self.path, "rb") as file:
+            with self._open() as file:
                 more = True
                 while more:
                     chunk = file.read(BYTES)
@@ -117,6 +134,13 @@ class TextStream:
             raise UserError(f"{self.name} is not UTF-8: byte {byte:#04x} at position {place}") from None
         except OSError as error:
             raise UserError(f"cannot read {self.name}: {error.strerror}") from error
+
+    def _open(self) -> AbstractContextManager[BinaryIO]:
+        if self.path == "-":
+            return nullcontext(sys.stdin.buffer)
+        if self._separator and (files := texts_in_folder(self.path)):
+            return BytesIO(joined(files, self._separator))
+        return open(self.path, "rb")
 
     def _known_of(self, units: bytes | str, positions: np.ndarray) -> Block:
         missing = set().union(*(set(units) - known for known in self._limits.values()))
@@ -132,7 +156,13 @@ class TextStream:
             )
         self.skipped += int((~known).sum())
         kept = [unit for unit in units if unit not in missing]
-        return Block(bytes(kept) if self._in_bytes else "".join(kept), positions[known])
+        kept = kept if isinstance(units, list) else bytes(kept) if self._in_bytes else "".join(kept)
+        return Block(kept, positions[known])
+
+
+def join(parts: Iterable[bytes | str | list[str]], none: bytes | str | list[str]) -> bytes | str | list[str]:
+    """Join parts of a text; `none` is an empty part."""
+    return list(chain.from_iterable(parts)) if isinstance(none, list) else none.join(parts)
 
 
 def printable(units: bytes | str) -> str:
@@ -146,6 +176,8 @@ def visible(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
-def characters_of(units: bytes | str) -> list[str]:
+def characters_of(units: bytes | str | list[str]) -> list[str]:
     """Return a list of characters; bytes beyond ASCII, which are parts of characters, become escapes such as \\xc3."""
-    return list(units) if isinstance(units, str) else [chr(unit) if unit < 128 else f"\\x{unit:02x}" for unit in units]
+    if not isinstance(units, bytes):
+        return list(units)
+    return [chr(unit) if unit < 128 else f"\\x{unit:02x}" for unit in units]

@@ -56,7 +56,7 @@ def trace(options: TraceOptions) -> None:
     print_size(options, columns, file)
     network = checkpoint.build("plain", DTYPES[options.dtype])
     skip, cut = options.unknown == "skip", cut_of({options.checkpoint: checkpoint}, options.split)
-    text = TextStream(file, {options.checkpoint: checkpoint.vocab}, skip, cut)
+    text = TextStream(file, {options.checkpoint: checkpoint.vocab}, skip, cut, checkpoint.separator)
     overlap = TrainedOn(checkpoint, options.checkpoint)
     rows = activations(network, checkpoint.vocab, text, overlap)
     try:
@@ -139,7 +139,7 @@ def add(dataset: h5py.Dataset, rows: Sequence) -> None:
 def describe(file: h5py.File, options: TraceOptions, checkpoint: Checkpoint) -> None:
     """Write the vocabulary and the attributes of the file."""
     symbols = checkpoint.vocab.symbols
-    file["vocab"] = np.frombuffer(symbols, np.uint8) if isinstance(symbols, bytes) else symbols
+    file["vocab"] = np.frombuffer(symbols, np.uint8) if isinstance(symbols, bytes) else symbols  # or a list of words
     file.attrs["version"] = f"charrnn_port {__version__}"
     file.attrs["options"] = json.dumps(options.values())
     file.attrs["opt"] = json.dumps(checkpoint.opt)

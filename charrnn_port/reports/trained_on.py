@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from charrnn_port import datasets
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import TrainOptions
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.minibatch_loader import MinibatchLoader
 
 WINDOW = 64  # characters that are compared at once: a power of two
 FACTOR = 0x9E3779B97F4A7C15  # of a polynomial hash modulo 2**64
@@ -58,10 +58,7 @@ def training_pieces(checkpoint: Checkpoint, name: str) -> list[np.ndarray] | Non
         return None
     try:
         run = TrainOptions.from_checkpoint(checkpoint.opt, name)
-        loader = MinibatchLoader(
-            run.data_dir, run.batch_size, run.seq_length, run.train_frac, run.val_frac, echo=lambda line: None,
-            encoding=run.encoding, min_count=run.min_count, writes=False,
-        )  # fmt: skip
+        loader = datasets.load(run, run.data_dir, writes=False)
     except UserError:
         return None
     if loader.digest != checkpoint.progress["text"] or loader.vocab != checkpoint.vocab:

@@ -13,6 +13,7 @@ Public API of the package:
     sampler_of(...)      the sampler that the options select (text.py)
     is_unfiltered(...)   whether the options sample from all characters (text.py)
     StopSequenceBuffer   holds back text that may be the beginning of a stop sequence (text.py)
+    until(...)           a text up to a stop sequence (text.py)
     bias_of(...)         parses -ban, -only and -bias (bias.py)
     clamps_of(...)       parses -clamp (clamp.py)
     streams              input of prime texts and output of samples (streams.py)
@@ -29,7 +30,7 @@ from charrnn_port.sampling.clamp import clamps_of
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.prompt import interactive
 from charrnn_port.sampling.session import Session, log_probs_of
-from charrnn_port.sampling.text import StopSequenceBuffer, is_unfiltered, sample_bytes, sampler_of
+from charrnn_port.sampling.text import StopSequenceBuffer, is_unfiltered, sample_bytes, sampler_of, until
 
 __all__ = [
     "Activations",
@@ -49,4 +50,5 @@ __all__ = [
     "streams",
     "texts_of",
     "trace",
+    "until",
 ]

@@ -12,7 +12,7 @@ from charrnn_port.options import SampleOptions
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.samplers import BatchedCategorical, ban
 from charrnn_port.sampling.session import Session
-from charrnn_port.sampling.text import is_unfiltered, sampler_of, text_of
+from charrnn_port.sampling.text import is_unfiltered, sampler_of, stop_of, text_of
 from charrnn_port.torch7.random import Generator
 
 SIDE_BY_SIDE = 16  # texts per batch; larger batches gain little
@@ -26,7 +26,7 @@ def texts_of(model: Model, options: SampleOptions, prime: list[int]) -> Iterator
     a GPU, where products of batches are rounded differently.
     """
     seeds = range(options.seed, options.seed + options.n)
-    if options.n == 1 or options.stop or options.length > LONGEST or not model.use_numpy:
+    if options.n == 1 or stop_of(model, options) or options.length > LONGEST or not model.use_numpy:
         yield from ((seed, text_of(model, options, prime, seed)) for seed in seeds)
         return
     for start in range(0, options.n, SIDE_BY_SIDE):

@@ -1,15 +1,10 @@
 """Parses -ban, -only and -bias: characters that are never sampled, or more or less often than the network says."""
 
-import re
-
 import numpy as np
 
 from charrnn_port.options import OptionError, SampleOptions, lua_number
-from charrnn_port.util.errors import UserError
+from charrnn_port.util.escapes import unescape
 from charrnn_port.util.vocabulary import Vocabulary
-
-ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"\\": b"\\"}
-ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.|$)", re.DOTALL)
 
 
 def bias_of(options: SampleOptions, vocab: Vocabulary) -> np.ndarray | None:
@@ -50,16 +45,3 @@ def biases(text: str, vocab: Vocabulary) -> list[tuple[str, list[int], float]]:
             raise OptionError(f"-bias: invalid value {each!r}: expected CHARACTERS=NUMBER, as in e=-2")
         found.append((each, ids, number))
     return found
-
-
-def unescape(text: str, option: str) -> bytes:
-    r"""Return the bytes of a typed text in which \n, \t, \r, \\ and \x41 are escapes. Raises UserError for others."""
-
-    def byte(match: re.Match[bytes]) -> bytes:
-        if match[1][:1] == b"x" and len(match[1]) == 3:
-            return bytes.fromhex(match[1][1:].decode())
-        if match[1] not in ESCAPES:
-            raise UserError(f"{option}: unknown escape {match[0].decode()!r}: known are \\n, \\t, \\r, \\\\ and \\x41")
-        return ESCAPES[match[1]]
-
-    return ESCAPE.sub(byte, text.encode(errors="surrogateescape"))

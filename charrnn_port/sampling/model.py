@@ -23,15 +23,21 @@ class Model:
     """The converted weights of a network. A model is immutable and thread-safe."""
 
     def __init__(
-        self, network: FusedCharRNN, vocab: Vocabulary, use_numpy: bool | None = None, sampling_dtype: str = "float32"
+        self,
+        network: FusedCharRNN,
+        vocab: Vocabulary,
+        use_numpy: bool | None = None,
+        sampling_dtype: str = "float32",
+        separator: bytes = b"",
     ) -> None:
         """Copy the current parameters of a network; later changes of the network have no effect on the model.
 
         On a CPU, steps are computed in C, or in NumPy without a C compiler or with `use_numpy=True`. On other devices
-        and with `use_numpy=False`, they are computed in PyTorch. `sampling_dtype` is that of the checkpoint.
+        and with `use_numpy=False`, they are computed in PyTorch. `sampling_dtype` is that of the checkpoint. With a
+        `separator`, each text ends with it, and begins after its last symbol, from the zero state.
         """
         self.vocab = vocab
-        self.sampling_dtype = sampling_dtype
+        self.sampling_dtype, self.separator = sampling_dtype, separator
         self._use_numpy_wanted = use_numpy
         self._sizes = network.model, network.vocab_size, network.rnn_size, network.num_layers
         self._torch7 = network.torch7
@@ -48,27 +54,42 @@ class Model:
             [self._array(tensor) for tensor in (each.i2h, each.i2h_bias + each.h2h_bias, each.h2h)] for each in layers
         ]
         self._decoder = [self._array(network.decoder[name]) for name in ("weight", "bias")]
-        self._zero = tuple(self._array(tensor[0]) for tensor in network.zero_state(1))
+        self._zeros = tuple(self._array(tensor[0]) for tensor in network.zero_state(1))
         self._clamped: Mapping[tuple[int, int], float] = {}
         self._clamps: dict[int, list[tuple[int, float]]] = {}  # the same by the place of a layer's output in the state
+        self._begin()
         self.compiled: CompiledNetwork | None = None
         if use_numpy is None and self.use_numpy and library(network.params.dtype):
             self.compiled = CompiledNetwork(network.model, layers, tuple(network.decoder.values()))
+
+    def _begin(self) -> None:
+        """Set the state before the first character of a text, and the scores of that character, all equal or learned.
+
+        Before the first character of a long text all are equally likely. Torch7 has probabilities here instead of
+        log-probabilities, which makes no difference since all are equal.
+        """
+        self._zero, self.first_scores = self._zeros, np.full(len(self.vocab), 1 / len(self.vocab))
+        if self.separator:
+            begin = self.vocab.encode(self.separator, "the separator")[-1]
+            scores, self._zero = self.step(self.input_table[begin], self._zeros)
+            self.first_scores = torch.asarray(scores, device="cpu").numpy()
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> "Model":
         """Return the model of a checkpoint: in float64 on a CPU and in float32 on a GPU, as in the original."""
         device = torch.device(device)
         network = checkpoint.build("fused", choose_dtype("auto", device), device)
-        return cls(network, checkpoint.vocab, sampling_dtype=checkpoint.sampling_dtype)
+        return cls(
+            network, checkpoint.vocab, sampling_dtype=checkpoint.sampling_dtype, separator=checkpoint.separator
+        )
 
     @classmethod
-    def of_network(cls, network: CharRNN, vocab: Vocabulary) -> "Model":
+    def of_network(cls, network: CharRNN, vocab: Vocabulary, separator: bytes = b"") -> "Model":
         """Return a model with copies of a network's parameters, in float64 on the CPU; training may continue."""
         sizes = network.vocab_size, network.rnn_size, network.num_layers
         copy = FusedCharRNN(network.model, *sizes, dtype=torch.float64)
         copy.params.copy_(network.params)
-        return cls(copy, vocab)
+        return cls(copy, vocab, separator=separator)
 
     def __repr__(self) -> str:
         cell, _, rnn_size, num_layers = self._sizes
@@ -85,8 +106,8 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the parameters. What is derived from them, such as pointers for C, is rebuilt when unpickled."""
-        values = self._params, self.vocab, self._use_numpy_wanted, self.sampling_dtype, dict(self._clamped)
-        return model_of, (self._sizes, self._torch7, *values)
+        how = self._use_numpy_wanted, self.sampling_dtype, self.separator, dict(self._clamped)
+        return model_of, (self._sizes, self._torch7, self._params, self.vocab, *how)
 
     def _shallow_copy(self) -> "Model":
         """Return another model with the same arrays, which the caller may change before anything else uses it."""
@@ -120,10 +141,11 @@ class Model:
         other._clamped, other._clamps = clamps, {}
         for (layer, unit), value in clamps.items():
             other._clamps.setdefault(layer * self._width - 1, []).append((unit, value))
+        other._begin()
         return other
 
     def zero_state(self) -> State:
-        """Return the state before the first character."""
+        """Return the state before the first character of a text."""
         return self._zero
 
     def state_of(self, tensors: Iterable[torch.Tensor]) -> State:
@@ -171,12 +193,13 @@ def model_of(
     vocab: Vocabulary,
     use_numpy: bool | None,
     sampling_dtype: str,
+    separator: bytes,
     clamps: Mapping[tuple[int, int], float],
 ) -> Model:
     """Build a model from what `Model.__reduce__` pickles."""
     network = FusedCharRNN(*sizes, torch7=torch7, dtype=params.dtype, device=params.device)
     network.params.copy_(params)
-    return Model(network, vocab, use_numpy, sampling_dtype).clamped(clamps)
+    return Model(network, vocab, use_numpy, sampling_dtype, separator).clamped(clamps)
 
 
 class ForColumns:

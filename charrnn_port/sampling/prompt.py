@@ -15,7 +15,7 @@ from charrnn_port.sampling.bias import bias_of
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.session import Session
 from charrnn_port.sampling.streams import stdin, writer
-from charrnn_port.sampling.text import sampler_of, until
+from charrnn_port.sampling.text import sampler_of, stop_of, until
 from charrnn_port.torch7.random import Generator
 from charrnn_port.util.errors import UserError, how_to_install
 
@@ -95,8 +95,8 @@ class Conversation:
         """Write the `prime` characters that were typed, and -length more, sampled with the current settings."""
         self._choose = sampler_of(self.options, self._random, self.model)
         more = itertools.islice(self._text, self.options.length or None)
-        if self.options.stop:
-            more = until(os.fsencode(self.options.stop), more)
+        if stop := stop_of(self.model, self.options):
+            more = until(stop, more)
         with self._interrupts() as interrupted:
             for piece in itertools.chain(itertools.islice(self._text, prime), more):
                 self._write(piece)

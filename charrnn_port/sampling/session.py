@@ -23,9 +23,7 @@ class Session:
         self.model = model
         self.unknown = model.vocab.unknown
         self._step = step_of(model)
-        # Before the first character all are equally likely. Torch7 has probabilities here instead of log-probabilities,
-        # which makes no difference since all are equal.
-        self.scores = np.full(len(model.vocab), 1 / len(model.vocab))
+        self.scores = model.first_scores
 
     def __repr__(self) -> str:
         best = int(self.scores.argmax())

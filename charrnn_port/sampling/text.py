@@ -67,9 +67,13 @@ def text_of(model: Model, options: SampleOptions, prime: list[int], seed: int) -
     else:
         ids = session.sample(options.length or None, sampler_of(options, Generator(seed), model), prime)
     text = (model.vocab.decode([id_]) for id_ in ids)
-    if not options.stop:
-        return text
-    return itertools.chain(itertools.islice(text, len(prime)), until(os.fsencode(options.stop), text))
+    stop = stop_of(model, options)
+    return itertools.chain(itertools.islice(text, len(prime)), until(stop, text)) if stop else text
+
+
+def stop_of(model: Model, options: SampleOptions) -> bytes:
+    """Return the stop sequence: -stop, or what ends each text that the network learned; b"" for none."""
+    return os.fsencode(options.stop) or model.separator
 
 
 def beam_search(session: Session, options: SampleOptions, prime: list[int]) -> Iterator[int]:

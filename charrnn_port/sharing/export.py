@@ -45,5 +45,10 @@ def export(options: ExportOptions) -> None:
         raise UserError(f"{options.target}: unknown format; the name must end in {', '.join(FORMATS)} (a folder)")
     checkpoint = load_checkpoint(options.checkpoint, log_line)
     checkpoint.require_finite()
+    if checkpoint.vocab.encoding == "words" and ending in (".html", ".mjs"):
+        raise UserError(f"{options.target}: the page and the module read characters, not words: use another format")
     FORMATS[ending](checkpoint, options)
+    if checkpoint.separator and ending != ".safetensors":
+        mark = checkpoint.opt["separator"]
+        log_line(f"-separator is not exported: let each text begin with {mark}, and end at the next {mark}")
     log_written(options.target)

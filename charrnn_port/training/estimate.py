@@ -30,7 +30,7 @@ def sizes(training: Training) -> Iterator[tuple[str, str]]:
     """Yield the rows about text, vocabulary, batches and parameters."""
     loader, options = training.loader, training.options
     each = loader.batch_size * loader.seq_length
-    yield "text", f"{len(loader.ids) + loader.left_out:,} {loader.vocab.unit}"
+    yield "text", f"{loader.size:,} {loader.vocab.unit}"
     yield "vocabulary", f"{loader.vocab_size} characters; the rarest: {rarest(loader)}"
     for name, count in zip(("train", "validation", "test"), loader.split_sizes.values(), strict=True):
         yield name, f"{count:,} batches of {loader.batch_size} x {loader.seq_length} = {count * each:,} characters"

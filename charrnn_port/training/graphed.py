@@ -29,6 +29,7 @@ def training_for(
 ) -> Training:
     """Return the Training of a network: with CUDA graphs if a single process trains fused cells on a GPU."""
     alone = not isinstance(processes, Distributed)  # collective operations are not recorded in graphs
+    alone = alone and not loader.padded  # the graph gathers its batches itself
     graphs = alone and network.params.device.type == "cuda" and isinstance(network, FusedCharRNN)
     return (GraphedTraining if graphs else Training)(options, network, loader, random, processes)
 

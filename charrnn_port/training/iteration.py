@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from charrnn_port.checkpoints import Checkpoint
-from charrnn_port.model.char_rnn import CharRNN, add_up, carry
+from charrnn_port.model.char_rnn import CharRNN, add_up, carry, reset
 from charrnn_port.model.update import clip_, norms, scale_
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
@@ -46,7 +46,8 @@ class Training:
         self.schedule = schedules.create(options, self.optimizer, loader.ntrain)
         self.loss_scale = LossScale(network) if options.dtype == "float16" else None
         # In mixed precision, products keep rounded copies of the state, so overwriting the state has no effect on them.
-        self.alias_state = options.state_carry == "alias" and not network.products
+        # A short text begins from the zero state, which the original's alias would replace.
+        self.alias_state = options.state_carry == "alias" and not network.products and not loader.padded
         self.processes = processes or SingleProcess()
         self._rows = self.processes.rows(loader.batch_size)
         self.state = self._zero_state()
@@ -71,7 +72,7 @@ class Training:
         return loss
 
     def _iterate(self) -> float:
-        x, y = self._batch(1)
+        x, y = self._batch(1, self.state)
         # The first state is a buffer of its own. Later ones are the buffer that the last time step writes into.
         alias = self.alias_state and not self._first
         losses = self._pass(x, y, self._masks(), alias)
@@ -80,7 +81,7 @@ class Training:
         self._clip()
         if fits:
             self.optimizer.step(self.network.grad_params)
-        return mean_loss(losses)
+        return mean_loss(losses) * (self.loader.batch_size * self.loader.seq_length / self.loader.batch_targets)
 
     def _pass(self, x: Tensor, y: Tensor, masks: Tensor | None, alias: bool) -> Tensor:
         """Compute the gradients and return the loss of each time step, `[seq_length]`."""
@@ -119,14 +120,15 @@ class Training:
         for number in range(1, count + 1):
             if interrupted():
                 return None
-            x, y = self._batch(split_index)
+            x, y = self._batch(split_index, state)
             loss = add_up(self.network.evaluation_pass(x, y, state), loss)
             yield Evaluating(split_index, number, count)
         if self.alias_state:
             carry(state, self.state)
         total = torch.tensor(loss, dtype=torch.float64, device="cpu")
         self.processes.average(total)
-        return total.item() / self.loader.seq_length / count
+        places = count * self.loader.batch_size * self.loader.seq_length
+        return total.item() / self.loader.seq_length / count * (places / self.loader.targets(split_index))
 
     def checkpoint(self) -> Checkpoint:
         """Return a checkpoint of the state after the last iteration. It holds copies.
@@ -174,9 +176,12 @@ class Training:
     def _zero_state(self) -> list[Tensor]:
         return self.network.zero_state(self._rows.stop - self._rows.start)
 
-    def _batch(self, split_index: int) -> tuple[Tensor, Tensor]:
+    def _batch(self, split_index: int, state: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the next batch of a split, x and y `[seq_length, rows]`; reset the state where a text begins."""
         x, y = self.loader.next_batch(split_index)
         device = self.network.params.device
+        if self.loader.begins is not None:
+            reset(state, torch.from_numpy(self.loader.begins).to(device))
         return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
 
     def _masks(self) -> Tensor | None:

@@ -90,11 +90,10 @@ def prepare(
 
     writes = not options.dry_run
     data_dir = datasets.provide(options.data_dir, "data_dir" in given, echo) if writes else options.data_dir
-    fractions = options.train_frac, options.val_frac
-    loader = MinibatchLoader(
-        data_dir, options.batch_size, options.seq_length, *fractions, echo, rows, options.encoding, options.min_count,
-        writes,
-    )  # fmt: skip
+    options = replace(options, separator=datasets.separator_of(options, data_dir))
+    loader = datasets.load(options, data_dir, echo, rows, writes)
+    if loader.note:
+        log(loader.note)
     require_batches(loader, options, log)
     text = Path(data_dir, "input.txt")
     if warning := unusual_text(first_bytes(text, "a text")):
@@ -132,7 +131,7 @@ def prepare(
     else:
         network = BACKENDS[cell](options.model, *sizes, torch7=options.torch7, dtype=dtype, device=device)
         initialize(network, random)
-    network.products = products
+    network.products, network.padded = products, loader.padded
     if merges:
         log(merge(begin, network, loader.vocab) if begin else "-vocab merge is ignored without -init_from")
     if options.model == "lstm" and not saved:  # after -init_from too, as in the original

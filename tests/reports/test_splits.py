@@ -25,14 +25,15 @@ def run(verb: str, *arguments: object) -> Result:
     return CliRunner().invoke(charrnn.verbs()[verb], [str(word) for word in arguments])
 
 
-@pytest.fixture(scope="module", params=["bytes", "utf-8"])
+@pytest.fixture(scope="module", params=["bytes rows", "utf-8 rows", "utf-8 end"])
 def trained(request, tmp_path_factory):
     """Return the checkpoint folder and the text of a short run; the text has characters of several bytes."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "data").mkdir()
     text = folder / "data/input.txt"
     text.write_text(PLAY[:3000].replace("e", "é"), encoding="utf-8", newline="")
-    words = [*SMALL, *EVERY, *THIRDS, "-max_epochs", 1, "-encoding", request.param]
+    encoding, split_by = request.param.split()
+    words = [*SMALL, *EVERY, *THIRDS, "-max_epochs", 1, "-encoding", encoding, "-split_by", split_by]
     assert run_train(*words, "-data_dir", text.parent, "-checkpoint_dir", folder / "cv").exit_code == 0
     return folder / "cv", text
 
@@ -86,7 +87,7 @@ def test_positions_and_lines_are_those_of_the_text(trained):
     cv, text = trained
     checkpoint = charrnn_port.load_checkpoint(cv)
     units = units_of(text, checkpoint)
-    pieces = pieces_of_run(checkpoint, "cv", len(units))["test"]
+    pieces = pieces_of_run(checkpoint, "cv", units)["test"]
     end = pieces[-1].stop
     _, *rows = csv.reader(io.StringIO(run("score", cv, "-split", "test", "-csv", "-gpuid", -1).stdout))
     positions = [int(row[0]) for row in rows]
@@ -111,7 +112,7 @@ def test_a_trace_has_each_piece_from_the_zero_state(trained, tmp_path):
         ids, positions, log_probs = (file[name][:] for name in ("ids", "positions", "log_probs"))
     units = units_of(text, checkpoint)
     (cut,) = [cut_of({"cv": checkpoint}, "val")]
-    places = cut(len(units), "text")
+    places = cut(units, "text")
     assert positions.tolist() == np.concatenate(places).tolist()
     length = len(places[0])
     rows, targets = log_probs.reshape(4, length, -1)[:, :-1], ids.reshape(4, length)[:, 1:]
@@ -125,7 +126,7 @@ def test_a_heatmap_has_a_blank_line_between_pieces(trained):
     if checkpoint.vocab.encoding == "utf-8":
         units = units_of(text, checkpoint)
         shown = run("score", cv, "-split", "val", "-heat", 1, "-gpuid", -1).stdout
-        places = cut_of({"cv": checkpoint}, "val")(len(units), "text")
+        places = cut_of({"cv": checkpoint}, "val")(units, "text")
         assert shown == "\n\n".join("".join(units[place] for place in piece) for piece in places)
 
 
@@ -150,3 +151,30 @@ def test_errors(trained, tmp_path, monkeypatch):
         assert "Error: short.txt has no characters in the val split" in short.stderr
         assert_one_line_error(run(verb, LUA, "-split", "val", *more), 1, "input.txt", "after the checkpoint")
     assert [path.name for path in tmp_path.iterdir()] == ["short.txt"]
+
+
+def test_files_are_read_as_training_reads_them(tmp_path):
+    """-split val reads -val_file, and has the run's loss to 1e-12; so has evaluate. The test file is read alike."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "input.txt").write_text(PLAY[:2000])
+    for name, text in (("val", PLAY[:300]), ("test", PLAY[300:600])):
+        (tmp_path / f"{name}.txt").write_text(text)
+    files = ["-val_file", tmp_path / "val.txt", "-test_file", tmp_path / "test.txt"]
+    cv = tmp_path / "cv"
+    words = [*SMALL, *EVERY, *files, "-max_epochs", 1, "-data_dir", data, "-checkpoint_dir", cv]
+    assert run_train(*words).exit_code == 0
+    for split in ("train", "val", "test"):
+        name = str(data / "input.txt" if split == "train" else tmp_path / f"{split}.txt")
+        expected = json.loads(run("evaluate", cv, "-split", split, "-json", "-gpuid", -1).stdout)
+        found = json.loads(run("score", cv, "-split", split, "-json", "-gpuid", -1).stdout)
+        assert (found["text"], found["characters"]) == (name, expected["characters"])
+        assert abs(found["nats_per_character"] - expected["nats_per_character"]) < 1e-12
+        if split == "val":
+            assert abs(found["nats_per_character"] - charrnn_port.load_checkpoint(cv).val_loss) < 1e-12
+    assert_one_line_error(run("split", cv), 1, "files already", "val.txt")
+    whole = json.loads(run("evaluate", cv, "-split", "all", "-json", "-gpuid", -1).stdout)
+    assert whole["characters"] == 2000
+    (tmp_path / "val.txt").write_text(PLAY[:301])
+    assert_one_line_error(run_train("-resume", "latest", "-checkpoint_dir", cv), 1, "differs")
+    assert_one_line_error(run_train("-test_file", "x.txt"), 2, "-val_file")

@@ -36,7 +36,7 @@ def share(checkpoint, *texts):
 
 def test_shares(run):
     checkpoint = charrnn_port.load_checkpoint(run / "cv")
-    pieces = pieces_of_run(checkpoint, "cv", 3200)
+    pieces = pieces_of_run(checkpoint, "cv", bytes(3200))
     train, val = ([PLAY[piece.start : piece.stop] for piece in pieces[split]] for split in ("train", "val"))
     assert share(checkpoint, *train) == 1
     assert share(checkpoint, *val) == 0

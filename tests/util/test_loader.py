@@ -469,3 +469,64 @@ def test_digest_is_the_text_s(tmp_path):
     (tmp_path / "input.txt").write_bytes(b"abc" * 100)
     digests = [MinibatchLoader(tmp_path, 1, 2, 1, 0, lambda line: None).digest for _ in range(2)]
     assert digests == [hashlib.sha256(b"abc" * 100).hexdigest()] * 2
+
+
+def letters_of(loader, split):
+    """Return the rows of all batches of a split as texts, each followed by its last target."""
+    batches = [loader.next_batch(split) for _ in range(loader.split_sizes[split])]
+    x, last = np.concatenate([x for x, _ in batches]), batches[-1][1][-1:]
+    return [loader.vocab.decode(row).decode() for row in np.concatenate([x, last]).T]
+
+
+def test_the_end_of_the_text_validates_and_tests(tmp_path):
+    """Each split is laid out in rows of its own. As in the original, the very last target is the first character."""
+    text = bytes(range(97, 97 + 26))
+    loader = MinibatchLoader(folder(tmp_path, text), 2, 3, 0.5, 0.25, lambda line: None, split_by="end")
+    assert (loader.ntrain, loader.nval, loader.ntest, loader.left_out) == (2, 1, 1, 2)
+    assert letters_of(loader, 1) == ["abcdefg", "ghijklm"]
+    assert letters_of(loader, 2) == ["mnop", "pqrs"]
+    assert letters_of(loader, 3) == ["stuv", "vwxa"]
+    half = MinibatchLoader(tmp_path, 2, 3, 0.5, 0.25, lambda line: None, rows=slice(1, 2), split_by="end")
+    assert letters_of(half, 2) == ["pqrs"]
+
+
+def test_files_validate_and_test(tmp_path):
+    """Then the whole text trains. No target is in another file; the vocabulary is that of the text."""
+    folder(tmp_path, bytes(range(97, 97 + 26)))
+    val, test = tmp_path / "val.txt", tmp_path / "test.txt"
+    val.write_bytes(b"the quick fox")
+    test.write_bytes(b"jumped")
+    (tmp_path / "input.txt").write_bytes(bytes(range(97, 97 + 25)) + b" z")
+    how = {"val_file": str(val), "test_file": str(test)}
+    loader = MinibatchLoader(tmp_path, 1, 5, 0.95, 0.05, lambda line: None, **how)
+    assert letters_of(loader, 1) == ["abcdefghijklmnopqrstuvwxy "]
+    assert letters_of(loader, 2) == ["the quick f"]
+    assert letters_of(loader, 3) == ["jumped"]
+    assert (loader.size, loader.left_out, loader.nbatches) == (27, 2, 5)
+    alone = MinibatchLoader(tmp_path, 1, 5, 1, 0, lambda line: None)
+    assert loader.digest != alone.digest
+    test.write_bytes(b"jumper")
+    assert MinibatchLoader(tmp_path, 1, 5, 1, 0, lambda line: None, **how).digest != loader.digest
+    only_val = MinibatchLoader(tmp_path, 1, 5, 1, 0, lambda line: None, val_file=str(val))
+    assert only_val.split_sizes == {1: 5, 2: 2, 3: 0}
+
+
+@pytest.mark.parametrize(("content", "problem"), [
+    (None, "cannot read"), (b"", "is empty"), (b"abcde", "holds 4 bytes"), (b"abcdefGhi", "has 'G'"),
+])  # fmt: skip
+def test_a_file_that_cannot_validate(tmp_path, content, problem):
+    val = tmp_path / "val.txt"
+    if content is not None:
+        val.write_bytes(content)
+    with pytest.raises(UserError, match=problem) as error:
+        MinibatchLoader(folder(tmp_path, b"abcdefghi" * 3), 1, 5, 1, 0, lambda line: None, val_file=str(val))
+    assert str(val) in str(error.value)
+
+
+def test_unknown_characters_of_a_file_are_the_unknown_symbol(tmp_path):
+    (tmp_path / "val.txt").write_bytes(b"aGa")
+    folder(tmp_path, b"aaaabbbbc")
+    loader = MinibatchLoader(
+        tmp_path, 1, 2, 1, 0, lambda line: None, encoding="utf-8", min_count=2, val_file=str(tmp_path / "val.txt")
+    )
+    assert loader.next_batch(2)[0].T.tolist() == [[0, loader.vocab.unknown]]

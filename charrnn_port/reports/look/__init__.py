@@ -53,10 +53,13 @@ def look(options: LookOptions) -> None:
     if drawing:
         require_matplotlib("a figure")
     checkpoint = load_checkpoint(options.checkpoint, log_line)
+    if checkpoint.vocab.encoding == "words":
+        raise UserError(f"{options.checkpoint} reads words: look shows units that read characters; use charrnn trace")
     wanted = units_of(options.units, checkpoint.opt)
     file = text_to_read(options.file, options.split, checkpoint, options.checkpoint)
     cut = cut_of({options.checkpoint: checkpoint}, options.split)
-    text = TextStream(file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip", cut)
+    skip, separator = options.unknown == "skip", checkpoint.separator
+    text = TextStream(file, {options.checkpoint: checkpoint.vocab}, skip, cut, separator)
     block, begins = beginning_of(text, options.length)
     ids = block.ids(checkpoint.vocab)
     overlap = TrainedOn(checkpoint, options.checkpoint)

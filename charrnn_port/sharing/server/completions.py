@@ -64,7 +64,7 @@ class Completion:
         self.with_ids = take("return_token_ids", False, bool)
         self.with_usage = value_of(take("stream_options", {}, dict), "include_usage", False, bool)
         self.top = take("logprobs", None, int, 0, MOST_LOGPROBS)
-        self.stops = stops_of(body.get("stop"))
+        self.stops = stops_of(body.get("stop")) + ([model.separator] if model.separator else [])
         self.bias = bias_of(body.get("logit_bias"), self.vocab)
         self.options = sample_options(body)
         self.prompts = prompts_of(body.get("prompt"), self.vocab, limits.unknown)

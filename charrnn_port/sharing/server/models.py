@@ -100,7 +100,7 @@ class Models:
     def _load(self, name: str) -> Served:
         saved = load_checkpoint(self._paths[name], log_line)
         network = saved.build("fused", DTYPES[self._options.dtype])
-        model = Model(network, saved.vocab, sampling_dtype=saved.sampling_dtype)
+        model = Model(network, saved.vocab, sampling_dtype=saved.sampling_dtype, separator=saved.separator)
         engine = Engine(model, self._options.streams, self._options.queue)
         return Served(name, engine, facts_of(name, saved, model, self._options.max_length))
 

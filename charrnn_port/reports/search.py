@@ -237,6 +237,7 @@ class Search:
 
     def take(self, run: Run, rung: int, status: int | None) -> bool:
         """Add the result of a run that ended. Returns whether it finished the rung."""
+        what = f"exit status {status}"
         if status in (0, DIVERGED):
             history = read_history(run.folder / TABLE)
             losses = [loss for loss in history.val_losses.values() if math.isfinite(loss)]
@@ -244,9 +245,11 @@ class Search:
                 run.losses.append(math.inf if status == DIVERGED else min(losses))
                 run.epochs.append(float(history.columns["epoch"][-1]))
                 return True
+            what = "no validation loss: use a larger val_frac, or a smaller batch_size or seq_length"
+        elif log := (run.folder / "train.log").read_text(errors="replace").splitlines():
+            what = log[-1].removeprefix("Error: ")
         if not self._stopping:
-            log = (run.folder / "train.log").read_text(errors="replace").splitlines()
-            self.failed.append(f"{run.folder}: {log[-1] if log else f'exit status {status}'}")
+            self.failed.append(f"{run.folder}: {what}")
             log_line(self.failed[-1])
         return False
 

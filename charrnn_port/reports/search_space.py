@@ -117,7 +117,8 @@ def range_of(name: str, where: str, node: Any) -> Range:
         if not all(isinstance(text, str) for text in texts.values()):
             raise ValueError("min and max are one number each")
         low, high = (value_of(name, texts[word]) for word in ("min", "max"))
-        log, integer = (lua_number(BOOLEANS.get(text.lower(), text)) for text in (texts.get("log", "0"), texts.get("integer", "0")))
+        words = [texts.get(word, "false") for word in ("log", "integer")]
+        log, integer = (lua_number(BOOLEANS.get(text.lower(), text)) for text in words)
         found = Range(low, high, log == 1, integer == 1 or kind is int)
         if low > high or (found.log and low <= 0):
             raise ValueError(f"min {low:g} is {'above max' if low > high else 'not above 0, which log needs'}")

@@ -90,8 +90,8 @@ def test_no_configuration_twice(tmp_path):
         ("rnn_size: []", "line 1: rnn_size needs a value in each place of its list"),
         ("rnn_size: [4, null]", "line 1: rnn_size needs a value in each place of its list"),
         ("rnn_size: {min: 4}", "line 1: rnn_size: a range has min and max"),
-        ("model: {min: gru, max: lstm}", "line 1: model: a range has min and max, of min, max, log, integer, and is for numbers"),
-        ("rnn_size: {min: 4, max: 8, lg: true}", "line 1: rnn_size: a range has min and max, of min, max, log, integer"),
+        ("model: {min: gru, max: lstm}", "line 1: model: a range has min and max"),
+        ("rnn_size: {min: 4, max: 8, lg: true}", "line 1: rnn_size: a range has min and max, of min, max, log, "),
         ("rnn_size: {min: [4], max: 8}", "line 1: rnn_size: min and max are one number each"),
         ("rnn_size: {min: 8, max: 4}", "line 1: rnn_size: min 8 is above max"),
         ("rnn_size: {min: 0, max: 4}", "line 1: -rnn_size: 0 is out of range"),
@@ -203,7 +203,7 @@ def test_a_run_that_fails_does_not_end_the_others_and_is_repeated(folder, simula
     result = search("-configurations", 3)
     assert result.exit_code == 1
     assert [line.split()[-1] for line in result.stdout.splitlines()[1:]] == ["found/runs/1", "found/runs/3"]
-    assert result.stderr.endswith("Error: 1 of 3 runs failed; the first: found/runs/2: Error: what is wrong\n")
+    assert result.stderr.endswith("Error: 1 of 3 runs failed; the first: found/runs/2: what is wrong\n")
     statuses.clear()
     del trained[:]
     assert len(table("-configurations", 3)) == 3
@@ -213,7 +213,9 @@ def test_a_run_that_fails_does_not_end_the_others_and_is_repeated(folder, simula
 def test_without_validation_losses(folder, simulated):
     _, statuses = simulated
     statuses[1, 0] = statuses[2, 0] = 7
-    assert search("-configurations", 2).stdout == ""
+    result = search("-configurations", 2)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Error: 2 of 2 runs failed; the first: found/runs/1: no validation loss: use a larger" in result.stderr
 
 
 def test_a_folder_is_for_one_search(folder, simulated):

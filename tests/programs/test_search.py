@@ -16,7 +16,7 @@ import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.config import with_config
 from charrnn_port.options import TrainOptions
-from charrnn_port.reports.search import Search
+from charrnn_port.reports.search import Search, claim
 from charrnn_port.reports.search_space import draw, read_space
 from charrnn_port.training.recorders.table import HEADER
 
@@ -228,8 +228,6 @@ def test_a_folder_is_for_one_search(folder, simulated):
 
 
 def test_a_folder_in_use(folder):
-    from charrnn_port.reports.search import claim
-
     with claim(folder / "found"):
         assert_one_line_error(search(), 1, f"another search, process {os.getpid()}, writes to found")
 
@@ -237,47 +235,43 @@ def test_a_folder_in_use(folder):
 # Real runs
 
 
-def begin(*arguments):
-    """Start a search as a process of its own."""
-    words = [sys.executable, "-m", "charrnn_port", "search", "-config", "space.yaml", "-o", "found", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [str(word) for word in words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-def test_a_search_that_was_stopped_and_killed_has_the_results_of_an_uninterrupted_one(folder):
+def test_a_search_that_was_stopped_and_killed_has_the_results_of_an_uninterrupted_one(folder, monkeypatch):
     """SIGTERM in the first rung, then SIGKILL, then to the end: table, losses and parameters are those of one go."""
+    monkeypatch.setattr("charrnn_port.reports.search.plot", lambda options: None)
     whole = search("-configurations", 3, "-o", "whole")
     assert whole.exit_code == 0, whole.output
     assert len(whole.stdout.splitlines()) == 4
 
-    stopped = begin("-configurations", 3, "-jobs", 1)
-    for line in stopped.stderr:
-        if line.startswith("rung 1, 1 of 3"):
-            break
-    stopped.send_signal(signal.SIGTERM)
-    stdout, stderr = stopped.communicate(timeout=60)
-    assert stopped.returncode == 128 + signal.SIGTERM
-    assert "SIGTERM: saving the runs in progress; the same command continues\n" in stderr
-    assert 2 <= len(stdout.splitlines()) < 4  # the table so far
+    with monkeypatch.context() as patched:
+        log = charrnn_port.reports.search.log_line
+        patched.setattr("charrnn_port.reports.search.log_line", lambda line: (log(line), stop_after_a_run(line)))
+        stopped = search("-configurations", 3, "-jobs", 1)
+    assert stopped.exit_code == 128 + signal.SIGTERM
+    assert "SIGTERM: saving the runs in progress; the same command continues\n" in stopped.stderr
+    assert 2 <= len(stopped.stdout.splitlines()) < 4  # the table so far
 
-    killed = begin("-configurations", 3, "-jobs", 2)
+    words = "-m charrnn_port search -config space.yaml -o found -configurations 3 -jobs 2".split()
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    killed = subprocess.Popen([sys.executable, *words], env=environment, stderr=subprocess.PIPE, text=True)
     assert killed.stderr.readline().startswith("rung 1, 1 of ")
     killed.kill()
     killed.communicate(timeout=60)
     rest = search("-configurations", 3)
     assert rest.exit_code == 0, rest.output
     assert rest.stdout.replace("found/", "whole/") == whole.stdout
-    names = ("search.json", "best.yaml")
-    assert [(folder / "found" / name).read_text() for name in names] == [
-        (folder / "whole" / name).read_text() for name in names
-    ]
+    for name in ("search.json", "best.yaml"):
+        assert (folder / "found" / name).read_text() == (folder / "whole" / name).read_text()
     for number in (1, 2, 3):
         ours, theirs = (charrnn_port.load_checkpoint(folder / name / f"runs/{number}") for name in ("found", "whole"))
         assert ours.fingerprint == theirs.fingerprint
         assert ours.train_losses == theirs.train_losses
+
+
+def stop_after_a_run(line):
+    """Send SIGTERM to this process after the line of the first run that ended."""
+    if line.startswith("rung 1, 1 of 3"):
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_out_of_time(folder):

@@ -21,6 +21,7 @@ from charrnn_port.options import (
     LookOptions,
     PlotOptions,
     ScoreOptions,
+    SearchOptions,
     ServeOptions,
     SplitOptions,
     TraceOptions,
@@ -50,6 +51,14 @@ def plot(options: PlotOptions) -> None:
     from charrnn_port.reports.plot import plot
 
     plot(options)
+
+
+@program(SearchOptions, example="charrnn search -config space.yaml -minutes 60 -o search")
+def search(options: SearchOptions) -> None:
+    """Search for the best training options: hyperparameter search."""
+    from charrnn_port.reports.search import search
+
+    search(options)
 
 
 @program(EvaluateOptions, example="charrnn evaluate cv -split test")
@@ -168,6 +177,7 @@ def verbs() -> dict[str, Program]:
         "inspect": inspect,
         "compare": compare,
         "plot": plot,
+        "search": search,
         "convert": convert,
         "export": export,
         "benchmark": benchmark,

@@ -11,11 +11,11 @@ true or false, and null means that an option is not given.
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import Any
 
-from charrnn_port.options import AnyOptions, OptionError, described
+from charrnn_port.options import AnyOptions, OptionError, Options, described
 from charrnn_port.util.errors import UserError, how_to_install
 
 NOT_IN_FILES = ("config", "print_config")
@@ -36,50 +36,72 @@ def with_config(options: AnyOptions, given: frozenset[str]) -> tuple[AnyOptions,
 
 def read(path: str, options_class: type[AnyOptions]) -> dict[str, str]:
     """Return the text of each option in a file, by name. An option whose value is null is not given."""
+    kept: dict[str, str] = {}
+    for name, where, node in nodes(path, options_class):
+        text = text_of(node, name, where, options_class)
+        if text is not None:
+            kept[name] = text
+    return kept
+
+
+def nodes(
+    path: str, options_class: type[Options], is_value: Callable[[Any], bool] = lambda node: isinstance(node.value, str)
+) -> Iterator[tuple[str, str, Any]]:
+    """Yield the name of each option in a file, its place in words, and the YAML node of its value.
+
+    `is_value` is the test for nodes that are a value; a mapping that is none is a group of options. Raises OptionError
+    for an option that is unknown or there twice, UserError for a file that is missing or is not YAML with options.
+    """
     yaml = import_yaml()
     if path == "-":
         raise UserError("-config -: options cannot be read from stdin: write them to a file and name it")
-    switches = {each.name for each, about in described(options_class) if about.on_off}
-    names = [each.name for each in fields(options_class) if each.name not in NOT_IN_FILES]
-    kept: dict[str, str] = {}
     try:
         with open(path, encoding="utf-8") as file:
-            root = yaml.compose(file, yaml.BaseLoader)
-        for key, value in pairs(yaml, root):
-            where = f"{path}, line {key.start_mark.line + 1}"
-            if key.value not in names:
-                close = difflib.get_close_matches(key.value, names, n=1)
-                hint = f"did you mean {close[0]}?" if close else "see -help"
-                raise OptionError(f"{where}: unknown option: {key.value}; {hint}")
-            if key.value in kept:
-                raise OptionError(f"{where}: duplicate option {key.value}")
-            text = value.value
-            if value.style is None:  # not quoted
-                if text in NULL:
-                    continue
-                if key.value in switches:
-                    text = BOOLEANS.get(text.lower(), text)
-            kept[key.value] = os.path.expanduser(text) if key.value in PATHS else text
-            try:
-                options_class(**{key.value: kept[key.value]})
-            except OptionError as error:
-                raise OptionError(f"{where}: {error}") from None
+            found = list(pairs(yaml, yaml.compose(file, yaml.BaseLoader), is_value))
     except OSError as error:
         raise UserError(f"-config {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise UserError(f"-config {path} is not a YAML file of options: {error}") from error
-    return kept
+    names = [each.name for each in fields(options_class) if each.name not in NOT_IN_FILES]
+    seen = set()
+    for key, node in found:
+        where = f"{path}, line {key.start_mark.line + 1}"
+        if key.value not in names:
+            close = difflib.get_close_matches(key.value, names, n=1)
+            hint = f"did you mean {close[0]}?" if close else "see -help"
+            raise OptionError(f"{where}: unknown option: {key.value}; {hint}")
+        if key.value in seen:
+            raise OptionError(f"{where}: duplicate option {key.value}")
+        seen.add(key.value)
+        yield key.value, where, node
 
 
-def pairs(yaml: Any, root: Any) -> Iterator[tuple[Any, Any]]:
+def text_of(node: Any, name: str, where: str, options_class: type[Options]) -> str | None:
+    """Return the text of an option's value; None for null. Raises OptionError, which names the place, if invalid."""
+    text = node.value
+    if node.style is None:  # not quoted
+        if text in NULL:
+            return None
+        if any(each.name == name and about.on_off for each, about in described(options_class)):
+            text = BOOLEANS.get(text.lower(), text)
+    text = os.path.expanduser(text) if name in PATHS else text
+    try:
+        options_class(**{name: text})
+    except OptionError as error:
+        raise OptionError(f"{where}: {error}") from None
+    return text
+
+
+def pairs(yaml: Any, root: Any, is_value: Callable[[Any], bool]) -> Iterator[tuple[Any, Any]]:
     """Yield the nodes of names and values in a file, including those in groups. Raises ValueError for anything else."""
     if root is None:  # an empty file
         return
     if not isinstance(root, yaml.MappingNode):
         raise ValueError("expected names with values")
     for key, value in root.value:
-        for name, each in value.value if isinstance(value, yaml.MappingNode) else [(key, value)]:
-            if not isinstance(name, yaml.ScalarNode) or not isinstance(each, yaml.ScalarNode):
+        grouped = isinstance(value, yaml.MappingNode) and not is_value(value)
+        for name, each in value.value if grouped else [(key, value)]:
+            if not isinstance(name, yaml.ScalarNode) or not is_value(each):
                 raise ValueError(f"line {name.start_mark.line + 1}: expected a name and one value")
             yield name, each
 

@@ -100,6 +100,42 @@ class PlotOptions(Options):
 
 
 @dataclass(frozen=True)
+class SearchOptions(Options):
+    """The options of `charrnn search`."""
+
+    config: str = option(
+        "", "the space: a YAML file with a value, a list or a range for options of train.py", "what to try",
+        "More options need more configurations. See docs/training.md.",
+    )
+    configurations: int = option(
+        27, "number of random configurations", "what to try",
+        "More find better ones and take longer; with a larger number, the same command continues a finished search.",
+        minimum=1,
+    )
+    epochs: int = option(
+        1, "epochs of each configuration in the first rung; each further rung has three times as many", "what to try",
+        "More make the first selection more reliable.",
+        minimum=1,
+    )
+    seed: int = seed_option("Another seed draws other configurations. The runs have their own -seed.", "what to try")
+    minutes: float = option(
+        60.0, "stop after this many minutes", "how long",
+        "Runs in progress are saved, and the same command continues.",
+        above=0,
+    )
+    jobs: int = option(
+        0, "number of runs at once, each with one thread; 0 = number of cores", "how long",
+        "Lower it if memory is short. Results do not depend on it.",
+        minimum=0,
+    )
+    o: str = option(
+        "search", "the folder for the runs, best.yaml, curves.png and search.json", "result",
+        "Each run has a folder in it, which stands for its best checkpoint.",
+    )
+    json: int = json_option()
+
+
+@dataclass(frozen=True)
 class BenchmarkOptions(Options):
     """The options of `charrnn benchmark`."""
 

@@ -3,6 +3,7 @@
     inspect      print the contents of a checkpoint
     compare      decide whether two runs are identical, differ by rounding, or differ by an error
     plot         draw the losses of runs
+    search       search over training options by successive halving
     evaluate     measure the loss of a network on a text
     benchmark    measure speed against nn.LSTM, the matrix products alone, and the processor's limits; a package, also
                  for training beside other processes (contention.py) and for the server (serving.py)
@@ -16,7 +17,8 @@
 Shared modules: history.py reads a run from a log, a CSV file or a checkpoint; text_stream.py reads texts of any length
 in blocks; splits.py finds the pieces of a text in a run's splits; trained_on.py finds how much of a text a network was
 trained on; scoring.py computes predictions for each character; heat.py prints a text as a heatmap; printing.py prints
-tables and JSON; matches.py finds passages in a text; copied_page.py is the page of copied.py.
+tables and JSON; matches.py finds passages in a text; copied_page.py is the page of copied.py;
+search_space.py reads the space of search.py and draws from it.
 
 Only charrnn_port/__main__.py imports this package.
 """

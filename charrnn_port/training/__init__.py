@@ -10,22 +10,25 @@ Public API of the package:
     initialize                      initializes the parameters of a new network
     dry_run(training)               prints sizes, memory and time of a run before it begins
     processes()                     this process, or the processes that torchrun started
+    Interrupts                      records the signals that end a run
     events                          the events of a run
     recorders                       callbacks: the original's log lines, checkpoints, progress bar, ...; one file each
 
-Internal modules: graphed.py (an iteration as one CUDA graph), loss_scale.py (for float16), parallel.py, interrupts.py.
+Internal modules: graphed.py (an iteration as one CUDA graph), loss_scale.py (for float16), parallel.py.
 Each optimizer is a file in optimizers/, each learning rate schedule a file in schedules/.
 """
 
 from charrnn_port.training import events, recorders
 from charrnn_port.training.estimate import dry_run
 from charrnn_port.training.graphed import training_for
+from charrnn_port.training.interrupts import Interrupts
 from charrnn_port.training.iteration import Training, initialize
 from charrnn_port.training.loop import run, train
 from charrnn_port.training.parallel import processes
 from charrnn_port.training.preparation import prepare, resumed
 
 __all__ = [
+    "Interrupts",
     "Training",
     "dry_run",
     "events",

@@ -26,5 +26,27 @@ const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 const bits = (nats) => nats / Math.LN2;
 const label = (id) => data.vocab[id];
 const nameOf = (column) => `${column.layer}:${column.unit}`;
+const keyOf = (column) => `${nameOf(column)}.${column.part}`; // in the address
+const byName = new Map(); // the columns of each unit, such as 2:131
+for (const each of data.columns) byName.set(nameOf(each), [...(byName.get(nameOf(each)) || []), each]);
+
+// Everything that names a unit is a link to it; of a unit that is not on this page, only the words.
+function unitLink(name, part, words = `${name} ${part}`) {
+  const same = byName.get(name);
+  if (!same) return document.createTextNode(words);
+  return element("a", words, { href: `#color=${keyOf(same.find((each) => each.part === part) || same[0])}` });
+}
+
+async function unpack(column) {
+  column.bytes ||= await opened(column.packed, Uint8Array);
+}
+
+// Long work is done in pieces below 50 ms, between which the browser can react.
+let pieceBegan = 0;
+async function breathe() {
+  if (performance.now() - pieceBegan < 12) return;
+  await new Promise((done) => setTimeout(done));
+  pieceBegan = performance.now();
+}
 
 let ids, nats, entropies, gains, mostLikely, chances, pieces; // lists by character

@@ -15,12 +15,16 @@ from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.options import LookOptions
 from charrnn_port.reports.look import errors, ngrams
 from charrnn_port.reports.look.gates import gates
-from charrnn_port.reports.look.packing import COARSE, FINE, columns_of, labels, lists
+from charrnn_port.reports.look.packing import COARSE, FINE, columns_of, labels, lists, strong
 from charrnn_port.reports.look.recording import Recording
 from charrnn_port.reports.look.switches import switched
-from charrnn_port.reports.look.units import Search, the_best
+from charrnn_port.reports.look.units import Finding, Search, the_best
 
-SCRIPTS = ("data.js", "text.js", "sections.js", "page.js")
+SCRIPTS = (
+    "data.js", "coloring.js", "text.js", "here.js", "map.js", "search.js", "span.js", "gates.js", "sections.js",
+    "address.js", "page.js",
+)  # fmt: skip
+SMOOTH = 8  # characters over which a unit's values are averaged, to see how it varies from passage to passage
 ABOUT_PARTS = {
     "c": "cell state (memory)",
     "h": "output (hidden state)",
@@ -61,7 +65,14 @@ def make(
     title = f"{Path(options.checkpoint).name} reading {Path(options.file).name if options.file != '-' else 'stdin'}"
     data = {
         "title": title,
-        "facts": facts(network, nats, held),
+        "facts": [
+            ("checkpoint", about_checkpoint(options, checkpoint)),
+            ("network", about_network(network, held)),
+            ("text", about_text(options, nats)),
+        ],
+        "rounded": f"Values are rounded to 1/{FINE} of their range for the units listed first and to 1/{COARSE} for "
+        "others.",
+        "first": first_shown(wanted, best, recording, network.cell.STATE[0]),
         "count": len(recording.ids),
         "vocab": labels(checkpoint.vocab),
         "parts": {part: ABOUT_PARTS.get(part, "") for part in recording.layers[0]},
@@ -110,19 +121,45 @@ def source(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def facts(network: CharRNN, nats: np.ndarray, held: int) -> str:
-    """Return the introduction: what the colors mean, then the network and the text."""
+def about_checkpoint(options: LookOptions, checkpoint: Checkpoint) -> str:
+    """Return the checkpoint's name, epoch and validation loss."""
+    loss = "no validation loss" if math.isnan(checkpoint.val_loss) else (
+        f"validation loss {checkpoint.val_loss:.4f} nats per character"
+    )  # fmt: skip
+    return f"{Path(options.checkpoint).name}, epoch {checkpoint.epoch:.2f}, {loss}"
+
+
+def about_network(network: CharRNN, held: int) -> str:
+    """Return the network's size, and how many of its units are on the page."""
     units, layers = network.num_layers * network.rnn_size, network.num_layers
     here = "all on this page" if held == units else f"{held} of {units} on this page; choose others with -units"
-    return (
-        "The color of each character shows the value of one unit after the network has read it: orange is above zero, "
-        "blue is below. Colored by surprise or entropy instead, orange shows characters that the network predicted "
-        "badly, or with uncertainty. "
-        f"The network: {network.model}, {layers} {'layer' if layers == 1 else 'layers'} of {network.rnn_size} units "
-        f"({here}). The text: {len(nats) + 1} characters, cross-entropy {nats.mean():.4f} nats "
-        f"({nats.mean() / math.log(2):.4f} bits) per character. Values are rounded to 1/{FINE} of their range for "
-        f"the units listed first and to 1/{COARSE} for others."
-    )
+    return f"{network.model}, {layers} {'layer' if layers == 1 else 'layers'} of {network.rnn_size} units ({here})"
+
+
+def about_text(options: LookOptions, nats: np.ndarray) -> str:
+    """Return the name of the text, and the network's loss on it."""
+    name = Path(options.file).name if options.file != "-" else "stdin"
+    mean = nats.mean()
+    return f"{name}, {len(nats) + 1} characters, cross-entropy {mean:.4f} nats ({mean / math.log(2):.4f} bits) each"
+
+
+def first_shown(wanted: list[tuple[int, int]], best: list[Finding], recording: Recording, part: str) -> str:
+    """Return the unit that the page shows first, such as 2:131.c: one in `wanted`, or else the most visible of the
+    best. It varies the most from passage to passage, as a share of its strongest color: the standard deviation of its
+    mean over SMOOTH characters.
+    """
+    if wanted:
+        layer, unit = wanted[0]
+        part = next((each.part for each in best if (each.layer, each.unit) == wanted[0]), part)
+        return f"{layer}:{unit}.{part}"
+
+    def visible(each: Finding) -> float:
+        values = recording.layers[each.layer - 1][each.part][:, each.unit]
+        shares = (values / strong(each.part, values)).clip(-1, 1)
+        return float(np.convolve(shares, np.full(SMOOTH, 1 / SMOOTH), "valid").std())
+
+    found = max(best, key=visible, default=None)
+    return f"{found.name}.{found.part}" if found else ""
 
 
 def about_search(found: Search, rare: list[str]) -> str:
@@ -132,7 +169,8 @@ def about_search(found: Search, rare: list[str]) -> str:
         return f"No property was tested.{missing}"
     return (
         "Which units predict which properties of the text? A rule is fitted on the first half of the text and scored "
-        "on the second half: by AUC for yes or no (0.5 is guessing, 1 is always right), by R² for numbers. "
+        "on the second half: by AUC for yes or no (0.5 is guessing, 1 is perfect), by R² for numbers (0 is nothing "
+        "explained, 1 is all). (falls) means that the unit is lower where the property holds. "
         f"{found.tried} scores were computed, for {found.units} units, each part of their state, and "
         f"{len(found.chances)} properties. The best of many scores is high by chance, and every unit depends on the "
         "character just read. Chance level: 95th percentile of the best score over all units and properties in "

@@ -1,0 +1,144 @@
+// The units that are on over the selected span and off around it, and where else they are on together
+const AROUND = [8, 60]; // characters on each side that a span is compared with: as many as it has, within these bounds
+const CHANCE = 0.02, UNITS = 8, TOGETHER = 3, PASSAGES = 10;
+
+// The contrast of a unit at each place: its mean over a span of this length that begins there, minus the mean around it.
+function contrasts(bytes, length) {
+  const count = bytes.length, reach = Math.max(AROUND[0], Math.min(AROUND[1], length));
+  const sums = new Float64Array(count + 1), found = new Float32Array(count - length + 1);
+  for (let place = 0; place < count; place++) sums[place + 1] = sums[place] + bytes[place];
+  for (let begin = 0; begin < found.length; begin++) {
+    const end = begin + length, from = Math.max(0, begin - reach), to = Math.min(count, end + reach);
+    const inside = sums[end] - sums[begin], around = sums[to] - sums[from] - inside;
+    found[begin] = inside / length - around / (to - from - length);
+  }
+  return found;
+}
+
+async function standardized(column, length) {
+  await unpack(column);
+  const found = contrasts(column.bytes, length);
+  let squares = 0;
+  for (const each of found) squares += each * each;
+  const usual = Math.sqrt(squares / found.length) || 1;
+  for (let place = 0; place < found.length; place++) found[place] /= usual;
+  return found;
+}
+
+// Rank units by their contrast, in units of its root mean square over the text. The chance of one is the share of all
+// other spans of this length at which any unit has as large a contrast.
+async function rank([begin, end], stale) {
+  const length = end - begin, ranked = [], largest = new Float32Array(data.count - length + 1);
+  for (const column of data.columns.filter((each) => each.part === data.columns[0].part)) {
+    const found = await standardized(column, length);
+    for (let place = 0; place < found.length; place++) largest[place] = Math.max(largest[place], Math.abs(found[place]));
+    ranked.push({ column, contrast: found[begin] });
+    await breathe();
+    if (stale()) return null;
+  }
+  const others = largest.filter((_, place) => place + length <= begin || end <= place).sort();
+  for (const each of ranked) {
+    let low = 0, high = others.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (others[middle] < Math.abs(each.contrast)) low = middle + 1;
+      else high = middle;
+    }
+    each.chance = (1 + others.length - low) / (1 + others.length);
+  }
+  ranked.sort((a, b) => Math.abs(b.contrast) - Math.abs(a.contrast));
+  return ranked.filter((each) => each.chance <= CHANCE).slice(0, UNITS);
+}
+
+// Return the begins of the passages of this length at which these units have the same contrast, the clearest first.
+async function passages(units, [begin, end]) {
+  const length = end - begin, least = new Float32Array(data.count - length + 1).fill(Infinity);
+  for (const { column, contrast } of units) {
+    const found = await standardized(column, length);
+    for (let place = 0; place < found.length; place++) least[place] = Math.min(least[place], found[place] * Math.sign(contrast));
+    await breathe();
+  }
+  const enough = Math.min(...units.map((each) => Math.abs(each.contrast))) / 2, chosen = [[begin, end]];
+  const order = [...least.keys()].filter((place) => least[place] >= enough).sort((a, b) => least[b] - least[a]);
+  for (const place of order) {
+    if (chosen.every(([from, to]) => place >= to || place + length <= from)) chosen.push([place, place + length]);
+    if (chosen.length > PASSAGES) break;
+  }
+  return chosen.slice(1);
+}
+
+const quoted = ([begin, end]) => {
+  const words = pieces.slice(begin, Math.min(end, begin + 60)).join("").replace(/\n/g, "↵");
+  return `“${words}${end - begin > 60 ? "…" : ""}”`;
+};
+
+async function select(span) {
+  if (span[0] === selected[0] && span[1] === selected[1]) return;
+  const before = selected;
+  selected = span;
+  repaint(before);
+  repaint(span);
+  drawMap();
+  remember();
+  $("span").hidden = !span[1];
+  $("known").hidden = Boolean(span[1]);
+  if (!span[1]) return;
+  const stale = () => selected !== span;
+  $("span-what").textContent = `${quoted(span)}, characters ${span[0]} to ${span[1] - 1}`;
+  $("span-units").replaceChildren();
+  $("span-passages").replaceChildren();
+  $("span-else").hidden = true;
+  if (2 * (span[1] - span[0]) > data.count) return say("Select less than half of the text.");
+  say("…");
+  const units = await rank(span, stale);
+  if (stale() || !units) return;
+  const others = `any unit differs as much at another span of this length`;
+  say(units.length
+    ? `Their mean over the span differs from the mean around it, by so many times the usual difference. By chance: the share of the text where ${others}.`
+    : `No unit stands out above chance: at more than ${percent(CHANCE)} of the text, ${others}.`);
+  for (const { column, contrast, chance } of units) {
+    const link = unitLink(nameOf(column), column.part);
+    link.append(element("small", `${contrast > 0 ? "high" : "low"} here, ${Math.abs(contrast).toFixed(1)} times the usual; by chance ${chance < 0.0005 ? "< 0.1 %" : percent(chance)}`));
+    $("span-units").append(element("li", link));
+  }
+  markCurrent();
+  if (units.length) await listPassages(units.slice(0, TOGETHER), span, stale);
+  $("span").dataset.done = span;
+}
+
+async function listPassages(together, span, stale) {
+  const elsewhere = await passages(together, span);
+  if (stale()) return;
+  $("span-else").hidden = false;
+  $("span-else").textContent = elsewhere.length
+    ? `Where ${together.map(({ column }) => nameOf(column)).join(", ")} do the same${together.length > 1 ? " together" : ""}:`
+    : "Nowhere else do they do the same together.";
+  for (const place of elsewhere) {
+    $("span-passages").append(element("li", element("a", quoted(place), { href: `#span=${place.join("-")}` })));
+  }
+}
+
+const say = (words) => { $("span-about").textContent = words; };
+
+// The place at which the browser's selection begins or ends
+function placeOf(node, offset) {
+  const span = node.nodeType === Node.TEXT_NODE ? node.parentNode : node;
+  if (span.place !== undefined) return span.place + (offset && offset >= span.textContent.length ? 1 : 0);
+  if (span.chunk?.spans) return span.chunk.begin + offset;
+  return span === $("text") ? chunks[offset]?.begin ?? data.count : -1;
+}
+
+function listenToSelection() {
+  let later = 0;
+  document.addEventListener("selectionchange", () => {
+    clearTimeout(later);
+    later = setTimeout(() => {
+      const chosen = getSelection();
+      if (!chosen.rangeCount || chosen.isCollapsed) return;
+      const { startContainer, startOffset, endContainer, endOffset } = chosen.getRangeAt(0);
+      const begin = placeOf(startContainer, startOffset), end = placeOf(endContainer, endOffset);
+      if (begin >= 0 && begin < end) select([begin, end]);
+    }, 120);
+  });
+  $("span-close").addEventListener("click", () => select([0, 0]));
+}

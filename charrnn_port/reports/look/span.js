@@ -2,37 +2,41 @@
 const AROUND = [8, 60]; // characters on each side that a span is compared with: as many as it has, within these bounds
 const CHANCE = 0.02, UNITS = 8, TOGETHER = 3, PASSAGES = 10;
 
-// The contrast of a unit at each place: its mean over a span of this length that begins there, minus the mean around it.
-function contrasts(bytes, length) {
-  const count = bytes.length, reach = Math.max(AROUND[0], Math.min(AROUND[1], length));
-  const sums = new Float64Array(count + 1), found = new Float32Array(count - length + 1);
-  for (let place = 0; place < count; place++) sums[place + 1] = sums[place] + bytes[place];
+// How clearly a unit is on over a span of this length and off around it, for spans that begin at each place. The
+// contrast is the mean over the span minus the mean around it. Its score is contrast / (noise + 3 usual): the noise is
+// how much the unit varies within both, and the usual contrast is the root mean square over the text.
+async function contrasts(column, length) {
+  await unpack(column);
+  const { bytes, steps } = column, count = bytes.length, reach = Math.max(AROUND[0], Math.min(AROUND[1], length));
+  const sums = new Float64Array(count + 1), squares = new Float64Array(count + 1);
+  for (let place = 0; place < count; place++) {
+    sums[place + 1] = sums[place] + bytes[place];
+    squares[place + 1] = squares[place] + bytes[place] ** 2;
+  }
+  const found = new Float32Array(count - length + 1), scores = new Float32Array(found.length);
+  let total = 0;
   for (let begin = 0; begin < found.length; begin++) {
     const end = begin + length, from = Math.max(0, begin - reach), to = Math.min(count, end + reach);
-    const inside = sums[end] - sums[begin], around = sums[to] - sums[from] - inside;
-    found[begin] = inside / length - around / (to - from - length);
+    const inside = sums[end] - sums[begin], insideSquares = squares[end] - squares[begin], others = to - from - length;
+    const mean = inside / length, around = (sums[to] - sums[from] - inside) / others;
+    const varies = insideSquares / length - mean ** 2 + (squares[to] - squares[from] - insideSquares) / others - around ** 2;
+    found[begin] = mean - around;
+    scores[begin] = Math.sqrt(Math.max(0, varies) + (steps / 15) ** 2); // values are rounded to steps
+    total += found[begin] ** 2;
   }
-  return found;
+  const usual = Math.sqrt(total / found.length) || 1;
+  for (let place = 0; place < found.length; place++) scores[place] = found[place] / (scores[place] + 3 * usual);
+  return { scores, times: (place) => found[place] / usual };
 }
 
-async function standardized(column, length) {
-  await unpack(column);
-  const found = contrasts(column.bytes, length);
-  let squares = 0;
-  for (const each of found) squares += each * each;
-  const usual = Math.sqrt(squares / found.length) || 1;
-  for (let place = 0; place < found.length; place++) found[place] /= usual;
-  return found;
-}
-
-// Rank units by their contrast, in units of its root mean square over the text. The chance of one is the share of all
-// other spans of this length at which any unit has as large a contrast.
+// Rank units by their score. The chance of one is the share of all other spans of this length at which any unit has as
+// high a score.
 async function rank([begin, end], stale) {
   const length = end - begin, ranked = [], largest = new Float32Array(data.count - length + 1);
   for (const column of data.columns.filter((each) => each.part === data.columns[0].part)) {
-    const found = await standardized(column, length);
-    for (let place = 0; place < found.length; place++) largest[place] = Math.max(largest[place], Math.abs(found[place]));
-    ranked.push({ column, contrast: found[begin] });
+    const { scores, times } = await contrasts(column, length);
+    for (let place = 0; place < scores.length; place++) largest[place] = Math.max(largest[place], Math.abs(scores[place]));
+    ranked.push({ column, score: scores[begin], contrast: times(begin) });
     await breathe();
     if (stale()) return null;
   }
@@ -41,24 +45,24 @@ async function rank([begin, end], stale) {
     let low = 0, high = others.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (others[middle] < Math.abs(each.contrast)) low = middle + 1;
+      if (others[middle] < Math.abs(each.score)) low = middle + 1;
       else high = middle;
     }
     each.chance = (1 + others.length - low) / (1 + others.length);
   }
-  ranked.sort((a, b) => Math.abs(b.contrast) - Math.abs(a.contrast));
+  ranked.sort((a, b) => Math.abs(b.score) - Math.abs(a.score));
   return ranked.filter((each) => each.chance <= CHANCE).slice(0, UNITS);
 }
 
-// Return the begins of the passages of this length at which these units have the same contrast, the clearest first.
+// Return other passages of this length at which these units do the same, the clearest first.
 async function passages(units, [begin, end]) {
   const length = end - begin, least = new Float32Array(data.count - length + 1).fill(Infinity);
-  for (const { column, contrast } of units) {
-    const found = await standardized(column, length);
-    for (let place = 0; place < found.length; place++) least[place] = Math.min(least[place], found[place] * Math.sign(contrast));
+  for (const { column, score } of units) {
+    const { scores } = await contrasts(column, length);
+    for (let place = 0; place < scores.length; place++) least[place] = Math.min(least[place], scores[place] * Math.sign(score));
     await breathe();
   }
-  const enough = Math.min(...units.map((each) => Math.abs(each.contrast))) / 2, chosen = [[begin, end]];
+  const enough = Math.min(...units.map((each) => Math.abs(each.score))) / 2, chosen = [[begin, end]];
   const order = [...least.keys()].filter((place) => least[place] >= enough).sort((a, b) => least[b] - least[a]);
   for (const place of order) {
     if (chosen.every(([from, to]) => place >= to || place + length <= from)) chosen.push([place, place + length]);
@@ -92,9 +96,9 @@ async function select(span) {
   say("…");
   const units = await rank(span, stale);
   if (stale() || !units) return;
-  const others = `any unit differs as much at another span of this length`;
+  const others = `any unit marks another span of this length as clearly`;
   say(units.length
-    ? `Their mean over the span differs from the mean around it, by so many times the usual difference. By chance: the share of the text where ${others}.`
+    ? `On over the span, off around it, by so many times the usual difference. By chance: at this share of the text, ${others}.`
     : `No unit stands out above chance: at more than ${percent(CHANCE)} of the text, ${others}.`);
   for (const { column, contrast, chance } of units) {
     const link = unitLink(nameOf(column), column.part);

@@ -514,6 +514,20 @@ def test_a_selected_span_finds_the_unit_for_it(browser, plants):
     assert browser.complaints() == []
 
 
+def test_the_table_of_silenced_units(browser, plants):
+    """The unit for brackets is first, and a link; with random weights there is no table."""
+    browser.open(plants / "planted.html")
+    browser.wait(READY)
+    link = browser.find_element("css selector", "#silenced tbody a")
+    assert link.text == f"1:{UNIT}"
+    link.click()
+    browser.wait(f"view.name === '1:{UNIT} c'")
+    browser.open(plants / "random.html")
+    browser.wait(READY)
+    assert by_id(browser, "silenced").text == ""
+    assert "no unit helps it" in by_id(browser, "ablation").text
+
+
 def test_random_weights_mark_no_span(browser, plants):
     """The chance is that of a random span: one in fifty of them has a unit, and here at most one of thirty."""
     browser.open(plants / "random.html")

@@ -6,6 +6,7 @@
     units            how well each unit predicts each property, and the chance level
     errors, ngrams   loss by class of character, and a comparison with n-gram models
     gates            saturation of gates: the share of the time that they are open and shut
+    silence          loss while each unit is held at 0
     switches         samples while a unit is clamped
     packing          values as compressed bytes
     page             writes the page, from page.html, page.css and the scripts

@@ -17,6 +17,7 @@ from charrnn_port.reports.look import errors, ngrams
 from charrnn_port.reports.look.gates import gates
 from charrnn_port.reports.look.packing import COARSE, FINE, columns_of, labels, lists, strong
 from charrnn_port.reports.look.recording import Recording
+from charrnn_port.reports.look.silence import CANDIDATES, Ablation, ablation
 from charrnn_port.reports.look.switches import switched
 from charrnn_port.reports.look.units import Finding, Search, the_best
 
@@ -100,6 +101,7 @@ def make(
             ],
             "memories": [each._asdict() for each in memories] if memories else None,
         },
+        "ablation": about_ablation(ablation(network, recording, characters)),
         "switched": switched(checkpoint, recording, shown, characters),
     }
     return lambda path: path.write_text(assembled(title, data), encoding="utf-8")
@@ -177,6 +179,22 @@ def about_search(found: Search, rare: list[str]) -> str:
         f"networks with shuffled weights, extrapolated from {found.networks} of them."
         f"{missing}"
     )
+
+
+def about_ablation(found: Ablation) -> dict:
+    """Return the table of units that matter most, with its explanation."""
+    about = (
+        f"Loss on the first {found.length} characters while the output of one unit is held at 0, minus the loss of the "
+        "whole network, in bits per character: over all characters, and by kind. The units that matter most are first. "
+    )
+    if found.screened:
+        about += f"They are from the {CANDIDATES} units with the largest increase over {found.screened} characters. "
+    if not found.learned:
+        about = "The network predicts this text no better than the frequencies of its characters: no unit helps it. "
+    elif not found.units:
+        about += "No unit raises the loss beyond the noise of this text."
+    rows = [each._asdict() | {"name": each.name} for each in found.units]
+    return {"about": about, "units": rows, "counts": found.counts}
 
 
 def about_errors(with_ngrams: bool) -> str:

@@ -3,7 +3,7 @@
 function row(cells) {
   const made = element("tr");
   cells.forEach((cell, place) => {
-    const number = typeof cell === "string" && /^[\d.]+( %)?$/.test(cell);
+    const number = typeof cell === "string" && /^-?[\d.]+( %)?$/.test(cell);
     made.append(place ? element("td", cell, number ? { class: "n" } : {}) : element("th", cell, { scope: "row" }));
   });
   return made;
@@ -28,15 +28,16 @@ function sections() {
     $("all").tBodies[0].append(row([unitLink(each.name, each.part), `${each.property}${each.rises ? "" : " (falls)"}`, `${each.kind} ${each.figure.toFixed(3)}`, each.chance.toFixed(3)]));
   }
   errorTables();
+  ablation();
   switches();
 }
 
-function tableOf(caption, heads) {
+function tableOf(caption, heads, where = $("tables")) {
   const table = element("table", element("caption", caption));
   const head = element("tr");
   for (const [word, columns] of heads) head.append(element("th", word, { scope: "col", colspan: columns }));
   table.append(element("thead", head), element("tbody"));
-  $("tables").append(element("div", table));
+  where.append(element("div", table));
   return table.tBodies[0];
 }
 
@@ -57,6 +58,26 @@ function errorTables() {
   for (const { n, nats, right, only_it, only_network } of memories) {
     body.append(row([`${n}-gram`, bits(nats).toFixed(2), percent(right / (data.count - 1)), String(only_it), String(only_network)]));
   }
+}
+
+function ablation() {
+  const { about, units, counts } = data.ablation;
+  $("ablation-about").textContent = about;
+  if (!units.length) return;
+  const kinds = Object.keys(counts).sort((a, b) => counts[b] - counts[a]);
+  const heads = [["silenced", 1], ["predicts", 1], ["bits more", 1], ["± standard error", 1], ...kinds.map((kind) => [kind, 1])];
+  const body = tableOf("", heads, $("silenced"));
+  for (const { name, nats, error, kinds: each } of units) {
+    const known = data.findings.find((one) => one.name === name)?.property || "";
+    const cells = kinds.map((kind) => shaded(bits(each[kind])));
+    body.append(row([unitLink(name, "", name), known, bits(nats).toFixed(4), bits(error).toFixed(4), ...cells]));
+  }
+}
+
+// A number on the color of its size, from 0 to 0.5
+function shaded(value) {
+  const step = Math.max(-8, Math.min(8, Math.round(value * 16)));
+  return element("span", value.toFixed(3), { class: `n ${step > 0 ? `high${step}` : step < 0 ? `low${-step}` : ""}` });
 }
 
 function switches() {

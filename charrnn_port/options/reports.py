@@ -258,5 +258,15 @@ class LookOptions(Options):
         "0-640", "for a figure: the range of characters to show, without the last", "result",
         "All of -length is read, so that the state there is the same as on the page.",
     )
+    label: tuple[str, ...] = option(
+        (), "a property of your own, NAME=REGEX, such as 'url=https?://\\S+'; may be repeated", "properties",
+        "It holds at each character of a match. Units and a linear probe that predict it are reported above chance, as "
+        "for the other properties.",
+        many=True,
+    )
+    labels: str = option(
+        "", "a file with a label for each character, word or line of the text that is read, one a line", "properties",
+        "0 and 1 are a yes-or-no property, other numbers a number; of words, each is a property.",
+    )
     unknown: str = unknown_option("With skip, the text is read without them.")
     dtype: str = dtype_option("float32", "float64 takes longer; the page stores 8 bits of each value.")

@@ -15,6 +15,7 @@ from selenium.webdriver.support.ui import Select
 import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import save_checkpoint
+from charrnn_port.reports.look import silence
 from charrnn_port.sampling import Session
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install chromium chromium-driver")
@@ -24,7 +25,9 @@ HIGH, LOW, MOST = "226, 120, 10", "20, 110, 205", 0.85  # as in page.css for a l
 
 
 def look(*arguments):
-    result = CliRunner().invoke(charrnn.look, [str(word) for word in arguments])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(silence, "LENGTH", 600)  # which is enough, and takes less time
+        result = CliRunner().invoke(charrnn.look, [str(word) for word in arguments])
     assert result.exit_code == 0, result.output
 
 
@@ -454,7 +457,7 @@ def drag(browser, begin, end):
 
 def test_selecting(page, made):
     """With the mouse, or with Shift and arrow keys; Escape clears it, and so does a click elsewhere."""
-    begin = next(place for place in range(900, COUNT) if made.text[place - 1] == 10 and b"\n" not in made.text[place:][:20])
+    begin = next(found.end() for found in re.finditer(rb"\n(?=.{20})", made.text) if found.end() > 900)
     drag(page, begin + 3, begin + 10)
     assert "in" in span(page, begin + 3).get_attribute("class").split()
     assert by_id(page, "span-what").text.startswith(f"“{made.text[begin + 3 : begin + 10].decode()}”")
@@ -483,7 +486,8 @@ def show_span(browser, begin, end):
     browser.run("select(arguments[0])", [begin, end])
     browser.wait("$('span').dataset.done === String(selected)")
     links = browser.run("return [...document.querySelectorAll('#span-units a')].map((link) => link.innerText)")
-    found = [re.fullmatch(r"(\d:\d+) c\s+(high|low) here, ([\d.]+) times .* chance (?:< )?([\d.]+) %", each) for each in links]
+    pattern = r"(\d:\d+) c\s+(high|low) here, ([\d.]+) times .* chance (?:< )?([\d.]+) %"
+    found = [re.fullmatch(pattern, each) for each in links]
     return [(each[1], float(each[3]) * (1 if each[2] == "high" else -1), float(each[4])) for each in found]
 
 

@@ -3,6 +3,8 @@
     look             reads the text, and writes the page or the figure
     recording        the states, gates and predictions at each character
     properties       properties of a text at each character, such as "inside quotes"
+    labels           the same for a user's own properties
+    probes           how well the whole state predicts each property
     units            how well each unit predicts each property, and the chance level
     errors, ngrams   loss by class of character, and a comparison with n-gram models
     gates            saturation of gates: the share of the time that they are open and shut
@@ -23,8 +25,9 @@ from charrnn_port.command_line import log_line
 from charrnn_port.device import DTYPES
 from charrnn_port.options import LookOptions, OptionError
 from charrnn_port.reports.look import figure, page
+from charrnn_port.reports.look.labels import matches, read_labels
 from charrnn_port.reports.look.packing import pieces
-from charrnn_port.reports.look.properties import characters_at, properties
+from charrnn_port.reports.look.properties import Property, characters_at, properties
 from charrnn_port.reports.look.recording import record
 from charrnn_port.reports.look.units import search, the_best
 from charrnn_port.reports.text_stream import Block, TextStream
@@ -57,7 +60,7 @@ def look(options: LookOptions) -> None:
     network = checkpoint.build("plain", DTYPES[options.dtype])
     recording = record(network, block.ids(checkpoint.vocab), sys.stderr.isatty())
     characters = characters_at(block.units)
-    usable, rare = properties(characters)
+    usable, rare = properties(characters, own_properties(options, block.units))
     found = search(network, recording, usable)
     if drawing:
         shown = pieces(characters, checkpoint.vocab)
@@ -72,6 +75,17 @@ def look(options: LookOptions) -> None:
     left_out = int(block.positions[-1]) + 1 - len(block.units)
     if left_out:
         log_line(f"{left_out} characters of {text.name} are left out")
+
+
+def own_properties(options: LookOptions, units: bytes | str) -> list[Property]:
+    """Return the properties of -label and -labels. Raises OptionError if two have the same name."""
+    own = [matches(each, units) for each in options.label]
+    own += read_labels(options.labels, units) if options.labels else []
+    names = [each.name for each in own]
+    for name in names:
+        if names.count(name) > 1:
+            raise OptionError(f"-label: two properties are named {name!r}")
+    return own
 
 
 def beginning_of(text: TextStream, length: int) -> Block:

@@ -83,7 +83,7 @@ def make(
         "best": [each.as_dict() for each in best],
         "findings": [each.as_dict() for each in found.findings],
         "properties": [
-            {"name": name, "kind": kind, "chance": level, "best": found.best[name]}
+            {"name": name, "kind": kind, "chance": level, "best": found.best[name], "probe": found.probes[name]}
             for name, (kind, level) in found.chances.items()
         ],
         "tried": about_search(found, rare),
@@ -176,7 +176,8 @@ def about_search(found: Search, rare: list[str]) -> str:
         f"{found.tried} scores were computed, for {found.units} units, each part of their state, and "
         f"{len(found.chances)} properties. The best of many scores is high by chance, and every unit depends on the "
         "character just read. Chance level: 95th percentile of the best score over all units and properties in "
-        f"networks with shuffled weights, extrapolated from {found.networks} of them."
+        f"networks with shuffled weights, extrapolated from {found.networks} of them. A linear probe reads the whole "
+        "state, all units at once; beside it, the best of the same probes of the shuffled networks."
         f"{missing}"
     )
 

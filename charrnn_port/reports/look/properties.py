@@ -6,7 +6,7 @@ closes it is not.
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -40,9 +40,12 @@ def characters_at(units: bytes | str) -> list[str]:
     return found
 
 
-def properties(characters: list[str]) -> tuple[list[Property], list[str]]:
-    """Return the properties that occur often enough in both halves of a text, and the names of the others."""
-    found = [Property(name, np.array(values)) for name, values in all_of(characters).items()]
+def properties(characters: list[str], own: Sequence[Property] = ()) -> tuple[list[Property], list[str]]:
+    """Return the properties that occur often enough in both halves of a text, and the names of the others.
+
+    `own` are further ones, which come first.
+    """
+    found = [*own, *(Property(name, np.array(values)) for name, values in all_of(characters).items())]
     usable = [each for each in found if varies(each.values)]
     return usable, [each.name for each in found if not varies(each.values)]
 

@@ -22,7 +22,7 @@ function sections() {
   if (!data.best.length) $("best").after(element("p", "No unit predicts any property above chance."));
   for (const each of data.properties) {
     const above = data.findings.filter((one) => one.property === each.name).length;
-    $("chances").tBodies[0].append(row([each.name, each.kind, each.best.toFixed(3), each.chance.toFixed(3), String(above)]));
+    $("chances").tBodies[0].append(row([each.name, each.kind, each.best.toFixed(3), each.chance.toFixed(3), String(above), ...each.probe.map((score) => score.toFixed(3))]));
   }
   for (const each of data.findings) {
     $("all").tBodies[0].append(row([unitLink(each.name, each.part), `${each.property}${each.rises ? "" : " (falls)"}`, `${each.kind} ${each.figure.toFixed(3)}`, each.chance.toFixed(3)]));

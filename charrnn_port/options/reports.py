@@ -225,6 +225,12 @@ class TraceOptions(Options):
         "", "which gates and parts of the state, such as c,forget; default: all", "what to keep",
         "lstm: in, forget, out, transform, c, h; gru: update, reset, candidate, h; rnn: h.",
     )
+    connectivity: int = option(
+        0, "also store what each prediction rests on, among the N characters before it; 0 = off", "what to keep",
+        "The gradient of the character's log-probability by each of their one-hot inputs, times that input. The time "
+        "grows with N.",
+        minimum=0, maximum=10000,
+    )
     unknown: str = unknown_option("With skip, the text is read without them.")
     dtype: str = dtype_option(
         "float64", "float32 takes half the space, with 7 digits.", "floating-point type to compute in and to write"
@@ -249,6 +255,10 @@ class LookOptions(Options):
     units: str = option(
         "", "units to show, by layer (from 1) and unit (from 0): 2:131,1:5; one for a figure", "result",
         "By default, the page shows the most informative units first, up to its size limit.",
+    )
+    other: str = option(
+        "", "another checkpoint to compare with on the same text, for a page", "result",
+        "The page shows where one of the two predicts better, and which of their units correspond.",
     )
     part: str = option(
         "", "for a figure: the gate or part of the state to show, such as c, h or forget", "result",

@@ -5,6 +5,8 @@
     log_probs    [n, vocab_size]    log-probabilities of the next character, after this one was read
     layer1/NAME  [n, units]         a gate, or a part of the state after this character, of the first layer; further
                                     layers are layer2/NAME, ...
+    connectivity [n, N]             with -connectivity N: column k is the gradient of the character's log-probability
+                                    by the one-hot input of the character k + 1 before it, times that input
     vocab        uint8 [vocab_size], or one string for a vocabulary of Unicode characters
 
 Attributes of the file: the options of this command and of the checkpoint, the network's model and sizes, and the
@@ -24,10 +26,10 @@ import numpy as np
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.device import DTYPES
-from charrnn_port.model.char_rnn import CELLS
+from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.options import OptionError, TraceOptions
 from charrnn_port.reports.text_stream import TextStream
-from charrnn_port.sampling import Activations
+from charrnn_port.sampling import Activations, connectivity
 from charrnn_port.sampling import trace as trace_activations
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import atomic_write
@@ -56,6 +58,7 @@ def trace(options: TraceOptions) -> None:
     )
     steps = trace_activations(network, (id_ for id_, _ in ids))
     rows = zip(steps, (position for _, position in positions), strict=True)
+    past = Past(network, options.connectivity)
     try:
         with atomic_write(options.o) as temporary, temporary.open("w+b", buffering=0) as raw:
             out = Output(raw)
@@ -64,6 +67,8 @@ def trace(options: TraceOptions) -> None:
                 columns.create(file, options.dtype)
                 while not out.error and (some := list(islice(rows, ROWS))):
                     columns.append(file, *zip(*some, strict=True))
+                    if options.connectivity:
+                        add(file["connectivity"], past.read([step for step, _ in some]))
             if out.error:
                 raise out.error
     except OSError as error:
@@ -105,6 +110,27 @@ class Output:
         return getattr(self._file, name)
 
 
+class Past:
+    """The last characters of a text and the states after them, from which the connectivity of the next is computed."""
+
+    def __init__(self, network: CharRNN, reach: int) -> None:
+        self._network, self._reach = network, reach
+        self._steps: list[Activations] = []
+
+    def read(self, steps: Sequence[Activations]) -> np.ndarray:
+        """Return the connectivity of the next characters with the `reach` before each, `[len(steps), reach]`."""
+        known, self._steps = len(self._steps), [*self._steps, *steps]
+        ids = np.array([step.id for step in self._steps])
+        states = [
+            np.stack([step.layers[layer][name] for step in self._steps])
+            for layer in range(self._network.num_layers)
+            for name in self._network.cell.STATE
+        ]
+        found = connectivity(self._network, ids, states, range(known, len(self._steps)), self._reach)
+        self._steps = self._steps[-self._reach - 1 :]
+        return found
+
+
 class Columns:
     """The datasets of the file that have a row for each character, as selected by the options."""
 
@@ -115,17 +141,20 @@ class Columns:
         self.layers = numbers("-layers", options.layers, 1, opt["num_layers"])
         self.units = numbers("-units", options.units, 0, opt["rnn_size"] - 1)
         self._vocab_size = len(checkpoint.vocab)
+        self._reach = options.connectivity
 
     @property
     def width(self) -> int:
         """The number of values that are stored for each character."""
-        return self._vocab_size + len(self.layers) * len(self.names) * len(self.units)
+        return self._vocab_size + self._reach + len(self.layers) * len(self.names) * len(self.units)
 
     def create(self, file: h5py.File, dtype: str) -> None:
         """Create the datasets, without rows."""
         create(file, "ids", np.int32)
         create(file, "positions", np.int64)
         create(file, "log_probs", dtype, self._vocab_size)
+        if self._reach:
+            create(file, "connectivity", dtype, self._reach)
         for layer in self.layers:
             file.create_group(f"layer{layer}").attrs["units"] = self.units
             for name in self.names:

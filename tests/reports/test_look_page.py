@@ -5,18 +5,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from browser import MISSING, Browser
 from click.testing import CliRunner
 from conftest import RECORDINGS, run_sample, run_train
-from planted import UNIT, bracketed_spans, bracketed_text, planted
+from planted import SIZE, UNIT, VOCAB, bracketed_spans, bracketed_text, planted
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.ui import Select
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
-from charrnn_port.checkpoints import save_checkpoint
+from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
 from charrnn_port.reports.look import silence
-from charrnn_port.sampling import Session
+from charrnn_port.sampling import Model, Session, connectivity
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install chromium chromium-driver")
 COUNT = 3000
@@ -187,7 +188,7 @@ def test_any_unit(page, made):
 
 def test_surprise_entropy_and_gain(page, made):
     """Chosen in the list and by their keys."""
-    assert options_of(page, "by") == ["surprise", "entropy", "gain", "unit"]
+    assert options_of(page, "by") == ["surprise", "entropy", "gain", "rests", "unit"]
     places = range(600, 700)
     surprises, entropies = zip(*[bits_of(made, place) for place in places], strict=True)
     press(page, "s")
@@ -530,6 +531,47 @@ def test_the_table_of_silenced_units(browser, plants):
     browser.wait(READY)
     assert by_id(browser, "silenced").text == ""
     assert "no unit helps it" in by_id(browser, "ablation").text
+
+
+def test_two_networks(browser, plants):
+    """Colored by the difference in surprise; a unit with the same function in both is a pair, both ways."""
+    look(plants / "planted.t7.pt", plants / "text", "-other", plants / "random.t7.pt", "-length", 500,
+         "-o", plants / "two.html")  # fmt: skip
+    browser.open(plants / "two.html")
+    browser.wait(READY)
+    choose(browser, "by", "other")
+    text = (plants / "text").read_bytes()[:500]
+    scores = []
+    for name in ("planted", "random"):
+        session = Session(Model.of(load_checkpoint(plants / f"{name}.t7.pt")))
+        steps = [step.log_probs for step in session.trace(text)]
+        scores.append([step[id_] for step, id_ in zip(steps, VOCAB.encode(text[1:]), strict=False)])
+    for place in range(100, 140):
+        gain = (scores[0][place - 1] - scores[1][place - 1]) / np.log(2)
+        assert browser.run("return view.values(arguments[0])", place) == pytest.approx(gain, abs=0.002)
+    assert "cross-entropy" in by_id(browser, "other").text
+    assert browser.complaints() == []
+
+
+def test_what_a_prediction_rests_on(browser, plants):
+    """The text is colored by gradient × input for the character at the mouse, as a share of the largest."""
+    browser.open(plants / "planted.html")
+    browser.wait(READY)
+    choose(browser, "by", "rests")
+    browser.wait("view.name === 'rests'")
+    browser.run("pin(60)")
+    checkpoint = load_checkpoint(plants / "planted.t7.pt")
+    network = checkpoint.build("plain", torch.float64)
+    ids = np.array(VOCAB.encode((plants / "text").read_bytes()[:61]))
+    states = [np.zeros((61, SIZE))] * 2  # unused: the text begins within reach
+    expected = connectivity(network, ids, states, [60], 60)[0]
+    shown = browser.run("return [...Array(60).keys()].map((place) => view.values(place))")
+    assert shown[::-1] == pytest.approx(expected / np.abs(expected).max(), abs=0.006)
+    strongest = 59 - int(np.abs(expected).argmax())
+    assert re.search("high8|low8", span(browser, strongest).get_attribute("class"))
+    browser.find_element("css selector", "#about a").click()
+    browser.wait("pinned === data.rests.begins[0] + 20")
+    assert browser.complaints() == []
 
 
 def test_random_weights_mark_no_span(browser, plants):

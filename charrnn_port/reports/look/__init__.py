@@ -8,8 +8,10 @@
     units            how well each unit predicts each property, and the chance level
     errors, ngrams   loss by class of character, and a comparison with n-gram models
     gates            saturation of gates: the share of the time that they are open and shut
+    rests            what predictions rest on
     silence          loss while each unit is held at 0
     switches         samples while a unit is clamped
+    pairs            comparison of two networks
     packing          values as compressed bytes
     page             writes the page, from page.html, page.css and the scripts
     figure           draws one unit on one passage
@@ -23,12 +25,13 @@ import numpy as np
 from charrnn_port.checkpoints import is_checkpoint, load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.device import DTYPES
+from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.options import LookOptions, OptionError
 from charrnn_port.reports.look import figure, page
 from charrnn_port.reports.look.labels import matches, read_labels
 from charrnn_port.reports.look.packing import pieces
 from charrnn_port.reports.look.properties import Property, characters_at, properties
-from charrnn_port.reports.look.recording import record
+from charrnn_port.reports.look.recording import Recording, record
 from charrnn_port.reports.look.units import search, the_best
 from charrnn_port.reports.text_stream import Block, TextStream
 from charrnn_port.util.errors import UserError
@@ -55,7 +58,10 @@ def look(options: LookOptions) -> None:
         figure.require_matplotlib()
     checkpoint = load_checkpoint(options.checkpoint)
     wanted = units_of(options.units, checkpoint.opt)
-    text = TextStream(options.file, {options.checkpoint: checkpoint.vocab}, options.unknown == "skip")
+    vocabs = {options.checkpoint: checkpoint.vocab}
+    if options.other and not drawing:
+        vocabs[options.other] = load_checkpoint(options.other).vocab
+    text = TextStream(options.file, vocabs, options.unknown == "skip")
     block = beginning_of(text, options.length)
     network = checkpoint.build("plain", DTYPES[options.dtype])
     recording = record(network, block.ids(checkpoint.vocab), sys.stderr.isatty())
@@ -66,7 +72,8 @@ def look(options: LookOptions) -> None:
         shown = pieces(characters, checkpoint.vocab)
         write = figure.draw(options, recording, shown, wanted, the_best(found.findings), network.cell.STATE[0])
     else:
-        write = page.make(options, checkpoint, network, recording, characters, found, rare, wanted)
+        other = read_other(options, block) if options.other else None
+        write = page.make(options, checkpoint, network, recording, characters, found, rare, wanted, other)
     try:
         with atomic_write(target) as temporary:
             write(temporary)
@@ -75,6 +82,13 @@ def look(options: LookOptions) -> None:
     left_out = int(block.positions[-1]) + 1 - len(block.units)
     if left_out:
         log_line(f"{left_out} characters of {text.name} are left out")
+
+
+def read_other(options: LookOptions, block: Block) -> tuple[CharRNN, Recording]:
+    """Return the network in -other, and what it computes on the same text."""
+    checkpoint = load_checkpoint(options.other)
+    network = checkpoint.build("plain", DTYPES[options.dtype])
+    return network, record(network, block.ids(checkpoint.vocab), sys.stderr.isatty())
 
 
 def own_properties(options: LookOptions, units: bytes | str) -> list[Property]:

@@ -1,6 +1,13 @@
-// What the text is colored by: surprise, entropy, gain, or a unit
+// What the text is colored by: surprise, entropy, gain, what a prediction rests on, or a unit
 
 function plain(name) {
+  if (name === "other") {
+    return {
+      name, values: (place) => (place ? bits(others[place]) : 0), low: -6, high: 6, strong: 6, signed: true,
+      lowest: "the other better", highest: "this one better, 6 bits",
+      about: `Orange: this network predicted the character better than ${data.other.name}. Blue: the other one did. The difference in surprise, in bits.`,
+    };
+  }
   if (name === "gain") {
     return {
       name: "gain", values: (place) => (place ? bits(gains[place]) : 0), low: -6, high: 6, strong: 6, signed: true,
@@ -18,10 +25,10 @@ function plain(name) {
   };
 }
 
-const WORDS = { surprise: "surprise", entropy: "entropy", gain: "gain over an n-gram model", unit: "a unit" };
+const WORDS = { surprise: "surprise", entropy: "entropy", gain: "gain over an n-gram model", rests: "what it rests on", other: "gain over the other network", unit: "a unit" };
 
 function listColorings() {
-  options($("by"), ["surprise", "entropy", ...(gains ? ["gain"] : []), "unit"], "surprise", (name) => WORDS[name]);
+  options($("by"), ["surprise", "entropy", ...(gains ? ["gain"] : []), "rests", ...(others ? ["other"] : []), "unit"], "surprise", (name) => WORDS[name]);
 }
 
 async function showUnit(column) {
@@ -79,6 +86,7 @@ function colorBy(name) {
   $("by").value = name;
   if (name === "unit") return showUnit($("unit").value ? chosenColumn() : data.columns[0]);
   $("unit-choice").classList.add("off");
+  if (name === "rests") return showRests();
   look(plain(name));
   markCurrent();
 }

@@ -49,4 +49,4 @@ async function breathe() {
   pieceBegan = performance.now();
 }
 
-let ids, nats, entropies, gains, mostLikely, chances, pieces; // lists by character
+let ids, nats, entropies, gains, others, mostLikely, chances, pieces; // lists by character

@@ -5,6 +5,7 @@ function describe(place) {
   current = place;
   if (before >= 0) repaint([before, before + 1]);
   paintOne(spanAt(place));
+  if (view.follows && before !== place) followRests(before);
   const where = element("b", label(ids[place]));
   let said = `${label(ids[place])}, character ${place}`;
   $("where").replaceChildren(where, ` character ${place}`, element("br"));

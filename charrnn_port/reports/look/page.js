@@ -63,6 +63,7 @@ async function begin() {
   nats = await thousandths(lists.nats, Uint16Array);
   entropies = await thousandths(lists.entropies, Uint16Array);
   gains = lists.gains && (await thousandths(lists.gains, Int16Array));
+  others = data.other && (await thousandths(data.other.gains, Int16Array));
   mostLikely = await opened(lists.most_likely, Uint32Array);
   chances = Float32Array.from(await opened(lists.chances, Uint16Array), (value) => value / 65535);
   pieces = JSON.parse(new TextDecoder().decode(await opened(lists.pieces, Uint8Array)));

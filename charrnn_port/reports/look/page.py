@@ -15,15 +15,17 @@ from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.options import LookOptions
 from charrnn_port.reports.look import errors, ngrams
 from charrnn_port.reports.look.gates import gates
-from charrnn_port.reports.look.packing import COARSE, FINE, columns_of, labels, lists, strong
+from charrnn_port.reports.look.packing import COARSE, FINE, columns_of, labels, lists, packed, strong
+from charrnn_port.reports.look.pairs import pairs_of
 from charrnn_port.reports.look.recording import Recording
+from charrnn_port.reports.look.rests import rests
 from charrnn_port.reports.look.silence import CANDIDATES, Ablation, ablation
 from charrnn_port.reports.look.switches import switched
 from charrnn_port.reports.look.units import Finding, Search, the_best
 
 SCRIPTS = (
-    "data.js", "coloring.js", "text.js", "here.js", "map.js", "search.js", "span.js", "gates.js", "sections.js",
-    "address.js", "page.js",
+    "data.js", "coloring.js", "rests.js", "text.js", "here.js", "map.js", "search.js", "span.js", "gates.js",
+    "sections.js", "address.js", "page.js",
 )  # fmt: skip
 SMOOTH = 8  # characters over which a unit's values are averaged, to see how it varies from passage to passage
 ABOUT_PARTS = {
@@ -48,11 +50,12 @@ def make(
     found: Search,
     rare: list[str],
     wanted: list[tuple[int, int]],
+    other: tuple[CharRNN, Recording] | None = None,
 ) -> Callable[[Path], object]:
     """Return a function that writes the page to a file.
 
     `rare` are names of properties that are too rare in the text. `wanted` are units to show first, as (layer from 1,
-    unit).
+    unit). `other` is another network, and what it computed on the same text.
     """
     nats = -recording.figures.log_probs.astype(np.float64)
     training = errors.training_ids(checkpoint, options.checkpoint)
@@ -101,6 +104,8 @@ def make(
             ],
             "memories": [each._asdict() for each in memories] if memories else None,
         },
+        "rests": rests(network, recording, (frequency_nats(recording.ids) if its_nats is None else its_nats) - nats),
+        "other": None if other is None else about_other(options, network, recording, nats, other),
         "ablation": about_ablation(ablation(network, recording, characters)),
         "switched": switched(checkpoint, recording, shown, characters),
     }
@@ -180,6 +185,30 @@ def about_search(found: Search, rare: list[str]) -> str:
         "state, all units at once; beside it, the best of the same probes of the shuffled networks."
         f"{missing}"
     )
+
+
+def about_other(
+    options: LookOptions, network: CharRNN, recording: Recording, nats: np.ndarray, other: tuple[CharRNN, Recording]
+) -> dict:
+    """Return the comparison with another network on the same text."""
+    its_network, its_recording = other
+    its_nats = -its_recording.figures.log_probs.astype(np.float64)
+    found = pairs_of(recording, its_recording, network.cell.STATE[0], its_network.cell.STATE[0])
+    name = Path(options.other).name
+    about = (
+        f"The other network, {name}, has a cross-entropy of {its_nats.mean():.4f} nats per character on this text, "
+        f"this one {nats.mean():.4f}. Of the {network.num_layers * network.rnn_size} units here, {found.above} have a "
+        f"unit there with an absolute correlation above {found.chance:.2f}, the largest of all pairs when the other's "
+        "text is shifted by half its length. Beside each, the unit here that its counterpart is most correlated with."
+    )
+    gains = np.rint(1000 * np.concatenate([[0], its_nats - nats])).clip(-32768, 32767).astype(np.int16)
+    pairs = [each._asdict() for each in found.pairs]
+    return {"name": name, "about": about, "pairs": pairs, "gains": packed(gains)}
+
+
+def frequency_nats(ids: np.ndarray) -> np.ndarray:
+    """Return the loss of each character but the first under the characters' frequencies, `[n - 1]`."""
+    return -np.log(np.bincount(ids)[ids[1:]] / len(ids))
 
 
 def about_ablation(found: Ablation) -> dict:

@@ -29,6 +29,7 @@ function sections() {
   }
   errorTables();
   ablation();
+  pairs();
   switches();
 }
 
@@ -71,6 +72,18 @@ function ablation() {
     const known = data.findings.find((one) => one.name === name)?.property || "";
     const cells = kinds.map((kind) => shaded(bits(each[kind])));
     body.append(row([unitLink(name, "", name), known, bits(nats).toFixed(4), bits(error).toFixed(4), ...cells]));
+  }
+}
+
+function pairs() {
+  if (!data.other) return;
+  $("other").hidden = false;
+  $("other-about").textContent = data.other.about;
+  if (!data.other.pairs.length) return;
+  const heads = ["unit here", "unit there", "correlation", "its best here", "correlation"];
+  const body = tableOf("", heads.map((word) => [word, 1]), $("pairs"));
+  for (const { name, other, correlation, back, back_correlation } of data.other.pairs) {
+    body.append(row([unitLink(name, "", name), other, correlation.toFixed(3), unitLink(back, "", back), back_correlation.toFixed(3)]));
   }
 }
 

@@ -16,7 +16,7 @@ from selenium.webdriver.support.ui import Select
 import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
-from charrnn_port.reports.look import silence
+from charrnn_port.reports.look import silence, units
 from charrnn_port.sampling import Model, Session, connectivity
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install chromium chromium-driver")
@@ -25,9 +25,10 @@ READY = "document.body.dataset.ready"
 HIGH, LOW, MOST = "226, 120, 10", "20, 110, 205", 0.85  # as in page.css for a light background
 
 
-def look(*arguments):
+def look(*arguments, tried=units.TRIED):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(silence, "LENGTH", 600)  # which is enough, and takes less time
+        patch.setattr(units, "TRIED", tried)
         result = CliRunner().invoke(charrnn.look, [str(word) for word in arguments])
     assert result.exit_code == 0, result.output
 
@@ -478,7 +479,7 @@ def plants(tmp_path_factory):
     (folder / "text").write_bytes(bracketed_text(COUNT))
     for name in ("planted", "random"):
         save_checkpoint(planted(name == "planted"), folder / f"{name}.t7.pt")
-        look(folder / f"{name}.t7.pt", folder / "text", "-o", folder / f"{name}.html")
+        look(folder / f"{name}.t7.pt", folder / "text", "-o", folder / f"{name}.html", tried=1)
     return folder
 
 
@@ -536,7 +537,7 @@ def test_the_table_of_silenced_units(browser, plants):
 def test_two_networks(browser, plants):
     """Colored by the difference in surprise; a unit with the same function in both is a pair, both ways."""
     look(plants / "planted.t7.pt", plants / "text", "-other", plants / "random.t7.pt", "-length", 500,
-         "-o", plants / "two.html")  # fmt: skip
+         "-o", plants / "two.html", tried=1)  # fmt: skip
     browser.open(plants / "two.html")
     browser.wait(READY)
     choose(browser, "by", "other")

@@ -43,7 +43,8 @@ function strip(place) {
   const reach = 75;
   const begin = Math.max(0, Math.min(place - reach, data.count - 2 * reach));
   const end = Math.min(data.count, begin + 2 * reach);
-  const { low, high } = view;
+  const low = view.unit ? Math.max(view.low, -1.3 * view.strong) : view.low; // without outliers
+  const high = view.unit ? Math.min(view.high, 1.3 * view.strong) : view.high;
   const x = (each) => ((each - begin + 0.5) / (end - begin)) * 300;
   const y = (value) => 65 - (60 * (Math.max(low, Math.min(high, value)) - low)) / (high - low);
   let path = "";

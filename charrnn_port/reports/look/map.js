@@ -17,9 +17,9 @@ function drawMap() {
     for (let place = begin; place < end; place++) sum += view.values(place);
     return sum / (end - begin);
   });
-  const largest = means.reduce((most, mean) => Math.max(most, Math.abs(mean)), 1e-9);
+  const sizes = means.map(Math.abs).sort((a, b) => a - b), full = sizes[Math.floor(0.98 * (bars - 1))] || 1;
   means.forEach((mean, bar) => {
-    const share = mean / largest;
+    const share = Math.max(-1, Math.min(1, mean / full));
     pen.fillStyle = color(share < 0 ? "--low" : "--high");
     pen.fillRect(bar * wide, share < 0 ? zero : zero - share * tall, Math.max(1, wide - 0.5), Math.max(0.5, Math.abs(share) * tall));
   });

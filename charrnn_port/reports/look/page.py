@@ -16,8 +16,8 @@ from charrnn_port.options import LookOptions
 from charrnn_port.reports.look import errors, ngrams
 from charrnn_port.reports.look.gates import gates
 from charrnn_port.reports.look.packing import COARSE, FINE, columns_of, labels, lists, packed, strong
-from charrnn_port.reports.look.pairs import pairs_of
-from charrnn_port.reports.look.recording import Recording
+from charrnn_port.reports.look.pairs import pairs_of, units_by_name
+from charrnn_port.reports.look.recording import Recording, batched_states, shuffled
 from charrnn_port.reports.look.rests import rests
 from charrnn_port.reports.look.silence import CANDIDATES, Ablation, ablation
 from charrnn_port.reports.look.switches import switched
@@ -193,13 +193,18 @@ def about_other(
     """Return the comparison with another network on the same text."""
     its_network, its_recording = other
     its_nats = -its_recording.figures.log_probs.astype(np.float64)
-    found = pairs_of(recording, its_recording, network.cell.STATE[0], its_network.cell.STATE[0])
+    part = its_network.cell.STATE[0]
+    width = len(its_network.cell.STATE)
+    chance = list(batched_states(shuffled(its_network, 0), its_recording.ids.tolist()))[::width]
+    found = pairs_of(
+        units_by_name(recording, network.cell.STATE[0]), units_by_name(its_recording, part), chance
+    )
     name = Path(options.other).name
     about = (
         f"The other network, {name}, has a cross-entropy of {its_nats.mean():.4f} nats per character on this text, "
         f"this one {nats.mean():.4f}. Of the {network.num_layers * network.rnn_size} units here, {found.above} have a "
         f"unit there with an absolute correlation above {found.chance:.2f}, the largest of all pairs when the other's "
-        "text is shifted by half its length. Beside each, the unit here that its counterpart is most correlated with."
+        "weights are shuffled. Beside each, the unit here that its counterpart is most correlated with."
     )
     gains = np.rint(1000 * np.concatenate([[0], its_nats - nats])).clip(-32768, 32767).astype(np.int16)
     pairs = [each._asdict() for each in found.pairs]

@@ -1,5 +1,6 @@
 """Compare two networks on one text: where one predicts better, and which of their units correspond."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -24,30 +25,41 @@ class Pairs(NamedTuple):
 
     pairs: list[Pair]  # above chance, the largest absolute correlation first
     above: int  # number of units with a pair above chance
-    chance: float  # the largest absolute correlation of all pairs with the other text shifted by half
+    chance: float  # the largest absolute correlation of all pairs with a network with shuffled weights
 
 
-def pairs_of(recording: Recording, other: Recording, part: str, its_part: str) -> Pairs:
-    """Correlate the units' states on the same text."""
-    mine, names = standardized(recording, part)
-    theirs, their_names = standardized(other, its_part)
-    correlations = mine.T @ theirs / len(mine)
-    chance = float(np.abs(mine.T @ np.roll(theirs, len(theirs) // 2, 0)).max() / len(mine))
+def pairs_of(mine: dict[str, np.ndarray], theirs: dict[str, np.ndarray], chance: Iterable[np.ndarray]) -> Pairs:
+    """Correlate the values of units `[n]` by their names, at the same characters.
+
+    `chance` are the values of a network with shuffled weights, `[n, rnn_size]` each: its units depend on the character
+    just read too.
+    """
+    names, their_names = list(mine), list(theirs)
+    values, its_values = (standardized(np.stack(list(each.values()), 1)) for each in (mine, theirs))
+    correlations = values.T @ its_values / len(values)
+    level = max(float(np.abs(values.T @ standardized(each)).max() / len(values)) for each in chance)
     best, back = np.abs(correlations).argmax(1), np.abs(correlations).argmax(0)
     found = [
         Pair(names[unit], their_names[its], float(correlations[unit, its]), names[back[its]],
              float(correlations[back[its], its]))
         for unit, its in enumerate(best)
-        if abs(correlations[unit, its]) > chance
+        if abs(correlations[unit, its]) > level
     ]  # fmt: skip
     found.sort(key=lambda each: -abs(each.correlation))
-    return Pairs(found[:MOST], len(found), chance)
+    return Pairs(found[:MOST], len(found), level)
 
 
-def standardized(recording: Recording, part: str) -> tuple[np.ndarray, list[str]]:
-    """Return the values of all units with mean 0 and variance 1, `[n, units]`, and their names."""
-    values = np.concatenate([layer[part] for layer in recording.layers], 1)
+def units_by_name(recording: Recording, part: str) -> dict[str, np.ndarray]:
+    """Return a part of the state of each unit `[n]`, by names such as 2:131."""
+    return {
+        f"{number}:{unit}": values
+        for number, layer in enumerate(recording.layers, start=1)
+        for unit, values in enumerate(layer[part].T)
+    }
+
+
+def standardized(values: np.ndarray) -> np.ndarray:
+    """Return values `[n, units]` with mean 0 and variance 1; units that never change have 0."""
     values = values - values.mean(0)
     scale = values.std(0)
-    names = [f"{layer}:{unit}" for layer, each in enumerate(recording.layers, 1) for unit in range(each[part].shape[1])]
-    return values / np.where(scale > 1e-6, scale, 1), names
+    return np.where(scale > 1e-6, values / np.where(scale > 1e-6, scale, 1), 0)

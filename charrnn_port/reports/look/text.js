@@ -99,9 +99,15 @@ function look(made) {
   remember();
 }
 
-// Scroll the text only, and only as far as it takes.
+// In the center, only the text scrolls, and twice: heights of chunks are estimates until they are near.
 function bringIntoView(place, where = "nearest") {
-  spanAt(place).scrollIntoView({ block: where });
+  if (where === "nearest") return spanAt(place).scrollIntoView({ block: "nearest" });
+  const center = () => {
+    const box = $("text").getBoundingClientRect();
+    $("text").scrollTop += spanAt(place).getBoundingClientRect().top - box.top - box.height / 2;
+  };
+  center();
+  requestAnimationFrame(center);
 }
 
 function lineBegin(place) {

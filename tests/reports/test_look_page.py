@@ -426,7 +426,7 @@ def test_the_map(page):
 def test_nothing_moves_when_the_coloring_changes(page):
     tops = "return ['text', 'strip', 'known'].map((name) => Math.round($(name).getBoundingClientRect().top))"
     before = page.run(tops)
-    for name in ("surprise", "entropy", "gain", "unit"):
+    for name in ("surprise", "entropy", "gain", "rests", "unit"):
         choose(page, "by", name)
         page.wait("(view.unit ? 'unit' : view.name) === $('by').value")
         assert page.run(tops) == before

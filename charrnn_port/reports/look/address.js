@@ -34,6 +34,12 @@ async function apply(address) {
   return ["color", "at", "span"].some((each) => asked.has(each));
 }
 
+// On a narrow window, the panel covers the lower part.
+function showText() {
+  if (matchMedia("(max-width: 900px)").matches) $("about").scrollIntoView();
+  else $("color").scrollIntoView({ block: "nearest" });
+}
+
 async function copyLink() {
   const link = location.href.replace(/#.*/, "") + addressNow();
   try {
@@ -53,7 +59,7 @@ function listenToLinks() {
     const address = link.getAttribute("href");
     event.preventDefault(); // the address keeps the state
     if (!address.includes("=")) $(address.slice(1)).scrollIntoView();
-    else apply(address).then(() => $("color").scrollIntoView({ block: "nearest" }));
+    else apply(address).then(showText);
     if (address === "#text") $("text").focus();
   });
   window.addEventListener("hashchange", () => apply(location.hash));

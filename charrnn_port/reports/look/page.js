@@ -78,7 +78,7 @@ async function begin() {
   else colorBy("surprise");
   describe(Math.min(40, data.count - 1));
   listen();
-  if (await apply(address)) $("color").scrollIntoView({ block: "nearest" });
+  if (await apply(address)) showText();
   if (address && !address.includes("=")) document.getElementById(address.slice(1))?.scrollIntoView();
   await gatePanels();
   document.body.dataset.ready = "yes";

@@ -28,7 +28,7 @@ async function showRests() {
   const links = data.rests.begins.flatMap((begin) => [" ", element("a", String(begin), { href: `#color=rests&at=${begin + 20}` })]);
   const made = {
     name: "rests", follows: true, signed: true, low: -1, high: 1, strong: 1, values: restOf, lowest: "less likely", highest: "more likely",
-    about: ["What the prediction of a character rests on: orange, the characters before it that made it more likely; blue, less. For characters of the passages at", ...links, "; elsewhere nothing is colored. (Gradient × input; the largest is 1.)"],
+    about: ["Orange: characters before it that made this one more likely; blue: less likely (gradient × input). For the passages at", ...links, "."],
   };
   look(made);
   if (restRow(current) < 0) go(data.rests.begins[0] + 20, "center");

@@ -224,10 +224,12 @@ def parameters(options_class: type[Options]) -> list[click.Parameter]:
             continue
         names = [f"-{each.name}", each.name]
         shown = f"{each.default:g}" if isinstance(each.default, float) else each.default
-        help_ = about.help if each.default == "" else f"{about.help}  [default: {shown}]"
-        metavar = f"[{'|'.join(about.choices)}]" if about.choices else METAVARS[type(each.default)]
+        help_ = about.help if each.default in ("", ()) else f"{about.help}  [default: {shown}]"
+        kind = str if about.many else type(each.default)
+        metavar = f"[{'|'.join(about.choices)}]" if about.choices else METAVARS[kind]
         metavar = ON_OFF if about.on_off else metavar
-        result.append(Option(names, default=each.default, type=Text(), help=help_, metavar=metavar, group=about.group))
+        shape = {"default": each.default, "type": Text(), "multiple": about.many}
+        result.append(Option(names, help=help_, metavar=metavar, group=about.group, **shape))
     return result
 
 

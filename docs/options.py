@@ -84,6 +84,7 @@ def table(options_class: type[Options]) -> str:
             continue
         star = " *" if about.resume_locked else ""
         shown = f"{each.default:g}" if isinstance(each.default, float) else str(each.default)
+        shown = "" if about.many else shown
         default = f"`{shown}`" if shown else ""
         allowed = "0, 1" if about.on_off else ", ".join(about.choices) or about.range()
         rows.append(f"| `-{each.name}`{star} | {default} | {allowed} | {about.help}. {about.consequence} |")

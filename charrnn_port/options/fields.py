@@ -51,7 +51,7 @@ class Description:
     below: float = math.inf
     instead: str = ""  # what to do in place of a value out of range, for the error message
     metavar: str = ""  # the name of a positional argument, such as MODEL; "" for options
-    many: bool = False  # a positional argument that may be repeated: its value is a tuple
+    many: bool = False  # an argument or option of text that may be repeated: its value is a tuple
 
     def check(self, kind: type, value: Any) -> Any:
         """Return the value converted to `kind`, parsing text. Raises ValueError with the reason if it is invalid."""
@@ -115,9 +115,10 @@ class Options:
 
     def __post_init__(self) -> None:
         for each, description in described(type(self)):
-            kind = str if description.metavar else type(each.default)
+            kind = str if description.metavar or description.many else type(each.default)
             value, check = getattr(self, each.name), partial(description.check, kind)
             try:
+                value = (value,) if description.many and isinstance(value, str) else value
                 value = tuple(map(check, value)) if description.many else check(value)
             except ValueError as error:
                 raise OptionError(f"{description.metavar or '-' + each.name}: {error}") from None

@@ -278,6 +278,12 @@ class TraceOptions(Options):
         "", "which gates and parts of the state, such as c,forget; default: all", "what to keep",
         "lstm: in, forget, out, transform, c, h; gru: update, reset, candidate, h; rnn: h.",
     )
+    connectivity: int = option(
+        0, "also store what each prediction rests on, among the N characters before it; 0 = off", "what to keep",
+        "The gradient of the character's log-probability by each of their one-hot inputs, times that input. The time "
+        "grows with N.",
+        minimum=0, maximum=10000,
+    )
     unknown: str = unknown_option("With skip, the text is read without them.")
     dtype: str = dtype_option(
         "float64", "float32 takes half the space, with 7 digits.", "floating-point type to compute in and to write"
@@ -304,6 +310,10 @@ class LookOptions(Options):
         "", "units to show, by layer (from 1) and unit (from 0): 2:131,1:5; one for a figure", "result",
         "By default, the page shows the most informative units first, up to its size limit.",
     )
+    other: str = option(
+        "", "another checkpoint to compare with on the same text, for a page", "result",
+        "The page shows where one of the two predicts better, and which of their units correspond.",
+    )
     part: str = option(
         "", "for a figure: the gate or part of the state to show, such as c, h or forget", "result",
         "By default, the most informative part of the state.",
@@ -311,6 +321,16 @@ class LookOptions(Options):
     passage: str = option(
         "0-640", "for a figure: the range of characters to show, without the last", "result",
         "All of -length is read, so that the state there is the same as on the page.",
+    )
+    label: tuple[str, ...] = option(
+        (), "a property of your own, NAME=REGEX, such as 'url=https?://\\S+'; may be repeated", "properties",
+        "It holds at each character of a match. Units and a linear probe that predict it are reported above chance, as "
+        "for the other properties.",
+        many=True,
+    )
+    labels: str = option(
+        "", "a file with a label for each character, word or line of the text that is read, one a line", "properties",
+        "0 and 1 are a yes-or-no property, other numbers a number; of words, each is a property.",
     )
     unknown: str = unknown_option("With skip, the text is read without them.")
     dtype: str = dtype_option("float32", "float64 takes longer; the page stores 8 bits of each value.")

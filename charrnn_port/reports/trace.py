@@ -6,6 +6,8 @@
     log_probs    [n, vocab_size]    log-probabilities of the next character, after this one was read
     layer1/NAME  [n, units]         a gate, or a part of the state after this character, of the first layer; further
                                     layers are layer2/NAME, ...
+    connectivity [n, N]             with -connectivity N: column k is the gradient of the character's log-probability
+                                    by the one-hot input of the character k + 1 before it, times that input
     vocab        uint8 [vocab_size], or one string for a vocabulary of Unicode characters
 
 Attributes of the file: the options of this command and of the checkpoint, the network's model and sizes, and the
@@ -17,6 +19,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -30,7 +33,7 @@ from charrnn_port.options import OptionError, TraceOptions
 from charrnn_port.reports.splits import cut_of, text_to_read
 from charrnn_port.reports.text_stream import Block, TextStream
 from charrnn_port.reports.trained_on import TrainedOn
-from charrnn_port.sampling import Activations
+from charrnn_port.sampling import Activations, connectivity
 from charrnn_port.sampling import trace as trace_activations
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.hdf5 import atomic_hdf5
@@ -38,6 +41,14 @@ from charrnn_port.util.vocabulary import Vocabulary
 from charrnn_port.version import __version__
 
 ROWS = 128  # characters per write
+
+
+class Row(NamedTuple):
+    """A character of the text."""
+
+    step: Activations  # after the character
+    position: int  # in the text
+    begins: bool  # whether a piece of the text begins here, from the zero state
 
 
 def trace(options: TraceOptions) -> None:
@@ -59,12 +70,15 @@ def trace(options: TraceOptions) -> None:
     text = TextStream(file, {options.checkpoint: checkpoint.vocab}, skip, cut, checkpoint.separator)
     overlap = TrainedOn(checkpoint, options.checkpoint)
     rows = activations(network, checkpoint.vocab, text, overlap)
+    past = Past(network, options.connectivity)
     try:
         with atomic_hdf5(options.o) as (file, out):
             describe(file, options, checkpoint)
             columns.create(file, options.dtype)
             while some := list(islice(rows, ROWS)):
-                columns.append(file, *zip(*some, strict=True))
+                columns.append(file, some)
+                if options.connectivity:
+                    add(file["connectivity"], past.read(some))
                 out.check()
     except OSError as error:
         raise UserError(f"cannot write {options.o}: {error.strerror or error}") from error
@@ -76,17 +90,41 @@ def trace(options: TraceOptions) -> None:
 
 def activations(
     network: CharRNN, vocab: Vocabulary, text: Iterable[Block], overlap: TrainedOn
-) -> Iterator[tuple[Activations, int]]:
-    """Yield the activations after each character of a text, and its position; add the characters to `overlap`."""
+) -> Iterator[Row]:
+    """Yield a row for each character of a text; add the characters to `overlap`."""
     state = None
     for block in text:
         ids = block.ids(vocab)
         overlap.add(ids)
         if block.line:
             state = None  # the zero state
+        begins = bool(block.line)
         for step, position in zip(trace_activations(network, ids, state), block.positions, strict=True):
-            yield step, position
+            yield Row(step, position, begins)
+            begins = False
         state = [torch.from_numpy(layer[name])[None] for layer in step.layers for name in network.cell.STATE]
+
+
+class Past:
+    """The last rows of a text, from which the connectivity of the next is computed."""
+
+    def __init__(self, network: CharRNN, reach: int) -> None:
+        self._network, self._reach = network, reach
+        self._rows: list[Row] = []
+
+    def read(self, rows: list[Row]) -> np.ndarray:
+        """Return the connectivity of the next characters with the `reach` before each, `[len(rows), reach]`."""
+        known, self._rows = len(self._rows), [*self._rows, *rows]
+        ids = np.array([row.step.id for row in self._rows])
+        begins = [place for place, row in enumerate(self._rows) if row.begins or not place]
+        states = [
+            np.stack([row.step.layers[layer][name] for row in self._rows])
+            for layer in range(self._network.num_layers)
+            for name in self._network.cell.STATE
+        ]
+        found = connectivity(self._network, ids, states, range(known, len(self._rows)), self._reach, begins)
+        self._rows = self._rows[-self._reach - 1 :]
+        return found
 
 
 class Columns:
@@ -99,26 +137,30 @@ class Columns:
         self.layers = numbers("-layers", options.layers, 1, opt["num_layers"])
         self.units = numbers("-units", options.units, 0, opt["rnn_size"] - 1)
         self._vocab_size = len(checkpoint.vocab)
+        self._reach = options.connectivity
 
     @property
     def width(self) -> int:
         """The number of values that are stored for each character."""
-        return self._vocab_size + len(self.layers) * len(self.names) * len(self.units)
+        return self._vocab_size + self._reach + len(self.layers) * len(self.names) * len(self.units)
 
     def create(self, file: h5py.File, dtype: str) -> None:
         """Create the datasets, without rows."""
         create(file, "ids", np.int32)
         create(file, "positions", np.int64)
         create(file, "log_probs", dtype, self._vocab_size)
+        if self._reach:
+            create(file, "connectivity", dtype, self._reach)
         for layer in self.layers:
             file.create_group(f"layer{layer}").attrs["units"] = self.units
             for name in self.names:
                 create(file, f"layer{layer}/{name}", dtype, len(self.units))
 
-    def append(self, file: h5py.File, steps: tuple[Activations, ...], positions: tuple[int, ...]) -> None:
-        """Append one row for each step."""
+    def append(self, file: h5py.File, rows: list[Row]) -> None:
+        """Append rows."""
+        steps = [row.step for row in rows]
         add(file["ids"], [step.id for step in steps])
-        add(file["positions"], positions)
+        add(file["positions"], [row.position for row in rows])
         add(file["log_probs"], [step.log_probs for step in steps])
         for layer in self.layers:
             for name in self.names:

@@ -20,6 +20,7 @@ Public API of the package:
     interactive(...)     an interactive prompt (prompt.py)
     trace(...)           activations of a network for each character of a text (activations.py)
     Activations          the activations at one character (activations.py)
+    connectivity(...)    what predictions rest on: gradient × input (connectivity.py)
 """
 
 from charrnn_port.sampling import choices, samplers, streams
@@ -27,6 +28,7 @@ from charrnn_port.sampling.activations import Activations, trace
 from charrnn_port.sampling.batch import BatchedSession, texts_of
 from charrnn_port.sampling.bias import bias_of
 from charrnn_port.sampling.clamp import clamps_of
+from charrnn_port.sampling.connectivity import connectivity
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.prompt import interactive
 from charrnn_port.sampling.session import Session, log_probs_of
@@ -41,6 +43,7 @@ __all__ = [
     "bias_of",
     "choices",
     "clamps_of",
+    "connectivity",
     "interactive",
     "is_unfiltered",
     "log_probs_of",

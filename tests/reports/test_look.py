@@ -19,7 +19,7 @@ from charrnn_port.reports.look import errors, ngrams
 from charrnn_port.reports.look.gates import gates
 from charrnn_port.reports.look.packing import labels, pieces
 from charrnn_port.reports.look.properties import characters_at
-from charrnn_port.reports.look.recording import record
+from charrnn_port.reports.look.recording import batched_states, record
 from charrnn_port.sampling import Model, Session
 from charrnn_port.util.vocabulary import Vocabulary
 
@@ -109,6 +109,9 @@ def test_pieces_of_a_text_have_no_common_context():
         assert sum(row.nats for row in rows(characters, nats, begins)) == pytest.approx(nats.sum())
     network = charrnn_port.load_checkpoint(LSTM).build("plain", torch.float32)
     together = record(network, text.tolist(), begins)
+    recorded = [layer[name] for layer in together.layers for name in network.cell.STATE]
+    for found, expected in zip(batched_states(network, text.tolist(), begins), recorded, strict=True):
+        assert np.abs(found - expected).max() < 1e-6
     figures = [record(network, piece.tolist()).figures for piece in pieces]
     assert (together.figures.log_probs == np.concatenate([each.log_probs for each in figures])).all()
     assert together.spread(together.figures.log_probs)[begins].tolist() == [0, 0, 0]

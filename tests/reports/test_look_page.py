@@ -5,15 +5,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from browser import MISSING, Browser
 from click.testing import CliRunner
 from conftest import RECORDINGS, run_sample, run_train
+from planted import SIZE, UNIT, VOCAB, bracketed_spans, bracketed_text, planted
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.ui import Select
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
-from charrnn_port.sampling import Session
+from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
+from charrnn_port.reports.look import silence, units
+from charrnn_port.sampling import Model, Session, connectivity
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install chromium chromium-driver")
 COUNT = 3000
@@ -21,8 +25,11 @@ READY = "document.body.dataset.ready"
 HIGH, LOW, MOST = "226, 120, 10", "20, 110, 205", 0.85  # as in page.css for a light background
 
 
-def look(*arguments):
-    result = CliRunner().invoke(charrnn.look, [str(word) for word in arguments])
+def look(*arguments, tried=units.TRIED):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(silence, "LENGTH", 600)  # which is enough, and takes less time
+        patch.setattr(units, "TRIED", tried)
+        result = CliRunner().invoke(charrnn.look, [str(word) for word in arguments])
     assert result.exit_code == 0, result.output
 
 
@@ -182,7 +189,7 @@ def test_any_unit(page, made):
 
 def test_surprise_entropy_and_gain(page, made):
     """Chosen in the list and by their keys."""
-    assert options_of(page, "by") == ["surprise", "entropy", "gain", "unit"]
+    assert options_of(page, "by") == ["surprise", "entropy", "gain", "rests", "unit"]
     places = range(600, 700)
     surprises, entropies = zip(*[bits_of(made, place) for place in places], strict=True)
     press(page, "s")
@@ -202,22 +209,22 @@ def test_surprise_entropy_and_gain(page, made):
 
 def test_the_units_with_the_best_scores(page):
     """Each opens its unit, at a click or by n and p, and names its property; the table of all units has it too."""
-    buttons = page.find_elements("css selector", "#best button")
-    assert 3 <= len(buttons) <= 10
+    links = page.find_elements("css selector", "#best a")
+    assert 3 <= len(links) <= 10
     by_id(page, "found").find_element("tag name", "summary").click()
     table = by_id(page, "all").text
-    for button in buttons:
-        button.click()
+    for link in links:
+        link.click()
         name, part, kind, figure, chance = re.search(
-            r"unit (\S+) (\w+), (AUC|R²) ([\d.]+), chance ([\d.]+)", button.text
+            r"unit (\S+) (\w+), (AUC|R²) ([\d.]+), chance ([\d.]+)", link.text
         ).groups()
         page.wait(f"view.name === '{name} {part}'")
-        assert f"{button.text.splitlines()[0]} ({kind} {figure}, chance {chance})" in by_id(page, "about").text
+        assert f"{link.text.splitlines()[0]} ({kind} {figure}, chance {chance})" in by_id(page, "about").text
         assert float(figure) >= float(chance)
-        assert f"{name} {part} {button.text.splitlines()[0]}" in table
-        pressed = page.find_elements("css selector", "#best button[aria-pressed=true]")
-        assert [each.text for each in pressed] == [button.text]
-    names = [re.search(r"unit (\S+ \w+)", button.text)[1] for button in buttons]
+        assert f"{name} {part} {link.text.splitlines()[0]}" in table
+        current = page.find_elements("css selector", "#best a[aria-current=true]")
+        assert [each.text for each in current] == [link.text]
+    names = [re.search(r"unit (\S+ \w+)", link.text)[1] for link in links]
     press(page, "n")
     page.wait(f"view.name === '{names[0]}'")
     press(page, "p", "p")
@@ -327,12 +334,284 @@ def test_narrow_dark_and_printed(page):
     assert page.run(unpainted) == 0
 
 
-def test_links(page):
-    """Links lead to existing parts of the page."""
-    links = page.run("return [...document.querySelectorAll('a')].map((link) => link.hash.slice(1))")
-    assert len(links) == 7
+def address(browser):
+    return browser.run("return addressNow()")
+
+
+def test_links(page, made):
+    """Links lead to parts of the page, or to a unit on it: all that name one, also points in the plots of gates."""
+    links = set(page.run("return [...document.querySelectorAll('a')].map((link) => link.getAttribute('href'))"))
     for link in links:
-        by_id(page, link)
+        unit = re.fullmatch(r"#color=(\d:\d+)\.(\w+)", link)
+        assert page.run("return byName.has(arguments[0])", unit[1]) if unit else by_id(page, link[1:])
+    points = page.find_elements("css selector", "#panels a")
+    assert len(points) == 2 * 3 * 16
+    titles = page.run("return [...document.querySelectorAll('#panels title')].map((each) => each.textContent)")
+    assert titles[16 + 3].startswith("unit 1:3, forget gate: open ")
+    ActionChains(page).click(points[16 + 3]).perform()
+    page.wait("view.name === '1:3 forget'")
+    page.run("$('held').closest('section').scrollIntoView()")
+    by_id(page, "held-link").find_element("tag name", "a").click()
+    page.wait("view.name === '1:3 c'")
+
+
+def test_the_header(page, made):
+    """The checkpoint's name, epoch and validation loss; the first unit shown is that of -units."""
+    checkpoint = charrnn_port.load_checkpoint(made.checkpoint)
+    facts = by_id(page, "facts").text
+    assert f"epoch {checkpoint.epoch:.2f}, validation loss {checkpoint.val_loss:.4f}" in facts
+    assert page.run("return view.name").startswith("1:3 ")
+
+
+def test_a_pinned_character(page):
+    """A click pins it, another character does not replace it, and Escape frees it; in the panel, a button does."""
+    point_at(page, 100)
+    span(page, 100).click()
+    assert "at=100" in address(page)
+    ActionChains(page).move_to_element(span(page, 110)).perform()
+    assert page.run("return current") == 100
+    press(page, Keys.ESCAPE)
+    assert "at=" not in address(page)
+    point_at(page, 120)
+    span(page, 120).click()
+    by_id(page, "free").click()
+    assert page.run("return pinned") == -1
+
+
+def test_the_address(page, made):
+    """It has the unit, the pinned character and the selection, and opens the page in the same state."""
+    page.run("location.hash = 'color=2:7.h&at=700&span=650-660'")
+    page.wait("view.name === '2:7 h' && pinned === 700")
+    expected = "#color=2:7.h&at=700&span=650-660"
+    page.wait(f"location.hash === '{expected}'")  # written again, in full
+    page.run("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    by_id(page, "copy").click()
+    page.wait(f"window.copied?.endsWith('look.html{expected}')")
+    page.get("about:blank")
+    page.open(made.page, expected)
+    page.wait(READY)
+    assert address(page) == expected
+    assert value_shown(page) == pytest.approx(made.layers[1]["h"][700, 7], abs=2 / 15 / 2 + 0.001)
+    for wrong in ("#color=9:1.c", "#at=99999", "#span=7-3", "#nothing", "#color=x&at=-1"):
+        page.run("location.hash = arguments[0]", wrong)
+    assert address(page) == expected
+    page.get("about:blank")
+    page.requests()
+    page.open(made.page)
+    page.wait(READY)
+
+
+def test_search(page, made):
+    """Results in any case are counted; Enter goes from one to the next, and Shift and Enter back."""
+    places = [each.start() for each in re.finditer(b"the", made.text.lower())]
+    press(page, Keys.ESCAPE, "/", "THE", Keys.ENTER)
+    first = next(index for index, place in enumerate(places) if place >= 40)
+    assert page.run("return [current, ...hit]") == [places[first], places[first], places[first] + 3]
+    assert by_id(page, "hits").text == f"{first + 1} of {len(places)}"
+    press(page, Keys.ENTER, Keys.ENTER)
+    ActionChains(page).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
+    assert page.run("return current") == places[first + 1]
+    assert "hit" in span(page, places[first + 1] + 2).get_attribute("class")
+
+
+def test_the_map(page):
+    """A click goes to that share of the text, and the frame follows."""
+    canvas = by_id(page, "map")
+    ActionChains(page).move_to_element_with_offset(canvas, canvas.size["width"] // 4, 0).click().perform()
+    box = page.run("return [$('text'), spanAt(2249)].map((each) => each.getBoundingClientRect().top)")
+    assert 0 <= box[1] - box[0] < page.run("return $('text').clientHeight")
+    page.wait("parseFloat($('frame').style.left) > 50")
+
+
+def test_nothing_moves_when_the_coloring_changes(page):
+    tops = "return ['text', 'strip', 'known'].map((name) => Math.round($(name).getBoundingClientRect().top))"
+    before = page.run(tops)
+    for name in ("surprise", "entropy", "gain", "rests", "unit"):
+        choose(page, "by", name)
+        page.wait("(view.unit ? 'unit' : view.name) === $('by').value")
+        assert page.run(tops) == before
+
+
+def contrast(values, begin, end):
+    """Return the mean over a span minus the mean around it, over its root mean square at all spans of its length."""
+    length, count = end - begin, len(values)
+    reach = max(8, min(60, length))
+    found = []
+    for place in range(count - length + 1):
+        around = np.concatenate([values[max(0, place - reach) : place], values[place + length :][:reach]])
+        found.append(values[place : place + length].mean() - around.mean())
+    return found[begin] / np.sqrt(np.mean(np.square(found)))
+
+
+def drag(browser, begin, end):
+    """Select the characters from begin to end, which are on one line, with the mouse."""
+    browser.run("spanAt(arguments[0]).scrollIntoView({ block: 'center' })", begin)
+    left, right, y = browser.run(
+        "const [first, last] = [...arguments].map((place) => spanAt(place).getBoundingClientRect());"
+        "return [first.left, last.right, first.top + first.height / 2]", begin, end - 1
+    )  # fmt: skip
+    action = ActionChains(browser, duration=20)
+    action.w3c_actions.pointer_action.move_to_location(left + 1, y).pointer_down()
+    action.w3c_actions.pointer_action.move_to_location(right - 1, y).pointer_up()
+    action.perform()
+    browser.wait(f"String(selected) === '{begin},{end}'")
+
+
+def test_selecting(page, made):
+    """With the mouse, or with Shift and arrow keys; Escape clears it, and so does a click elsewhere."""
+    begin = next(found.end() for found in re.finditer(rb"\n(?=.{20})", made.text) if found.end() > 900)
+    drag(page, begin + 3, begin + 10)
+    assert "in" in span(page, begin + 3).get_attribute("class").split()
+    assert by_id(page, "span-what").text.startswith(f"“{made.text[begin + 3 : begin + 10].decode()}”")
+    press(page, Keys.ESCAPE)
+    assert not by_id(page, "span").is_displayed()
+    span(page, begin).click()
+    by_id(page, "text").send_keys(Keys.SHIFT + 3 * Keys.ARROW_RIGHT + Keys.ARROW_LEFT)
+    assert page.run("return selected") == [begin, begin + 3]
+    span(page, begin + 12).click()
+    assert page.run("return selected") == [0, 0]
+
+
+@pytest.fixture(scope="module")
+def plants(tmp_path_factory):
+    """The pages of a network that has a unit for brackets, and of one with random weights, on the same text."""
+    folder = tmp_path_factory.mktemp("planted")
+    (folder / "text").write_bytes(bracketed_text(COUNT))
+    for name in ("planted", "random"):
+        save_checkpoint(planted(name == "planted"), folder / f"{name}.t7.pt")
+        look(folder / f"{name}.t7.pt", folder / "text", "-o", folder / f"{name}.html", tried=1)
+    return folder
+
+
+def show_span(browser, begin, end):
+    """Select a span and wait for its units: return (name, contrast, chance in percent) of each."""
+    browser.run("select(arguments[0])", [begin, end])
+    browser.wait("$('span').dataset.done === String(selected)")
+    links = browser.run("return [...document.querySelectorAll('#span-units a')].map((link) => link.innerText)")
+    pattern = r"(\d:\d+) c\s+(high|low) here, ([\d.]+) times .* chance (?:< )?([\d.]+) %"
+    found = [re.fullmatch(pattern, each) for each in links]
+    return [(each[1], float(each[3]) * (1 if each[2] == "high" else -1), float(each[4])) for each in found]
+
+
+def test_a_selected_span_finds_the_unit_for_it(browser, plants):
+    """A unit that is on inside brackets is first for a bracketed span, with its contrast over and around the span, in
+    units of its root mean square at all spans of this length. It finds other bracketed passages, each a link.
+    """
+    browser.open(plants / "planted.html")
+    browser.wait(READY)
+    text = (plants / "text").read_bytes()
+    spans = bracketed_spans(text)
+    begin, end = next(each for each in spans[5:] if each[1] - each[0] > 12)
+    (name, found, chance), *_ = show_span(browser, begin, end)
+    assert name == f"1:{UNIT}"
+    assert chance < 5
+    inside = np.zeros(len(text))
+    for each in spans:
+        inside[slice(*each)] = 1
+    assert found == pytest.approx(contrast(inside, begin, end), rel=0.05)
+    passages = browser.find_elements("css selector", "#span-passages a")
+    places = [tuple(map(int, re.findall(r"\d+", each.get_attribute("hash")))) for each in passages]
+    assert len(places) == 10
+    for place in places:
+        assert inside[slice(*place)].mean() > 0.6
+        assert place[1] <= begin or end <= place[0]
+    passages[3].click()
+    browser.wait(f"String(selected) === '{places[3][0]},{places[3][1]}'")
+    assert browser.complaints() == []
+
+
+def test_the_table_of_silenced_units(browser, plants):
+    """The unit for brackets is first, and a link; with random weights there is no table."""
+    browser.open(plants / "planted.html")
+    browser.wait(READY)
+    link = browser.find_element("css selector", "#silenced tbody a")
+    assert link.text == f"1:{UNIT}"
+    link.click()
+    browser.wait(f"view.name === '1:{UNIT} c'")
+    browser.open(plants / "random.html")
+    browser.wait(READY)
+    assert by_id(browser, "silenced").text == ""
+    assert "no unit helps it" in by_id(browser, "ablation").text
+
+
+def test_two_networks(browser, plants):
+    """Colored by the difference in surprise; a unit with the same function in both is a pair, both ways."""
+    look(plants / "planted.t7.pt", plants / "text", "-other", plants / "random.t7.pt", "-length", 500,
+         "-o", plants / "two.html", tried=1)  # fmt: skip
+    browser.open(plants / "two.html")
+    browser.wait(READY)
+    choose(browser, "by", "other")
+    text = (plants / "text").read_bytes()[:500]
+    scores = []
+    for name in ("planted", "random"):
+        session = Session(Model.of(load_checkpoint(plants / f"{name}.t7.pt")))
+        steps = [step.log_probs for step in session.trace(text)]
+        scores.append([step[id_] for step, id_ in zip(steps, VOCAB.encode(text[1:]), strict=False)])
+    for place in range(100, 140):
+        gain = (scores[0][place - 1] - scores[1][place - 1]) / np.log(2)
+        assert browser.run("return view.values(arguments[0])", place) == pytest.approx(gain, abs=0.002)
+    assert "cross-entropy" in by_id(browser, "other").text
+    assert browser.complaints() == []
+
+
+def test_what_a_prediction_rests_on(browser, plants):
+    """The text is colored by gradient × input for the character at the mouse, as a share of the largest."""
+    browser.open(plants / "planted.html")
+    browser.wait(READY)
+    choose(browser, "by", "rests")
+    browser.wait("view.name === 'rests'")
+    browser.run("pin(60)")
+    checkpoint = load_checkpoint(plants / "planted.t7.pt")
+    network = checkpoint.build("plain", torch.float64)
+    ids = np.array(VOCAB.encode((plants / "text").read_bytes()[:61]))
+    states = [np.zeros((61, SIZE))] * 2  # unused: the text begins within reach
+    expected = connectivity(network, ids, states, [60], 60)[0]
+    shown = browser.run("return [...Array(60).keys()].map((place) => view.values(place))")
+    assert shown[::-1] == pytest.approx(expected / np.abs(expected).max(), abs=0.006)
+    strongest = 59 - int(np.abs(expected).argmax())
+    assert re.search("high8|low8", span(browser, strongest).get_attribute("class"))
+    browser.find_element("css selector", "#about a").click()
+    browser.wait("pinned === data.rests.begins[0] + 20")
+    assert browser.complaints() == []
+
+
+def test_random_weights_mark_no_span(browser, plants):
+    """The chance is that of a random span: one in fifty of them has a unit, and here at most one of thirty."""
+    browser.open(plants / "random.html")
+    browser.wait(READY)
+    spans = [(place, place + 6 + place % 23) for place in range(200, 2600, 80)]
+    assert len(spans) == 30
+    assert sum(show_span(browser, *each) != [] for each in spans) <= 1
+    show_span(browser, *spans[0])
+    assert "No unit stands out above chance" in by_id(browser, "span").text
+
+
+def test_the_pieces_of_a_split(browser, made, tmp_path):
+    """A mark shows where a piece begins; a search, a selection, a line and what a prediction rests on end there."""
+    look(made.checkpoint, "-split", "val", "-o", tmp_path / "look.html", tried=1)
+    browser.open(tmp_path / "look.html")
+    browser.wait(READY)
+    facts = by_id(browser, "facts").text
+    assert "input.txt (val split)" in facts
+    assert " % of this text was trained on" in facts
+    begins = browser.run("return data.begins")
+    assert f"in {len(begins)} pieces" in facts
+    assert len(browser.find_elements("css selector", ".chunk.begin")) == len(begins) - 1
+    join = begins[3]
+    assert browser.run("select([arguments[0] - 5, arguments[0] + 5]); return selected", join) == [join - 5, join]
+    over = browser.run("return pieces.slice(arguments[0] - 8, arguments[0] + 8).join('')", join)
+    browser.run("search(arguments[0])", over)
+    assert browser.run("return hits.length") == 0
+    browser.run("search(arguments[0])", over[8:])
+    assert join in browser.run("return hits")
+    assert browser.run("return [lineBegin(arguments[0]), lineEnd(arguments[0] - 1)]", join) == [join, join - 1]
+    spans = "return Promise.all([contrasts(data.columns[0], 20)]).then(([{ scores }]) => [...scores])"
+    scores = browser.run(spans)
+    assert not any(scores[join - 19 : join])
+    assert all(scores[join - 20 : join - 40 : -1])
+    browser.run("describe(arguments[0])", join)
+    assert "no prediction" in by_id(browser, "where").text
+    assert browser.complaints() == []
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,19 @@ def test_a_trace_has_each_piece_from_the_zero_state(trained, tmp_path):
     assert abs(losses.mean() - checkpoint.val_loss) < 1e-12
 
 
+def test_connectivity_does_not_reach_into_another_piece(trained, tmp_path):
+    cv, text = trained
+    result = run("trace", cv, "-split", "val", "-connectivity", 5, "-o", tmp_path / "trace.h5")
+    assert result.exit_code == 0, result.output
+    checkpoint = charrnn_port.load_checkpoint(cv)
+    length = len(cut_of({"cv": checkpoint}, "val")(len(units_of(text, checkpoint)), "text")[0])
+    with h5py.File(tmp_path / "trace.h5") as file:
+        found = file["connectivity"][:]
+    for place in range(0, len(found), length):
+        for after, row in enumerate(found[place : place + 6]):
+            assert np.flatnonzero(row).tolist() == list(range(min(after, 5)))
+
+
 def test_a_heatmap_has_a_blank_line_between_pieces(trained):
     cv, text = trained
     checkpoint = charrnn_port.load_checkpoint(cv)

@@ -3,27 +3,36 @@
     look             reads the text, and writes the page or the figure
     recording        the states, gates and predictions at each character
     properties       properties of a text at each character, such as "inside quotes"
+    labels           the same for a user's own properties
+    probes           how well the whole state predicts each property
     units            how well each unit predicts each property, and the chance level
     errors, ngrams   loss by class of character, and a comparison with n-gram models
     gates            saturation of gates: the share of the time that they are open and shut
+    rests            what predictions rest on
+    silence          loss while each unit is held at 0
     switches         samples while a unit is clamped
+    pairs            comparison of two networks
     packing          values as compressed bytes
+    about            sentences of the page
     page             writes the page, from page.html, page.css and the scripts
     figure           draws one unit on one passage
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from charrnn_port.checkpoints import is_checkpoint, load_checkpoint
+from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
 from charrnn_port.command_line import log_line, log_written
 from charrnn_port.device import DTYPES
 from charrnn_port.options import LookOptions, OptionError
 from charrnn_port.reports.drawing import require_matplotlib
 from charrnn_port.reports.look import figure, page
+from charrnn_port.reports.look.labels import matches, read_labels
 from charrnn_port.reports.look.packing import pieces
-from charrnn_port.reports.look.properties import characters_at, passages, properties
+from charrnn_port.reports.look.pairs import Other
+from charrnn_port.reports.look.properties import Property, characters_at, passages, properties
 from charrnn_port.reports.look.recording import record
 from charrnn_port.reports.look.units import search
 from charrnn_port.reports.splits import cut_of, text_to_read
@@ -58,27 +67,28 @@ def look(options: LookOptions) -> None:
     wanted = units_of(options.units, checkpoint.opt)
     file = text_to_read(options.file, options.split, checkpoint, options.checkpoint)
     cut = cut_of({options.checkpoint: checkpoint}, options.split)
-    skip, separator = options.unknown == "skip", checkpoint.separator
-    text = TextStream(file, {options.checkpoint: checkpoint.vocab}, skip, cut, separator)
+    checkpoints = {options.checkpoint: checkpoint}
+    if options.other and not drawing:
+        checkpoints[options.other] = load_checkpoint(options.other, log_line)
+    vocabs = {name: each.vocab for name, each in checkpoints.items()}
+    text = TextStream(file, vocabs, options.unknown == "skip", cut, checkpoint.separator)
     block, begins = beginning_of(text, options.length)
-    ids = block.ids(checkpoint.vocab)
-    overlap = TrainedOn(checkpoint, options.checkpoint)
-    for its_ids in passages(ids, begins):
-        overlap.add(its_ids)
-    about_training = overlap.sentence()
+    about_training = training_sentence(checkpoint, options.checkpoint, block, begins)
+    own = own_properties(options, block.units, begins)
     network = checkpoint.build("plain", DTYPES[options.dtype])
     with progress.bars():
-        recording = record(network, ids, begins)
+        recording = record(network, block.ids(checkpoint.vocab), begins)
     characters = [each for units in passages(block.units, begins) for each in characters_at(units)]
-    usable, rare = properties(characters, begins)
+    usable, rare = properties(characters, begins, own)
     found = search(network, recording, usable)
     if drawing:
         shown = [each for some in passages(characters, begins) for each in pieces(some, checkpoint.vocab)]
         content = figure.draw(options, recording, shown, wanted, found.findings, network.cell.STATE[0])
     else:
         name = f"{Path(text.name).name}{'' if options.split == 'all' else f' ({options.split} split)'}"
+        other = read_other(options, checkpoints[options.other], block, begins) if options.other else None
         content = page.make(
-            options, name, about_training, checkpoint, network, recording, characters, found, rare, wanted
+            options, name, about_training, checkpoint, network, recording, characters, found, rare, wanted, other
         )
     write_atomically(content, target)
     log_written(target)
@@ -89,6 +99,34 @@ def look(options: LookOptions) -> None:
     if left_out:
         log_line(f"{left_out} characters of {text.name} are left out")
     log_line(about_training)
+
+
+def training_sentence(checkpoint: Checkpoint, name: str, block: Block, begins: list[int]) -> str:
+    """Return a sentence on how much of the text a network was trained on."""
+    found = TrainedOn(checkpoint, name)
+    for ids in passages(block.ids(checkpoint.vocab), begins):
+        found.add(ids)
+    return found.sentence()
+
+
+def read_other(options: LookOptions, checkpoint: Checkpoint, block: Block, begins: list[int]) -> Other:
+    """Return the network in -other, and what it computes on the same text."""
+    network = checkpoint.build("plain", DTYPES[options.dtype])
+    with progress.bars():
+        recording = record(network, block.ids(checkpoint.vocab), begins)
+    about_training = training_sentence(checkpoint, options.other, block, begins)
+    return Other(Path(options.other).name, about_training, network, recording)
+
+
+def own_properties(options: LookOptions, units: bytes | str, begins: Sequence[int] = (0,)) -> list[Property]:
+    """Return the properties of -label and -labels. Raises OptionError if two have the same name."""
+    own = [matches(each, units, begins) for each in options.label]
+    own += read_labels(options.labels, units) if options.labels else []
+    names = [each.name for each in own]
+    for name in names:
+        if names.count(name) > 1:
+            raise OptionError(f"-label: two properties are named {name!r}")
+    return own
 
 
 def beginning_of(text: TextStream, length: int) -> tuple[Block, list[int]]:

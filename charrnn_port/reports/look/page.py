@@ -2,7 +2,6 @@
 
 import html
 import json
-import math
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -12,15 +11,22 @@ import numpy as np
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.options import LookOptions
-from charrnn_port.reports.look import errors, ngrams
+from charrnn_port.reports.look import about, errors, ngrams
 from charrnn_port.reports.look.gates import gates
-from charrnn_port.reports.look.packing import COARSE, FINE, columns_of, labels, lists
+from charrnn_port.reports.look.packing import COARSE, FINE, columns_of, labels, lists, strong
+from charrnn_port.reports.look.pairs import Other, compared
 from charrnn_port.reports.look.recording import Recording
+from charrnn_port.reports.look.rests import rests
+from charrnn_port.reports.look.silence import ablation
 from charrnn_port.reports.look.switches import switched
-from charrnn_port.reports.look.units import Search, the_best
+from charrnn_port.reports.look.units import Finding, Search, the_best
 from charrnn_port.reports.trained_on import training_pieces
 
-SCRIPTS = ("data.js", "text.js", "sections.js", "page.js")
+SCRIPTS = (
+    "data.js", "coloring.js", "rests.js", "text.js", "here.js", "map.js", "search.js", "span.js", "gates.js",
+    "sections.js", "address.js", "page.js",
+)  # fmt: skip
+SMOOTH = 8  # characters over which a unit's values are averaged, to see how it varies from passage to passage
 ABOUT_PARTS = {
     "c": "cell state (memory)",
     "h": "output (hidden state)",
@@ -45,11 +51,13 @@ def make(
     found: Search,
     rare: list[str],
     wanted: list[tuple[int, int]],
+    other: Other | None = None,
 ) -> bytes:
     """Return the page, the content of its file.
 
     `name` is the text's, and `about_training` a sentence on how much of it was trained on. `rare` are names of
-    properties that are too rare in the text. `wanted` are units to show first, as (layer from 1, unit).
+    properties that are too rare in the text. `wanted` are units to show first, as (layer from 1, unit). `other` is
+    another network, and what it computed on the same text.
     """
     nats = -recording.figures.log_probs.astype(np.float64)
     begins, training = recording.begins, training_pieces(checkpoint, options.checkpoint)
@@ -65,7 +73,15 @@ def make(
     title = f"{Path(options.checkpoint).name} reading {name}"
     data = {
         "title": title,
-        "facts": facts(network, recording, held, about_training),
+        "facts": [
+            ("checkpoint", about.checkpoint(options.checkpoint, checkpoint)),
+            ("network", about.network(network, held)),
+            ("text", about.text(name, recording)),
+            ("training", about_training),
+        ],
+        "rounded": f"Values are rounded to 1/{FINE} of their range for the units listed first and to 1/{COARSE} for "
+        "others.",
+        "first": first_shown(wanted, best, recording, network.cell.STATE[0]),
         "count": len(recording.ids),
         "begins": list(begins),
         "vocab": labels(checkpoint.vocab),
@@ -76,14 +92,14 @@ def make(
         "best": [each.as_dict() for each in best],
         "findings": [each.as_dict() for each in found.findings],
         "properties": [
-            {"name": name, "kind": kind, "chance": level, "best": found.best[name]}
+            {"name": name, "kind": kind, "chance": level, "best": found.best[name], "probe": found.probes[name]}
             for name, (kind, level) in found.chances.items()
         ],
-        "tried": about_search(found, rare),
+        "tried": about.search(found, rare),
         "gates": list(gates(recording)),
         "errors": {
             "nats": float(nats.sum()),
-            "about": about_errors(memories is not None),
+            "about": about.losses(memories is not None),
             "tables": [
                 (caption, [row._asdict() for row in rows(characters, nats, begins)])
                 for caption, rows in (
@@ -94,6 +110,11 @@ def make(
             ],
             "memories": [each._asdict() for each in memories] if memories else None,
         },
+        "rests": rests(
+            network, recording, recording.spread((frequency_nats(recording) if its_nats is None else its_nats) - nats)
+        ),
+        "other": other and compared(network, recording, other),
+        "ablation": about.silenced(ablation(network, recording, characters)),
         "switched": switched(checkpoint, recording, shown, characters),
     }
     return assembled(title, data).encode()
@@ -115,47 +136,26 @@ def source(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def facts(network: CharRNN, recording: Recording, held: int, about_training: str) -> str:
-    """Return the introduction: what was trained on, what the colors mean, then the network and the text."""
-    nats, count = -recording.figures.log_probs.astype(np.float64), len(recording.begins)
-    read = f"{len(recording.ids)} characters" + (f" in {count} pieces, each from an empty state" if count > 1 else "")
-    units, layers = network.num_layers * network.rnn_size, network.num_layers
-    here = "all on this page" if held == units else f"{held} of {units} on this page; choose others with -units"
-    return (
-        f"{about_training} "
-        "The color of each character shows the value of one unit after the network has read it: orange is above zero, "
-        "blue is below. Colored by surprise or entropy instead, orange shows characters that the network predicted "
-        "badly, or with uncertainty. "
-        f"The network: {network.model}, {layers} {'layer' if layers == 1 else 'layers'} of {network.rnn_size} units "
-        f"({here}). The text: {read}, cross-entropy {nats.mean():.4f} nats "
-        f"({nats.mean() / math.log(2):.4f} bits) per character. Values are rounded to 1/{FINE} of their range for "
-        f"the units listed first and to 1/{COARSE} for others."
-    )
+def first_shown(wanted: list[tuple[int, int]], best: list[Finding], recording: Recording, part: str) -> str:
+    """Return the unit that the page shows first, such as 2:131.c: one in `wanted`, or else the most visible of the
+    best. It varies the most from passage to passage, as a share of its strongest color: the standard deviation of its
+    mean over SMOOTH characters.
+    """
+    if wanted:
+        layer, unit = wanted[0]
+        part = next((each.part for each in best if (each.layer, each.unit) == wanted[0]), part)
+        return f"{layer}:{unit}.{part}"
+
+    def visible(each: Finding) -> float:
+        values = recording.layers[each.layer - 1][each.part][:, each.unit]
+        shares = (values / strong(each.part, values)).clip(-1, 1)
+        return float(np.convolve(shares, np.full(SMOOTH, 1 / SMOOTH), "valid").std())
+
+    found = max(best, key=visible, default=None)
+    return f"{found.name}.{found.part}" if found else ""
 
 
-def about_search(found: Search, rare: list[str]) -> str:
-    """Return the explanation of the scores and of the chance level."""
-    missing = f" Too rare in this text to be tested: {', '.join(rare)}." if rare else ""
-    if not found.tried:
-        return f"No property was tested.{missing}"
-    return (
-        "Which units predict which properties of the text? A rule is fitted on the first half of the text and scored "
-        "on the second half: by AUC for yes or no (0.5 is guessing, 1 is always right), by R² for numbers. "
-        f"{found.tried} scores were computed, for {found.units} units, each part of their state, and "
-        f"{len(found.chances)} properties. The best of many scores is high by chance, and every unit depends on the "
-        "character just read. Chance level: 95th percentile of the best score over all units and properties in "
-        f"networks with shuffled weights, extrapolated from {found.networks} of them."
-        f"{missing}"
-    )
-
-
-def about_errors(with_ngrams: bool) -> str:
-    """Return the explanation of the tables."""
-    more = (
-        " The n-gram models are fitted to the training split of the training text, with Witten-Bell smoothing. "
-        "Characters that only the network predicts correctly need a longer context, or a better model of it."
-        if with_ngrams
-        else " There is no comparison with n-gram models, since the training text was not found in the checkpoint's "
-        "data_dir."
-    )
-    return f"A prediction counts as correct if the probability of the actual character was above 1/2.{more}"
+def frequency_nats(recording: Recording) -> np.ndarray:
+    """Return the loss of each predicted character `[m]` under the frequencies of the text's characters."""
+    ids = recording.ids
+    return -np.log(np.bincount(ids)[ids[recording.predicted]] / len(ids))

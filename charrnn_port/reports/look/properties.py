@@ -45,13 +45,15 @@ def passages(characters: Sequence, begins: Sequence[int]) -> list[Sequence]:
     return [characters[begin:end] for begin, end in pairwise([*begins, len(characters)])]
 
 
-def properties(characters: list[str], begins: Sequence[int] = (0,)) -> tuple[list[Property], list[str]]:
+def properties(
+    characters: list[str], begins: Sequence[int] = (0,), own: Sequence[Property] = ()
+) -> tuple[list[Property], list[str]]:
     """Return the properties that occur often enough in both halves of a text, and the names of the others.
 
-    `begins` are the places at which separate pieces of the text begin.
+    `begins` are the places at which separate pieces of the text begin. `own` are further properties, which come first.
     """
     each_piece = [all_of(piece) for piece in passages(characters, begins)]
-    found = [Property(name, np.concatenate([each[name] for each in each_piece])) for name in each_piece[0]]
+    found = [*own, *(Property(name, np.concatenate([each[name] for each in each_piece])) for name in each_piece[0])]
     usable = [each for each in found if varies(each.values)]
     return usable, [each.name for each in found if not varies(each.values)]
 

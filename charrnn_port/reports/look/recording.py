@@ -70,26 +70,26 @@ def shuffled(network: CharRNN, seed: int) -> CharRNN:
     return other
 
 
-def batched_states(network: CharRNN, ids: list[int]) -> Iterator[np.ndarray]:
+def batched_states(network: CharRNN, ids: list[int], begins: Sequence[int] = (0,)) -> Iterator[np.ndarray]:
     """Yield the states `[n, rnn_size]` for each layer and name in STATE, of a text that is read in parallel rows.
 
-    Each row starts from the zero state. All rows but the first are preceded by WARM_UP characters of the text before.
+    Each row starts from the zero state, and so does each piece of the text, from its place in `begins`. All rows but
+    the first are preceded by WARM_UP characters of the text before.
     """
     count = len(ids)
     rows = max(1, count // ROWS)
     length = -(-count // rows)
-    begins = np.minimum(np.arange(rows) * length, count - length)  # the last may overlap the one before
-    places = begins[:, None] + np.arange(-WARM_UP, length)
+    first = np.minimum(np.arange(rows) * length, count - length)  # the last row may overlap the one before
+    places = first[:, None] + np.arange(-WARM_UP, length)
     text = torch.from_numpy(np.array(ids)[places.clip(min=0)])
-    before = torch.from_numpy(places < 0)
+    from_zero = torch.from_numpy(np.isin(places, begins))
     state = network.zero_state(rows)
     found = [np.empty((count, network.rnn_size), np.float32) for _ in state]
     for step in range(text.shape[1]):
+        state = [tensor.masked_fill(from_zero[:, step, None], 0) for tensor in state]
         layers, _ = network.activations(text[:, step], state)
         state = [layer[name] for layer in layers for name in network.cell.STATE]
-        if step < WARM_UP:
-            state = [tensor.masked_fill(before[:, step, None], 0) for tensor in state]
-        else:
+        if step >= WARM_UP:
             for array, tensor in zip(found, state, strict=True):
                 array[places[:, step]] = tensor.numpy()
     yield from found

@@ -3,7 +3,7 @@
 function row(cells) {
   const made = element("tr");
   cells.forEach((cell, place) => {
-    const number = typeof cell === "string" && /^[\d.]+( %)?$/.test(cell);
+    const number = typeof cell === "string" && /^-?[\d.]+( %)?$/.test(cell);
     made.append(place ? element("td", cell, number ? { class: "n" } : {}) : element("th", cell, { scope: "row" }));
   });
   return made;
@@ -11,62 +11,34 @@ function row(cells) {
 
 function sections() {
   $("title").textContent = data.title;
-  $("facts").textContent = data.facts;
+  $("facts").replaceChildren(...data.facts.flatMap(([name, words]) => [element("dt", name), element("dd", words)]));
   $("tried").textContent = data.tried;
+  $("rounded").textContent = data.rounded;
   for (const each of data.best) {
-    const button = element("button", `${each.property}`, { type: "button", "aria-pressed": "false", "data-name": each.name, "data-part": each.part });
-    button.append(element("small", `unit ${each.name} ${each.part}, ${each.kind} ${each.figure.toFixed(2)}, chance ${each.chance.toFixed(2)}`));
-    button.addEventListener("click", () => showUnit(find(each.layer, each.unit, each.part)));
-    $("best").append(element("li", button));
+    const link = unitLink(each.name, each.part, each.property);
+    link.append(element("small", `unit ${each.name} ${each.part}, ${each.kind} ${each.figure.toFixed(2)}, chance ${each.chance.toFixed(2)}${each.rises ? "" : ", falls"}`));
+    $("best").append(element("li", link));
   }
   if (!data.best.length) $("best").after(element("p", "No unit predicts any property above chance."));
   for (const each of data.properties) {
     const above = data.findings.filter((one) => one.property === each.name).length;
-    $("chances").tBodies[0].append(row([each.name, each.kind, each.best.toFixed(3), each.chance.toFixed(3), String(above)]));
+    $("chances").tBodies[0].append(row([each.name, each.kind, each.best.toFixed(3), each.chance.toFixed(3), String(above), ...each.probe.map((score) => score.toFixed(3))]));
   }
   for (const each of data.findings) {
-    $("all").tBodies[0].append(row([`${each.name} ${each.part}`, `${each.property}${each.rises ? "" : " (falls)"}`, `${each.kind} ${each.figure.toFixed(3)}`, each.chance.toFixed(3)]));
+    $("all").tBodies[0].append(row([unitLink(each.name, each.part), `${each.property}${each.rises ? "" : " (falls)"}`, `${each.kind} ${each.figure.toFixed(3)}`, each.chance.toFixed(3)]));
   }
-  gatePanels();
   errorTables();
+  ablation();
+  pairs();
   switches();
 }
 
-function gatePanels() {
-  if (!data.gates.length) {
-    $("gates-about").textContent = "This cell has no gates.";
-    return;
-  }
-  $("gates-about").textContent = "Saturation of gates. Each point is a unit. Horizontal: share of the time that its gate is open (above 0.9). Vertical: share of the time that it is shut (below 0.1). Lower right: the gate is nearly always open. Upper left: nearly always shut. Near the line: the gate works as a switch.";
-  const dots = (each) => each.open.map((open, unit) => `M${30 + 175 * open} ${185 - 175 * each.shut[unit]}h.01`).join("");
-  for (const each of data.gates) {
-    const svg = drawn("svg", { viewBox: "0 0 215 215", role: "img", "aria-label": `${each.gate} gates of layer ${each.layer}` });
-    const text = (x, y, words, more = {}) => {
-      const made = drawn("text", { x, y, ...more });
-      made.textContent = words;
-      return made;
-    };
-    svg.append(drawn("line", { x1: 30, y1: 10, x2: 205, y2: 185 }), drawn("line", { x1: 30, y1: 185, x2: 205, y2: 185 }), drawn("line", { x1: 30, y1: 10, x2: 30, y2: 185 }));
-    svg.append(drawn("path", { d: dots(each), style: "stroke: rgb(var(--low)); stroke-width: 5; stroke-linecap: round; stroke-opacity: .5" }));
-    svg.append(text(117, 207, "open, share of the time", { "text-anchor": "middle" }), text(14, 97, "shut", { "text-anchor": "middle", transform: "rotate(-90 14 97)" }));
-    svg.append(text(30, 197, "0"), text(205, 197, "1", { "text-anchor": "end" }), text(22, 16, "1"));
-    const caption = element("figcaption", element("b", `layer ${each.layer}, ${each.gate} gates`));
-    const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
-    const always = each.open.filter((share) => share > 0.9).length, never = each.shut.filter((share) => share > 0.9).length;
-    caption.append(`: open ${percent(mean(each.open))}, shut ${percent(mean(each.shut))} of the time; ${always} units nearly always open, ${never} nearly always shut`);
-    const figure = element("figure", svg);
-    figure.append(caption);
-    if (!$("panels").children[each.layer - 1]) $("panels").append(element("div"));
-    $("panels").children[each.layer - 1].append(figure);
-  }
-}
-
-function tableOf(caption, heads) {
+function tableOf(caption, heads, where = $("tables")) {
   const table = element("table", element("caption", caption));
   const head = element("tr");
   for (const [word, columns] of heads) head.append(element("th", word, { scope: "col", colspan: columns }));
   table.append(element("thead", head), element("tbody"));
-  $("tables").append(element("div", table));
+  where.append(element("div", table));
   return table.tBodies[0];
 }
 
@@ -85,18 +57,51 @@ function errorTables() {
   const heads = ["", "bits per character", "correct", "only n-gram correct", "only network correct"];
   const body = tableOf("N-gram models of the training text", heads.map((word) => [word, 1]));
   for (const { n, nats, right, only_it, only_network } of memories) {
-    body.append(row([`${n}-gram`, bits(nats).toFixed(2), percent(right / (data.count - 1)), String(only_it), String(only_network)]));
+    body.append(row([`${n}-gram`, bits(nats).toFixed(2), percent(right / (data.count - data.begins.length)), String(only_it), String(only_network)]));
   }
+}
+
+function ablation() {
+  const { about, units, counts } = data.ablation;
+  $("ablation-about").textContent = about;
+  if (!units.length) return;
+  const kinds = Object.keys(counts).sort((a, b) => counts[b] - counts[a]);
+  const heads = [["silenced", 1], ["predicts", 1], ["bits more", 1], ["± standard error", 1], ...kinds.map((kind) => [kind, 1])];
+  const body = tableOf("", heads, $("silenced"));
+  for (const { name, nats, error, kinds: each } of units) {
+    const known = data.findings.find((one) => one.name === name)?.property || "";
+    const cells = kinds.map((kind) => shaded(bits(each[kind])));
+    body.append(row([unitLink(name, "", name), known, bits(nats).toFixed(4), bits(error).toFixed(4), ...cells]));
+  }
+}
+
+function pairs() {
+  if (!data.other) return;
+  $("other").hidden = false;
+  $("other-about").textContent = data.other.about;
+  if (!data.other.pairs.length) return;
+  const heads = ["unit here", "unit there", "correlation", "its best here", "correlation"];
+  const body = tableOf("", heads.map((word) => [word, 1]), $("pairs"));
+  for (const { name, other, correlation, back, back_correlation } of data.other.pairs) {
+    body.append(row([unitLink(name, "", name), other, correlation.toFixed(3), unitLink(back, "", back), back_correlation.toFixed(3)]));
+  }
+}
+
+// A number on the color of its size, from 0 to 0.5
+function shaded(value) {
+  const step = Math.max(-8, Math.min(8, Math.round(value * 16)));
+  return element("span", value.toFixed(3), { class: `n ${step > 0 ? `high${step}` : step < 0 ? `low${-step}` : ""}` });
 }
 
 function switches() {
   const { about, prime, units } = data.switched;
   $("switch-about").textContent = about;
-  $("held").parentElement.hidden = !units.length;
+  $("held").closest("p").hidden = !units.length;
   const property = (name) => data.best.find((each) => each.name === name)?.property;
   options($("held"), units.map((each) => each.name), units[0]?.name, (name) => [name, property(name)].filter(Boolean).join(": "));
   const show = () => {
     const chosen = units.find((each) => each.name === $("held").value);
+    $("held-link").replaceChildren(unitLink(chosen.name, "", `unit ${chosen.name} on the text`));
     $("samples").replaceChildren(...chosen.samples.map(([title, text]) => {
       const pre = element("pre", element("i", prime));
       pre.append(text);

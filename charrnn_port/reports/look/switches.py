@@ -31,6 +31,7 @@ def switched(checkpoint: Checkpoint, recording: Recording, shown: list[tuple[int
 
     def held(layer: int, unit: int, quantile: float) -> tuple[str, str]:
         value = round(float(np.quantile(recording.layers[layer - 1]["h"][:, unit], quantile)), 2)
+        value += 0.0  # turns -0 into 0
         return f'-clamp "{layer}:{unit}={value:g}"', sample({(layer, unit): value})
 
     free = "left free", sample({})

@@ -1,9 +1,10 @@
+// The text: colored by the view, in chunks that are painted when they come near
 let view = null; // what the text is colored by: values by character, and their range
 let current = -1; // the character that is described
+let pinned = -1; // the character that stays described, or -1
+let selected = [0, 0]; // the selected span: begin, and end (exclusive)
+let hit = [0, 0]; // the current result of the search
 const chunks = [];
-
-// The text
-
 const LEVELS = 8;
 
 function level(value) {
@@ -16,6 +17,18 @@ function level(value) {
 function classOf(step) {
   const shade = step > 0 ? `high${step}` : step < 0 ? `low${-step}` : "";
   return `${shade} ${step >= LEVELS ? "u b" : step >= 5 ? "u" : step <= -5 ? "d" : ""}`;
+}
+
+function marksOf(place) {
+  const within = ([begin, end]) => begin <= place && place < end;
+  return [
+    pieces[place] === "\n" && "nl", place === current && "at", place === pinned && "pin",
+    within(selected) && "in", within(hit) && "hit",
+  ].filter(Boolean).join(" ");
+}
+
+function paintOne(span) {
+  span.className = `${classOf(level(view.values(span.place)))} ${marksOf(span.place)}`;
 }
 
 function paint(chunk) {
@@ -32,11 +45,16 @@ function paint(chunk) {
     }
     chunk.node.replaceChildren(fragment);
   }
-  for (const span of chunk.spans) {
-    const kind = pieces[span.place] === "\n" ? "nl " : "";
-    span.className = `${kind}${classOf(level(view.values(span.place)))}${span.place === current ? " at" : ""}`;
-  }
+  chunk.spans.forEach(paintOne);
   chunk.painted = view;
+}
+
+// Paint again the characters from begin to end, after their marks have changed.
+function repaint([begin, end]) {
+  for (const chunk of chunks) {
+    if (chunk.end <= begin || end <= chunk.begin || chunk.painted !== view) continue;
+    chunk.spans.slice(Math.max(0, begin - chunk.begin), end - chunk.begin).forEach(paintOne);
+  }
 }
 
 const near = new IntersectionObserver(
@@ -53,9 +71,9 @@ function layText() {
   let begin = 0;
   for (let place = 0; place < data.count; place++) {
     const length = place + 1 - begin;
-    const last = place + 1 === data.count || data.begins.includes(place + 1); // of a piece of the text
+    const last = place + 1 === data.count || starts.has(place + 1); // of a piece of the text
     if (!last && !(length >= 150 && pieces[place] === "\n") && length < 600) continue;
-    const kind = begin && data.begins.includes(begin) ? "chunk begin" : "chunk";
+    const kind = begin && starts.has(begin) ? "chunk begin" : "chunk";
     const node = element("div", pieces.slice(begin, place + 1).join(""), { class: kind });
     const chunk = { node, begin, end: place + 1, spans: null, painted: null, near: false };
     node.chunk = chunk;
@@ -75,84 +93,33 @@ function spanAt(place) {
 function look(made) {
   view = made;
   chunks.filter((chunk) => chunk.near).forEach(paint);
-  $("about").textContent = made.about;
+  $("about").replaceChildren(...[made.about].flat());
   const ends = made.signed ? [-8, -5, -2, 0, 2, 5, 8] : [0, 2, 4, 6, 8];
   $("legend").replaceChildren(made.lowest, ...ends.map((step) => element("i", "a", { class: classOf(step) })), made.highest);
   if (current >= 0) describe(current);
+  drawMap();
+  remember();
 }
 
-// The description of a character
-
-function describe(place) {
-  if (current >= 0 && current !== place) spanAt(current).classList.remove("at");
-  current = place;
-  spanAt(place).classList.add("at");
-  const about = $("where");
-  const value = view.values(place);
-  const rows = [];
-  let said = `${label(ids[place])}, character ${place}`;
-  about.replaceChildren(element("b", label(ids[place])), ` character ${place}`, element("br"));
-  if (!data.begins.includes(place)) {
-    about.append(`surprise ${bits(nats[place]).toFixed(2)} bits, entropy ${bits(entropies[place]).toFixed(2)} bits`);
-    said += `, surprise ${bits(nats[place]).toFixed(1)} bits`;
-    const count = mostLikely.length / data.count;
-    const first = [...mostLikely.slice(place * count, (place + 1) * count)];
-    first.forEach((id, rank) => rows.push(bar(id, chances[place * count + rank], id === ids[place])));
-    if (!first.includes(ids[place])) rows.push(bar(ids[place], Math.exp(-nats[place]), true));
-    said += `, expected ${label(first[0])}`;
-  } else {
-    about.append("the first character has no context and no prediction");
-  }
-  if (view.unit) {
-    about.append(element("br"), `${view.name}: `, element("b", value.toFixed(3), { id: "value" }));
-    said += `, ${view.name} ${value.toFixed(2)}`;
-  }
-  $("bars").tBodies[0].replaceChildren(...rows);
-  strip(place);
-  return said;
-}
-
-function bar(id, chance, itIs) {
-  const row = element("tr", "", itIs ? { class: "true" } : {});
-  const box = element("span", "", { class: "bar" });
-  box.style.width = `${100 * chance}%`;
-  row.append(element("td", `${itIs ? "✓" : "\u00a0"} ${label(id)}`), element("td", box), element("td", percent(chance)));
-  return row;
-}
-
-function strip(place) {
-  const reach = 75;
-  const begin = Math.max(0, Math.min(place - reach, data.count - 2 * reach));
-  const end = Math.min(data.count, begin + 2 * reach);
-  const low = view.low, high = view.high;
-  const x = (each) => ((each - begin + 0.5) / (end - begin)) * 300;
-  const y = (value) => 65 - (60 * (Math.max(low, Math.min(high, value)) - low)) / (high - low);
-  let path = "";
-  for (let each = begin; each < end; each++) path += `${path ? "L" : "M"}${x(each).toFixed(1)} ${y(view.values(each)).toFixed(1)}`;
-  const zero = y(Math.max(low, 0));
-  $("strip").replaceChildren(
-    drawn("line", { x1: 0, x2: 300, y1: zero, y2: zero }),
-    drawn("line", { class: "now", x1: x(place), x2: x(place), y1: 2, y2: 68 }),
-    drawn("path", { d: path }),
-  );
-  $("strip").setAttribute("aria-label", `${view.name} from character ${begin} to ${end - 1}`);
-  $("strip-about").textContent = `${view.name} over ${end - begin} characters, from ${low.toFixed(1)} to ${high.toFixed(1)}`;
-}
-
-function go(place) {
-  const found = Math.max(0, Math.min(data.count - 1, place));
-  $("live").textContent = describe(found);
-  spanAt(found).scrollIntoView({ block: "nearest" });
+// In the center, only the text scrolls, and twice: heights of chunks are estimates until they are near.
+function bringIntoView(place, where = "nearest") {
+  if (where === "nearest") return spanAt(place).scrollIntoView({ block: "nearest" });
+  const center = () => {
+    const box = $("text").getBoundingClientRect();
+    $("text").scrollTop += spanAt(place).getBoundingClientRect().top - box.top - box.height / 2;
+  };
+  center();
+  requestAnimationFrame(center);
 }
 
 function lineBegin(place) {
   let begin = place;
-  while (begin > 0 && pieces[begin - 1] !== "\n") begin--;
+  while (!starts.has(begin) && pieces[begin - 1] !== "\n") begin--;
   return begin;
 }
 
 function lineEnd(place) {
   let end = place;
-  while (end < data.count - 1 && pieces[end] !== "\n") end++;
+  while (end < data.count - 1 && pieces[end] !== "\n" && !starts.has(end + 1)) end++;
   return end;
 }

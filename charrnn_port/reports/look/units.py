@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charrnn_port.model.char_rnn import CharRNN
+from charrnn_port.reports.look.probes import LIMIT, probed
 from charrnn_port.reports.look.properties import Property
 from charrnn_port.reports.look.recording import Recording, batched_states, shuffled
 
@@ -26,7 +27,6 @@ FALSE_ALARMS = 0.05  # expected findings in a shuffled network, over all units a
 TAIL = 0.05  # the chance level is extrapolated from this upper share of the scores of shuffled networks
 BEST = 10
 ALIKE = 3  # largest number of findings of one property among the best
-LIMIT = 1 - 1e-6  # correlations are clipped to it before atanh
 
 
 class Finding(NamedTuple):
@@ -65,22 +65,25 @@ class Search(NamedTuple):
     units: int
     tried: int  # number of scores: units x parts of the state x properties
     networks: int  # number of shuffled networks
+    probes: dict[str, tuple[float, float]]  # by property: score of a linear probe, and the best on shuffled networks
 
 
 def search(network: CharRNN, recording: Recording, text: list[Property]) -> Search:
     """Score all units and properties, and return those above chance."""
     units = network.rnn_size * network.num_layers
     if not text:
-        return Search([], {}, {}, units, 0, 0)
+        return Search([], {}, {}, units, 0, 0, {})
     names = network.cell.STATE
     columns = [(layer, part) for layer in range(len(recording.layers)) for part in names]
     ids, size = recording.ids.tolist(), network.rnn_size
-    figures = figures_of((recording.layers[layer][part] for layer, part in columns), text)
+    own = [recording.layers[layer][part] for layer, part in columns]
+    figures, probe = figures_of(own, text), probed(own, text)
     networks = max(2, -(-TRIED // len(figures)))
-    others = [
-        np.abs(figures_of(batched_states(shuffled(network, seed), ids), text, generous=True))
-        for seed in range(networks)
-    ]
+    others, their_probes = [], []
+    for seed in range(networks):
+        states = list(batched_states(shuffled(network, seed), ids, recording.begins))
+        others.append(np.abs(figures_of(states, text, generous=True)))
+        their_probes.append(probed(states, text))
     levels = chance_levels(np.concatenate(others), figures.size)
     kinds = ["AUC" if each.yes_or_no else "R²" for each in text]
     findings = []
@@ -92,7 +95,11 @@ def search(network: CharRNN, recording: Recording, text: list[Property]) -> Sear
     findings.sort(key=lambda each: -each.margin)
     chances = {each.name: (kind, as_figure(level, kind)) for each, kind, level in zip(text, kinds, levels, strict=True)}
     best = {each.name: as_figure(z, kind) for each, kind, z in zip(text, kinds, np.abs(figures).max(0), strict=True)}
-    return Search(findings, chances, best, units, figures.size, networks)
+    probes = {
+        each.name: (as_figure(z, kind), as_figure(level, kind))
+        for each, kind, z, level in zip(text, kinds, probe, np.max(their_probes, 0), strict=True)
+    }
+    return Search(findings, chances, best, units, figures.size, networks, probes)
 
 
 def the_best(findings: Iterable[Finding]) -> list[Finding]:

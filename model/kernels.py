@@ -6,6 +6,7 @@ functions of NVRTC and of the CUDA driver that are needed; they have not changed
 """
 
 import ctypes
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -107,12 +108,13 @@ def capability(device: torch.device) -> str:
 
 def compiled(file: str, architecture: str, **macros: object) -> bytes:
     """Compile a file to machine code. Raises RuntimeError with the compiler's messages if that fails."""
-    options = [f"--gpu-architecture={architecture}", *(f"-D{name}={value}" for name, value in macros.items())]
+    options = [f"--gpu-architecture={architecture}", f"--include-path={FOLDER}"]
+    options += [f"-D{name}={value}" for name, value in macros.items()]
     program = ctypes.c_void_p()
     source = (FOLDER / file).read_bytes()
     _call("nvrtcCreateProgram", ctypes.byref(program), source, file.encode(), 0, None, None)
     try:
-        encoded = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+        encoded = (ctypes.c_char_p * len(options))(*map(os.fsencode, options))
         if libraries()[0].nvrtcCompileProgram(program, len(options), encoded):
             raise RuntimeError(_result("nvrtcGetProgramLog", program).decode(errors="replace"))
         return _result("nvrtcGetCUBIN", program)

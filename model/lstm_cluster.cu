@@ -10,48 +10,18 @@
 // the previous step from every warp of the cluster, and each of these was sent after its warp had read the buffer that
 // is overwritten now.
 //
-// Macros on the command line: REAL (float or double), H (rnn_size), PADDED (H rounded up; units from H on have zero
-// weights and are zero), BLOCKS, ROWS and LANES, which are powers of two. 4 * LANES threads work on a unit, and each
-// computes an equal part of its products. In the backward pass the threads of UNITS_PER_GROUP units work as one group.
-//
-// Shapes as in model/lstm.py: T time steps, B rows of the batch. The order of gates is in, forget, out, transform.
-typedef REAL real;
+// Macros on the command line: REAL, H (rnn_size), PADDED (H rounded up; units from H on have zero weights and are
+// zero), BLOCKS, ROWS and LANES, which are powers of two. 4 * LANES threads work on a unit, and each computes an equal
+// part of its products. In the backward pass the threads of UNITS_PER_GROUP units work as one group.
+#include "lstm_common.cuh"
 
-constexpr int VECTOR = 16 / sizeof(real);  // numbers in a 16-byte load
 constexpr int UNITS_PER_BLOCK = PADDED / BLOCKS;
 constexpr int THREADS_PER_UNIT = 4 * LANES;
 constexpr int THREADS = UNITS_PER_BLOCK * THREADS_PER_UNIT;  // threads of a block
 constexpr int UNITS_PER_GROUP = LANES > 2 ? 8 / LANES : 4;
 constexpr int THREADS_PER_GROUP = UNITS_PER_GROUP * THREADS_PER_UNIT;  // at most a warp
 
-struct __align__(16) Vector {
-  real x[VECTOR];
-};
-
-__device__ real sigmoid(real x) { return real(1) / (real(1) + exp(-x)); }
-
 __device__ constexpr int min_int(int a, int b) { return a < b ? a : b; }
-
-// Add the COUNT values of all threads whose indices differ only in the bits up to DISTANCE, inclusive. While a thread
-// has more than one value, it keeps one half and sends the other to its partner (reduce-scatter): if the bit DISTANCE
-// of its index is set, it keeps the upper half, which moves to the place of the lower one. This needs fewer shuffles
-// than a reduction of each value. Once a single value is left, the threads that differ in the remaining bits all get
-// the sum.
-template <int COUNT, int DISTANCE, int N>
-__device__ __forceinline__ void reduce_scatter(real (&values)[N]) {
-  if constexpr (DISTANCE > 0 && COUNT > 1) {
-    bool upper = threadIdx.x & DISTANCE;
-#pragma unroll
-    for (int i = 0; i < COUNT / 2; i++) {
-      real kept = upper ? values[i + COUNT / 2] : values[i], sent = upper ? values[i] : values[i + COUNT / 2];
-      values[i] = kept + __shfl_xor_sync(~0u, sent, DISTANCE);
-    }
-    reduce_scatter<COUNT / 2, DISTANCE / 2>(values);
-  } else if constexpr (DISTANCE > 0) {
-    values[0] += __shfl_xor_sync(~0u, values[0], DISTANCE);
-    reduce_scatter<1, DISTANCE / 2>(values);
-  }
-}
 
 __device__ unsigned shared_address(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
 

@@ -12,13 +12,10 @@
 // multiplied by h. In the backward pass they are four units (columns of h2h), which are multiplied by the gradient by
 // one gate. The sums go to shared memory, where each thread reads those of its pairs (unit, row of the batch).
 //
-// Macros on the command line: REAL (float or double), H (rnn_size, a multiple of BLOCKS * 4 and of the vectors of a
-// team), BLOCKS, ROWS, CHUNK (rows computed at a time) and LANES, a power of two.
-//
-// Shapes as in model/lstm.py: T time steps, B rows of the batch. The order of gates is in, forget, out, transform.
-typedef REAL real;
+// Macros on the command line: REAL, H (rnn_size, a multiple of BLOCKS * 4 and of the vectors of a team), BLOCKS, ROWS,
+// CHUNK (rows computed at a time) and LANES, a power of two.
+#include "lstm_common.cuh"
 
-constexpr int VECTOR = 16 / sizeof(real);  // numbers in a 16-byte load
 constexpr int UNITS_PER_BLOCK = H / BLOCKS;
 constexpr int TEAM = 4 * LANES;  // threads of a team
 constexpr int THREADS = UNITS_PER_BLOCK * TEAM;  // threads of a block
@@ -31,10 +28,6 @@ constexpr int PAIRS_PER_THREAD = (UNITS_PER_BLOCK * ROWS + THREADS - 1) / THREAD
 
 __device__ constexpr int power_of_two(int n) { return n <= 1 ? 1 : 2 * power_of_two((n + 1) / 2); }
 constexpr int SUMS = power_of_two(CHUNK > LANES ? CHUNK : LANES);  // CHUNK rounded up for reduce_scatter
-
-struct __align__(16) Vector {
-  real x[VECTOR];
-};
 
 #ifndef ON_CPU  // tests/model/cuda_on_cpu.h replaces these functions
 // Start an asynchronous copy of a Vector to shared memory. `commit_stage` ends a stage of such copies.
@@ -72,24 +65,6 @@ __device__ __forceinline__ void await(const unsigned *counter, unsigned value) {
   if (threadIdx.x % 32 == 0)
     while (load_acquire(counter) < value) idle();
   __syncwarp();
-}
-
-__device__ __forceinline__ real sigmoid(real x) { return real(1) / (real(1) + exp(-x)); }
-
-// Add the COUNT values of all threads whose indices differ only in the bits up to DISTANCE, inclusive. In each round a
-// thread keeps one half of its values, the upper half if the bit is set, and sends the other half to its partner, until
-// COUNT / (2 * DISTANCE) sums are left in each thread.
-template <int COUNT, int DISTANCE, int N>
-__device__ __forceinline__ void reduce_scatter(real (&values)[N]) {
-  if constexpr (DISTANCE > 0) {
-    bool upper = threadIdx.x & DISTANCE;
-#pragma unroll
-    for (int i = 0; i < COUNT / 2; i++) {
-      real kept = upper ? values[i + COUNT / 2] : values[i], sent = upper ? values[i] : values[i + COUNT / 2];
-      values[i] = kept + __shfl_xor_sync(~0u, sent, DISTANCE);
-    }
-    reduce_scatter<COUNT / 2, DISTANCE / 2>(values);
-  }
 }
 
 // Start copying `rows` rows of PARTS * H numbers to shared memory in stages. A stage is the same range of columns of

@@ -1,11 +1,7 @@
 // The elementwise part of an lstm's time step in one launch, after its matrix product, for sizes whose weights do not
-// fit into registers (lstm_cluster.cu, lstm_grid.cu). A thread computes one unit of one row.
-//
-// Macro on the command line: REAL (float or double). Shapes and the order of gates are those of model/lstm.py; pointers
-// are to one time step.
-typedef REAL real;
-
-__device__ real sigmoid(real x) { return real(1) / (real(1) + exp(-x)); }
+// fit into registers (lstm_cluster.cu, lstm_grid.cu). A thread computes one unit of one row. Pointers are to one time
+// step. Macro on the command line: REAL.
+#include "lstm_common.cuh"
 
 // The forward step.
 //   sums            [B, 4 * H]  in: the pre-activations, i2h(x) + h2h(h) with biases; out: the gates

@@ -44,7 +44,7 @@ def built(folder: Path, dtype: torch.dtype, rnn_size: int, plan: GridPlan) -> ct
     library = folder / "passes.so"
     options = "-x c++ -std=c++20 -O1 -w -shared -fPIC".split()
     command = [COMPILER, *(f"-D{name}={value}" for name, value in macros.items()), *options]
-    command += ["-I", Path(__file__).parent, "-o", library, "-"]
+    command += ["-I", kernels.FOLDER, "-I", Path(__file__).parent, "-o", library, "-"]
     subprocess.run(command, input=PASSES % kernel, text=True, check=True)
     return ctypes.CDLL(str(library))
 

@@ -13,27 +13,11 @@ struct __align__(16) Vector {
 
 __device__ real sigmoid(real x) { return real(1) / (real(1) + exp(-x)); }
 
-// Compute the gradient by the pre-activations of a unit's gates in a time step.
-//   gradient  the gradient by the four gates, `stride` numbers apart
-//   c         c before the step
-//   tanh_c    tanh of c after the step
-//   dh        the gradient by h after the step
-//   grad_c    in: the gradient by c after the step, from later steps; out: that by c before the step
-__device__ __forceinline__ void gate_gradients(real *gradient, int stride, real in, real forget, real out,
-                                               real transform, real c, real tanh_c, real dh, real &grad_c) {
-  real dc = grad_c + dh * out * (1 - tanh_c * tanh_c);
-  gradient[0] = dc * transform * (1 - in) * in;
-  gradient[stride] = dc * c * (1 - forget) * forget;
-  gradient[2 * stride] = dh * tanh_c * (1 - out) * out;
-  gradient[3 * stride] = dc * in * (1 - transform * transform);
-  grad_c = dc * forget;
-}
-
 // Add the COUNT values of all threads whose indices differ only in the bits up to DISTANCE, inclusive. While a thread
 // has more than one value, it keeps one half and sends the other to its partner (reduce-scatter): if the bit DISTANCE
 // of its index is set, it keeps the upper half, which moves to the place of the lower one. This needs fewer shuffles
-// than a reduction of each value. Once a single value is left, the threads that differ in the remaining bits all get
-// the sum.
+// than a reduction of each value. In the end a thread has COUNT / (2 * DISTANCE) sums. If a single value is left
+// earlier, the threads that differ in the remaining bits all get the sum.
 template <int COUNT, int DISTANCE, int N>
 __device__ __forceinline__ void reduce_scatter(real (&values)[N]) {
   if constexpr (DISTANCE > 0 && COUNT > 1) {

@@ -103,6 +103,7 @@ def arguments_of(run: h5py.Group) -> list[str]:
 
 # The beginnings of notes on stderr, which are not errors.
 NOTES = (
+    "-max_epochs ",
     "cell: ",
     "loading ",
     "wrote ",

@@ -125,7 +125,7 @@ def test_connectivity_does_not_reach_into_another_piece(trained, tmp_path):
     result = run("trace", cv, "-split", "val", "-connectivity", 5, "-o", tmp_path / "trace.h5")
     assert result.exit_code == 0, result.output
     checkpoint = charrnn_port.load_checkpoint(cv)
-    length = len(cut_of({"cv": checkpoint}, "val")(len(units_of(text, checkpoint)), "text")[0])
+    length = len(cut_of({"cv": checkpoint}, "val")(units_of(text, checkpoint), "text")[0])
     with h5py.File(tmp_path / "trace.h5") as file:
         found = file["connectivity"][:]
     for place in range(0, len(found), length):

@@ -1,5 +1,6 @@
 """Tests of how much of a text a network was trained on: for training text, held out text, other text and a mixture."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -80,4 +81,4 @@ def test_programs_say_it(run, tmp_path, split, sentence):
         assert sentence in result.stderr.splitlines()[-1]
         assert "trained on" in result.stderr.splitlines()[-1]
     if split == "val":
-        assert f'"facts":"{result.stderr.splitlines()[-1]}' in (tmp_path / "a.html").read_text()
+        assert json.dumps(result.stderr.splitlines()[-1], ensure_ascii=False) in (tmp_path / "a.html").read_text()

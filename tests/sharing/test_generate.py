@@ -22,8 +22,8 @@ def error_of(answer, status):
 def test_continuations(client):
     """They are texts of sample.py with the query's seeds, up to a sentence; the start text is as in an address."""
     query = {"start_text": "To be, & ", "n": 2, "seed": 5, "temperature": 0.5}
-    answer = client.get("/generate", params=query | {"start_text": "To be,é & "}).json()
-    assert answer["start_text"] == "To%20be%2C%C3%A9%20%26%20"
+    answer = client.get("/generate", params=query | {"start_text": "To be,§ & "}).json()
+    assert answer["start_text"] == "To%20be%2C%C2%A7%20%26%20"
     for seed, found in zip((5, 6), answer["completions"], strict=True):
         options = {"primetext": "To be, & ", "unknown": "skip", "seed": seed, "temperature": 0.5}
         sampled = list(sample_bytes(load_checkpoint(LSTM), 140, **options))

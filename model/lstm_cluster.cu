@@ -264,7 +264,12 @@ lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, c
     for (int r = 0; r < ROWS_PER_THREAD; r++) {
       auto [in, forget, out, transform, tanh_state, c_before, grad_above] = at_step[r];
       real dh = grad_above + products[r];
-      gate_gradients(gradient[r], 1, in, forget, out, transform, c_before, tanh_state, dh, grad_c[r]);
+      real dc = grad_c[r] + dh * out * (1 - tanh_state * tanh_state);
+      gradient[r][0] = dc * transform * (1 - in) * in;
+      gradient[r][1] = dc * c_before * (1 - forget) * forget;
+      gradient[r][2] = dh * tanh_state * (1 - out) * out;
+      gradient[r][3] = dc * in * (1 - transform * transform);
+      grad_c[r] = dc * forget;
       if (!exists)
 #pragma unroll
         for (int g = 0; g < 4; g++) gradient[r][g] = 0;

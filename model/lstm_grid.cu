@@ -264,8 +264,13 @@ lstm_backward(const real *h2h, real *gates, const real *c, const real *tanh_c, c
 #pragma unroll
           for (int g = 0; g < 4; g++) dh[n] += products[g][row][local_unit];
         auto [in, forget, out, transform] = x[n];
+        real dc = grad_c[n] + dh[n] * out * (1 - tanh_state[n] * tanh_state[n]);
         real *gradient = gates + ((size_t)t * B + row0 + row) * 4 * H + first_unit + local_unit;
-        gate_gradients(gradient, H, in, forget, out, transform, c_before[n], tanh_state[n], dh[n], grad_c[n]);
+        gradient[0] = dc * transform * (1 - in) * in;
+        gradient[H] = dc * c_before[n] * (1 - forget) * forget;
+        gradient[2 * H] = dh[n] * tanh_state[n] * (1 - out) * out;
+        gradient[3 * H] = dc * in * (1 - transform * transform);
+        grad_c[n] = dc * forget;
       }
     }
     __syncthreads();

@@ -34,5 +34,10 @@ extern "C" __global__ void lstm_step_back(real *gates, const real *c, const real
   if (i >= B * H) return;
   real *gate = gates + (size_t)(i / H) * 4 * H + i % H;
   real in = gate[0], forget = gate[H], out = gate[2 * H], transform = gate[3 * H];
-  gate_gradients(gate, H, in, forget, out, transform, c[i], tanh_c[i], grad_h[i], grad_c[i]);
+  real dh = grad_h[i], dc = grad_c[i] + dh * out * (1 - tanh_c[i] * tanh_c[i]);
+  gate[0] = dc * transform * (1 - in) * in;
+  gate[H] = dc * c[i] * (1 - forget) * forget;
+  gate[2 * H] = dh * tanh_c[i] * (1 - out) * out;
+  gate[3 * H] = dc * in * (1 - transform * transform);
+  grad_c[i] = dc * forget;
 }

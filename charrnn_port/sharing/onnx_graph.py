@@ -79,7 +79,7 @@ class Graph:
 
     def without_negative(self, ids: str, vocab_size: int) -> str:
         """Replace negative ids by one out of range: Gather raises an error for it, but counts them from the end."""
-        zero, outside = (self.constant(torch.tensor(value)) for value in (0, vocab_size))
+        zero, outside = (self.constant(torch.tensor(value, device="cpu")) for value in (0, vocab_size))
         return self.add("Where", self.add("Less", ids, zero), outside, ids)
 
     def parts(self, x: str, count: int) -> list[str]:

@@ -20,6 +20,7 @@ from charrnn_port.training.vocab_merge import merge
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.file_types import first_bytes, unusual_text
 from charrnn_port.util.minibatch_loader import MinibatchLoader, sizes_for
+from charrnn_port.util.short_texts import texts_in_folder
 
 SLOWER_ON_CPU = "; on a CPU this is only for testing: float32 is faster"
 
@@ -95,9 +96,9 @@ def prepare(
     if loader.note:
         log(loader.note)
     require_batches(loader, options, log)
-    text = Path(data_dir, "input.txt")
-    if warning := unusual_text(first_bytes(text, "a text")):
-        log(f"{text} {warning}")
+    for text in texts_in_folder(data_dir) or [Path(data_dir, "input.txt")]:
+        if warning := unusual_text(first_bytes(text, "a text")):
+            log(f"{text} {warning}")
     kinds, places = loader.rare
     if kinds:
         log(f"unknown symbol: {kinds} characters in {places} places, rarer than -min_count {options.min_count}")

@@ -182,8 +182,8 @@ def test_every_program_that_reads_one_takes_a_folder(verb, arguments, run):
         for each in (folder / "cv", path)
     )
     assert of_folder.stdout == of_file.stdout
-    assert of_folder.stderr == f"loading {path}, the best in {folder / 'cv'}\n"
-    assert of_file.stderr == ""
+    assert of_folder.stderr == f"loading {path}, the best in {folder / 'cv'}\n" + of_file.stderr
+    assert of_file.stderr == ("100 % of this text was trained on.\n" if verb == "score" else "")
 
 
 def test_without_verbose_sample_prints_the_text_only(run):

@@ -17,6 +17,7 @@ TRAIN_ADDED = {
     "keep_last": 0, "dtype": "auto", "tf32": 0, "state_carry": "alias", "torch7": "2017",
     "resume": "", "cell": "auto", "encoding": "bytes", "min_count": 1, "vocab": "same",
 }  # fmt: skip
+TRAIN_ADDED |= {"split_by": "rows", "val_file": "", "test_file": "", "separator": ""}
 TRAIN_ADDED |= {"progress": 1, "sample_every": 0, "log": 0, "tensorboard": "", "dry_run": 0}
 TRAIN_ADDED |= {"optimizer": "rmsprop", "beta2": 0.999, "weight_decay": 0, "lr_schedule": "decay"}
 TRAIN_ADDED |= {"warmup": 0, "clip_norm": 0, "patience": 0, "config": "", "print_config": 0}

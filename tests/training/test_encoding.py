@@ -169,7 +169,7 @@ def test_init_from_needs_the_same_encoding(data, trained, tmp_path):
         path,
     ]
     wrong = run_train(*arguments)
-    assert_one_line_error(wrong, 1, "one is of bytes, the other of Unicode characters", "Use -encoding utf-8")
+    assert_one_line_error(wrong, 1, "one is of Unicode characters, the other of bytes", "Use -encoding utf-8")
     assert run_train(*arguments, *UTF_8).exit_code == 0
 
 

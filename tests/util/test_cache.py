@@ -1,19 +1,21 @@
 """The cache is complete and up to date: in read-only folders, with several writers, and after they are killed."""
 
 import ctypes
+import itertools
 import multiprocessing
 import os
 import platform
+import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ROOT, assert_one_line_error, run_train
 
-from charrnn_port.util import minibatch_loader
+from charrnn_port.util import hdf5, minibatch_loader
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 
@@ -66,31 +68,40 @@ def test_several_at_once(data, monkeypatch):
     assert sorted(os.listdir(data)) == ["data.h5", "input.txt"]
 
 
+def killed_at(moment: int, data_dir: str | os.PathLike) -> None:
+    """Load a text, but end like a killed process at the write or rename with this number, counted from 0."""
+    moments = itertools.count()
+
+    def kill_before(function: Callable) -> Callable:
+        def wrapped(*arguments, **more):
+            if next(moments) == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **more)
+
+        return wrapped
+
+    hdf5.Output.write = kill_before(hdf5.Output.write)
+    os.replace = kill_before(os.replace)
+    loaded(data_dir)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 def test_killed_at_any_moment(data, monkeypatch):
     """A file with the cache's name is complete; temporary files are removed by the next writer."""
-    monkeypatch.setattr(minibatch_loader, "CHUNK", 1000)
-    begin = time.perf_counter()
-    loaded(data)
-    whole = time.perf_counter() - begin
-    random = np.random.RandomState(1)
-    whole_ones = leftovers = 0
-    for _ in range(60):
-        (data / "data.h5").unlink(missing_ok=True)
-        process = start(loaded, data)
-        time.sleep(random.uniform(0, 1.5 * whole))
-        process.kill()
+    monkeypatch.setattr(minibatch_loader, "CHUNK", 60_000)
+    for moment in itertools.count():
+        process = start(killed_at, moment, data)
         process.join()
-        leftovers += any(name.startswith("data.h5.") for name in os.listdir(data))
-        if (data / "data.h5").exists():
-            whole_ones += 1
-            text, lines = loaded(data)
-            assert text == TEXT
-            assert MADE_AGAIN not in lines
-    assert leftovers > 0
-    assert whole_ones > 0
-    (data / "data.h5").unlink(missing_ok=True)
-    assert loaded(data)[0] == TEXT
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+        assert [name.startswith("data.h5.") for name in sorted(os.listdir(data))].count(True) == 1
+        assert not (data / "data.h5").exists()
+    assert moment > 5
     assert sorted(os.listdir(data)) == ["data.h5", "input.txt"]
+    text, lines = loaded(data)
+    assert text == TEXT
+    assert MADE_AGAIN not in lines
 
 
 def test_what_others_have_aside_stays(data):

@@ -85,6 +85,17 @@ def test_another_signal_ends_the_process_after_a_second(handlers, clock, killed,
         assert (signal.getsignal(signal.SIGTERM) is signal.SIG_DFL) == ends
 
 
+def test_the_bar_is_erased_first(handlers, clock, killed, monkeypatch, capfd):
+    """Before a line, and before the process ends and leaves the terminal to others."""
+    monkeypatch.setattr(interrupts.progress, "erase", lambda: "<erased>")
+    with Interrupts():
+        signal.raise_signal(signal.SIGTERM)
+        assert capfd.readouterr().err.startswith("<erased>SIGTERM: finishing")
+        clock.now += 2
+        signal.raise_signal(signal.SIGTERM)
+        assert capfd.readouterr().err == "<erased>"
+
+
 def test_ignored_signals_stay_ignored(handlers):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with Interrupts() as caught:

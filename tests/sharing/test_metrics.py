@@ -65,6 +65,7 @@ def test_a_client_that_is_gone_counts_once():
     metrics = Metrics()
     metrics.ended("lstm", [text(7, 0.0), text(5, 0.0, None), text(5, 0.0, None)])
     metrics.ended("lstm", [text(7, 0.0)])
+    metrics.ended("lstm", [text(7, 0.0)])
     assert values(metrics)["charrnn_clients_gone_total"] == 1
 
 

@@ -12,6 +12,7 @@ from charrnn_port.training import recorders
 from charrnn_port.training.events import (
     Evaluated,
     Evaluating,
+    Exploded,
     Finished,
     Interrupted,
     Iteration,
@@ -77,6 +78,12 @@ def test_lines_of_an_evaluation_and_of_a_decay():
         "2/2...",
         "decayed learning rate by a factor 0.97 to 0.00194",
     ]
+
+
+@pytest.mark.parametrize(("loss", "line"), [(NAN, "loss is NaN.  This usually"), (9.5, "loss is exploding, aborting.")])
+def test_an_explosion(loss, line):
+    (printed_line,) = printed(Exploded(9, loss, None))
+    assert printed_line.startswith(line)
 
 
 def test_a_checkpoint_is_named_only_where_train_lua_names_it():
@@ -169,7 +176,7 @@ def test_samples_every_few_iterations():
 
 @pytest.fixture
 def bars(monkeypatch):
-    """Return what is shown: (label, total, done), then (label, done, facts) for each update, and (label, "closed")."""
+    """Return what is shown: (label, total, done, delay), then (label, done, facts) for each update, and (label, "closed")."""
     shown = []
 
     @contextmanager
@@ -178,7 +185,7 @@ def bars(monkeypatch):
             def reach(self, done, facts=list):
                 shown.append((label, done, facts()))
 
-        shown.append((label, total, done))
+        shown.append((label, total, done, delay))
         yield Bar()
         shown.append((label, "closed"))
 
@@ -187,7 +194,7 @@ def bars(monkeypatch):
 
 
 def test_the_bar_of_a_run(bars):
-    """The loss is the mean of recent iterations; 20 characters in half a second are 40 char/s."""
+    """It is shown at once. The loss is the mean of recent iterations; 20 characters in half a second are 40 char/s."""
     events = [
         started("-batch_size", 4, "-seq_length", 5, i=7, iterations=10.5),
         iteration(8, 2.0),
@@ -198,9 +205,9 @@ def test_the_bar_of_a_run(bars):
     ]
     assert list(recorders.show_progress(events)) == events
     assert bars == [
-        ("", 10, 7),
+        ("", 10, 7, 0),
         ("", 8, ["loss 2.000", "epoch 0.1", "40 char/s"]),
-        ("evaluating", 2, 0),
+        ("evaluating", 2, 0, 0.3),
         ("evaluating", 1, []),
         ("evaluating", "closed"),
         ("", 9, ["loss 2.500", "val 1.750", "best 1.500", "epoch 0.1", "20 char/s"]),
@@ -229,7 +236,7 @@ def test_old_iterations_have_no_effect_on_the_bar(bars):
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(0.4, "0"), (40, "40"), (999.4, "999"), (999.5, "1k"), (40_400, "40k"), (999_499, "999k"), (1_250_000, "1.2M")],
+    [(0.4, "0"), (40, "40"), (999.4, "999"), (999.5, "1k"), (40_400, "40k"), (99_550, "100k"), (999_499, "999k"), (1_250_000, "1.2M")],
 )
 def test_speeds_are_short(number, words):
     assert short(number) == words

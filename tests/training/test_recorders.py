@@ -176,7 +176,7 @@ def test_samples_every_few_iterations():
 
 @pytest.fixture
 def bars(monkeypatch):
-    """Return what is shown: (label, total, done, delay), then (label, done, facts) for each update, and (label, "closed")."""
+    """Return what is shown: (label, total, done, delay), (label, done, facts) for each update, (label, "closed")."""
     shown = []
 
     @contextmanager
@@ -236,7 +236,10 @@ def test_old_iterations_have_no_effect_on_the_bar(bars):
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(0.4, "0"), (40, "40"), (999.4, "999"), (999.5, "1k"), (40_400, "40k"), (99_550, "100k"), (999_499, "999k"), (1_250_000, "1.2M")],
-)
+    [
+        (0.4, "0"), (40, "40"), (999.4, "999"), (999.5, "1k"), (40_400, "40k"), (99_550, "100k"), (999_499, "999k"),
+        (1_250_000, "1.2M"),
+    ],
+)  # fmt: skip
 def test_speeds_are_short(number, words):
     assert short(number) == words

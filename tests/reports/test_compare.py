@@ -13,6 +13,7 @@ from runs import log_lines, printed, saved
 
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
+from charrnn_port.reports.compare import last_digit, limits, paired
 
 DEFAULTS = REFERENCE / "lstm_defaults_tinyshakespeare.txt"
 
@@ -255,3 +256,57 @@ def test_nothing_to_compare(recorded, tmp_path):
     (tmp_path / "late").write_text("\n".join(lines[300:]))
     assert_one_line_error(compare(recorded("lstm"), tmp_path / "late"), 1, "301 to 365, and none is in both")
     assert_one_line_error(compare(recorded("lstm"), tmp_path / "none"), 1, "does not exist")
+
+
+# The numbers behind the verdict
+
+
+def test_numbers_are_compared_by_the_digits_of_the_coarser_format():
+    """Two differ by at most `unit` if printing alone rounded them differently."""
+    pairs = paired(np.array([1.23456, 2.0]), np.array([1.2349, 2.001]), {".4f", ".3f"})
+    assert pairs.values.tolist() == [[1.235, 2.0], [1.235, 2.001]]
+    assert pairs.differences == pytest.approx([0.0, 1e-3])
+    assert pairs.unit == pytest.approx([1e-3, 1e-3])
+    assert pairs.size.tolist() == [1.235, 2.001]
+    assert pairs.form == ".3f"
+
+
+def test_without_a_format_all_digits_count():
+    pairs = paired(np.array([1.0, -3.0]), np.array([1.0 + 2**-52, 2.0]), set())
+    assert pairs.differences.tolist() == [2**-52, 5.0]
+    assert pairs.unit.tolist() == [0.0, 0.0]
+    assert pairs.size.tolist() == [1.0 + 2**-52, 3.0]
+    assert pairs.form == ""
+
+
+@pytest.mark.parametrize(("unknown", "one"), [(False, np.inf), (True, 0.0)])
+def test_nan_equals_nan(unknown, one):
+    """NaN in one run only is an infinite difference, or, where NaN means unknown, none."""
+    nan, inf = np.nan, np.inf
+    pairs = paired(np.array([nan, nan, 1.0, inf, inf]), np.array([nan, 1.0, nan, inf, 1.0]), set(), unknown)
+    assert pairs.differences[:4].tolist() == [0.0, one, one, 0.0]
+    assert pairs.differences[4] > 1e300
+    assert pairs.size.tolist() == [0.0] * 5
+
+
+def test_one_in_the_last_printed_digit():
+    """Of 3.27e2 it is 1e0; the coarsest of several formats counts."""
+    sizes = np.array([0.0, 0.05, 1.0, 327.0])
+    assert last_digit(sizes, {".8f"}) == pytest.approx([1e-8] * 4)
+    assert last_digit(sizes[1:], {".2e"}) == pytest.approx([1e-4, 1e-2, 1.0])
+    assert last_digit(sizes[1:], {".2e", ".3f"}) == pytest.approx([1e-3, 1e-2, 1.0])
+    assert last_digit(sizes, set()).tolist() == [0.0] * 4
+
+
+def test_limits_grow_from_the_differences_seen():
+    """By a factor of 30 per line, or 1.5 after a spurt of 1000, whichever is less; no limit is below `fresh`."""
+    lines = np.arange(1, 7)
+    none = np.zeros(6)
+    assert limits(lines, none, 1e-15) == pytest.approx([1e-15, *[30e-15] * 5])
+    seen = np.array([0.0, 0.0, 1e-14, 0.0, 0.0, 0.0])
+    assert limits(lines, seen, 1e-15) == pytest.approx([1e-15, 30e-15, 30e-15, 3e-13, 3e-13, 3e-13])
+    # A larger difference than the limit does not raise the next one: it is an error already.
+    assert limits(lines[:3], np.array([0.0, 1.0, 1.0]), 1e-15) == pytest.approx([1e-15, 30e-15, 900e-15])
+    # Lines that are far apart: 30**3 is more than 1000 * 1.5**3.
+    assert limits(np.array([1, 4]), none[:2], 1e-15) == pytest.approx([1e-15, 1000 * 1.5**3 * 1e-15])
+    assert limits(np.array([3]), none[:1], 1e-15) == pytest.approx([900e-15])

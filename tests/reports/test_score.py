@@ -15,6 +15,7 @@ import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint
 from charrnn_port.reports import heat
+from charrnn_port.reports.score import Lines, Score, Table, perplexity
 from charrnn_port.reports.scoring import CharacterScores
 from charrnn_port.reports.text_stream import Block
 from charrnn_port.sampling import Model, Session
@@ -198,6 +199,64 @@ def test_checkpoints_are_recognized_by_their_first_bytes(tmp_path):
     assert not any(
         map(is_checkpoint, [tmp_path / "a.txt", tmp_path / "3.txt", tmp_path / "none", RECORDINGS / "torch7.h5"])
     )
+
+
+# Scores without a network
+
+
+def test_a_score_adds_up_blocks():
+    """The perplexity is exp of the mean, and infinite where that is too large for a number."""
+    score = Score("a.t7", "text", "val")
+    for probabilities in ([0.5, 0.25], [0.125]):
+        score.add(None, CharacterScores(np.zeros(len(probabilities), np.int64), np.log(probabilities)[:, None]))
+    assert score.values() == {
+        "checkpoint": "a.t7",
+        "text": "text",
+        "split": "val",
+        "nats_per_character": pytest.approx(2 * np.log(2)),
+        "bits_per_character": pytest.approx(2),
+        "perplexity": pytest.approx(4),
+        "characters": 3,
+    }
+    assert perplexity(699.5) == np.exp(699.5)
+    assert perplexity(700.0) == perplexity(1e9) == np.inf
+
+
+@pytest.mark.parametrize(("split", "name"), [("all", "b"), ("val", "b (val split)")])
+def test_a_table_of_one_checkpoint(split, name):
+    """The header comes once."""
+    lines, table = [], Table(several=False)
+    for nats in (30.0, 5.0):
+        table.print([Score("a.t7", "b", split, nats, 10)], lines.append)
+    assert lines == [
+        "nats/char  bits/char  perplexity  characters  text",
+        f"   3.0000     4.3281      20.086          10  {name}",
+        f"   0.5000     0.7213       1.649          10  {name}",
+    ]
+
+
+def test_a_table_of_several_checkpoints():
+    lines = []
+    Table(several=True).print([Score(name, "b", "all", nats, 10) for name, nats in (("a", 5), ("c", 30))], lines.append)
+    assert lines == [
+        "nats/char  bits/char  perplexity  characters  checkpoint, text",
+        "   0.5000     0.7213       1.649          10  a, b",
+        "   3.0000     4.3281      20.086          10  c, b",
+        "b is most likely under a, 25.0 nats ahead of c",
+    ]
+
+
+@pytest.mark.parametrize("units", [b"ab\ncd\n\ne", "ab\ncd\n\ne"])
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_lines_that_are_cut_by_blocks(units, size):
+    """Character i has i nats; the first has no prediction."""
+    lines = Lines()
+    for begin in range(0, len(units), size):
+        places = np.arange(begin, min(begin + size, len(units)))
+        known = places[places > 0]
+        figures = CharacterScores(np.zeros(len(known), np.int64), -known[:, None].astype(float))
+        lines.add(Block(units[begin : begin + size], places), figures)
+    assert [tuple(line.values()) for line in lines.values()] == [(4, 7.0, 1, "e"), (2, 4.0, 3, "cd"), (1, 1.5, 2, "ab")]
 
 
 # Colors

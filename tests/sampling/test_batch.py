@@ -36,6 +36,24 @@ def test_scores_are_those_of_single_sessions(cell, num_layers, rnn_size, dtype):
                 assert (scores == session.scores).all()
 
 
+@pytest.mark.parametrize("cell", list(CELLS))
+@pytest.mark.parametrize(("places", "new"), [([2, 0], 0), ([1], 2), ([], 1), ([0, 1, 2], 1)])
+def test_texts_that_are_kept_and_new_ones(cell, places, new):
+    """Kept texts go on in the order of `places`; new ones come after them and begin at the start."""
+    model = model_of(cell, 2, 7, torch.float64)
+    together, alone = batch.BatchedSession(model, 3), [Session(model) for _ in range(3)]
+    for text, id_ in zip(alone, [4, 5, 6], strict=True):
+        text.feed([id_])
+    together.feed([4, 5, 6])
+    together.keep(places, new)
+    alone = [alone[place] for place in places] + [Session(model) for _ in range(new)]
+    ids = list(range(10, 10 + len(alone)))
+    together.feed(ids)
+    for text, id_, scores in zip(alone, ids, together.scores.T, strict=True):
+        text.feed([id_])
+        assert (scores == text.scores).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("choice", [{}, {"top_p": 0.95}])
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])

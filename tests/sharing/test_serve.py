@@ -97,6 +97,13 @@ def test_equal_prompts_get_different_texts(client, alone):
         assert choice["text"] == alone(30, prime, seed=choice["seed"]).decode(errors="replace")
 
 
+@pytest.mark.parametrize("echo", [False, True])
+def test_usage_counts_a_prompt_once(client, echo):
+    """Whatever n is; an echoed prompt is not part of the completion."""
+    usage = complete(client, prompt=["The ", "To"], n=3, max_tokens=5, seed=1, echo=echo)["usage"]
+    assert usage == {"prompt_tokens": 6, "completion_tokens": 2 * 3 * 5, "total_tokens": 36}
+
+
 def test_seed_minus_1_is_random(client):
     seeds = [complete(client, prompt="The ", seed=-1, max_tokens=30)["choices"][0]["seed"] for _ in range(3)]
     assert len(set(seeds)) == 3

@@ -9,12 +9,14 @@ from conftest import CPU_BACKENDS, assert_one_line_error, run_train, train_optio
 
 from charrnn_port.device import free_memory
 from charrnn_port.model.char_rnn import CELLS
-from charrnn_port.model.memory import MORE, ON_DEVICE, buffer_bytes, parameter_count
+from charrnn_port.model.memory import COPIES, MORE, ON_DEVICE, buffer_bytes, parameter_count
 from charrnn_port.training import optimizers, prepare
 from charrnn_port.util import cgroup
+from charrnn_port.util.errors import UserError
 
 CPU = torch.device("cpu")
 PREPARE = sys.modules[prepare.__module__]
+FIFTY_ROWS = train_options("-batch_size", 50)
 
 
 @pytest.fixture
@@ -141,3 +143,56 @@ def test_the_largest_batch_that_fits_is_named(arguments, monkeypatch):
     assert_one_line_error(run_train(*arguments, "-batch_size", 20), 1, "-batch_size 19 at most")
     monkeypatch.setattr(PREPARE, "free_memory", lambda device: 10**6)
     assert_one_line_error(run_train(*arguments), 1, "are free: use a smaller -rnn_size, -num_layers or -seq_length")
+
+
+def refusal(place: str, free: int, vocab_size: int = 65, text: int = 0, rows: int = 50) -> str:
+    """Return the error of a run on a GPU where only `place`, cuda or cpu, has as little as `free` bytes; "" if none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PREPARE, "free_memory", lambda device: free if device.type == place else 10**15)
+        sizes = vocab_size, 128, 2
+        try:
+            PREPARE.require_memory(FIFTY_ROWS, "plain", sizes, rows, text, torch.float32, torch.device("cuda"))
+        except UserError as error:
+            return str(error)
+    return ""
+
+
+def need(vocab_size: int = 65, rows: int = 50) -> dict[str, int]:
+    """Return the bytes that a run on a GPU needs without its text."""
+    shape, single = ("lstm", vocab_size, 128, 2), torch.float32
+    one, two = (buffer_bytes("plain", *shape, FIFTY_ROWS.seq_length, count, False, single) for count in (1, 2))
+    parameters, more = 4 * parameter_count(*shape), MORE["rmsprop"]
+    return {
+        "cuda": (ON_DEVICE + more) * parameters + one + (rows - 1) * (two - one),
+        "cpu": (COPIES + more) * parameters,
+    }
+
+
+@pytest.mark.parametrize(("place", "name"), [("cuda", "GPU"), ("cpu", "CPU")])
+def test_on_a_gpu_both_memories_count(place, name):
+    """Buffers are on the GPU, copies on the CPU."""
+    assert f" of memory on the {name}, and 0.0 GB are free: use a smaller" in refusal(place, 0)
+    assert refusal(place, need()[place] - 1)
+    assert not refusal(place, need()[place])
+
+
+@pytest.mark.parametrize(("vocab_size", "size"), [(65, 1), (256, 1), (257, 4)])
+def test_a_text_on_a_gpu(vocab_size, size):
+    """One byte per id up to 256 characters, otherwise four."""
+    free = need(vocab_size)["cuda"] + size * 10**9
+    assert refusal("cuda", free - 1, vocab_size, 10**9)
+    assert not refusal("cuda", free, vocab_size, 10**9)
+
+
+def test_the_advised_batch_is_that_of_all_processes():
+    """With half of the rows in this process, as many again are in the other one."""
+    free = need(rows=20)["cuda"]
+    assert "use -batch_size 20 at most" in refusal("cuda", free)
+    assert "use -batch_size 40 at most" in refusal("cuda", free, rows=25)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(10**9, "1.0 GB"), (1.5e12, "1,500.0 GB"), (10**15, "more than a million GB")]
+)
+def test_bytes_in_words(size, words):
+    assert PREPARE.gigabytes(size) == words

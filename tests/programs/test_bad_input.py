@@ -4,7 +4,6 @@ import errno
 import math
 import os
 import re
-import resource
 import subprocess
 import sys
 
@@ -213,6 +212,7 @@ def test_text_that_cannot_be_read(data, small):
 
 
 def test_cache_that_cannot_be_written(data, small):
+    resource = pytest.importorskip("resource")  # Windows has none
     (data / "data.h5").mkdir()
     assert_one_line_error(run_train(*small), 1, "data.h5")
 

@@ -212,13 +212,14 @@ def test_text_that_cannot_be_read(data, small):
 
 
 def test_cache_that_cannot_be_written(data, small):
-    resource = pytest.importorskip("resource")  # Windows has none
     (data / "data.h5").mkdir()
     assert_one_line_error(run_train(*small), 1, "data.h5")
 
 
 def limit_file_size() -> None:
     """Limit files to 2000 bytes, which simulates a full disk."""
+    import resource  # Windows has none
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
 

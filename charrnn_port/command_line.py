@@ -218,9 +218,10 @@ def parameters(options_class: type[Options]) -> list[click.Parameter]:
     result: list[click.Parameter] = []
     for each, about in described(options_class):
         if about.metavar:
-            needed = {"required": True} if each.default is MISSING else {"required": False, "default": each.default}
-            nargs = -1 if about.many else 1
-            result.append(Argument([each.name], metavar=about.metavar, nargs=nargs, about=about.help, **needed))
+            rest: dict[str, Any] = {"required": each.default is MISSING, "nargs": -1 if about.many else 1}
+            if not (about.many or rest["required"]):  # several have the default (), and click 8.2 allows no other
+                rest["default"] = each.default
+            result.append(Argument([each.name], metavar=about.metavar, about=about.help, **rest))
             continue
         names = [f"-{each.name}", each.name]
         shown = f"{each.default:g}" if isinstance(each.default, float) else each.default

@@ -95,6 +95,8 @@ def chosen_compiler() -> tuple[str, list[str]]:
         return "ziglang", [sys.executable, "-m", "ziglang", "cc"]
     named = os.environ.get("CC", "cc")
     try:
+        if os.name == "nt":  # a backslash separates folders
+            return named, [word.strip('"') for word in shlex.split(named, posix=False)]
         return named, shlex.split(named)
     except ValueError:  # a quotation mark is missing
         return named, []
@@ -167,9 +169,10 @@ def file_name(name: str, content: bytes) -> str:
 def private_cache(name: str) -> Path:
     """Return a path in the user's cache folder. Raises PermissionError if others can write there: its files are run."""
     path = user_cache(name)
+    if not hasattr(os, "getuid"):  # Windows: the mode says nothing about other users, and a profile is private
+        return path
     folder = path.parent.stat()
-    ours = not hasattr(os, "getuid") or folder.st_uid == os.getuid()
-    if not ours or folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if folder.st_uid != os.getuid() or folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise PermissionError(f"other users can write to {path.parent}")
     return path
 

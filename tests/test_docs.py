@@ -148,6 +148,7 @@ ALL_OPTIONS = {f"-{each.opts[0].strip('-')}" for verb in charrnn.verbs().values(
 # Options of python, pip, pytest, git, torchrun, lm_eval, gcc, docker and xcode-select, and of every program.
 OTHERS = {"-m", "-model", "-tasks", "-model_args", "-c", "-e", "-help", "-version", "-nproc_per_node", "-ffp"}
 OTHERS |= {"-gpus", "-install", "-exclude"}
+OTHERS |= {"-rm", "-init", "-it", "-user", "-build", "-read", "-tmpfs", "-cpuset", "-cpus", "-platform"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

@@ -23,7 +23,7 @@ import charrnn_port
 
 CHECKPOINT = RECORDINGS / "lua_checkpoints/rnn.t7"
 VERSION = charrnn_port.__version__
-FOLDERS = (".ci", ".github", "charrnn_port", "configs", "docs", "model", "tests", "util")
+FOLDERS = (".ci", ".github", "charrnn_port", "configs", "docs", "model", "recipe", "tests", "util")
 IGNORED = shutil.ignore_patterns("__pycache__")
 BUILD = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
 

@@ -5,6 +5,7 @@ import glob
 import os
 import platform
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,8 @@ except ImportError:  # all others
     msvcrt = None
 
 LOCKED_BYTE = 1 << 30  # on Windows other processes cannot read a locked byte, so it is one beyond the content
+PAUSES = [0.01, 0.1, 0.5, 1]  # seconds between attempts to replace a file that is open on Windows
+LONGEST_ON_WINDOWS = 259  # characters of a path, without its setting for long paths
 
 
 @contextmanager
@@ -43,10 +46,29 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        replace(temporary, path)
         flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace(temporary: Path, path: Path) -> None:
+    """Rename a file to `path`, which may exist.
+
+    Windows does not replace a file that a program has open. Most have it open briefly: another run that reads it, a
+    virus scanner, a backup. So there are several attempts there. The error of the last one says what to do.
+    """
+    for pause in PAUSES if msvcrt else ():
+        with suppress(PermissionError):
+            temporary.replace(path)
+            return
+        time.sleep(pause)
+    try:
+        temporary.replace(path)
+    except PermissionError as error:
+        if msvcrt:
+            error.strerror = "it is read-only or open in another program: close that"
+        raise
 
 
 def write_atomically(content: bytes, path: str | os.PathLike) -> None:
@@ -88,6 +110,12 @@ def has_ended(pid: str) -> bool:
         except ProcessLookupError:
             return True
     return False
+
+
+def is_too_long(error: OSError, path: Path) -> bool:
+    """Return whether an error in creating `path` means that it is too long. Windows says that there is no such file."""
+    long_on_windows = bool(msvcrt) and len(os.path.abspath(path)) > LONGEST_ON_WINDOWS
+    return error.errno == errno.ENAMETOOLONG or (error.errno == errno.ENOENT and long_on_windows)
 
 
 def flush_folder(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """Manages the folder of a run's checkpoints: file names, the best and the latest, deletion of old ones, and a lock."""
 
-import errno
 import math
 import os
 import re
@@ -18,7 +17,7 @@ from charrnn_port.checkpoints.files import load_file
 from charrnn_port.options import TrainOptions, described
 from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import lock, open_lock, remove_leftovers, temporary_path
+from charrnn_port.util.files import is_too_long, lock, open_lock, remove_leftovers, temporary_path
 from charrnn_port.util.vocabulary import Vocabulary
 
 MANY_EPOCHS, LARGE_LOSS = 1e6, 99999.0  # few file names have more digits
@@ -236,7 +235,7 @@ def claim(options: TrainOptions) -> TextIO:
                 "wait until it ends or use another -checkpoint_dir"
             ) from None
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
+            if is_too_long(error, probe):
                 raise UserError(
                     f"file name too long: {reprlib.repr(str(probe))}; "
                     f"use a shorter -savefile ({len(options.savefile)} characters) or -checkpoint_dir"

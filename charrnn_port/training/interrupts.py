@@ -10,8 +10,9 @@ import click
 
 from charrnn_port.util import progress
 
-# Signals that end a run: from Ctrl-C, kill and Slurm, a closed terminal, and other schedulers before they kill.
-ENDING = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR2") if hasattr(signal, name)]
+# Signals that end a run: from Ctrl-C, kill and Slurm, a closed terminal, other schedulers before they kill, and
+# Ctrl-Break on Windows.
+ENDING = [name for name in "SIGINT SIGTERM SIGHUP SIGXCPU SIGUSR2 SIGBREAK".split() if hasattr(signal, name)]
 SAVING = "SIGUSR1"  # save a checkpoint and continue
 SAME_ONE = 1.0  # seconds: a second signal within this time is a duplicate, sent to the whole process group, say
 

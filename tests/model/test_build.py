@@ -3,7 +3,6 @@
 import ctypes
 import hashlib
 import os
-import resource
 import shlex
 import subprocess
 import sys
@@ -204,6 +203,7 @@ def test_no_folder_for_temporary_files(cache, monkeypatch):
 
 def test_a_disk_that_is_full_while_compiling(cache):
     """No file is left behind."""
+    resource = pytest.importorskip("resource")  # Windows has none
     command = "from charrnn_port.model.build import built; import torch; print(built(torch.float64))"
     result = subprocess.run(
         [sys.executable, "-c", command],

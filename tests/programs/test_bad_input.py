@@ -4,7 +4,6 @@ import errno
 import math
 import os
 import re
-import resource
 import subprocess
 import sys
 
@@ -219,6 +218,8 @@ def test_cache_that_cannot_be_written(data, small):
 
 def limit_file_size() -> None:
     """Limit files to 2000 bytes, which simulates a full disk."""
+    import resource  # Windows has none
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
 

@@ -3,7 +3,6 @@
 import io
 import itertools
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -264,6 +263,7 @@ def test_a_file_that_cannot_be_written(tmp_path):
 
 def test_a_full_disk_leaves_the_older_file(tmp_path):
     """A limit on file sizes simulates a full disk."""
+    resource = pytest.importorskip("resource")  # Windows has none
     path = tmp_path / "text"
     path.write_text("an older one")
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))  # noqa: E731

@@ -1,4 +1,4 @@
-"""The oldest versions of the libraries that setup.cfg allows repeat the recorded runs."""
+"""The oldest and the newest versions of the libraries that setup.cfg allows repeat the recorded runs."""
 
 import configparser
 import os
@@ -23,13 +23,22 @@ def test_the_oldest_versions_are_read_from_setup_cfg():
     assert [each.partition("==")[0] for each in oldest()] == ["torch", "numpy", "h5py", "click"]
 
 
+def newest() -> list[str]:
+    """Return the requirements of the package, such as torch>=2.4,<3, of which pip chooses the newest versions."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    return setup["options"]["install_requires"].split()
+
+
 @pytest.mark.long
-@pytest.mark.skipif(sys.version_info[:2] > (3, 12), reason="the oldest libraries have no wheels for this Python")
-def test_verify(tmp_path):
+@pytest.mark.parametrize("versions", [oldest, newest])
+def test_verify(versions, tmp_path):
     """Downloads gigabytes. Everything that is promised holds."""
+    if versions is oldest and sys.version_info[:2] > (3, 12):
+        pytest.skip("the oldest libraries have no wheels for this Python")
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv/bin/python"
-    subprocess.run([python, "-m", "pip", "install", "-q", *oldest()], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-q", *versions()], check=True)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
         [python, "-m", "charrnn_port", "verify"], capture_output=True, text=True, check=False, env=environment

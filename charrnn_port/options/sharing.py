@@ -37,6 +37,14 @@ class ExportOptions(Options):
         "float32 halves the file and float16 (.html, .mjs) quarters it. Texts then differ from sample.py's.",
         choices=(*DTYPES, "float16"),
     )
+    title: str = option(
+        "", "title of the page, for .html and a folder", "page",
+        "It is the page's heading. By default, it says what the page is.",
+    )
+    description: str = option(
+        "", "introduction of the page, such as what the network read, for .html and a folder", "page",
+        "It replaces the page's own introduction, and search engines show it.",
+    )
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ def export(options: ExportOptions) -> None:
     ending = next((each for each in FORMATS if options.target.lower().endswith(each)), None)
     if ending is None:
         raise UserError(f"{options.target}: unknown format; the name must end in {', '.join(FORMATS)} (a folder)")
+    for name in ("title", "description"):
+        if getattr(options, name) and ending not in (".html", "/"):
+            raise UserError(f"-{name} is not supported for {ending}, which is no page: omit it")
     checkpoint = load_checkpoint(options.checkpoint, log_line)
     checkpoint.require_finite()
     if checkpoint.vocab.encoding == "words" and ending in (".html", ".mjs"):

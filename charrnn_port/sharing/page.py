@@ -1,5 +1,6 @@
 """`charrnn export CHECKPOINT page.html`: write a self-contained HTML page that samples from the network."""
 
+import html
 import math
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from charrnn_port.sharing.web import SAMPLING, network_json, page, scripts
 from charrnn_port.util.files import write_atomically
 from charrnn_port.version import __version__
 
+TITLE = "Text from a character-level RNN"
 POLICY = """<!-- This page makes no network requests, and this policy forbids them. -->
 <meta http-equiv="Content-Security-Policy"
   content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; worker-src blob:">"""
@@ -33,18 +35,18 @@ def write_page(checkpoint: Checkpoint, options: ExportOptions) -> None:
     }
     content = page(
         policy=POLICY,
-        title="Text from a character-level RNN",
+        title=html.escape(options.title or TITLE),
+        description=html.escape(options.description or TITLE),
+        introduction=html.escape(options.description),
         networks="",
         coldest="0.05",
         shortest="0",
-        filter="Top-k",
-        filtered='min="0" step="1" value="0"',
-        hint="Length 0 means no limit. Top-k samples from the k most likely characters only; 0 means all.",
+        hint="Length 0 means no limit. ",
         pause="Pause",
         scripts=SCRIPTS.format(
             network=network_json(checkpoint, options.weights, **facts),
             worker=scripts(*SAMPLING, "worker.js"),
-            page=scripts("vocabulary.js", "controls.js", "page.js"),
+            page=scripts("vocabulary.js", "alternatives.js", "controls.js", "page.js"),
         ),
     )
     write_atomically(content.encode(), options.target)

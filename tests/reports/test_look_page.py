@@ -233,7 +233,7 @@ def test_the_units_with_the_best_scores(page):
 
 def test_keys(page, made):
     """Keys move by character and line, [ and ] move through the units, and the description is in the live region."""
-    page.run("document.getElementById('text').focus()")
+    page.run("$('text').focus()")
     point_at(page, made.text.index(b"\n\n") + 5)
     by_id(page, "text").send_keys(Keys.HOME)
     begin = page.run("return current")

@@ -10,12 +10,14 @@ import urllib.parse
 from decimal import Decimal, localcontext
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from browser import MISSING, Browser
 from click.testing import CliRunner
 from conftest import RECORDINGS, REFERENCE, ROOT, assert_one_line_error, run_sample
 from pages import blocks
+from selenium.webdriver import ActionChains
 
 from charrnn_port.__main__ import export
 from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
@@ -23,7 +25,7 @@ from charrnn_port.model.memory import parameter_count
 from charrnn_port.options import SampleOptions
 from charrnn_port.reports.verify import streams
 from charrnn_port.reports.verify.recordings import CHECKPOINTS, random_numbers, runs
-from charrnn_port.sampling import Model, sample_bytes
+from charrnn_port.sampling import Model, Session, sample_bytes
 from charrnn_port.sharing import web
 from charrnn_port.util.vocabulary import Vocabulary
 
@@ -136,12 +138,15 @@ def test_long_texts(cell, tmp_path):
 
 
 @NEEDS_NODE
-def test_top_k_and_extreme_temperatures(tmp_path):
+def test_top_k_top_p_and_extreme_temperatures(tmp_path):
     checkpoint = load_checkpoint(LUA / "lstm.t7")
     module = exported(LUA / "lstm.t7", tmp_path / "model.mjs")
     for top_k in (1, 3, 1000):
         (text,) = sampled(module, {"topK": top_k, "length": 300, "temperature": 1.3})
         assert text == b"".join(sample_bytes(checkpoint, 300, top_k=top_k, temperature=1.3))
+    for top_p, top_k in ((0.9, 0), (0.5, 0), (0.01, 0), (0.8, 5), (1, 2)):
+        (text,) = sampled(module, {"topP": top_p, "topK": top_k, "length": 300, "temperature": 1.3})
+        assert text == b"".join(sample_bytes(checkpoint, 300, top_p=top_p, top_k=top_k, temperature=1.3))
     for temperature in (0.001, 1e-6, 100):  # exp overflows; all characters become equally likely
         (text,) = sampled(module, {"length": 300, "temperature": temperature})
         assert text == b"".join(sample_bytes(checkpoint, 300, temperature=temperature))
@@ -365,9 +370,9 @@ def test_the_page_at_work(browser, tmp_path):
     page = exported(LUA / "rnn.t7", tmp_path / "page.html")
     options = {"seed": 7, "temperature": 0.5, "primetext": "CAV\u00c9 ", "length": 300}
     checkpoint = load_checkpoint(LUA / "rnn.t7")
-    browser.open(page, "?" + urllib.parse.urlencode(options | {"topK": 3}))
+    browser.open(page, "?" + urllib.parse.urlencode(options | {"topK": 4, "topP": 0.9}))
     browser.wait("document.body.dataset.state === 'done'")
-    text = b"".join(sample_bytes(checkpoint, **options, top_k=3))
+    text = b"".join(sample_bytes(checkpoint, **options, top_k=4, top_p=0.9))
     assert shown(browser, "text") == text.decode(errors="replace")
     assert browser.run("return document.querySelector('#text .prime').textContent") == options["primetext"]
 
@@ -378,7 +383,7 @@ def test_the_page_at_work(browser, tmp_path):
     assert run_sample(LUA / name, *words).stdout_bytes == text + b"\n"
 
     # The button for the next seed.
-    text = b"".join(sample_bytes(checkpoint, **options | {"seed": 8}, top_k=3))
+    text = b"".join(sample_bytes(checkpoint, **options | {"seed": 8}, top_k=4, top_p=0.9))
     assert written(browser, "another") == text.decode(errors="replace")
 
     # A text of unlimited length, paused and resumed.
@@ -396,3 +401,59 @@ def test_the_page_at_work(browser, tmp_path):
     browser.open(page, "?" + urllib.parse.urlencode({"primetext": "\u6587"}))
     assert shown(browser, "problem") == 'Unknown character "\u6587": it is not in the training text.'
     assert_nothing_from_elsewhere(browser)
+
+
+@NEEDS_CHROMIUM
+def test_alternatives_at_a_character(browser, tmp_path):
+    """Pointing at one shows the five most likely; a click offers to continue from there; the address follows."""
+    checkpoint = load_checkpoint(LUA / "lstm.t7")
+    options = {"seed": 7, "temperature": 1, "primetext": "The ", "length": 60}
+    browser.open(exported(LUA / "lstm.t7", tmp_path / "page.html"), "?" + urllib.parse.urlencode(options))
+    browser.wait("document.body.dataset.state === 'done'")
+    text = b"".join(sample_bytes(checkpoint, **options)).decode()
+    place = text.index(" ", 20) - 1
+    session = Session(Model.of(checkpoint))
+    session.feed(checkpoint.vocab.encode(text[:place].encode()))
+    probabilities = np.exp(session.log_probs())
+    best = np.argsort(-probabilities, kind="stable")[:5]
+    x, y = browser.run("""return (async (place) => {
+        const span = [...document.getElementById("text").children].findLast((each) => each.first <= place);
+        const range = document.createRange();
+        range.setStart(span.firstChild, place - span.first);
+        range.setEnd(span.firstChild, place - span.first + 1);
+        span.scrollIntoView({ block: "center" });
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); // scrolling hides them
+        const box = range.getBoundingClientRect();
+        return [box.left + box.width / 2, box.top + box.height / 2].map(Math.round);
+    })(arguments[0])""", place)  # fmt: skip
+    action = ActionChains(browser)
+    action.w3c_actions.pointer_action.move_to_location(x, y)
+    action.perform()
+    rows = browser.run("return [...document.querySelectorAll('#likely tr')].map((row) => row.innerText)")
+    names = {" ": "␣", "\n": "↵"}
+    for row, id_ in zip(rows, best, strict=True):
+        name = checkpoint.vocab.decode([id_]).decode()
+        assert row.split() == [names.get(name, name), f"{100 * probabilities[id_]:.1f}", "%"]
+    assert not browser.find_element("id", "onward").is_displayed()
+    action.click().perform()
+    browser.find_element("id", "onward").click()
+    browser.wait("document.body.dataset.state === 'done'")
+    options["primetext"] = text[: place + 1]
+    assert shown(browser, "text") == b"".join(sample_bytes(checkpoint, **options)).decode()
+    address = urllib.parse.urlsplit(browser.current_url).query
+    assert dict(urllib.parse.parse_qsl(address)) == {
+        "primetext": options["primetext"], "temperature": "1", "topK": "0", "topP": "1", "seed": "7", "length": "60",
+    }  # fmt: skip
+    assert_nothing_from_elsewhere(browser)
+
+
+def test_title_and_description(tmp_path):
+    """They are the heading, the introduction and the <meta> of a page; other formats refuse them."""
+    words = ("-title", "Sonnets & <plays>", "-description", "What a network wrote after it read \"Hamlet\"")
+    page = exported(LUA / "rnn.t7", tmp_path / "page.html", *words).read_text()
+    for tag in ("<title>{}</title>", "<h1>{}</h1>"):
+        assert tag.format("Sonnets &amp; &lt;plays&gt;") in page
+    description = "What a network wrote after it read &quot;Hamlet&quot;"
+    assert f'<p id="introduction">{description}</p>' in page
+    assert f'<meta name="description" content="{description}">' in page
+    assert_one_line_error(run_export(LUA / "rnn.t7", tmp_path / "net.mjs", *words[:2]), 1, "-title", ".mjs")

@@ -411,6 +411,15 @@ def test_the_page(alone):
         browser.wait("document.body.dataset.state === 'done'")
         gru = sample_bytes(charrnn_port.load_checkpoint(GRU), 300, primetext=b"The ", seed=8)
         assert browser.run("return element('text').textContent") == b"".join(gru).decode(errors="replace")
+        found = browser.run("return expected[4]")
+        assert [len(found), len(browser.run("return expected"))] == [5, 304]
+        assert found == sorted(found, key=lambda each: -each[1])
+        browser.get(f"http://127.0.0.1:{port}/?primetext=The+&temperature=1&length=50&seed=8&topK=9&topP=0.9&model=gru")
+        browser.run("element('key').value = 'secret'; element('write').click()")
+        browser.wait("document.body.dataset.state === 'done'")
+        some = sample_bytes(charrnn_port.load_checkpoint(GRU), 50, primetext=b"The ", seed=8, top_k=9, top_p=0.9)
+        assert browser.run("return element('text').textContent") == b"".join(some).decode(errors="replace")
+        assert "secret" not in browser.current_url
         assert all(url.startswith(f"http://127.0.0.1:{port}/") for url in browser.requests())
 
 

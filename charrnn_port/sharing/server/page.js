@@ -1,5 +1,10 @@
 // The script of the server's page: requests a streamed text from the server and displays it.
 
+const FIELDS = {
+  model: "model", primetext: "primetext", temperature: "temperature", topK: "top_k", topP: "top_p", seed: "seed",
+  length: "length",
+};
+const LIKELY = 5; // characters that are shown as alternatives
 let models = [];
 let leave = null; // the AbortController of the text in progress
 
@@ -21,6 +26,8 @@ async function list() {
   models = (await (await ask("v1/models")).json()).data;
   element("problem").textContent = "";
   element("model").replaceChildren(...models.map(({ id }) => new Option(id)));
+  const asked = new URLSearchParams(location.search).get("model");
+  if (models.some(({ id }) => id === asked)) element("model").value = asked;
   describe();
 }
 
@@ -45,7 +52,8 @@ function asked() {
     prompt: element("primetext").value,
     temperature: value("temperature"),
     max_tokens: value("length"),
-    top_p: value("filter"),
+    top_k: value("top_k"),
+    top_p: value("top_p"),
     seed: value("seed"),
   };
 }
@@ -64,9 +72,10 @@ async function follow(mine) {
   try {
     if (!models.length) await list();
     const request = asked();
+    writeAddress(FIELDS);
     begin(`curl ${location.origin}/v1/completions -d ${quoted(JSON.stringify(request))}`);
-    append([request.prompt], [null]);
-    const body = JSON.stringify({ ...request, stream: true, logprobs: 0 });
+    append([...request.prompt], Array([...request.prompt].length).fill(null));
+    const body = JSON.stringify({ ...request, stream: true, logprobs: LIKELY });
     const answer = await ask("v1/completions", { method: "POST", body, signal: mine.signal });
     let base = 0;
     for await (const { choices, error } of events(answer)) {
@@ -95,15 +104,20 @@ async function* events(answer) {
 }
 
 /** Show a piece that starts at character `base` of the text. Returns the number of its characters. */
-function show(characters, { token_logprobs, text_offset }, base) {
+function show(characters, { token_logprobs, top_logprobs, text_offset }, base) {
   const places = [...text_offset.map((offset) => offset - base), characters.length];
   const texts = token_logprobs.map((_, i) => characters.slice(places[i], places[i + 1]).join(""));
-  append(texts, token_logprobs.map((logProb) => -logProb / Math.LN2));
+  append(texts, token_logprobs.map((logProb) => -logProb / Math.LN2), top_logprobs.map(likely));
   return characters.length;
 }
 
-element("introduction").textContent =
-  "Recurrent neural networks trained to predict the next character of a text.";
+/** Returns the most likely characters, as [name, probability], from their log-probabilities by name. */
+function likely(logProbs) {
+  const found = Object.entries(logProbs).map(([name, value]) => [name.replace("bytes:", ""), Math.exp(value)]);
+  return found.sort((a, b) => b[1] - a[1]).slice(0, LIKELY);
+}
+
+readAddress(FIELDS);
 element("model").addEventListener("change", describe);
 element("key").addEventListener("change", () => list().catch(complain));
 listen(write, () => leave.abort());

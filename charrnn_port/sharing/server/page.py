@@ -4,6 +4,7 @@ from pathlib import Path
 
 from charrnn_port.sharing.web import page, scripts
 
+TITLE = "Text from character-level RNNs"
 FOLDER = Path(__file__).parent
 # The page runs only its own inline script, and connects only to its own server.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
@@ -11,16 +12,16 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 
 def server_page() -> str:
     """Return the page as HTML."""
-    script = scripts("controls.js") + FOLDER.joinpath("page.js").read_text(encoding="utf-8")
+    script = scripts("alternatives.js", "controls.js") + FOLDER.joinpath("page.js").read_text(encoding="utf-8")
     return page(
         policy="",  # it is sent as a header of the response
-        title="Text from character-level RNNs",
+        title=TITLE,
+        description=TITLE,
+        introduction="Recurrent neural networks trained to predict the next character of a text.",
         networks=FOLDER.joinpath("networks.html").read_text(encoding="utf-8"),
         coldest="0",
         shortest="1",
-        filter="Top-p",
-        filtered='min="0.01" max="1" step="0.01" value="1"',
-        hint="Top-p (nucleus) samples from the smallest set of characters whose probabilities add up to p.",
+        hint="",
         pause="Stop",
         scripts=f'<script>\n"use strict";\n{script}</script>',
     )

@@ -3,8 +3,8 @@
 const element = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
 
-/** Appends characters, shaded by the surprise of each in bits; null marks the prime text. */
-function append(texts, bits) {
+/** Appends characters, shaded by the surprise of each in bits; null marks the prime text. `tops` are most likely ones. */
+function append(texts, bits, tops = []) {
   const some = document.createDocumentFragment();
   let last = null;
   texts.forEach((text, i) => {
@@ -12,9 +12,12 @@ function append(texts, bits) {
     if (last?.className !== shade) {
       last = document.createElement("span"); // adjacent characters of the same shade share one element
       last.className = shade;
+      [last.first, last.texts] = [expected.length, []];
       some.append(last);
     }
     last.textContent += text;
+    last.texts.push(text);
+    expected.push(tops[i] ?? null);
   });
   element("text").append(some);
 }
@@ -22,6 +25,8 @@ function append(texts, bits) {
 /** Clears the page for a new text; `command` is the command line that generates the same text. */
 function begin(command) {
   for (const id of ["problem", "text", "count"]) element(id).textContent = "";
+  expected.length = 0;
+  hideAlternatives();
   element("pause").disabled = element("copy").disabled = false;
   element("status").textContent = "Generating.";
   element("command").textContent = command;
@@ -34,6 +39,22 @@ function finish(message) {
   element("status").textContent = message;
   element("pause").disabled = true;
   document.body.dataset.state = "done";
+}
+
+/** Returns the values of the form by the names in `fields`, whose values are ids. */
+function valuesOf(fields) {
+  const value = ({ type, value }) => (["number", "range"].includes(type) ? Number(value) : value);
+  return Object.fromEntries(Object.entries(fields).map(([name, id]) => [name, value(element(id))]));
+}
+
+/** Sets the values of the form that the address names, such as ?seed=7. */
+function readAddress(fields) {
+  for (const [name, value] of new URLSearchParams(location.search)) if (fields[name]) element(fields[name]).value = value;
+}
+
+/** Keeps the values of the form in the address, as a link to this text. */
+function writeAddress(fields) {
+  history.replaceState(null, "", `?${new URLSearchParams(valuesOf(fields))}`);
 }
 
 /** Quotes a text as one word for the shell. */
@@ -92,6 +113,7 @@ function listen(write, pause) {
     if (event.key === "Escape" && !element("pause").disabled) pause();
   });
   element("copy").addEventListener("click", copy);
+  listenToCharacters(writeInView);
   element("shade").addEventListener("change", ({ target }) => {
     element("text").parentElement.classList.toggle("shaded", target.checked);
   });

@@ -10,6 +10,8 @@ export interface SampleOptions {
   temperature?: number;
   /** Sample from the k most likely characters only; 0: from all. Default: 0. */
   topK?: number;
+  /** Nucleus sampling: from the smallest set of characters whose probabilities add up to this. Default: 1, all. */
+  topP?: number;
   /** Greedy sampling: always take the most likely character. Default: false. */
   argmax?: boolean;
 }

@@ -2,7 +2,9 @@
 
 const { weights, ...about } = JSON.parse(element("network").textContent);
 const vocab = new Vocabulary(about.vocab);
-const FIELDS = { primetext: "primetext", temperature: "temperature", topK: "filter", seed: "seed", length: "length" };
+const FIELDS = {
+  primetext: "primetext", temperature: "temperature", topK: "top_k", topP: "top_p", seed: "seed", length: "length",
+};
 
 const script = new Blob([element("worker").textContent], { type: "text/javascript" });
 const worker = new Worker(URL.createObjectURL(script)); // a page opened from disk cannot start a worker from a file
@@ -12,11 +14,6 @@ let run = 0; // number of the current text: pieces of earlier, abandoned texts a
 let paused = false;
 let written = 0;
 let held = null; // the piece that arrived while the text was paused
-
-function optionsNow() {
-  const value = (id) => (id === "primetext" ? element(id).value : Number(element(id).value));
-  return Object.fromEntries(Object.entries(FIELDS).map(([name, id]) => [name, value(id)]));
-}
 
 /** Returns whether the options are valid, and shows an error if they are not. */
 function checkOptions() {
@@ -36,7 +33,8 @@ function write() {
     element("form").reportValidity();
     return false;
   }
-  const options = optionsNow();
+  const options = valuesOf(FIELDS);
+  writeAddress(FIELDS);
   run += 1;
   [paused, written, held] = [false, 0, null];
   element("pause").textContent = "Pause";
@@ -51,14 +49,14 @@ worker.onmessage = ({ data }) => {
   else show(data);
 };
 
-function show({ error, texts, bits, count, done, milliseconds }) {
+function show({ error, texts, bits, tops, count, done, milliseconds }) {
   if (error) {
     element("problem").textContent = error;
     finish("The text cannot be generated.");
     return;
   }
   if (!done) worker.postMessage({ run }); // request the next piece while this one is displayed
-  append(texts, bits);
+  append(texts, bits, tops);
   written = count;
   const rate = milliseconds ? `, ${number(Math.round((1000 * written) / milliseconds / 100) * 100)} per second` : "";
   element("count").textContent = `${number(written)} characters${rate}`;
@@ -78,10 +76,11 @@ function pause() {
 }
 
 /** Returns the command line that prints this text, one option per line. */
-function commandOf({ primetext, temperature, topK, seed, length }) {
+function commandOf({ primetext, temperature, topK, topP, seed, length }) {
   const lines = [`python sample.py ${quoted(about.facts.name)}`, `-seed ${seed}`, `-temperature ${temperature}`];
   lines.push(`-length ${length}`, "-verbose 0");
   if (topK) lines.push(`-top_k ${topK}`);
+  if (topP < 1) lines.push(`-top_p ${topP}`);
   if (primetext) lines.push(`-primetext ${quoted(primetext)}`);
   return lines.join(" \\\n  ");
 }
@@ -90,7 +89,7 @@ function describe() {
   const { cell, rnn_size, num_layers, facts, precision } = about;
   const kinds = { lstm: "An LSTM", gru: "A GRU", rnn: "A vanilla RNN" };
   const layers = num_layers === 1 ? "one layer" : `${num_layers} layers`;
-  element("introduction").textContent =
+  element("introduction").textContent ||=
     `${kinds[cell]} with ${number(facts.parameters)} parameters, trained to predict the next character of a text. ` +
     "It generates text in your browser, one character at a time; nothing is sent to a server.";
   tellFacts({
@@ -119,7 +118,7 @@ function symbolsShown() {
   return seen.slice(0, 200).join(" ") + (seen.length > 200 ? " …" : "");
 }
 
-for (const [name, value] of new URLSearchParams(location.search)) if (FIELDS[name]) element(FIELDS[name]).value = value;
+readAddress(FIELDS);
 element("form").addEventListener("input", checkOptions);
 describe();
 listen(write, pause);

@@ -30,21 +30,40 @@ function sum(numbers) {
   return total;
 }
 
-/** Top-k sampling: applies `choose` to the k most likely ids, and to those that tie with the last of them. */
-function amongTop(k, choose, temperature) {
+/** Applies `choose` to the ids whose log-probability at this temperature is not below what each of `filters` returns. */
+function filtered(filters, choose, temperature) {
   return (scores) => {
     const largest = scores[greedy(scores)];
+    let ids = [...scores.keys()];
     const scaled = scores.map((score) => (score - largest) / temperature);
-    const least = scaled.slice().sort()[scaled.length - Math.min(k, scaled.length)];
-    const ids = [...scaled.keys()].filter((id) => !(scaled[id] < least));
+    for (const leastOf of filters) {
+      const least = leastOf(Float64Array.from(ids, (id) => scaled[id]).sort().reverse());
+      ids = ids.filter((id) => !(scaled[id] < least));
+    }
     return ids[choose(Float64Array.from(ids, (id) => scores[id]))];
   };
 }
 
+/** Top-k: keeps the k most likely ids, and those that tie with the last of them. `falling` are log-probabilities. */
+function topK(k) {
+  return (falling) => falling[Math.min(k, falling.length) - 1];
+}
+
+/** Nucleus (top-p): keeps the smallest set of most likely ids with total probability p. */
+function topP(p) {
+  return (falling) => {
+    let total = 0;
+    const reached = falling.map((score) => (total += exp(score - falling[0])));
+    return falling[reached.findIndex((each) => each >= p * total)];
+  };
+}
+
 /** Returns the sampler of the options. The id of the unknown symbol, unless it is null, is never sampled. */
-export function sampler({ temperature, topK, argmax }, random, unknown, rounded) {
+export function sampler(options, random, unknown, rounded) {
+  const { temperature, argmax } = options;
+  const filters = [...(options.topK ? [topK(options.topK)] : []), ...(options.topP < 1 ? [topP(options.topP)] : [])];
   let choose = argmax ? greedy : categorical(random, temperature, rounded);
-  if (topK && !argmax) choose = amongTop(topK, choose, temperature);
+  if (filters.length && !argmax) choose = filtered(filters, choose, temperature);
   if (unknown === null) return choose;
   return (scores) => {
     const others = scores.slice();

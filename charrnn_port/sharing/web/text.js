@@ -3,7 +3,7 @@ import { sampler } from "./samplers.js";
 import { Generator } from "./random.js";
 
 /** The defaults of sample.py. */
-const DEFAULTS = { primetext: "", length: 2000, seed: 123, temperature: 1, topK: 0, argmax: false };
+const DEFAULTS = { primetext: "", length: 2000, seed: 123, temperature: 1, topK: 0, topP: 1, argmax: false };
 
 /**
  * Yields the ids of the prime text, then `length` more. The session is advanced after each id is yielded.
@@ -29,13 +29,14 @@ function* generate(session, prime, choose, length) {
 }
 
 function checked(options) {
-  const { length, seed, temperature, topK } = options;
+  const { length, seed, temperature, topK, topP } = options;
   const natural = (value) => Number.isInteger(value) && value >= 0;
   for (const [fits, name, rule] of [
     [natural(length) || length === Infinity, "length", "a positive integer, or 0 for no limit"],
     [Number.isSafeInteger(seed), "seed", "an integer"],
     [temperature > 0 && temperature < Infinity, "temperature", "a number above 0"],
     [natural(topK), "topK", "a positive integer, or 0 for all characters"],
+    [topP > 0 && topP <= 1, "topP", "a number above 0 and at most 1"],
   ]) {
     if (!fits) throw new RangeError(`invalid ${name} ${options[name]}: expected ${rule}`);
   }

@@ -2,6 +2,7 @@
 // text. Messages to it: {network} once; {options, run} starts a text; {run} requests the next piece of that text.
 
 const PIECE = 30; // milliseconds
+const LIKELY = 5; // characters that are shown as alternatives
 let network, vocab, text;
 
 onmessage = ({ data }) => {
@@ -26,23 +27,26 @@ function begun(options) {
     prime: vocab.encode(options.primetext).length, // ids of the prime text that are still to come
     decoder: new TextDecoder("utf-8", { ignoreBOM: true }),
     bits: 0, // surprise of the bytes so far of an incomplete character
+    top: null, // the most likely ids at its first byte
     count: 0,
     milliseconds: 0,
   };
 }
 
 /**
- * Returns the next piece: the characters in `texts` and the surprise of each in `bits`, null in the prime text. Of the
- * whole text: the `count` of characters after the prime text, the `milliseconds` they took, and whether it is `done`.
+ * Returns the next piece: the characters in `texts`, the surprise of each in `bits`, and the most likely characters
+ * there in `tops`, as [name, probability]; null in the prime text. Of a character of several bytes, these are first
+ * bytes. Of the whole text: the `count` of characters after the prime text, the `milliseconds` they took, and whether it is `done`.
  */
 function piece(text) {
   const started = performance.now();
-  const [texts, bits] = [[], []];
+  const [texts, bits, tops] = [[], [], []];
   const add = (shown, surprises) => {
     if (!shown) return; // a character of several bytes is complete with the last of them
     texts.push(shown);
     bits.push(surprises);
-    text.bits = 0;
+    tops.push(surprises === null ? null : text.top);
+    [text.bits, text.top] = [0, null];
   };
   let done = false;
   while (!done && performance.now() - started < PIECE) {
@@ -56,12 +60,13 @@ function piece(text) {
       add(shown, null);
     } else {
       text.count++;
+      text.top ??= likely(text.session.scores);
       text.bits += surprise(text.session.scores, next.value);
       add(shown, text.bits);
     }
   }
   text.milliseconds += performance.now() - started;
-  return { texts, bits, count: text.count, done, milliseconds: text.milliseconds };
+  return { texts, bits, tops, count: text.count, done, milliseconds: text.milliseconds };
 }
 
 /** Returns the surprise of a character, -log2 of its probability, at temperature 1 whatever it was sampled with. */
@@ -69,4 +74,17 @@ function surprise(scores, id) {
   let total = 0;
   for (let i = 0; i < scores.length; i++) total += exp(scores[i]);
   return Math.max(0, Math.log2(total) - scores[id] / Math.LN2);
+}
+
+/** Returns the names and probabilities of the most likely characters, at temperature 1. */
+function likely(scores) {
+  const total = scores.reduce((sum, score) => sum + exp(score), 0);
+  const ids = [...scores.keys()].sort((a, b) => scores[b] - scores[a]).slice(0, LIKELY);
+  return ids.map((id) => [nameOf(id), exp(scores[id]) / total]);
+}
+
+function nameOf(id) {
+  const bytes = vocab.bytes[id];
+  const name = new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes));
+  return name === "\ufffd" && bytes.length === 1 ? `\\x${bytes[0].toString(16)}` : name;
 }

@@ -207,14 +207,16 @@ def test_checkpoints_are_recognized_by_their_first_bytes(tmp_path):
 def test_a_score_adds_up_blocks():
     """The perplexity is exp of the mean, and infinite where that is too large for a number."""
     score = Score("a.t7", "text", "val")
-    for probabilities in ([0.5, 0.25], [0.125]):
-        score.add(None, CharacterScores(np.zeros(len(probabilities), np.int64), np.log(probabilities)[:, None]))
+    for units, probabilities in (("aéé", [0.5, 0.25]), ("文", [0.125])):
+        block = Block(units, np.arange(len(units)))
+        score.add(block, CharacterScores(np.zeros(len(probabilities), np.int64), np.log(probabilities)[:, None]))
     assert score.values() == {
         "checkpoint": "a.t7",
         "text": "text",
         "split": "val",
         "nats_per_character": pytest.approx(2 * np.log(2)),
         "bits_per_character": pytest.approx(2),
+        "bits_per_byte": pytest.approx(6 / 7),
         "perplexity": pytest.approx(4),
         "characters": 3,
     }
@@ -225,9 +227,9 @@ def test_a_score_adds_up_blocks():
 @pytest.mark.parametrize(("split", "name"), [("all", "b"), ("val", "b (val split)")])
 def test_a_table_of_one_checkpoint(split, name):
     """The header comes once."""
-    lines, table = [], Table(several=False)
+    lines, table = [], Table(several=False, per_byte=False)
     for nats in (30.0, 5.0):
-        table.print([Score("a.t7", "b", split, nats, 10)], lines.append)
+        table.print([Score("a.t7", "b", split, nats, 10, 10)], lines.append)
     assert lines == [
         "nats/char  bits/char  perplexity  characters  text",
         f"   3.0000     4.3281      20.086          10  {name}",
@@ -237,7 +239,8 @@ def test_a_table_of_one_checkpoint(split, name):
 
 def test_a_table_of_several_checkpoints():
     lines = []
-    Table(several=True).print([Score(name, "b", "all", nats, 10) for name, nats in (("a", 5), ("c", 30))], lines.append)
+    scores = [Score(name, "b", "all", nats, 10, 10) for name, nats in (("a", 5), ("c", 30))]
+    Table(several=True, per_byte=False).print(scores, lines.append)
     assert lines == [
         "nats/char  bits/char  perplexity  characters  checkpoint, text",
         "   0.5000     0.7213       1.649          10  a, b",

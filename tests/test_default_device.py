@@ -62,7 +62,7 @@ def sampler(scores):
 @pytest.mark.parametrize(
     "words",
     [["score", LSTM, "short.txt"], ["trace", LSTM, "short.txt", "-o", "a.h5"],
-     ["look", LSTM, TEXT, "-o", "a.html", "-length", 3000],
+     ["look", LSTM, TEXT, "-o", "a.html", "-length", 500],
      *(["convert", LSTM, f"a.{ending}"] for ending in ("t7", "t7.pt")),
      *(["export", LSTM, f"a.{ending}"] for ending in ("mjs", "onnx", "pt2", "safetensors"))],
     ids=lambda words: f"{words[0]} {str(words[-1]).rpartition('/')[2]}",

@@ -190,8 +190,7 @@ print(json.dumps([charrnn_port.__file__, model.__file__, callable(charrnn_port.t
 """
 
 
-@pytest.mark.parametrize("how", ["installed", "linked"])
-@pytest.mark.parametrize("on_the_path", [False, True])
+@pytest.mark.parametrize(("how", "on_the_path"), [("installed", True), ("linked", False)])
 def test_no_module_is_imported_under_two_names(how, on_the_path, request):
     """Nor under a name of a user's module, which `python -c` finds first, and PYTHONPATH second."""
     environment = request.getfixturevalue(how)

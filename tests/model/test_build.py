@@ -219,6 +219,7 @@ def test_a_disk_that_is_full_while_compiling(cache):
     assert not cache.exists() or list(cache.iterdir()) == []
 
 
+@pytest.mark.long
 @NEEDS_COMPILER
 def test_two_starts_at_once(cache):
     """Both compile, and one library is cached."""

@@ -156,6 +156,7 @@ def test_what_the_processor_is_given_to_do(dtype):
 # Beside other processes
 
 
+@pytest.mark.long
 def test_load(tmp_path, monkeypatch):
     """Times training alone, beside a busy process, and beside a second training, in both types."""
     monkeypatch.setattr(contention, "ROUNDS", 1)

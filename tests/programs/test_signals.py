@@ -110,6 +110,7 @@ def test_save_now_and_go_on(start, tmp_path):
     assert end_of_run.train_losses[: snapshot.i] == snapshot.train_losses
 
 
+@pytest.mark.long
 def test_an_evaluation_is_interrupted_and_leaves_no_trace(start, tmp_path):
     """A long evaluation ends within a second; the resumed run prints the lines of an uninterrupted one."""
     (tmp_path / "data/input.txt").write_bytes(TEXT * 100)

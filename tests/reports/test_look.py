@@ -173,6 +173,7 @@ def test_a_figure(tmp_path, text):
     assert [alpha for _, alpha in grounds] == pytest.approx(0.85 * abs(values), abs=1e-4)
 
 
+@pytest.mark.long
 def test_a_figure_shows_the_best_unit_by_default(tmp_path):
     """As PNG too; the same file each time."""
     pytest.importorskip("matplotlib")

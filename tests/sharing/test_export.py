@@ -334,7 +334,7 @@ def assert_nothing_from_elsewhere(browser):
 
 
 @NEEDS_CHROMIUM
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", ["lstm", *(pytest.param(cell, marks=pytest.mark.long) for cell in ("gru", "rnn"))])
 def test_long_texts_in_the_page(cell, browser, tmp_path):
     browser.open(exported(LUA / f"{cell}.t7", tmp_path / "page.html"))
     for options, text in zip(TEXTS, expected(cell), strict=True):

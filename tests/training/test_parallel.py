@@ -131,6 +131,7 @@ def test_all_end_when_one_is_killed(small, rank, tmp_path):
     assert 20 in {checkpoint.i for checkpoint in checkpoints}
 
 
+@pytest.mark.long
 def test_rows_that_cannot_be_shared_out(small, tmp_path):
     together = Torchrun(*small, "-batch_size", 5, "-checkpoint_dir", tmp_path / "cv")
     assert together.end() != 0

@@ -78,9 +78,9 @@ def test_the_last_checkpoint_is_that_of_torch7(trained, name):
     assert (ours.i, ours.train_losses, ours.val_losses) == (theirs.i, theirs.train_losses, theirs.val_losses)
 
 
-# The default backend repeats every run; the others repeat some of them, and all with `-m long`.
-CASES = [(name, "auto") for name in RUNS]
-for cell, quick in [("plain", {"lstm"}), ("script", {"lstm"}), ("fused", {"lstm", "gru"})]:
+# The default backend repeats every run (`defaults` in test_all_bits); the others repeat all of them with `-m long`.
+CASES = [pytest.param(name, "auto", marks=pytest.mark.long if name == "defaults" else []) for name in RUNS]
+for cell, quick in [("plain", set()), ("script", set()), ("fused", {"lstm", "gru"})]:
     CASES += [pytest.param(name, cell, marks=[] if name in quick else pytest.mark.long) for name in RUNS]
 
 

@@ -136,9 +136,14 @@ def formats(name: str, *runs: History) -> set[str]:
     return {run.formats[name] for run in runs if name in run.formats}
 
 
+def digits(form: str) -> int:
+    """Return the number of digits behind the point in a print format, such as 8 in .8f."""
+    return int(form[1:-1])
+
+
 def rounded(values: np.ndarray, forms: set[str]) -> np.ndarray:
-    """Round values `[n]` to the digits of each of these print formats."""
-    for form in forms:
+    """Round values `[n]` to the digits of each of these print formats, of the one with the fewest digits last."""
+    for form in sorted(forms, key=digits, reverse=True):
         values = np.array([float(lua_format(value, form)) for value in values.tolist()])
     return values
 
@@ -154,7 +159,7 @@ def paired(a: np.ndarray, b: np.ndarray, forms: set[str], nan_is_unknown: bool =
         same = (a == b) | (np.isnan(a) & np.isnan(b)) | (~known & nan_is_unknown)
         differences = np.where(same, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf))
     size = np.where(known, np.nan_to_num(np.maximum(np.abs(a), np.abs(b)), posinf=0.0), 0.0)
-    return Pairs(np.array([a, b]), differences, last_digit(size, forms), size, min(forms, default=""))
+    return Pairs(np.array([a, b]), differences, last_digit(size, forms), size, min(forms, key=digits, default=""))
 
 
 def last_digit(size: np.ndarray, forms: set[str]) -> np.ndarray:
@@ -162,7 +167,7 @@ def last_digit(size: np.ndarray, forms: set[str]) -> np.ndarray:
     unit = np.zeros(len(size))
     for form in forms:
         exponents = np.floor(np.log10(np.maximum(size, 1e-300))) if form.endswith("e") else 0.0
-        unit = np.maximum(unit, 10.0 ** (exponents - int(form[1:-1])))
+        unit = np.maximum(unit, 10.0 ** (exponents - digits(form)))
     return unit
 
 

@@ -13,7 +13,7 @@ from runs import log_lines, printed, saved
 
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
-from charrnn_port.reports.compare import last_digit, limits, paired
+from charrnn_port.reports.compare import last_digit, limits, paired, rounded
 
 DEFAULTS = REFERENCE / "lstm_defaults_tinyshakespeare.txt"
 
@@ -310,3 +310,11 @@ def test_limits_grow_from_the_differences_seen():
     # Lines that are far apart: 30**3 is more than 1000 * 1.5**3.
     assert limits(np.array([1, 4]), none[:2], 1e-15) == pytest.approx([1e-15, 1000 * 1.5**3 * 1e-15])
     assert limits(np.array([3]), none[:1], 1e-15) == pytest.approx([900e-15])
+
+
+def test_two_formats_are_applied_from_the_finer_to_the_coarser():
+    """The number of digits counts, not the order of the formats as text."""
+    values = np.array([0.12345678449])
+    assert rounded(values, {".8f", ".10f"}).tolist() == [0.12345678]
+    pairs = paired(values, values, {".8f", ".10f"})
+    assert pairs.form == ".8f"

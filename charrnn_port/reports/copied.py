@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
-from charrnn_port.command_line import log_line, print_line
+from charrnn_port.command_line import log_line, log_written, print_line
 from charrnn_port.options import CopiedOptions, OptionError, TrainOptions
 from charrnn_port.reports import copied_page
 from charrnn_port.reports.heat import level_styles, painted
@@ -104,6 +104,7 @@ def copied(options: CopiedOptions) -> None:
         table = [(row.name, [f"{share:.1%}" for share in row.shares().values()], row.longest, row.size) for row in rows]
         entries = [(row.name, marked(row), list(map(described(row, text), row.passages))) for row in samples]
         write_atomically(copied_page.make(text.name, options.least, LENGTHS, table, entries).encode(), options.o)
+        log_written(options.o)
     if options.json:
         entries = [row.values() | {"passages": list(map(described(row, text), row.passages))} for row in samples]
         others = [row.values() for row in rows[len(samples) :]]

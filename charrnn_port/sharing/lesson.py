@@ -8,9 +8,8 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
-import click
-
 import charrnn_port.model
+from charrnn_port.command_line import log_written
 from charrnn_port.options import LessonOptions
 from charrnn_port.sharing.page import POLICY
 from charrnn_port.sharing.web import filled, scripts, source
@@ -50,7 +49,7 @@ def write_lesson(options: LessonOptions) -> None:
         ),
     )
     write_atomically(content.encode(), options.target)
-    click.echo(f"lesson written to {options.target}")
+    log_written(options.target)
 
 
 def text_of(path: str) -> tuple[bytes, str]:

@@ -24,8 +24,8 @@ from charrnn_port.util.minibatch_loader import MinibatchLoader
 from charrnn_port.util.vocabulary import Vocabulary, readable
 
 # Of numbers in the table, as in train.py's lines. JSON has all digits.
-FORMATS = dict.fromkeys(("nats_per_character", "bits_per_character", "accuracy", "recorded_val_loss"), ".8f")
-FORMATS["epoch"] = ".3f"
+FORMATS = {"nats_per_character": ".8f", "bits_per_character": ".8f", "bits_per_byte": ".8f", "accuracy": ".8f"}
+FORMATS |= {"recorded_val_loss": ".8f", "epoch": ".3f"}
 SPLITS = {"train": 1, "val": 2, "test": 3, "all": 1}
 
 
@@ -77,7 +77,7 @@ def evaluate(options: EvaluateOptions) -> None:
     if options.json:
         click.echo(json.dumps(jsonable(result), indent=2, allow_nan=False))
     else:
-        print_table(result | {name: lua_format(result[name], form) for name, form in FORMATS.items()})
+        print_table(result | {name: lua_format(result[name], FORMATS[name]) for name in FORMATS if name in result})
 
 
 def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,13 +154,14 @@ def test_the_table_has_the_values_of_json_with_fewer_digits(run):
     path, checkpoint = saved(run / "cv")[20]
     result = run_evaluate(path, "-gpuid", -1)
     values = evaluated(path)
-    for name in ("nats_per_character", "bits_per_character", "accuracy", "recorded_val_loss"):
+    for name in ("nats_per_character", "bits_per_character", "bits_per_byte", "accuracy", "recorded_val_loss"):
         values[name] = f"{values[name]:.8f}"
     values["epoch"] = f"{values['epoch']:.3f}"
     lines = [f"  {name} : {value}" for name, value in values.items()]
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.splitlines() == lines
     assert f"  nats_per_character : {checkpoint.val_loss:.8f}" in lines
+    assert not [line for line in lines if re.search(r"\.\d{9}", line)]
     assert "  iteration : 20" in lines
 
 

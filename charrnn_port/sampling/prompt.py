@@ -165,9 +165,9 @@ def typed_lines(conversation: Conversation) -> Iterator[str]:
 def plainly_typed_lines(conversation: Conversation) -> Iterator[str]:
     """Yield lines typed on a terminal, as it sends them."""
     while True:
-        sys.stderr.write(f"seed {conversation.options.seed}> ")
-        sys.stderr.flush()
         try:
+            sys.stderr.write(f"seed {conversation.options.seed}> ")
+            sys.stderr.flush()
             line = sys.stdin.readline()
         except KeyboardInterrupt:  # discards an unfinished line
             log_line("")

@@ -18,15 +18,8 @@ import numpy as np
 
 from charrnn_port.util.encodings import ids_in, survey
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.minibatch_loader import (
-    SPLITS,
-    Cache,
-    MinibatchLoader,
-    joint_digest,
-    open_text,
-    read_with,
-    split_sizes,
-)
+from charrnn_port.util.minibatch_loader import SPLITS, MinibatchLoader, joint_digest, read_with, split_sizes
+from charrnn_port.util.text_cache import Cache, open_text
 from charrnn_port.util.vocabulary import IGNORED, Vocabulary
 
 

@@ -24,7 +24,8 @@ from charrnn_port.reports.matches import Matches, Passage, covered, longest_matc
 from charrnn_port.reports.text_stream import visible
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import write_atomically
-from charrnn_port.util.minibatch_loader import require_text, split_sizes
+from charrnn_port.util.minibatch_loader import split_sizes
+from charrnn_port.util.text_cache import require_text
 
 LENGTHS = (5, 10, 20, 30, 50, 100)  # bytes: the columns of the table
 ORDER = 5  # bytes of context in the Markov chain

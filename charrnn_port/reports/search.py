@@ -34,7 +34,7 @@ from charrnn_port.reports.search_space import Value, draw, read_space, varies
 from charrnn_port.training import Interrupts
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import has_ended, lock, open_lock, write_atomically
-from charrnn_port.util.minibatch_loader import require_text
+from charrnn_port.util.text_cache import require_text
 
 FACTOR = 3  # of the epochs from rung to rung, and of the number of runs in the other direction
 DIVERGED = 3  # the exit status of train.py for a loss that diverged

@@ -9,7 +9,8 @@ import numpy as np
 from charrnn_port.device import synchronize
 from charrnn_port.model.memory import bytes_in
 from charrnn_port.training.iteration import Training
-from charrnn_port.util.minibatch_loader import CHUNK, MinibatchLoader
+from charrnn_port.util.minibatch_loader import MinibatchLoader
+from charrnn_port.util.text_cache import CHUNK
 from charrnn_port.util.vocabulary import readable
 
 TIMED = 5  # iterations, and batches of an evaluation

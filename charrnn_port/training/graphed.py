@@ -17,7 +17,8 @@ from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.random import Generator
 from charrnn_port.training.iteration import Training, mean_loss
 from charrnn_port.training.parallel import Distributed, SingleProcess
-from charrnn_port.util.minibatch_loader import CHUNK, MinibatchLoader
+from charrnn_port.util.minibatch_loader import MinibatchLoader
+from charrnn_port.util.text_cache import CHUNK
 
 
 def training_for(

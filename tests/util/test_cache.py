@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, assert_one_line_error, run_train
 
-from charrnn_port.util import hdf5, minibatch_loader
+from charrnn_port.util import hdf5, text_cache
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 
@@ -49,7 +49,7 @@ def start(function, *arguments) -> multiprocessing.Process:
 
 
 def test_several_at_once(data, monkeypatch):
-    monkeypatch.setattr(minibatch_loader, "CHUNK", 1000)
+    monkeypatch.setattr(text_cache, "CHUNK", 1000)
     together = multiprocessing.get_context("fork").Barrier(4)
 
     def preprocess_and_read() -> None:
@@ -88,7 +88,7 @@ def killed_at(moment: int, data_dir: str | os.PathLike) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 def test_killed_at_any_moment(data, monkeypatch):
     """A file with the cache's name is complete; temporary files are removed by the next writer."""
-    monkeypatch.setattr(minibatch_loader, "CHUNK", 60_000)
+    monkeypatch.setattr(text_cache, "CHUNK", 60_000)
     for moment in itertools.count():
         process = start(killed_at, moment, data)
         process.join()

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from charrnn_port.util import minibatch_loader
+from charrnn_port.util import text_cache
 from charrnn_port.util.encodings import id_type
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader
@@ -28,7 +28,7 @@ TEXTS = {
 @pytest.fixture(params=[1, 2, 3, 5, 64, 1 << 20], ids=lambda size: f"chunk={size}")
 def chunk(request, monkeypatch):
     """Chunk sizes: small ones that split characters, and one that holds the whole text."""
-    monkeypatch.setattr(minibatch_loader, "CHUNK", request.param)
+    monkeypatch.setattr(text_cache, "CHUNK", request.param)
 
 
 def load(folder, text: bytes, **how) -> MinibatchLoader:

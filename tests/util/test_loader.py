@@ -9,9 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
-from charrnn_port.util import minibatch_loader
+from charrnn_port.util import text_cache
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.minibatch_loader import CHUNK, MinibatchLoader, open_cache, preprocess, split_sizes
+from charrnn_port.util.minibatch_loader import MinibatchLoader, split_sizes
+from charrnn_port.util.text_cache import CHUNK, open_cache, preprocess
 
 
 def folder(tmp_path, text: bytes):
@@ -379,7 +380,7 @@ def test_a_text_that_grows_while_it_is_read(tmp_path, monkeypatch, encoding):
     """The text changes between the two passes over it."""
     text = folder(tmp_path, b"hello world. " * 10) / "input.txt"
     lengths = iter([1, 2])
-    monkeypatch.setattr(minibatch_loader, "chunks", lambda path, label: [path.read_bytes()] * next(lengths))
+    monkeypatch.setattr(text_cache, "chunks", lambda path, label: [path.read_bytes()] * next(lengths))
 
     def write_more(line: str) -> None:
         if line == "putting data into tensor...":
@@ -398,7 +399,7 @@ def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
         yield path.read_bytes()
         rewrite_in_place(tmp_path)
 
-    monkeypatch.setattr(minibatch_loader, "chunks", chunks_then_a_change)
+    monkeypatch.setattr(text_cache, "chunks", chunks_then_a_change)
     with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run the command again"):
         load(tmp_path)
     assert text.read_bytes() == b"HELLO WORLD. " * 10
@@ -409,7 +410,7 @@ def test_a_text_that_cannot_be_read(tmp_path, monkeypatch):
     def broken_disk(path, label):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(minibatch_loader, "chunks", broken_disk)
+    monkeypatch.setattr(text_cache, "chunks", broken_disk)
     with pytest.raises(UserError, match=r"^cannot make .*data\.h5 from .*input\.txt: Input/output error$"):
         load(folder(tmp_path, b"hello world. " * 10))
 
@@ -448,7 +449,7 @@ def test_a_user_without_a_home(tmp_path, monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    monkeypatch.setattr(minibatch_loader, "user_cache", user_cache)
+    monkeypatch.setattr(text_cache, "user_cache", user_cache)
     with pytest.raises(UserError, match=r"nor to the user's cache folder \(Could not determine home directory\.\)"):
         load(folder(tmp_path, b"hello world. " * 10))
 

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from charrnn_port.util import minibatch_loader
+from charrnn_port.util import text_cache
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 from charrnn_port.util.vocabulary import Vocabulary
@@ -14,7 +14,7 @@ TEXT = "It's  a “naïve” word, isn't it?\r\n\tIt isn’t: 文字 x_1 3.14 \n
 
 @pytest.fixture(params=[1, 3, 1 << 20])
 def chunk(request, monkeypatch):
-    monkeypatch.setattr(minibatch_loader, "CHUNK", request.param)
+    monkeypatch.setattr(text_cache, "CHUNK", request.param)
 
 
 def load(folder, text: bytes, **how) -> MinibatchLoader:

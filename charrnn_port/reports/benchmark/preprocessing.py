@@ -8,7 +8,7 @@ import torch
 
 from charrnn_port.reports.benchmark.subjects import random_text
 from charrnn_port.reports.benchmark.timing import in_turn
-from charrnn_port.util.minibatch_loader import preprocess
+from charrnn_port.util.text_cache import preprocess
 
 TEXT_MB = 64
 

@@ -17,14 +17,15 @@ import numpy as np
 
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
 from charrnn_port.command_line import log_line, log_written, print_line
-from charrnn_port.options import CopiedOptions, OptionError, TrainOptions
+from charrnn_port.options import CopiedOptions, OptionError
 from charrnn_port.reports import copied_page
 from charrnn_port.reports.heat import level_styles, painted
 from charrnn_port.reports.matches import Matches, Passage, covered, longest_matches, passages
+from charrnn_port.reports.splits import pieces_of_run, run_options
 from charrnn_port.reports.text_stream import visible
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import write_atomically
-from charrnn_port.util.minibatch_loader import split_sizes
+from charrnn_port.util.minibatch_loader import joint_digest
 from charrnn_port.util.text_cache import require_text
 
 LENGTHS = (5, 10, 20, 30, 50, 100)  # bytes: the columns of the table
@@ -140,13 +141,10 @@ def read_sample(path: str) -> np.ndarray:
 
 def training_text(checkpoint: Checkpoint, options: CopiedOptions) -> Text:
     """Return the file of -text, or that of the run, split as in the run. Raises UserError if it cannot be read."""
-    names = ("data_dir", "batch_size", "seq_length", "train_frac", "val_frac")
-    values = {name: checkpoint.opt[name] for name in names if name in checkpoint.opt}
-    run = TrainOptions.from_checkpoint(values, options.model)
     if options.text:
         path = Path(options.text)
-    elif "data_dir" in values:
-        path = Path(run.data_dir, "input.txt")
+    elif "data_dir" in checkpoint.opt:
+        path = Path(run_options(checkpoint, options.model).data_dir, "input.txt")
     else:
         raise UserError(f"{options.model} does not record its training text: name it with -text FILE")
     if not path.is_file():
@@ -159,30 +157,35 @@ def training_text(checkpoint: Checkpoint, options: CopiedOptions) -> Text:
     if not content:
         raise UserError(f"{path} is empty: name the training text with -text")
     trained_on = (checkpoint.progress or {}).get("text")
-    same = trained_on == hashlib.sha256(content).hexdigest()
+    digests = [hashlib.sha256(content).hexdigest()]
+    for file in filter(None, (checkpoint.opt.get("val_file"), checkpoint.opt.get("test_file"))):
+        digests.append(hashlib.sha256(Path(file).read_bytes() if Path(file).is_file() else b"").hexdigest())
+    same = trained_on == joint_digest(digests)
     if trained_on and not same:
         log_line(f"{path} differs from the text that the run was trained on")
     data = np.frombuffer(content, np.uint8)
     if options.text and not same:
         return Text(str(path), data, [(0, len(data))], [])
-    return Text(str(path), data, *split(data, run, checkpoint.vocab.encoding))
+    return Text(str(path), data, *split(content, checkpoint, options.model))
 
 
-def split(data: np.ndarray, run: TrainOptions, encoding: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Return the ranges of bytes of the training split and of the validation split.
+def split(content: bytes, checkpoint: Checkpoint, name: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return the ranges of bytes of the training split and of the validation split; `name` is the checkpoint's.
 
-    Each row of a batch is a contiguous piece of the text. Its first batches belong to the training split, the next ones
-    to the validation split. A text that is shorter than a batch is all training split.
+    A text that is shorter than a batch is all training split. So is that of a run with a -val_file.
     """
-    # The positions of all symbols, and the end: a character of UTF-8 begins with a byte that is no continuation byte.
-    begins = np.append(np.flatnonzero(data & 0xC0 != 0x80) if encoding == "utf-8" else np.arange(len(data)), len(data))
-    nbatches = (len(begins) - 1) // (run.batch_size * run.seq_length)
-    if not nbatches:
-        return [(0, len(data))], []
-    ntrain, nval, _ = split_sizes(nbatches, run.train_frac, run.val_frac)
-    rows = np.arange(run.batch_size) * nbatches * run.seq_length
-    edges = [begins[rows + count * run.seq_length].tolist() for count in (0, ntrain, ntrain + nval)]
-    return list(zip(edges[0], edges[1], strict=True)), list(zip(edges[1], edges[2], strict=True))
+    units, mark = checkpoint.vocab.units_of(content), checkpoint.vocab.units_of(checkpoint.separator)
+    units = mark + units + (mark[:0] if units[-len(mark) :] == mark else mark) if mark else units
+    sizes = np.ones(len(units), np.int64) if isinstance(units, bytes) else [len(unit.encode()) for unit in units]
+    begins = np.cumsum([0, *sizes]) - len(checkpoint.separator)  # positions of all symbols in `content`, and the end
+    begins = begins.clip(0, len(content))
+    pieces = pieces_of_run(checkpoint, name, units)
+    if not any(map(len, pieces["train"])):
+        return [(0, len(content))], []
+    trained, held_out = (
+        [(int(begins[piece.start]), int(begins[piece.stop])) for piece in pieces[part]] for part in ("train", "val")
+    )
+    return trained, [] if checkpoint.opt.get("val_file") else held_out
 
 
 def baselines(text: Text, seed: int) -> list[Row]:

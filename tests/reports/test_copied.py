@@ -3,20 +3,23 @@
 import html
 import io
 import json
+import math
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from conftest import RECORDINGS, assert_one_line_error, run_train
 
 from charrnn_port import __main__ as charrnn
-from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
-from charrnn_port.options import TrainOptions
+from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from charrnn_port.model.memory import parameter_count
 from charrnn_port.reports.copied import ORDER, markov_chains, split
 from charrnn_port.reports.matches import Matches, covered, longest_matches, passages
 from charrnn_port.util.minibatch_loader import MinibatchLoader
+from charrnn_port.util.vocabulary import Vocabulary
 
 LUA = RECORDINGS / "lua_checkpoints/lstm.t7"
 PLAY = (RECORDINGS / "play/input.txt").read_bytes()
@@ -93,20 +96,36 @@ def test_no_passage_from_no_text():
 # Baselines
 
 
-@pytest.mark.parametrize("encoding", ["bytes", "utf-8"])
-def test_the_splits_are_those_of_the_loader(tmp_path, encoding):
+@pytest.mark.parametrize("split_by", ["rows", "end"])
+@pytest.mark.parametrize("encoding", ["bytes", "utf-8", "words"])
+def test_the_splits_are_those_of_the_loader(tmp_path, encoding, split_by):
     text = "".join(np.random.default_rng(0).choice(list("aé€😀b\n"), 3000))
-    (tmp_path / "input.txt").write_text(text, encoding="utf-8", newline="")
-    data = (tmp_path / "input.txt").read_bytes()
-    options = TrainOptions(data_dir=tmp_path, batch_size=7, seq_length=4, train_frac=0.8, val_frac=0.1)
-    loader = MinibatchLoader(tmp_path, 7, 4, 0.8, 0.1, echo=lambda line: None, encoding=encoding)
-    ours = split(array(data), options, encoding)
+    data = text.encode()
+    (tmp_path / "input.txt").write_bytes(data)
+    how = {"echo": lambda line: None, "encoding": encoding, "split_by": split_by}
+    loader = MinibatchLoader(tmp_path, 7, 4, 0.8, 0.1, **how)
+    opt = {"batch_size": 7, "seq_length": 4, "train_frac": 0.8, "val_frac": 0.1, "split_by": split_by}
+    ours = split(data, checkpoint_of(loader.vocab, opt), "cv")
     for number, ranges in zip((1, 2), ours, strict=True):
         rows = np.concatenate([loader.next_batch(number)[0] for _ in range(loader.split_sizes[number])]).T
-        symbols = loader.vocab.symbols
-        pieces = [[symbols[id_] for id_ in row] for row in rows]
-        expected = [bytes(piece) if encoding == "bytes" else "".join(piece).encode() for piece in pieces]
-        assert [data[begin:end] for begin, end in ranges] == expected
+        assert [data[begin:end] for begin, end in ranges] == [loader.vocab.decode(row) for row in rows.tolist()]
+
+
+def test_the_splits_of_short_texts():
+    """Each text is a piece, with the end of the separator before it; they are spread over the file."""
+    data = b"anna\nbert\ncarl\ndora\n"
+    opt = {"batch_size": 1, "seq_length": 5, "train_frac": 0.5, "val_frac": 0.5, "separator": "\\n"}
+    trained, held_out = split(data, checkpoint_of(Vocabulary(bytes(sorted(set(data)))), opt), "cv")
+    texts = sorted(data[begin:end].strip() for begin, end in [*trained, *held_out])
+    assert texts == [b"anna", b"bert", b"carl", b"dora"]
+    assert len(trained) == len(held_out) == 2
+
+
+def checkpoint_of(vocab, opt):
+    """Return a checkpoint with these options and a small network."""
+    opt = {"model": "lstm", "rnn_size": 2, "num_layers": 1, "encoding": vocab.encoding, **opt}
+    params = torch.zeros(parameter_count("lstm", len(vocab), 2, 1), dtype=torch.float64)
+    return Checkpoint(opt, vocab, params, 0, 0.0, [], {}, math.nan)
 
 
 def test_random_texts_follow_their_contexts():

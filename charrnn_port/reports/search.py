@@ -34,6 +34,7 @@ from charrnn_port.reports.search_space import Value, draw, read_space, varies
 from charrnn_port.training import Interrupts
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import has_ended, lock, open_lock, write_atomically
+from charrnn_port.util.short_texts import texts_in_folder
 from charrnn_port.util.text_cache import require_text
 
 FACTOR = 3  # of the epochs from rung to rung, and of the number of runs in the other direction
@@ -68,7 +69,9 @@ def search(options: SearchOptions) -> None:
     space = read_space(options.config)
     folder = Path(options.o)
     data_dir = str(space["data_dir"].at(0)) if "data_dir" in space else TrainOptions().data_dir
-    require_text(Path(provide(data_dir, True, log_line), "input.txt"))
+    data_dir = provide(data_dir, True, log_line)
+    if not texts_in_folder(data_dir):
+        require_text(Path(data_dir, "input.txt"))
     with claim(folder) as lock_file:
         runs = saved(folder, options.epochs)
         drawn = draw(space, max(options.configurations, len(runs)), options.seed)

@@ -103,6 +103,7 @@ def test_no_configuration_twice(tmp_path):
         ("weight_decay: {min: 0, max: 1, log: true}", "line 1: weight_decay: min 0 is not above 0, which log needs"),
         ("max_epochs: [1, 2]", "line 1: max_epochs cannot be in a search: it is raised from rung to rung: use -epochs"),
         ("data_dir: [a, b]", "line 1: losses of runs with different data_dir cannot be compared"),
+        ("split_by: [rows, end]", "line 1: losses of runs with different split_by cannot be compared"),
         ("lr_schedule: [decay, cosine]", "line 1: lr_schedule cosine ends with -max_epochs, which a search raises"),
     ],
 )

@@ -155,21 +155,39 @@ static __attribute__((noinline)) void tile_of_any_height(const Matrix *result, c
     }
 }
 
+/* Adds terms of a row times a panel to sums[0] to sums[3] in turn; `terms` is a multiple of 4. */
+static inline void add_in_turn(vector sums[4][2], const real *left, int64_t step, int64_t terms, const real *panel) {
+    for (int64_t k = 0; k < terms; k += 4) {
+        UNROLL
+        for (int64_t i = 0; i < 4; i++) {
+            const stored_vector *both = (const stored_vector *)(panel + (k + i) * PANEL_WIDTH);
+            const real factor = left[(k + i) * step];
+            sums[i][0] = add_multiple(sums[i][0], factor, both[0]);
+            sums[i][1] = add_multiple(sums[i][1], factor, both[1]);
+        }
+    }
+}
+
+/* Adds terms of a row times a panel to one sum. */
+static inline void add_in_order(vector sum[2], const real *left, int64_t step, int64_t terms, const real *panel) {
+    for (int64_t k = 0; k < terms; k++) {
+        const stored_vector *both = (const stored_vector *)(panel + k * PANEL_WIDTH);
+        sum[0] = add_multiple(sum[0], left[k * step], both[0]);
+        sum[1] = add_multiple(sum[1], left[k * step], both[1]);
+    }
+}
+
 /* Computes the last row of an odd number of rows in the order of OpenBLAS (whose matrices are column-major: there it is
    the last column). Term k of a block is added to sum k mod 4, and terms after the last multiple of 8 to sum 0. The
    result is (sum 0 + sum 1) + (sum 2 + sum 3). Of each nn.Linear's `width` columns this applies to those below the last
    multiple of 4; the others have one sum as usual. from: index of the panel's first column. */
 static inline void four_sums_tile(Matrix result, Matrix left, const real *panel, int64_t from, int64_t width, int add) {
+    const int64_t in_turn = left.columns / 8 * 8, step = left.column_step;
     vector sums[4][2] = {0}, one_sum[2] = {0};
-    for (int64_t k = 0; k < left.columns; k++) {
-        const stored_vector *both = (const stored_vector *)(panel + k * PANEL_WIDTH);
-        const real factor = left.numbers[k * left.column_step];
-        vector *part = sums[k < left.columns / 8 * 8 ? k % 4 : 0];
-        for (int i = 0; i < 2; i++) {
-            part[i] = add_multiple(part[i], factor, both[i]);
-            one_sum[i] = add_multiple(one_sum[i], factor, both[i]);
-        }
-    }
+    add_in_turn(sums, left.numbers, step, in_turn, panel);
+    add_in_order(sums[0], left.numbers + in_turn * step, step, left.columns - in_turn, panel + in_turn * PANEL_WIDTH);
+    if (width % 4)
+        add_in_order(one_sum, left.numbers, step, left.columns, panel);
     for (int i = 0; i < 2; i++)
         sums[0][i] = (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
     for (int64_t j = 0; j < min_int64(result.columns, PANEL_WIDTH); j++) {

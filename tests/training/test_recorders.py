@@ -1,7 +1,9 @@
 """Recorders on events made by hand: which lines, notes, bars and samples they add to which events."""
 
 import math
+import os
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -25,7 +27,9 @@ from charrnn_port.training.events import (
     Stopped,
 )
 from charrnn_port.training.recorders.progress import RECENT, short
+from charrnn_port.training.recorders.table import HEADER
 from charrnn_port.util import progress
+from charrnn_port.util.errors import UserError
 
 NAN = math.nan
 
@@ -157,6 +161,45 @@ def test_early_stopping(folder, named):
 
 def test_a_sample_between_rules():
     assert noted(Sampled(7, "a\nb")) == ["-- after iteration 7 --" + "-" * 17 + "\na\nb\n" + "-" * 40]
+
+
+# The table
+
+
+def test_a_table_in_a_new_folder(tmp_path, recwarn):
+    """The event of an evaluation comes before that of its iteration. The file is closed at the end."""
+    rows = started("-checkpoint_dir", tmp_path / "new/cv"), iteration(1), evaluated(2, {2: 1.5}), iteration(2)
+    assert tuple(recorders.write_table(rows, None, None)) == rows
+    assert (tmp_path / "new/cv/lstm.csv").read_text().splitlines()[1:] == [
+        "1,0.01,2.0,,0.002,0.01,0.5",
+        "2,0.02,2.0,1.5,0.002,0.01,0.5",
+    ]
+    assert not recwarn.list
+
+
+def test_a_table_in_a_folder_that_cannot_be(tmp_path):
+    (tmp_path / "cv").touch()
+    with pytest.raises(UserError, match=r"^-log 1: cannot write .*cv/lstm\.csv: File exists$"):
+        list(recorders.write_table([started("-checkpoint_dir", tmp_path / "cv")], None, None))
+
+
+def test_an_empty_table_gets_its_header(tmp_path):
+    """A process may be killed before it has written it."""
+    (tmp_path / "lstm.csv").touch()
+    list(recorders.write_table([started("-checkpoint_dir", tmp_path)], None, None))
+    assert (tmp_path / "lstm.csv").read_text() == f"{HEADER}\n"
+
+
+def test_a_resumed_run_goes_on_in_the_table_that_has_its_rows(tmp_path):
+    """Tables without rows, of runs that were killed at their beginning, may be newer."""
+    before = {"lstm.csv": f"{HEADER}\n1,0.01,2.0,,,,\n", "lstm.2.csv": f"{HEADER}\n", "lstm.3.csv": ""}
+    for clock, (name, text) in enumerate(before.items()):
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (clock, clock))
+    saved = replace(checkpoint({}), train_losses=[2.0])
+    list(recorders.write_table([started("-checkpoint_dir", tmp_path, i=1), iteration(2)], saved, None))
+    after = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert after == before | {"lstm.csv": before["lstm.csv"] + "2,0.02,2.0,,0.002,0.01,0.5\n"}
 
 
 # Samples

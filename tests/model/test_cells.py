@@ -97,6 +97,7 @@ def test_fused_buffers_serve_batches_of_several_shapes(model, cell):
         x = batch()[0][:rows]
         state = random_state(plain)
         assert torch.allclose(fused.log_probs(x, state)[0], plain.log_probs(x, state)[0], **TOLERANCE)
+    assert fused.weights() is fused.weights()  # rebuilt only if the parameters have changed
 
 
 def test_scripting_shows_no_deprecation_warning(recwarn):

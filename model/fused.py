@@ -33,11 +33,11 @@ class FusedCharRNN(CharRNN):
             self.sequence = self.cell.CudaSequence
         self._passes: dict[tuple[int, int], Pass] = {}
         self._weights: list[LayerWeights] = []
-        self._weights_version = -1
+        self._weights_version: int | None = None
 
     def params_changed(self) -> None:
         """Note that the parameters have changed without PyTorch's knowledge, as when a CUDA graph is replayed."""
-        self._weights_version = -1
+        self._weights_version = None
 
     @torch.no_grad()
     def weights(self) -> list[LayerWeights]:

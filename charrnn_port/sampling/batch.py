@@ -72,7 +72,7 @@ class BatchedSession:
         """Read one character in each text. `scores` `[V, texts]` are then those of the next characters."""
         self.scores = self._step(ids)
 
-    def keep(self, places: Sequence[int], new: int = 0) -> None:
+    def keep(self, places: Sequence[int], new: int) -> None:
         """Keep only these texts, in this order, and append `new` ones at their start.
 
         `scores` are valid again after the next `feed`. The scores of a text do not depend on the other texts.

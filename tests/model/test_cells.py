@@ -90,13 +90,15 @@ def test_other_ways_to_run_equal_the_plain_one(cell, model, alias, masks):
 
 
 @pytest.mark.parametrize("cell", CPU_BACKENDS[2:])
+@pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.parametrize("model", list(CELLS))
-def test_fused_buffers_serve_batches_of_several_shapes(model, cell):
-    fused, plain = network(model, cell=cell), network(model)
+def test_fused_buffers_serve_batches_of_several_shapes(model, num_layers, cell):
+    fused, plain = network(model, num_layers, cell), network(model, num_layers)
     for rows in (T, 1, 3, T):
         x = batch()[0][:rows]
         state = random_state(plain)
         assert torch.allclose(fused.log_probs(x, state)[0], plain.log_probs(x, state)[0], **TOLERANCE)
+    assert fused.weights() is fused.weights()  # rebuilt only if the parameters have changed
 
 
 def test_scripting_shows_no_deprecation_warning(recwarn):

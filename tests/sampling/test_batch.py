@@ -69,8 +69,9 @@ def test_texts_are_those_of_single_runs(name, choice, dtype):
     assert [seed for seed, _ in texts] == list(range(-3, 30))
 
 
-def test_a_text_comes_as_it_is_drawn():
-    """The first character comes at once; no text is sampled to its end before it is read."""
+def test_a_text_comes_as_it_is_drawn(monkeypatch):
+    """The first character comes at once; no text is sampled to its end before it is read, and none on its own."""
+    monkeypatch.setattr(batch, "text_of", None)
     model = model_of("gru", 1, 5, torch.float64)
     drawn = batch.ids_of(model, SampleOptions(model="", length=10**9, n=2), [], [1, 2])
     assert len(next(drawn)) == 2

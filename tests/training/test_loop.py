@@ -70,7 +70,9 @@ def is_of_the_loop(line: str) -> bool:
 
 
 def test_a_recorder_adds_what_it_did(small, tmp_path):
-    events = list(recorders.save_checkpoints(run(prepare(small))))
+    """A folder that does not exist is made."""
+    folder = tmp_path / "new/cv"
+    events = list(recorders.save_checkpoints(run(prepare(replace(small, checkpoint_dir=folder)))))
     places = [place for place, event in enumerate(events) if isinstance(event, Evaluated)]
     assert len(places) == 8
     for place in places:
@@ -78,7 +80,7 @@ def test_a_recorder_adds_what_it_did(small, tmp_path):
         assert (type(saving), type(done)) == (Saving, Saved)
         assert saving.path == done.path
         assert charrnn_port.load_checkpoint(done.path).i == done.i == events[place].i
-    assert sorted(saved(tmp_path / "cv")) == [20, 40, 60, 80, 100, 120, 140, 144]
+    assert sorted(saved(folder)) == [20, 40, 60, 80, 100, 120, 140, 144]
 
 
 def test_what_events_contain(small):

@@ -1,7 +1,10 @@
 """Recorders on events made by hand: which lines, notes, bars and samples they add to which events."""
 
 import math
+import os
+import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -24,8 +27,11 @@ from charrnn_port.training.events import (
     Started,
     Stopped,
 )
+from charrnn_port.training.recorders import tensorboard
 from charrnn_port.training.recorders.progress import RECENT, short
+from charrnn_port.training.recorders.table import HEADER
 from charrnn_port.util import progress
+from charrnn_port.util.errors import UserError
 
 NAN = math.nan
 
@@ -157,6 +163,100 @@ def test_early_stopping(folder, named):
 
 def test_a_sample_between_rules():
     assert noted(Sampled(7, "a\nb")) == ["-- after iteration 7 --" + "-" * 17 + "\na\nb\n" + "-" * 40]
+
+
+# The table
+
+
+def test_a_table_in_a_new_folder(tmp_path, recwarn):
+    """The event of an evaluation comes before that of its iteration. The file is closed at the end."""
+    rows = started("-checkpoint_dir", tmp_path / "new/cv"), iteration(1), evaluated(2, {2: 1.5}), iteration(2)
+    assert tuple(recorders.write_table(rows, None, None)) == rows
+    assert (tmp_path / "new/cv/lstm.csv").read_text().splitlines()[1:] == [
+        "1,0.01,2.0,,0.002,0.01,0.5",
+        "2,0.02,2.0,1.5,0.002,0.01,0.5",
+    ]
+    assert not recwarn.list
+
+
+def test_a_table_in_a_folder_that_cannot_be(tmp_path):
+    (tmp_path / "cv").touch()
+    with pytest.raises(UserError, match=r"^-log 1: cannot write .*cv/lstm\.csv: File exists$"):
+        list(recorders.write_table([started("-checkpoint_dir", tmp_path / "cv")], None, None))
+
+
+@pytest.mark.parametrize("before", ["", f"{HEADER}\n"])
+def test_a_new_run_takes_a_table_without_rows(before, tmp_path):
+    """It is of a process that was killed at its beginning."""
+    (tmp_path / "lstm.csv").write_text(before)
+    list(recorders.write_table([started("-checkpoint_dir", tmp_path)], None, None))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"lstm.csv": f"{HEADER}\n"}
+
+
+def test_a_new_run_leaves_a_single_row_alone(tmp_path):
+    (tmp_path / "lstm.csv").write_text(before := f"{HEADER}\n1,0.01,2.0,,,,\n")
+    list(recorders.write_table([started("-checkpoint_dir", tmp_path)], None, None))
+    assert (tmp_path / "lstm.csv").read_text() == before
+    assert (tmp_path / "lstm.2.csv").read_text() == f"{HEADER}\n"
+
+
+def test_a_resumed_run_goes_on_in_the_table_that_has_its_rows(tmp_path):
+    """Tables without rows may be newer. The row of iteration 2 was not written before the process was killed."""
+    before = {"lstm.csv": f"{HEADER}\n1,0.01,2.0,,,,\n", "lstm.2.csv": f"{HEADER}\n", "lstm.3.csv": ""}
+    for clock, (name, text) in enumerate(before.items()):
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (clock, clock))
+    saved = replace(checkpoint({2: 2.5}), train_losses=[2.0, 3.0])
+    list(recorders.write_table([started("-checkpoint_dir", tmp_path, i=2), iteration(3)], saved, None))
+    after = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    rows = "2,0.02,3.0,2.5,,,\n3,0.03,2.0,,0.002,0.01,0.5\n"
+    assert after == before | {"lstm.csv": before["lstm.csv"] + rows}
+
+
+# TensorBoard
+
+
+class FullDisk:
+    """Stands in for a writer that cannot write. Closing it would write again."""
+
+    error = OSError(28, "No space left on device")
+
+    def __enter__(self) -> "FullDisk":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        raise self.error
+
+    def add_scalar(self, *_: object) -> None:
+        """Fail."""
+        raise self.error
+
+
+def test_tensorboard_on_a_full_disk(monkeypatch):
+    """The error is reported once, and the events go on."""
+    monkeypatch.setattr(tensorboard, "open_writer", lambda folder, started: FullDisk())
+    events, reported = [started(), iteration(1), iteration(2)], []
+    assert list(recorders.write_tensorboard(events, "tb", lambda *what: reported.append(what))) == events
+    assert reported == [("-tensorboard tb", FullDisk.error)]
+
+
+def test_the_tracebacks_of_threads_that_remain(monkeypatch):
+    """All but those of threads of TensorBoard that could not write."""
+    shown = []
+    monkeypatch.setattr(threading, "excepthook", ours := lambda arguments: shown.append(arguments.exc_value))
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    writing = type("Writing", (threading.Thread,), {"__module__": "tensorboard.summary.writer"})
+    full, fault, full_elsewhere = OSError(28, "full"), ValueError("a fault"), OSError(28, "full")
+    with tensorboard.silent_writer_threads():
+        for kind, error in ((writing, full), (writing, fault), (threading.Thread, full_elsewhere)):
+            thread = kind(target=fail, args=(error,))
+            thread.start()
+            thread.join()
+    assert shown == [fault, full_elsewhere]
+    assert threading.excepthook is ours
 
 
 # Samples

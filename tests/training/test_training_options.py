@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from conftest import assert_one_line_error, run_train, train_options
+from conftest import assert_one_line_error, loss_of, run_train, train_options
 from runs import EVERY, SMALL, TEXT, assert_same, log_lines, saved
 
 from charrnn_port.device import choose_products
@@ -14,6 +14,7 @@ from charrnn_port.training import Training, optimizers, prepare, run, schedules
 from charrnn_port.training.events import Evaluated, Finished, Iteration, RateDecayed, Stopped
 from charrnn_port.training.iteration import clip_norm
 from charrnn_port.training.loss_scale import LossScale
+from charrnn_port.training.parallel import SingleProcess
 from charrnn_port.util.errors import UserError
 
 CPU = torch.device("cpu")
@@ -117,6 +118,38 @@ def test_the_mean_of_all_processes_is_clipped(start):
     training.processes.average = lambda gradients, loss: gradients.mul_(1000)
     training.iteration()
     assert training.network.grad_params.norm().item() == pytest.approx(0.5, rel=1e-3)
+
+
+class Half(SingleProcess):
+    """One of two processes. It does not exchange anything with the other one, but doubles the losses of evaluations."""
+
+    count = 2
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.rank = rank
+
+    def average(self, *tensors: torch.Tensor) -> None:
+        """Double a single number, instead of the mean over both processes."""
+        if tensors[0].dim() == 0:
+            tensors[0].mul_(2)
+
+
+def test_each_process_has_its_rows(start):
+    """Its losses, gradients, dropout masks and states are those of its half of the rows."""
+    options = train_options(*start, "-dropout", 0.5)
+    whole, *halves = (prepare(options, processes=each) for each in (None, Half(0), Half(1)))
+    evaluated, *theirs = (loss_of(each.evaluate(2)) for each in (whole, *halves))
+    assert sum(theirs) / 2 == pytest.approx(2 * evaluated, rel=1e-12)
+    loss, *theirs = (each.iteration() for each in (whole, *halves))
+    assert sum(theirs) / 2 == pytest.approx(loss, rel=1e-12)
+    gradients = [each.network.grad_params for each in (whole, *halves)]
+    assert torch.allclose(gradients[0], (gradients[1] + gradients[2]) / 2, rtol=0, atol=1e-15)
+    for state, *parts in zip(*(each.state for each in (whole, *halves)), strict=True):
+        assert torch.allclose(state, torch.cat(parts), rtol=0, atol=1e-15)
+    for each, rows in zip(halves, (slice(0, 2), slice(2, 4)), strict=True):
+        each.restore(whole.checkpoint())
+        assert all(torch.equal(ours, state[rows]) for ours, state in zip(each.state, whole.state, strict=True))
 
 
 # Schedules
@@ -290,6 +323,12 @@ def test_what_goes_by_validation_losses_needs_some(start, words):
 
 
 # Mixed precision
+
+
+def test_tf32_is_a_setting_of_pytorch(start):
+    for tf32 in (1, 0):
+        prepare(train_options(*start, "-tf32", tf32))
+        assert torch.backends.cuda.matmul.allow_tf32 == bool(tf32)
 
 
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])

@@ -172,7 +172,12 @@ def test_models(client, checkpoint):
     assert (first["model"], gru["model"]) == ("lstm", "gru")
     expected = b"".join(sample_bytes(charrnn_port.load_checkpoint(GRU), 30, seed=1))
     assert gru["choices"][0]["text"] == expected.decode(errors="replace")
-    assert client.get("/v1/models/none").json()["error"]["code"] == "model_not_found"
+    assert client.get("/v1/models/none").json()["error"] == {
+        "message": "model 'none' not found: available are lstm, gru",
+        "type": "invalid_request_error",
+        "param": "model",
+        "code": "model_not_found",
+    }
     assert client.post("/v1/completions", json={"model": "none"}).status_code == 404
 
 
@@ -247,6 +252,7 @@ def test_a_full_queue():
     with client_of(LSTM, streams=1, queue=2) as client:
         answer = client.post("/v1/completions", json={"n": 4})
         assert answer.status_code == 429
+        assert answer.json()["error"]["type"] == "rate_limit_error"
         assert answer.headers["retry-after"] == "1"
         assert len(complete(client, n=3)["choices"]) == 3
 
@@ -258,6 +264,28 @@ def test_timeout():
         *_, last = events(client, max_tokens=10**6)
         assert last["error"]["code"] == "timeout"
         wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in client.get("/metrics").text)
+
+
+def test_unexpected_exceptions(client, monkeypatch, capsys):
+    """The response is 500 without details, which are in the log; in a text that has begun, it is the last event."""
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(models.Models, "get", fail)
+    answer = client.get("/v1/models/lstm")
+    error = {"message": "internal server error", "type": "server_error", "param": None, "code": None}
+    assert (answer.status_code, answer.json()) == (500, {"error": error})
+    monkeypatch.undo()
+    monkeypatch.setattr(models.Engine, "_step", fail)
+    error["message"] += " while generating the text"
+    answer = client.post("/v1/completions", json={})
+    assert (answer.status_code, answer.json()) == (500, {"error": error})
+    assert events(client) == [{"error": error}]
+    assert capsys.readouterr().err.count("\nZeroDivisionError\n") == 2
+    counts = client.get("/metrics").text
+    assert 'charrnn_requests_total{path="/v1/models/{id:path}",status="500"} 1\n' in counts
+    assert 'charrnn_requests_total{path="/v1/completions",status="500"} 1\n' in counts
 
 
 def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):

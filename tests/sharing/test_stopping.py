@@ -29,6 +29,7 @@ def test_responses_in_progress_end_with_an_error():
         answer = whole.result()
         assert answer.status_code == 503
         assert answer.json()["error"]["message"] == "the server is stopping: send the request again"
+        assert answer.json()["error"]["type"] == "server_error"
         assert "Retry-After" in answer.headers
         wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in client.get("/metrics").text)
         assert server.in_progress == 0

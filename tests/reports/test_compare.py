@@ -120,10 +120,13 @@ def test_a_learning_rate_1e_12_away_looks_like_rounding(recorded, repeated):
 
 
 def test_options_that_differ_are_printed(repeated):
+    """Checkpoints have options, but no norms."""
     output = compare(repeated()[1], repeated(*NEAR)[1]).stdout
     assert "\n  -learning_rate * : 0.002 | 0.002000000001\n" in output
     assert "\n  -checkpoint_dir : " in output
     assert "-seed" not in output
+    assert "norm :" not in output
+    assert re.search(r"\n  up to line 285      \d\.\de-\d\d   unknown\n", output)
 
 
 @pytest.mark.parametrize(
@@ -201,8 +204,22 @@ def test_a_jump_is_an_error_wherever_it_comes(tmp_path, line):
 
 
 def test_the_last_printed_digit_is_no_error(tmp_path):
-    """In any line: a number halfway between two neighbors is rounded to either."""
-    assert verdict(DEFAULTS, changed(tmp_path / "log", [0.0, 1e-8])) == "rounding from line 2 on"
+    """In any line: a number halfway between two neighbors is rounded to either. All of the tables is printed."""
+    other = changed(tmp_path / "log", [0.0, 1e-8])
+    assert compare(DEFAULTS, other).stdout == (
+        f"A: {DEFAULTS}, 365 lines\n"
+        f"B: {other}, 365 lines\n"
+        "options: none known of both\n"
+        "first line whose digits differ: 2\n"
+        "  loss : 3.93712096 | 3.93712097\n"
+        "  norm : 1.4679e+00 | 1.4679e+00\n"
+        "largest difference:  loss      norm\n"
+        "  up to line 10       1.0e-08   0\n"
+        "  up to line 100      1.0e-08   0\n"
+        "  up to line 365      1.0e-08   0\n"
+        "no difference is larger than rounding in float64 can have made it by then\n"
+        "rounding from line 2 on\n"
+    )
 
 
 def test_a_log_of_fewer_digits_is_compared_by_those(tmp_path):
@@ -302,14 +319,14 @@ def test_limits_grow_from_the_differences_seen():
     """By a factor of 30 per line, or 1.5 after a spurt of 1000, whichever is less; no limit is below `fresh`."""
     lines = np.arange(1, 7)
     none = np.zeros(6)
-    assert limits(lines, none, 1e-15) == pytest.approx([1e-15, *[30e-15] * 5])
-    seen = np.array([0.0, 0.0, 1e-14, 0.0, 0.0, 0.0])
-    assert limits(lines, seen, 1e-15) == pytest.approx([1e-15, 30e-15, 30e-15, 3e-13, 3e-13, 3e-13])
+    assert limits(lines, none, 1.0).tolist() == [1, 30, 30, 30, 30, 30]
+    seen = np.array([0.0, 0.0, 10.0, 0.0, 0.0, 0.0])
+    assert limits(lines, seen, 1.0).tolist() == [1, 30, 30, 300, 300, 300]
     # A larger difference than the limit does not raise the next one: it is an error already.
-    assert limits(lines[:3], np.array([0.0, 1.0, 1.0]), 1e-15) == pytest.approx([1e-15, 30e-15, 900e-15])
+    assert limits(lines[:3], np.array([0.0, 1e9, 1e9]), 1.0).tolist() == [1, 30, 900]
     # Lines that are far apart: 30**3 is more than 1000 * 1.5**3.
-    assert limits(np.array([1, 4]), none[:2], 1e-15) == pytest.approx([1e-15, 1000 * 1.5**3 * 1e-15])
-    assert limits(np.array([3]), none[:1], 1e-15) == pytest.approx([900e-15])
+    assert limits(np.array([1, 4]), none[:2], 1.0).tolist() == [1, 1000 * 1.5**3]
+    assert limits(np.array([3]), none[:1], 2.0).tolist() == [1800]
 
 
 def test_two_formats_are_applied_from_the_finer_to_the_coarser():

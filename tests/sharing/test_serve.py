@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import click.testing
 import numpy as np
 import openai
@@ -28,10 +29,12 @@ from served import GRU, LSTM, client_of, complete, events, everything, process, 
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
+from charrnn_port.options import ServeOptions
 from charrnn_port.reports.scoring import Reader
 from charrnn_port.sampling import Model, sample_bytes
 from charrnn_port.sharing.serve import listen
 from charrnn_port.sharing.server import models
+from charrnn_port.sharing.server.app import Server
 
 
 @pytest.fixture(scope="module")
@@ -286,6 +289,28 @@ def test_unexpected_exceptions(client, monkeypatch, capsys):
     counts = client.get("/metrics").text
     assert 'charrnn_requests_total{path="/v1/models/{id:path}",status="500"} 1\n' in counts
     assert 'charrnn_requests_total{path="/v1/completions",status="500"} 1\n' in counts
+
+
+@pytest.mark.parametrize("body", [None, b'{"max_tokens": 1000000}'])
+def test_a_client_that_disconnects(body):
+    """Before its body has arrived, or its response is complete: the text ends. Metrics have nginx's status 499."""
+    options = ServeOptions((str(LSTM),), max_length=10**6)
+    server, sent = Server(options, models.Models(options)), []
+    scope = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": [(b"host", b"localhost")]}
+    messages = [] if body is None else [{"type": "http.request", "body": body}, {"type": "http.request", "body": b""}]
+
+    async def receive():
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    anyio.run(server.app(), scope, receive, send)
+    assert sent[0]["status"] == 499
+    assert b"the client disconnected" in sent[1]["body"]
+    assert server.metrics.requests == {("/v1/completions", 499): 1}
+    (model,) = server.models
+    assert (server.in_progress, model.engine.load) == (0, (0, 0))
 
 
 def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):

@@ -157,6 +157,12 @@ def test_single_precision_is_rounding_and_still_shows_errors(recorded, repeated)
     assert verdict(repeated(*NEAR)[1], checkpoint) == "rounding from line 1 on"
 
 
+@pytest.mark.parametrize(("difference", "expected"), [(3.9e-6, "rounding"), (4.1e-6, "different")])
+def test_logs_alone_show_single_precision_in_the_first_line(tmp_path, difference, expected):
+    """By a difference before the first update of up to 16 units, which are 4.0e-6 for a loss of 4.2."""
+    assert verdict(DEFAULTS, changed(tmp_path / "log", [difference])) == f"{expected} from line 1 on"
+
+
 @pytest.mark.parametrize("other", ["gru", "lstm_1layer", "lstm_dropout", "rnn"])
 def test_another_network_is_different(recorded, other):
     assert verdict(recorded("lstm"), recorded(other)) == "different from line 1 on"

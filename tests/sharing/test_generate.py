@@ -34,6 +34,11 @@ def test_continuations(client):
 def test_defaults_and_models(client):
     (text,) = client.get("/generate").json()["completions"]
     assert 0 < len(text) <= 140
+    many, others = (client.get("/generate", params={"n": 16}).json()["completions"] for _ in range(2))
+    assert len(many) == 16
+    assert many != others  # random seeds
+    usual, warm = (client.get("/generate", params={"seed": 1} | more).json() for more in ({}, {"temperature": 0.7}))
+    assert usual == warm
     one, other = (
         client.get("/generate", params={"seed": 1, "model": model}).json()["completions"]
         for model in (each["id"] for each in client.get("/v1/models").json()["data"])

@@ -114,7 +114,6 @@ def test_workers_are_replaced_and_end_with_the_server(ending, monkeypatch, capsy
     assert capsys.readouterr().err == "a worker exited with status 9: starting another\n"
 
 
-
 def test_a_worker_ends_with_its_parent(monkeypatch):
     """In a thread that does not keep the process alive."""
     waited, ended, done = [], [], threading.Event()

@@ -58,7 +58,8 @@ def test_a_connection_is_closed_if_headers_are_late(monkeypatch, received, answe
         await send({"type": "http.response.body"})
 
     async def connect():
-        connection, transport = protocol.Protocol(uvicorn.Config(app, log_config=None), ServerState(), {}), Transport()
+        state, transport = ServerState(), Transport()
+        connection = protocol.Protocol(uvicorn.Config(app, log_config=None), state, {})
         connection.connection_made(transport)
         for data in received:
             connection.data_received(data)
@@ -66,6 +67,7 @@ def test_a_connection_is_closed_if_headers_are_late(monkeypatch, received, answe
                 await asyncio.sleep(0.001)
         if lost:
             connection.connection_lost(ConnectionResetError())
+        assert (connection in state.connections) == (not lost)
         await asyncio.sleep(0.001)
         return transport.closed
 

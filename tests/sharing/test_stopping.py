@@ -67,9 +67,8 @@ def settings(monkeypatch):
     return changed
 
 
-def test_ctrl_c_with_texts_in_progress(monkeypatch, capfd, settings):
+def test_ctrl_c_with_texts_in_progress(capfd, settings):
     """A streamed text, a whole one, and a client that does not read; here texts have no time to finish."""
-    monkeypatch.setattr(run, "CLIENT_SECONDS", 0.3)
 
     def visit(port):
         streamed, deaf = (raw(port, json.dumps(LONG | {"stream": True, "n": n}).encode()) for n in (1, 20))

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from served import LSTM, events, everything, raw, wait_for
 from starlette.testclient import TestClient
@@ -49,6 +51,7 @@ def serve(visit, last_seconds):
 
     options = ServeOptions((str(LSTM),), max_length=10**6)
     with listen("127.0.0.1", 0) as listening, ThreadPoolExecutor() as pool:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         visited = pool.submit(visit_and_stop, listening.getsockname()[1])
         run.run(options, listening, last_seconds)
         return visited.result()
@@ -68,20 +71,20 @@ def settings(monkeypatch):
 
 
 def test_ctrl_c_with_texts_in_progress(capfd, settings):
-    """A streamed text, a whole one, and a client that does not read; here texts have no time to finish."""
+    """A streamed text, a whole one, and a client that reads late; here texts have no time to finish."""
 
     def visit(port):
-        streamed, deaf = (raw(port, json.dumps(LONG | {"stream": True, "n": n}).encode()) for n in (1, 20))
+        streamed, late = (raw(port, json.dumps(LONG | {"stream": True, "n": n}).encode()) for n in (1, 20))
         assert streamed.recv(1)
-        assert deaf.recv(1)
+        assert late.recv(1)
         whole = raw(port, json.dumps(LONG).encode())
         with raw(port, b"{}", "/tokenize") as connection:  # it was accepted after the others
             everything(connection)
         ctrl_c()
-        return everything(streamed), everything(whole), deaf
+        return everything(streamed), everything(whole), late
 
-    text, whole, deaf = serve(visit, 0)
-    deaf.close()
+    text, whole, late = serve(visit, 0)
+    late.close()
     assert text.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
     assert text.count(b'"code": "server_stopping"') == 1
     head, _, body = whole.partition(b"\r\n\r\n")
@@ -91,6 +94,21 @@ def test_ctrl_c_with_texts_in_progress(capfd, settings):
     log = capfd.readouterr().err
     assert log == "stopping: waiting up to 0 s for 3 responses in progress (Ctrl-C: do not wait)\n"
     assert settings == ["1 thread", "no collection"]
+
+
+def test_a_client_that_does_not_read_is_disconnected(monkeypatch, settings):
+    """Its response would never end; here clients have no time to read the last event."""
+    monkeypatch.setattr(run, "CLIENT_SECONDS", 0)
+
+    def visit(port):
+        asked = {"stream": True, "n": 20, "max_tokens": 100, "logprobs": 20}  # more than the buffers on the way
+        deaf = raw(port, json.dumps(asked).encode())
+        assert deaf.recv(1)
+        wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in httpx.get(f"http://127.0.0.1:{port}/metrics").text)
+        ctrl_c()
+        return deaf
+
+    assert b"[DONE]" not in everything(serve(visit, 0))
 
 
 def test_a_second_ctrl_c_does_not_wait(capfd, settings):

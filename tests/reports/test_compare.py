@@ -13,7 +13,7 @@ from runs import log_lines, printed, saved
 
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
-from charrnn_port.reports.compare import last_digit, limits, paired, rounded
+from charrnn_port.reports.compare import Comparison, largest_by_rounding, last_digit, limits, paired, rounded
 
 DEFAULTS = REFERENCE / "lstm_defaults_tinyshakespeare.txt"
 
@@ -247,6 +247,8 @@ def test_validation_losses_and_learning_rates_count(repeated, tmp_path):
     assert "\n  100 : 3.2558 | 3.2558\n  200 : 3.0296 | 3.0296\n" in compare(log, log).stdout
     (tmp_path / "log").write_text(log.read_text().replace("3.0296", "3.0396"))
     assert verdict(log, tmp_path / "log") == "different from line 200 on"
+    (tmp_path / "log").write_text(log.read_text().replace("3.0296", "nan"))
+    assert verdict(log, tmp_path / "log") == "different from line 200 on"
     decay = "decayed learning rate by a factor {} to {}\n"
     text = printed_lines = log.read_text()
     for name, factor in (("a", 0.5), ("b", 0.6)):
@@ -333,6 +335,22 @@ def test_limits_grow_from_the_differences_seen():
     # Lines that are far apart: 30**3 is more than 1000 * 1.5**3.
     assert limits(np.array([1, 4]), none[:2], 1.0).tolist() == [1, 1000 * 1.5**3]
     assert limits(np.array([3]), none[:1], 2.0).tolist() == [1800]
+
+
+@pytest.mark.parametrize(("precision", "unit"), [("float64", 2.0**-53), ("float32", 2.0**-24)])
+def test_what_rounding_may_cause_in_a_number_of_size_1(precision, unit):
+    """180 units in a loss. In a norm, ten times its first difference, and 100 times as much after line 20."""
+    ones = np.ones(25)
+
+    def most(name, first=0.0):
+        pairs = paired(ones, ones - first * (np.arange(25) == 0), set())
+        lines = {"train_loss": pairs, "grad_param_norm": pairs}
+        return largest_by_rounding(Comparison(np.arange(1, 26), lines, pairs, [], pairs, {}), name, precision) / unit
+
+    assert most("train_loss")[[0, 1, 24]].tolist() == [180, 180 * 30, 180 * 30]
+    assert most("grad_param_norm")[[0, 1, 19, 20]].tolist() == [180, 180 * 30, 180 * 30, 180 * 30 * 100]
+    assert most("grad_param_norm", 20 * unit)[0] == 200
+    assert most("grad_param_norm", 10000 * unit)[0] == 300 * 180
 
 
 def test_two_formats_are_applied_from_the_finer_to_the_coarser():

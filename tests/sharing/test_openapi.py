@@ -44,6 +44,10 @@ def test_statuses():
         (operation,) = methods.values()
         assert list(operation["responses"]) == sorted(["200", "401", "403", "500", *statuses.get(path, "").split()])
         assert operation.get("requestBody", {}).get("required") == (True if "post" in methods else None)
+    assert list(found["paths"]["/v1/completions"]["post"]["responses"]["200"]["content"]) == [
+        "application/json", "text/event-stream",
+    ]  # fmt: skip
+    assert found["paths"]["/v1/models/{id}"]["get"]["parameters"][0]["required"] is True
     responses = found["components"]["responses"]
     assert [status for status in responses if "Retry-After" in responses[status].get("headers", {})] == ["429", "503"]
 
@@ -118,6 +122,8 @@ def test_requests_and_responses_conform(client):
         check_response(client.get(path), found["paths"][path]["get"])
     for id_ in ("lstm", "none"):
         check_response(client.get(f"/v1/models/{id_}"), found["paths"]["/v1/models/{id}"]["get"])
+    for path, name in (("/tokenizer_info", "TokenizerInfo"), ("/v1/models/lstm", "Model")):
+        assert client.get(path).json().keys() == set(found["components"]["schemas"][name]["required"])
     bodies = [
         ("/tokenize", {"prompt": "The "}, 200),
         ("/tokenize", {"prompt": 1}, 400),

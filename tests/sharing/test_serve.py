@@ -38,6 +38,7 @@ from charrnn_port.sampling import Model, sample_bytes
 from charrnn_port.sharing.serve import listen
 from charrnn_port.sharing.server import models
 from charrnn_port.sharing.server.app import Server
+from charrnn_port.util.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +204,18 @@ def test_tokens(client):
         error = client.post("/detokenize", json={"tokens": invalid}).json()["error"]
         assert error["param"] == "tokens"
         assert "token id" in error["message"]
+
+
+@pytest.mark.parametrize("newline", ["\n", None])
+def test_harnesses_get_a_newline_as_bos_and_eos_if_it_is_known(newline, tmp_path):
+    saved = charrnn_port.load_checkpoint(LSTM)
+    saved.vocab = Vocabulary("".join(map(chr, range(0x400, 0x400 + len(saved.vocab) - 1))) + (newline or "я"))
+    charrnn_port.save_checkpoint(saved, tmp_path / "a.t7.pt")
+    with client_of(tmp_path / "a.t7.pt") as client:
+        info = client.get("/tokenizer_info").json()
+        assert (info["bos_token"], info["eos_token"]) == (newline, newline and "<|endoftext|>")
+        assert client.get("/nowhere").status_code == 404
+        assert 'charrnn_requests_total{path="other",status="404"} 1\n' in client.get("/metrics").text
 
 
 def test_the_page_has_no_external_resources(client):

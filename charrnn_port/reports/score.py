@@ -91,8 +91,6 @@ def score(options: ScoreOptions) -> None:
         if options.json:
             objects += [each.values() | ({"lines": lines.values()} if lines else {}) for each in scores]
         elif not options.csv:
-            if options.heat:
-                log_line("")  # the text may not end with a newline
             table.print(scores, log_line if options.heat else print_line)
             if lines:
                 lines.print()
@@ -125,6 +123,8 @@ def read_through(
             figures = reader.read(ids)
             for listen in (score.add, *listeners):
                 listen(block, figures)
+    if options.heat:
+        log_line("")  # the text may not end with a newline
     scores = [score for _, _, score in readers]
     if not scores[0].characters:
         raise UserError(f"{text.name} is too short: expected at least two characters, since the first has no context")

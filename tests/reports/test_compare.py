@@ -13,7 +13,7 @@ from runs import log_lines, printed, saved
 
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
-from charrnn_port.reports.compare import last_digit, limits, paired, rounded
+from charrnn_port.reports.compare import Comparison, largest_by_rounding, last_digit, limits, paired, rounded
 
 DEFAULTS = REFERENCE / "lstm_defaults_tinyshakespeare.txt"
 
@@ -120,10 +120,13 @@ def test_a_learning_rate_1e_12_away_looks_like_rounding(recorded, repeated):
 
 
 def test_options_that_differ_are_printed(repeated):
+    """Checkpoints have options, but no norms."""
     output = compare(repeated()[1], repeated(*NEAR)[1]).stdout
     assert "\n  -learning_rate * : 0.002 | 0.002000000001\n" in output
     assert "\n  -checkpoint_dir : " in output
     assert "-seed" not in output
+    assert "norm :" not in output
+    assert re.search(r"\n  up to line 285      \d\.\de-\d\d   unknown\n", output)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +155,12 @@ def test_single_precision_is_rounding_and_still_shows_errors(recorded, repeated)
         if each != checkpoint:  # a checkpoint has no norms, which show the error first
             assert verdict(repeated(*COPY)[0], each) == "different from line 2 on"
     assert verdict(repeated(*NEAR)[1], checkpoint) == "rounding from line 1 on"
+
+
+@pytest.mark.parametrize(("difference", "expected"), [(3.9e-6, "rounding"), (4.1e-6, "different")])
+def test_logs_alone_show_single_precision_in_the_first_line(tmp_path, difference, expected):
+    """By a difference before the first update of up to 16 units, which are 4.0e-6 for a loss of 4.2."""
+    assert verdict(DEFAULTS, changed(tmp_path / "log", [difference])) == f"{expected} from line 1 on"
 
 
 @pytest.mark.parametrize("other", ["gru", "lstm_1layer", "lstm_dropout", "rnn"])
@@ -201,8 +210,22 @@ def test_a_jump_is_an_error_wherever_it_comes(tmp_path, line):
 
 
 def test_the_last_printed_digit_is_no_error(tmp_path):
-    """In any line: a number halfway between two neighbors is rounded to either."""
-    assert verdict(DEFAULTS, changed(tmp_path / "log", [0.0, 1e-8])) == "rounding from line 2 on"
+    """In any line: a number halfway between two neighbors is rounded to either. All of the tables is printed."""
+    other = changed(tmp_path / "log", [0.0, 1e-8])
+    assert compare(DEFAULTS, other).stdout == (
+        f"A: {DEFAULTS}, 365 lines\n"
+        f"B: {other}, 365 lines\n"
+        "options: none known of both\n"
+        "first line whose digits differ: 2\n"
+        "  loss : 3.93712096 | 3.93712097\n"
+        "  norm : 1.4679e+00 | 1.4679e+00\n"
+        "largest difference:  loss      norm\n"
+        "  up to line 10       1.0e-08   0\n"
+        "  up to line 100      1.0e-08   0\n"
+        "  up to line 365      1.0e-08   0\n"
+        "no difference is larger than rounding in float64 can have made it by then\n"
+        "rounding from line 2 on\n"
+    )
 
 
 def test_a_log_of_fewer_digits_is_compared_by_those(tmp_path):
@@ -223,6 +246,8 @@ def test_validation_losses_and_learning_rates_count(repeated, tmp_path):
     log, _ = repeated()
     assert "\n  100 : 3.2558 | 3.2558\n  200 : 3.0296 | 3.0296\n" in compare(log, log).stdout
     (tmp_path / "log").write_text(log.read_text().replace("3.0296", "3.0396"))
+    assert verdict(log, tmp_path / "log") == "different from line 200 on"
+    (tmp_path / "log").write_text(log.read_text().replace("3.0296", "nan"))
     assert verdict(log, tmp_path / "log") == "different from line 200 on"
     decay = "decayed learning rate by a factor {} to {}\n"
     text = printed_lines = log.read_text()
@@ -302,14 +327,30 @@ def test_limits_grow_from_the_differences_seen():
     """By a factor of 30 per line, or 1.5 after a spurt of 1000, whichever is less; no limit is below `fresh`."""
     lines = np.arange(1, 7)
     none = np.zeros(6)
-    assert limits(lines, none, 1e-15) == pytest.approx([1e-15, *[30e-15] * 5])
-    seen = np.array([0.0, 0.0, 1e-14, 0.0, 0.0, 0.0])
-    assert limits(lines, seen, 1e-15) == pytest.approx([1e-15, 30e-15, 30e-15, 3e-13, 3e-13, 3e-13])
+    assert limits(lines, none, 1.0).tolist() == [1, 30, 30, 30, 30, 30]
+    seen = np.array([0.0, 0.0, 10.0, 0.0, 0.0, 0.0])
+    assert limits(lines, seen, 1.0).tolist() == [1, 30, 30, 300, 300, 300]
     # A larger difference than the limit does not raise the next one: it is an error already.
-    assert limits(lines[:3], np.array([0.0, 1.0, 1.0]), 1e-15) == pytest.approx([1e-15, 30e-15, 900e-15])
+    assert limits(lines[:3], np.array([0.0, 1e9, 1e9]), 1.0).tolist() == [1, 30, 900]
     # Lines that are far apart: 30**3 is more than 1000 * 1.5**3.
-    assert limits(np.array([1, 4]), none[:2], 1e-15) == pytest.approx([1e-15, 1000 * 1.5**3 * 1e-15])
-    assert limits(np.array([3]), none[:1], 1e-15) == pytest.approx([900e-15])
+    assert limits(np.array([1, 4]), none[:2], 1.0).tolist() == [1, 1000 * 1.5**3]
+    assert limits(np.array([3]), none[:1], 2.0).tolist() == [1800]
+
+
+@pytest.mark.parametrize(("precision", "unit"), [("float64", 2.0**-53), ("float32", 2.0**-24)])
+def test_what_rounding_may_cause_in_a_number_of_size_1(precision, unit):
+    """180 units in a loss. In a norm, ten times its first difference, and 100 times as much after line 20."""
+    ones = np.ones(25)
+
+    def most(name, first=0.0):
+        pairs = paired(ones, ones - first * (np.arange(25) == 0), set())
+        lines = {"train_loss": pairs, "grad_param_norm": pairs}
+        return largest_by_rounding(Comparison(np.arange(1, 26), lines, pairs, [], pairs, {}), name, precision) / unit
+
+    assert most("train_loss")[[0, 1, 24]].tolist() == [180, 180 * 30, 180 * 30]
+    assert most("grad_param_norm")[[0, 1, 19, 20]].tolist() == [180, 180 * 30, 180 * 30, 180 * 30 * 100]
+    assert most("grad_param_norm", 20 * unit)[0] == 200
+    assert most("grad_param_norm", 10000 * unit)[0] == 300 * 180
 
 
 def test_two_formats_are_applied_from_the_finer_to_the_coarser():

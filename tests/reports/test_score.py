@@ -14,7 +14,7 @@ from conftest import RECORDINGS, assert_one_line_error
 import charrnn_port
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint
-from charrnn_port.reports import heat
+from charrnn_port.reports import heat, text_stream
 from charrnn_port.reports.score import Lines, Score, Table, perplexity
 from charrnn_port.reports.scoring import CharacterScores
 from charrnn_port.reports.text_stream import Block
@@ -78,7 +78,7 @@ def test_each_text_starts_from_the_zero_state(text, tmp_path):
 
 
 def test_which_checkpoint_a_text_is_most_likely_under(text):
-    names = [str(LUA / f"{name}.t7") for name in ("rnn", "lstm", "gru")]
+    names = [str(LUA / f"{name}.t7") for name in ("rnn", "lstm")]
     expected = {name: nats(charrnn_port.load_checkpoint(name), text.read_bytes()).sum() for name in names}
     ranking = sorted(expected, key=expected.get)
     _, *rows, verdict = run(*names, text).stdout.splitlines()
@@ -88,7 +88,9 @@ def test_which_checkpoint_a_text_is_most_likely_under(text):
     assert [each["checkpoint"] for each in objects] == ranking
 
 
-def test_csv_has_a_row_for_each_character(text):
+def test_csv_has_a_row_for_each_character(text, monkeypatch):
+    """And one header, also for a text that is read in several blocks."""
+    monkeypatch.setattr(text_stream, "BLOCK", 40)
     text.write_bytes(PLAY[1000:1040] + b'"\n' * (b'"' in PLAY) + PLAY[1040:1100])
     checkpoint = charrnn_port.load_checkpoint(LUA / "gru.t7")
     content, ids = text.read_bytes(), checkpoint.vocab.encode(text.read_bytes())
@@ -122,13 +124,14 @@ def test_lines_are_sorted_by_surprise(text):
     assert rows == [f"{mean:9.4f} {number:6}  {said}" for mean, number, _, said in expected]
 
 
-def test_unknown_characters(text):
+def test_unknown_characters(text, monkeypatch):
     """They are an error with their position; with -unknown skip the text is scored as if they were not there."""
-    text.write_bytes(PLAY[:70_000] + b"\xff" + PLAY[70_000:71_000])
+    monkeypatch.setattr(text_stream, "BYTES", 1000)
+    text.write_bytes(PLAY[:1500] + b"\xff" + PLAY[1500:2500])
     plain = text.with_name("plain.txt")
-    plain.write_bytes(PLAY[:71_000])
+    plain.write_bytes(PLAY[:2500])
     result = run(LUA / "rnn.t7", text)
-    assert_one_line_error(result, 1, "0xff at position 70000", "-unknown skip")
+    assert_one_line_error(result, 1, "0xff at position 1500", "-unknown skip")
     assert result.stdout == ""
     skipped = run(LUA / "rnn.t7", text, "-unknown", "skip")
     assert "1 characters of" in skipped.stderr
@@ -151,6 +154,14 @@ def test_unicode_texts(tmp_path):
     assert "".join(row[1] for row in rows[1:]) == "aé€a\né€"
     assert json.loads(run(tmp_path / "a.t7.pt", path, "-json").stdout)["characters"] == 6
     assert_one_line_error(run(tmp_path / "a.t7.pt", LUA / "rnn.t7", path), 1, "bytes", "Unicode")
+
+
+@pytest.mark.parametrize("view", ["-lines", "-heat"])
+def test_views_of_characters_need_a_network_of_characters(view, text, tmp_path):
+    checkpoint = charrnn_port.load_checkpoint(LUA / "rnn.t7")
+    checkpoint.vocab = Vocabulary(tuple(f"word{number}" for number in range(len(checkpoint.vocab))))
+    charrnn_port.save_checkpoint(checkpoint, tmp_path / "a.t7.pt")
+    assert_one_line_error(run(tmp_path / "a.t7.pt", text, view, 1), 2, "show characters: use -csv")
 
 
 def test_dynamic_evaluation_leaves_the_checkpoint(text, tmp_path):
@@ -176,7 +187,7 @@ def test_dynamic_evaluation_leaves_the_checkpoint(text, tmp_path):
         (["TEXT", LUA / "rnn.t7"], 1, ["plain text"]),
         ([LUA / "rnn.t7", "nowhere.txt"], 1, ["nowhere.txt"]),
         ([LUA / "rnn.t7", LUA / "rnn.t7", "TEXT"], 1, ["twice"]),
-        ([LUA / "rnn.t7", "-", "-"], 1, ["stdin"]),
+        ([LUA / "rnn.t7", "-", "-"], 1, ["stdin can only be read once"]),
         ([LUA / "rnn.t7", "-"], 1, ["stdin", "two characters"]),
         ([LUA / "rnn.t7", "TEXT", "-csv", "-json"], 2, ["-csv", "-json"]),
         ([LUA / "rnn.t7", LUA / "gru.t7", "TEXT", "-lines", "1"], 2, ["-lines", "2"]),
@@ -305,6 +316,7 @@ def test_heat_shows_characters_whole_and_controls_as_escapes(monkeypatch):
 def test_heat_where_there_is_no_terminal(text):
     result = run(LUA / "lstm.t7", text, "-heat", 1)
     assert result.stdout_bytes == text.read_bytes()
+    assert f"{text.read_text()}\nHow much of this text" in result.output  # what follows begins on a new line
     assert "not a terminal" in result.stderr
     assert "1499" in result.stderr
 

@@ -38,7 +38,8 @@ def test_a_key(monkeypatch):
                 assert client.get(path).status_code == 200
             for path in ("/v1/models", "/metrics", "/tokenizer_info"):
                 for wrong in ({}, {"Authorization": "Bearer gïven".encode()}, {"Authorization": f"Basic {key}"}):
-                    assert client.get(path, headers=wrong).status_code == 401
+                    refused = client.get(path, headers=wrong)
+                    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
                 for scheme in ("Bearer", "bearer", "BEARER"):
                     assert client.get(path, headers={"Authorization": f"{scheme} {key}"}).status_code == 200
 
@@ -129,7 +130,11 @@ def test_bodies_that_are_not_json(client):
 
 
 def test_the_limit_of_a_body(client):
-    """With and without Content-Length."""
+    """With and without Content-Length, whose number counts before the body arrives."""
+    largest = BODY.encode().ljust(100_000)
+    for content in (largest, iter([largest[:9], largest[9:]])):
+        assert client.post("/v1/completions", content=content).status_code == 200
+    assert client.post("/v1/completions", content=b"", headers={"Content-Length": "100001"}).status_code == 413
     assert client.post("/v1/completions", content=b"x" * 100_001).status_code == 413
     assert client.post("/v1/completions", content=iter([b"x" * 60_000] * 2)).status_code == 413
 

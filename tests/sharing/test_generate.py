@@ -34,6 +34,11 @@ def test_continuations(client):
 def test_defaults_and_models(client):
     (text,) = client.get("/generate").json()["completions"]
     assert 0 < len(text) <= 140
+    many, others = (client.get("/generate", params={"n": 16}).json()["completions"] for _ in range(2))
+    assert len(many) == 16
+    assert many != others  # random seeds
+    usual, warm = (client.get("/generate", params={"seed": 1} | more).json() for more in ({}, {"temperature": 0.7}))
+    assert usual == warm
     one, other = (
         client.get("/generate", params={"seed": 1, "model": model}).json()["completions"]
         for model in (each["id"] for each in client.get("/v1/models").json()["data"])
@@ -105,10 +110,21 @@ def test_logit_bias(client):
         ({"-1": 1}, "logit_bias: '-1' is not a token id"),
         ({"1": 101}, "logit_bias must be from -100 to 100, got 101"),
         ({"1": "a"}, "logit_bias must be from -100 to 100, got 'a'"),
-        ({str(id_): -100 for id_ in range(256)}, "logit_bias"),
+        ({"1": True}, "logit_bias must be from -100 to 100, got True"),
+        ({"1": -101}, "logit_bias must be from -100 to 100, got -101"),
     ],
 )
 def test_invalid_logit_bias(client, bias, words):
     answer = client.post("/v1/completions", json={"prompt": "a", "logit_bias": bias})
     assert words in error_of(answer, 400)
     assert answer.json()["error"]["param"] == "logit_bias"
+
+
+def test_logit_bias_of_all_characters(client):
+    """At least one must not be banned."""
+    size = client.get("/tokenizer_info").json()["vocab_size"]
+    bias = {str(id_): -100 for id_ in range(size)}
+    for invalid, words in ((bias, "bans all characters"), ({str(size): 1}, f"'{size}' is not a token id")):
+        assert words in error_of(client.post("/v1/completions", json={"logit_bias": invalid}), 400)
+    choice = complete(client, logit_bias=bias | {str(size - 1): 100}, max_tokens=3, return_token_ids=True)["choices"][0]
+    assert choice["token_ids"] == [size - 1] * 3

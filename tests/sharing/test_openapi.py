@@ -29,6 +29,57 @@ def test_it_has_every_route_and_method():
     assert {(path, method) for path, each in description(OPTIONS)["paths"].items() for method in each} == expected
 
 
+def test_statuses():
+    """All requests may be refused or fail; 429 and 503 say when to try again."""
+    body, found = "400 404 408 413 415", description(OPTIONS)
+    statuses = {
+        "/v1/models/{id}": "404",
+        "/tokenizer_info": "404",
+        "/generate": "400 404 429 503 504",
+        "/v1/completions": f"{body} 429 503 504",
+        "/tokenize": body,
+        "/detokenize": body,
+    }
+    for path, methods in found["paths"].items():
+        (operation,) = methods.values()
+        assert list(operation["responses"]) == sorted(["200", "401", "403", "500", *statuses.get(path, "").split()])
+        assert operation.get("requestBody", {}).get("required") == (True if "post" in methods else None)
+    assert list(found["paths"]["/v1/completions"]["post"]["responses"]["200"]["content"]) == [
+        "application/json", "text/event-stream",
+    ]  # fmt: skip
+    assert found["paths"]["/v1/models/{id}"]["get"]["parameters"][0]["required"] is True
+    responses = found["components"]["responses"]
+    assert [status for status in responses if "Retry-After" in responses[status].get("headers", {})] == ["429", "503"]
+
+
+def test_limits_and_defaults_of_parameters():
+    schemas = description(OPTIONS)["components"]["schemas"]
+    properties = {name: each["anyOf"][0] for name, each in schemas["CompletionRequest"]["properties"].items()}
+    query = description(OPTIONS)["paths"]["/generate"]["get"]["parameters"]
+    limits = {
+        "max_tokens": (0, 3000, 16),
+        "max_completion_tokens": (0, 3000, None),
+        "temperature": (0, 100, 1),
+        "top_k": (-1, 2**31, 0),
+        "n": (1, 128, 1),
+        "seed": (-(2**63), 2**63, None),
+        "logprobs": (0, 20, None),
+    }
+    found = {name: tuple(map(each.get, ("minimum", "maximum", "default"))) for name, each in properties.items()}
+    assert {name: found[name] for name, each in properties.items() if "maximum" in each and "minimum" in each} == limits
+    assert properties["top_p"] == {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1}
+    assert properties["min_p"] == {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0}
+    assert [name for name, each in properties.items() if each.get("default") is False] == [
+        "echo", "stream", "return_token_ids",
+    ]  # fmt: skip
+    assert properties["logit_bias"]["additionalProperties"] == {"type": "number", "minimum": -100, "maximum": 100}
+    assert properties["stop"]["anyOf"][1]["maxItems"] == 16
+    assert [each.get("minItems") for each in properties["prompt"]["anyOf"]] == [None, None, 1, 1]
+    by_name = {each["name"]: each["schema"] for each in query}
+    assert by_name["n"] == {"type": "integer", "minimum": 1, "maximum": 16, "default": 1}
+    assert by_name["temperature"] == {"type": "number", "minimum": 0, "maximum": 100, "default": 0.7}
+
+
 def test_the_api_key_is_named_if_there_is_one():
     keyed = description(ServeOptions((str(LSTM),), api_key="secret"))
     assert keyed["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
@@ -71,6 +122,8 @@ def test_requests_and_responses_conform(client):
         check_response(client.get(path), found["paths"][path]["get"])
     for id_ in ("lstm", "none"):
         check_response(client.get(f"/v1/models/{id_}"), found["paths"]["/v1/models/{id}"]["get"])
+    for path, name in (("/tokenizer_info", "TokenizerInfo"), ("/v1/models/lstm", "Model")):
+        assert client.get(path).json().keys() == set(found["components"]["schemas"][name]["required"])
     bodies = [
         ("/tokenize", {"prompt": "The "}, 200),
         ("/tokenize", {"prompt": 1}, 400),

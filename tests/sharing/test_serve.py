@@ -3,20 +3,24 @@
 Most tests use Starlette's TestClient in this process; the last ones start a real server on a socket.
 """
 
+import asyncio
 import http.client
 import itertools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import click.testing
 import numpy as np
 import openai
@@ -28,10 +32,13 @@ from served import GRU, LSTM, client_of, complete, events, everything, process, 
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
+from charrnn_port.options import ServeOptions
 from charrnn_port.reports.scoring import Reader
 from charrnn_port.sampling import Model, sample_bytes
 from charrnn_port.sharing.serve import listen
 from charrnn_port.sharing.server import models
+from charrnn_port.sharing.server.app import Server
+from charrnn_port.util.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +179,12 @@ def test_models(client, checkpoint):
     assert (first["model"], gru["model"]) == ("lstm", "gru")
     expected = b"".join(sample_bytes(charrnn_port.load_checkpoint(GRU), 30, seed=1))
     assert gru["choices"][0]["text"] == expected.decode(errors="replace")
-    assert client.get("/v1/models/none").json()["error"]["code"] == "model_not_found"
+    assert client.get("/v1/models/none").json()["error"] == {
+        "message": "model 'none' not found: available are lstm, gru",
+        "type": "invalid_request_error",
+        "param": "model",
+        "code": "model_not_found",
+    }
     assert client.post("/v1/completions", json={"model": "none"}).status_code == 404
 
 
@@ -186,6 +198,24 @@ def test_tokens(client):
     assert info["bos_token"] == "\n"
     assert client.post("/tokenize", json={"prompt": info["eos_token"]}).json() == newline
     assert client.get("/health").json() == {"status": "ok"}
+    size = info["vocab_size"]
+    assert client.post("/detokenize", json={"tokens": [0, size - 1]}).status_code == 200
+    for invalid in ([size], [-1], [True], 5):
+        error = client.post("/detokenize", json={"tokens": invalid}).json()["error"]
+        assert error["param"] == "tokens"
+        assert "token id" in error["message"]
+
+
+@pytest.mark.parametrize("newline", ["\n", None])
+def test_harnesses_get_a_newline_as_bos_and_eos_if_it_is_known(newline, tmp_path):
+    saved = charrnn_port.load_checkpoint(LSTM)
+    saved.vocab = Vocabulary("".join(map(chr, range(0x400, 0x400 + len(saved.vocab) - 1))) + (newline or "я"))
+    charrnn_port.save_checkpoint(saved, tmp_path / "a.t7.pt")
+    with client_of(tmp_path / "a.t7.pt") as client:
+        info = client.get("/tokenizer_info").json()
+        assert (info["bos_token"], info["eos_token"]) == (newline, newline and "<|endoftext|>")
+        assert client.get("/nowhere").status_code == 404
+        assert 'charrnn_requests_total{path="other",status="404"} 1\n' in client.get("/metrics").text
 
 
 def test_the_page_has_no_external_resources(client):
@@ -200,17 +230,30 @@ def test_the_page_has_no_external_resources(client):
     ("body", "words"),
     [
         ({"max_tokens": -1}, "max_tokens must be from 0 to 3000, got -1"),
+        ({"max_tokens": 3001}, "max_tokens must be from 0 to 3000, got 3001"),
         ({"max_tokens": "many"}, "max_tokens must be an integer, got 'many'"),
         ({"max_tokens": True}, "max_tokens must be an integer"),
         ({"max_tokens": 0}, "max_tokens 0 requires a prompt and echo"),
         ({"prompt": "a" * 2000, "max_tokens": 1001}, "together at most 3000"),
         ({"temperature": -0.1}, "temperature must be from 0 to 100"),
+        ({"temperature": 100.5}, "temperature must be from 0 to 100, got 100.5"),
         ({"temperature": 10**400}, "temperature must be from 0 to 100"),
         ({"top_p": 0}, "top_p: 0 is out of range"),
+        ({"top_p": 1.01}, "top_p must be from 0 to 1, got 1.01"),
+        ({"top_k": -2}, "top_k must be from -1 to 2.14748e+09, got -2"),
+        ({"top_k": 2**31 + 1}, "top_k must be from -1 to 2.14748e+09, got 2147483649"),
+        ({"min_p": -0.1}, "min_p must be from 0 to 1, got -0.1"),
+        ({"min_p": 1.01}, "min_p must be from 0 to 1, got 1.01"),
+        ({"seed": 2**63 + 1}, "seed must be from -9.22337e+18 to 9.22337e+18"),
+        ({"seed": -(2**63) - 1}, "seed must be from -9.22337e+18 to 9.22337e+18"),
+        ({"n": 0}, "n must be from 1 to 128"),
+        ({"n": 129}, "n must be from 1 to 128"),
         ({"n": 1000}, "n must be from 1 to 128"),
-        ({"prompt": ["a"] * 100, "n": 2}, "at most 128 texts"),
+        ({"prompt": ["a"] * 43, "n": 3}, "at most 128 texts"),
+        ({"logprobs": -1}, "logprobs must be from 0 to 20"),
         ({"logprobs": 21}, "logprobs must be from 0 to 20"),
         ({"stop": [1]}, "stop must be"),
+        ({"stop": ["a"] * 17}, "stop must be a string or a list of at most 16 strings"),
         ({"prompt": {}}, "a prompt must be a string or a list of token ids"),
         ({"prompt": []}, "prompt is an empty list"),
         ({"prompt": [10**30]}, "invalid token id"),
@@ -233,6 +276,39 @@ def test_invalid_requests_get_an_error_message(client, body, words):
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]
     assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert answer.json()["error"]["param"] in body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"temperature": 100, "top_p": 1, "top_k": 2**31, "min_p": 0, "logprobs": 20, "stop": ["@"] * 16},
+        {"temperature": 0, "top_k": -1, "logprobs": 0, "stop": [], "best_of": None, "n": 2.0, "stream_options": {}},
+        {"prompt": ["a"] * 64, "n": 2, "best_of": 2, "seed": 2**63},
+        {"prompt": ["a"], "n": 128, "seed": -(2**63)},
+        {"prompt": "a" * 2999},
+        {
+            "suffix": "", "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1, "repeat_penalty": 1,
+            "length_penalty": 1, "typical_p": 1, "mirostat": 0, "min_tokens": 0, "use_beam_search": False,
+            "prompt_logprobs": None, "response_format": {"type": "text"}, "n_predict": None,
+        },
+    ],
+)  # fmt: skip
+def test_values_at_the_limits_are_valid_and_so_are_those_without_effect(client, body):
+    assert len(complete(client, max_tokens=1, **body)["choices"]) in (1, 2, 128)
+
+
+def test_defaults(client):
+    """The values of OpenAI's API, except that a text may have any characters and a random seed."""
+    answer = complete(client, seed=1)
+    assert re.fullmatch("cmpl-[0-9a-f]{24}", answer["id"])
+    assert abs(answer["created"] - time.time()) < 60
+    (choice,) = answer["choices"]
+    assert choice.keys() == {"index", "text", "logprobs", "finish_reason", "seed"}
+    values = {"prompt": "", "max_tokens": 16, "temperature": 1, "top_p": 1, "top_k": 0, "min_p": 0, "n": 1}
+    values |= {"echo": False, "logprobs": None, "stop": None, "stream": False, "return_token_ids": False}
+    assert complete(client, seed=1, **values)["choices"] == answer["choices"]
+    assert all("usage" not in event for event in events(client))
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[1]", b"[" * 50_000, b'{"prompt": "\xc3"}', b"9" * 5000])
@@ -247,6 +323,7 @@ def test_a_full_queue():
     with client_of(LSTM, streams=1, queue=2) as client:
         answer = client.post("/v1/completions", json={"n": 4})
         assert answer.status_code == 429
+        assert answer.json()["error"]["type"] == "rate_limit_error"
         assert answer.headers["retry-after"] == "1"
         assert len(complete(client, n=3)["choices"]) == 3
 
@@ -258,6 +335,75 @@ def test_timeout():
         *_, last = events(client, max_tokens=10**6)
         assert last["error"]["code"] == "timeout"
         wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in client.get("/metrics").text)
+
+
+def test_unexpected_exceptions(client, monkeypatch, capsys):
+    """The response is 500 without details, which are in the log; in a text that has begun, it is the last event."""
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(models.Models, "get", fail)
+    answer = client.get("/v1/models/lstm")
+    error = {"message": "internal server error", "type": "server_error", "param": None, "code": None}
+    assert (answer.status_code, answer.json()) == (500, {"error": error})
+    monkeypatch.undo()
+    monkeypatch.setattr(models.Engine, "_step", fail)
+    error["message"] += " while generating the text"
+    answer = client.post("/v1/completions", json={})
+    assert (answer.status_code, answer.json()) == (500, {"error": error})
+    assert events(client) == [{"error": error}]
+    assert capsys.readouterr().err.count("\nZeroDivisionError\n") == 2
+    counts = client.get("/metrics").text
+    assert 'charrnn_requests_total{path="/v1/models/{id:path}",status="500"} 1\n' in counts
+    assert 'charrnn_requests_total{path="/v1/completions",status="500"} 1\n' in counts
+
+
+@pytest.mark.parametrize(
+    ("body", "leaves", "status"),
+    [(None, True, 499), (b'{"max_tokens": 1000000}', True, 499), (b'{"max_tokens": 5}', False, 200)],
+)
+def test_a_client_that_disconnects(body, leaves, status):
+    """Before its body has arrived, or its response is complete: the text ends. Metrics have nginx's status 499.
+
+    Whether it disconnects or not, no task remains.
+    """
+    options = ServeOptions((str(LSTM),), max_length=10**6)
+    server, sent = Server(options, models.Models(options)), []
+    scope = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": [(b"host", b"localhost")]}
+    messages = [] if body is None else [{"type": "http.request", "body": body}]
+
+    async def receive():
+        if not messages and not leaves:
+            await asyncio.Event().wait()
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    async def exchange():
+        await server.app()(scope, receive, send)
+        with anyio.fail_after(60):
+            while len(asyncio.all_tasks()) > 1:
+                await asyncio.sleep(0.001)
+
+    asyncio.run(exchange())
+    assert sent[0]["status"] == status
+    assert (b"the client disconnected" in sent[1]["body"]) == leaves
+    assert server.metrics.requests == {("/v1/completions", status): 1}
+    (model,) = server.models
+    assert (server.in_progress, model.engine.load) == (0, (0, 0))
+
+
+def test_long_steps_run_in_threads(client, alone, monkeypatch):
+    """Requests are answered meanwhile. The text is the same."""
+    monkeypatch.setattr(models, "SLOW", 0.0)
+    threads, step = set(), models.Engine.step
+    monkeypatch.setattr(models.Engine, "step", lambda engine: threads.add(threading.get_ident()) or step(engine))
+    (choice,) = complete(client, max_tokens=20, seed=7)["choices"]
+    assert choice["text"] == alone(20, seed=7).decode(errors="replace")
+    assert client.portal.call(threading.get_ident) not in threads
+    assert "".join(each["choices"][0]["text"] for each in events(client, max_tokens=20, seed=7)) == choice["text"]
 
 
 def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ class RequestError(Exception):
 
     def body(self) -> dict:
         """Return the body of the error response."""
-        kind = "invalid_request_error" if self.status < 429 else "server_error"
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
         if self.status == 429:
             kind = "rate_limit_error"
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}

@@ -22,7 +22,7 @@ from charrnn_port.reports import copied_page
 from charrnn_port.reports.heat import level_styles, painted
 from charrnn_port.reports.matches import Matches, Passage, covered, longest_matches, passages
 from charrnn_port.reports.splits import pieces_of_run, run_options
-from charrnn_port.reports.text_stream import visible
+from charrnn_port.reports.text_stream import encoded, visible
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import write_atomically
 from charrnn_port.util.minibatch_loader import joint_digest
@@ -176,7 +176,7 @@ def split(content: bytes, checkpoint: Checkpoint, name: str) -> tuple[list[tuple
     """
     units, mark = checkpoint.vocab.units_of(content), checkpoint.vocab.units_of(checkpoint.separator)
     units = mark + units + (mark[:0] if units[-len(mark) :] == mark else mark) if mark else units
-    sizes = np.ones(len(units), np.int64) if isinstance(units, bytes) else [len(unit.encode()) for unit in units]
+    sizes = np.ones(len(units), np.int64) if isinstance(units, bytes) else [len(encoded(unit)) for unit in units]
     begins = np.cumsum([0, *sizes]) - len(checkpoint.separator)  # positions of all symbols in `content`, and the end
     begins = begins.clip(0, len(content))
     pieces = pieces_of_run(checkpoint, name, units)

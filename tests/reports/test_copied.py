@@ -18,6 +18,7 @@ from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoin
 from charrnn_port.model.memory import parameter_count
 from charrnn_port.reports.copied import ORDER, markov_chains, split
 from charrnn_port.reports.matches import Matches, covered, longest_matches, passages
+from charrnn_port.util.encodings import Encoding
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 from charrnn_port.util.vocabulary import Vocabulary
 
@@ -102,7 +103,7 @@ def test_the_splits_are_those_of_the_loader(tmp_path, encoding, split_by):
     text = "".join(np.random.default_rng(0).choice(list("aé€😀b\n"), 3000))
     data = text.encode()
     (tmp_path / "input.txt").write_bytes(data)
-    how = {"echo": lambda line: None, "encoding": encoding, "split_by": split_by}
+    how = {"echo": lambda line: None, "encoding": Encoding(encoding), "split_by": split_by}
     loader = MinibatchLoader(tmp_path, 7, 4, 0.8, 0.1, **how)
     opt = {"batch_size": 7, "seq_length": 4, "train_frac": 0.8, "val_frac": 0.1, "split_by": split_by}
     ours = split(data, checkpoint_of(loader.vocab, opt), "cv")

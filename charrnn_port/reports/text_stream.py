@@ -179,7 +179,12 @@ def encoded(units: Units) -> bytes:
 def printable(units: bytes | str) -> str:
     """Return a line without its newline, and with control characters and invalid bytes as escapes."""
     text = units if isinstance(units, str) else units.decode(errors="backslashreplace")
-    return "".join(map(visible, text.removesuffix("\n")))
+    return shown(text.removesuffix("\n"))
+
+
+def shown(text: str) -> str:
+    """Return a text with escapes for what a terminal would interpret."""
+    return "".join(map(visible, text))
 
 
 def visible(character: str) -> str:
@@ -193,5 +198,5 @@ def characters_of(units: Units) -> list[str]:
     In tokens, these are only bytes that are no whole character, and control characters are escaped too.
     """
     if not isinstance(units, bytes):
-        return [printable(unit) if isinstance(unit, bytes) else unit for unit in units]
+        return [shown(unit.decode(errors="backslashreplace")) if isinstance(unit, bytes) else unit for unit in units]
     return [chr(unit) if unit < 128 else f"\\x{unit:02x}" for unit in units]

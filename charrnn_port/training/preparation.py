@@ -119,6 +119,8 @@ def prepare(
             log(f"-dropout {options.dropout:g} is ignored: -init_from uses the dropout of the checkpoint, as the "
                 f"original does: {begin.opt['dropout']:g}")  # fmt: skip
         options = replace(options, **{name: begin.opt[name] for name in ("rnn_size", "num_layers", "model", "dropout")})
+        if options.encoding == "bpe" and options.vocab == "same":
+            options = replace(options, vocab_size=begin.opt.get("vocab_size", TrainOptions.vocab_size))
         echo(
             f"overwriting rnn_size={options.rnn_size}, num_layers={options.num_layers}, model={options.model} "
             "based on the checkpoint."

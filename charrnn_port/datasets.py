@@ -8,11 +8,13 @@ from pathlib import Path
 
 from charrnn_port.options import TrainOptions
 from charrnn_port.util import progress
+from charrnn_port.util.encodings import Encoding
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.escapes import unescape
 from charrnn_port.util.files import atomic_write
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 from charrnn_port.util.short_texts import ShortTextsLoader, texts_in_folder
+from charrnn_port.util.vocabulary import Vocabulary
 
 TINYSHAKESPEARE = "data/tinyshakespeare"
 PYDOC = "data/pydoc"
@@ -51,14 +53,18 @@ def load(
     echo: Callable[[str], None] = lambda line: None,
     rows: slice = slice(None),
     writes: bool = True,
+    vocab: Vocabulary | None = None,
 ) -> MinibatchLoader:
     """Return the batches of the text in `data_dir`, as options about texts and splits make them.
 
-    See MinibatchLoader for `echo`, `rows`, `writes` and the errors.
+    If `vocab` is a saved network's of -encoding bpe, its tokens are used, and none are learned. See MinibatchLoader for
+    `echo`, `rows`, `writes` and the errors.
     """
     sizes = options.batch_size, options.seq_length, options.train_frac, options.val_frac
     files = options.split_by, options.val_file, options.test_file
-    how = echo, rows, options.encoding, options.min_count, writes, *files
+    its_vocab = vocab if vocab and options.encoding == vocab.encoding == "bpe" else None
+    encoding = Encoding(options.encoding, options.min_count, options.vocab_size, its_vocab)
+    how = echo, rows, encoding, writes, *files
     separator = unescape(separator_of(options, data_dir), "-separator")
     if separator:
         return ShortTextsLoader(data_dir, *sizes, separator, *how)

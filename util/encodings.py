@@ -1,8 +1,8 @@
-"""Convert a text's bytes to symbols and their ids, chunk by chunk. A symbol is a byte, a character of UTF-8, or a word.
+"""Convert a text's bytes to symbols and their ids, chunk by chunk. Symbols are bytes, characters, words or tokens.
 
 A character of UTF-8 is a code point. All are kept as they are: a byte order mark and carriage returns are ordinary
 characters, combining marks are characters of their own, and nothing is normalized. Words, and the characters between
-them, are those of WORD in vocabulary.py; together they are the whole text.
+them, are those of WORD in vocabulary.py; together they are the whole text. Tokens are those of byte_pairs.py.
 """
 
 import codecs
@@ -14,58 +14,86 @@ from typing import NamedTuple
 
 import numpy as np
 
+from charrnn_port.util.byte_pairs import BytePairs, learn, whole_pieces
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.vocabulary import WORD, Vocabulary, not_utf_8
 
 CODE_POINTS = 0x110000  # the number of code points in Unicode
-SYMBOL_TYPES = {"bytes": np.uint8, "utf-8": np.uint32, "words": np.uint8}
+SYMBOL_TYPES = {"bytes": np.uint8, "utf-8": np.uint32, "words": np.uint8, "bpe": np.uint32}
+
+
+class Encoding(NamedTuple):
+    """What the symbols of a text are: the options -encoding, -min_count and -vocab_size."""
+
+    name: str = "bytes"
+    min_count: int = 1  # symbols that occur less often become one unknown symbol
+    vocab_size: int = 1000  # with bpe, the number of tokens to learn
+    vocab: Vocabulary | None = None  # with bpe, a saved network's, to use instead of learning one
+
+
+BYTES = Encoding()
 
 
 class Survey(NamedTuple):
     """The result of the first pass over a text."""
 
     vocab: Vocabulary
-    size: int  # number of symbols in the text
+    size: int | None  # number of symbols in the text; None with bpe, where it takes as long as encoding
     rare: tuple[int, int]  # number of distinct symbols rarer than min_count, and of their occurrences
 
 
-def survey(chunks: Iterable[bytes], encoding: str, min_count: int, name: str) -> Survey:
+def survey(chunks: Iterable[bytes], encoding: Encoding, name: str) -> Survey:
     """Collect the symbols of a text in ascending order; those that occur less than `min_count` times become unknown.
 
-    `name` is the text's name in messages. Raises UserError if the text is empty, not UTF-8, or has only rare symbols.
+    With bpe, the tokens are learned, unless they are given. `name` is the text's name in messages. Raises UserError if
+    the text is empty, not UTF-8, or has only rare symbols.
     """
-    if (encoding, min_count) == ("bytes", 1):
+    min_count = encoding.min_count
+    if encoding.name == "bpe":
+        chunks = iter(chunks)
+        first = next(chunks, b"")
+        require_not_empty(len(first), name)
+        return Survey(encoding.vocab or learn(chain([first], chunks), encoding.vocab_size), None, (0, 0))
+    if (encoding.name, min_count) == ("bytes", 1):
         seen, size = b"", 0
         for chunk in chunks:
             # Delete the known bytes: the rest is new. After the first chunks there is hardly ever a rest.
             seen += bytes(set(chunk.translate(None, delete=seen)))
             size += len(chunk)
         kept, rare = np.frombuffer(bytes(sorted(seen)), np.uint8), (0, 0)
-    elif encoding == "words":
+    elif encoding.name == "words":
         words = Counter(chain.from_iterable(words_in(chunks, name)))
         kept = sorted(word for word, count in words.items() if count >= min_count)
         few = [count for count in words.values() if count < min_count]
         size, rare = words.total(), (len(few), sum(few))
     else:
         counts = np.zeros(CODE_POINTS, np.int64)
-        for numbers in symbols_in(chunks, encoding, name):
+        for numbers in symbols_in(chunks, encoding.name, name):
             some = np.bincount(numbers)
             counts[: len(some)] += some
         few = counts[(counts > 0) & (counts < min_count)]
         kept = np.flatnonzero(counts >= min_count)
         size, rare = int(counts.sum()), (len(few), int(few.sum()))
+    require_not_empty(size, name)
+    if not len(kept):
+        unit = "word" if encoding.name == "words" else "character"
+        raise UserError(f"no {unit} of {name} occurs {min_count} times: lower -min_count")
+    if encoding.name == "words":
+        return Survey(Vocabulary(tuple(kept), with_unknown=rare[0] > 0), size, rare)
+    return Survey(from_numbers(kept, encoding.name, rare[0] > 0), size, rare)
+
+
+def require_not_empty(size: int, name: str) -> None:
+    """Raise UserError if the size of the text called `name` is 0."""
     if not size:
         raise UserError(f"{name} is empty: put a text into it")
-    if not len(kept):
-        unit = "word" if encoding == "words" else "character"
-        raise UserError(f"no {unit} of {name} occurs {min_count} times: lower -min_count")
-    symbols = tuple(kept) if encoding == "words" else as_symbols(kept, encoding)
-    return Survey(Vocabulary(symbols, with_unknown=rare[0] > 0), size, rare)
 
 
 def ids_in(chunks: Iterable[bytes], vocab: Vocabulary, name: str) -> Iterator[np.ndarray]:
     """Return the ids of each chunk, `[symbols]` of `id_type`. Symbols not in the vocabulary get the unknown id."""
     known, others = np.arange(len(vocab.symbols)), vocab.unknown or 0
+    if vocab.encoding == "bpe":
+        return (np.array(vocab.encode(part), id_type(len(vocab))) for part in whole_pieces(chunks))
     if vocab.encoding == "bytes":
         table = np.full(256, others, np.uint8)
         table[as_numbers(vocab)] = known
@@ -117,20 +145,24 @@ def characters_in(chunks: Iterable[bytes], name: str) -> Iterator[str]:
         yield characters
 
 
-def as_symbols(numbers: np.ndarray, encoding: str) -> bytes | str | tuple[str, ...]:
-    """Convert byte values, code points, or a JSON list of words as bytes to a Vocabulary's symbols.
+def from_numbers(numbers: np.ndarray, encoding: str, with_unknown: bool) -> Vocabulary:
+    """Return the vocabulary of byte values, code points, a JSON list of words as bytes, or pairs of merged ids.
 
-    Raises ValueError for an invalid code point or list.
+    Raises ValueError for an invalid code point, list or merge.
     """
+    if encoding == "bpe":
+        return BytePairs(numbers.reshape(-1, 2).tolist())
     if encoding == "words":
-        return tuple(json.loads(numbers.tobytes()))
+        return Vocabulary(tuple(json.loads(numbers.tobytes())), with_unknown)
     if encoding == "bytes":
-        return numbers.astype(np.uint8).tobytes()
-    return numbers.astype("<u4").tobytes().decode("utf-32-le")
+        return Vocabulary(numbers.astype(np.uint8).tobytes(), with_unknown)
+    return Vocabulary(numbers.astype("<u4").tobytes().decode("utf-32-le"), with_unknown)
 
 
 def as_numbers(vocab: Vocabulary) -> np.ndarray:
-    """Convert a Vocabulary's symbols to numbers, uint8 or uint32, without the unknown symbol. See `as_symbols`."""
+    """Convert a vocabulary to numbers, uint8 or uint32, without the unknown symbol. See `from_numbers`."""
+    if isinstance(vocab, BytePairs):
+        return np.array(vocab.merges, np.uint32).reshape(-1)
     if vocab.encoding == "words":
         return np.frombuffer(json.dumps(vocab.symbols, ensure_ascii=False).encode(), np.uint8)
     if vocab.encoding == "bytes":

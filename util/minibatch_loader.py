@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn_port.util.encodings import ids_in, survey
+from charrnn_port.util.encodings import BYTES, Encoding, ids_in, survey
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.text_cache import open_text
 from charrnn_port.util.vocabulary import Vocabulary, readable
@@ -23,10 +23,9 @@ class MinibatchLoader:
     """The batches of a text in order, split into train, validation and test.
 
     Arguments: `rows` are the rows of each batch that are read, by default all. With `writes` False no cache is written,
-    and the whole text is held in memory. With `encoding` utf-8 the symbols are characters, otherwise bytes; those that
-    occur less than `min_count` times become one unknown symbol. `echo` prints messages. `split_by` is explained at
-    `pieces_of`. With a `val_file`, and perhaps a `test_file`, these are validated and tested on, and all of the text
-    trains: then `ids` are those of all files, one after the other, and held in memory.
+    and the whole text is held in memory. `encoding` says what the symbols are. `echo` prints messages. `split_by` is
+    explained at `pieces_of`. With a `val_file`, and perhaps a `test_file`, these are validated and tested on, and all
+    of the text trains: then `ids` are those of all files, one after the other, and held in memory.
 
     Attributes: `vocab` is the vocabulary. `ids` `[symbols]` is the text, uint8 (uint16 or uint32 for a larger
     vocabulary), mapped from the cache. `rare` is the number of rare symbols and of their occurrences. `places`
@@ -54,8 +53,7 @@ class MinibatchLoader:
         val_frac: float,
         echo: Callable[[str], None] = print,
         rows: slice = slice(None),
-        encoding: str = "bytes",
-        min_count: int = 1,
+        encoding: Encoding = BYTES,
         writes: bool = True,
         split_by: str = "rows",
         val_file: str = "",
@@ -65,7 +63,7 @@ class MinibatchLoader:
         self.seq_length = seq_length
         self.batch_targets = batch_size * seq_length
         text = Path(data_dir, "input.txt")
-        self.vocab, self.ids, self.digest, self.rare = open_text(data_dir, echo, encoding, min_count, writes)
+        self.vocab, self.ids, self.digest, self.rare = open_text(data_dir, echo, encoding, writes)
         self.vocab_size = len(self.vocab)
 
         batch_symbols = batch_size * seq_length
@@ -179,7 +177,7 @@ def read_with(file: str, vocab: Vocabulary) -> tuple[np.ndarray, str]:
         content = Path(file).read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}") from error
-    its_vocab = survey([content], vocab.encoding, 1, file).vocab
+    its_vocab = survey([content], Encoding(vocab.encoding, vocab=vocab), file).vocab
     known = {id_ for id_, _ in its_vocab.shared(vocab)}
     unknown = [symbol for id_, symbol in enumerate(its_vocab.symbols) if id_ not in known]
     if unknown and vocab.unknown is None:

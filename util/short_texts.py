@@ -8,7 +8,6 @@ A row of a batch holds one text at a time. A text of more than `seq_length` step
 carried state. The rest of a text's last batch is padding: its targets are IGNORED, and have no loss and no gradient.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charrnn_port.util.encodings import ids_in, survey
+from charrnn_port.util.encodings import BYTES, Encoding
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import SPLITS, MinibatchLoader, joint_digest, read_with, split_sizes
-from charrnn_port.util.text_cache import Cache, open_text
+from charrnn_port.util.text_cache import in_memory, open_text
 from charrnn_port.util.vocabulary import IGNORED, Vocabulary
 
 
@@ -64,8 +63,7 @@ class ShortTextsLoader(MinibatchLoader):
         separator: bytes,
         echo: Callable[[str], None] = print,
         rows: slice = slice(None),
-        encoding: str = "bytes",
-        min_count: int = 1,
+        encoding: Encoding = BYTES,
         writes: bool = True,
         split_by: str = "rows",
         val_file: str = "",
@@ -75,13 +73,14 @@ class ShortTextsLoader(MinibatchLoader):
         others = [file for file in (val_file, test_file) if file]
         if files := texts_in_folder(data_dir, others):
             echo(f"loading {len(files)} text files...")
-            opened = in_memory(joined(files, separator), encoding, min_count, str(data_dir))
+            content = joined(files, separator)
+            opened = in_memory(lambda label: [content], encoding, str(data_dir))
         else:
-            opened = open_text(data_dir, echo, encoding, min_count, writes)
+            opened = open_text(data_dir, echo, encoding, writes)
         self.vocab, ids, digest, self.rare = opened
         self.vocab_size, self.size = len(self.vocab), len(ids)
         self.require_known(ids)
-        its_ids = ids_of(separator, self.vocab, str(data_dir))
+        its_ids = ids_of(separator, self.vocab, ids, str(data_dir))
         streams, digests = [delimited(ids, its_ids)], [digest]
         for file in others:
             more, its_digest = read_with(file, self.vocab)
@@ -156,17 +155,18 @@ def joined(files: Sequence[Path], separator: bytes) -> bytes:
         raise UserError(f"cannot read {error.filename}: {error.strerror or error}") from error
 
 
-def in_memory(content: bytes, encoding: str, min_count: int, name: str) -> Cache:
-    """Return the vocabulary and the ids of a text; `name` is its name in messages."""
-    vocab, _, rare = survey([content], encoding, min_count, name)
-    ids = np.concatenate(list(ids_in([content], vocab, name)))
-    return Cache(vocab, ids, hashlib.sha256(content).hexdigest(), rare)
+def ids_of(separator: bytes, vocab: Vocabulary, text: np.ndarray, name: str) -> list[int]:
+    """Return the ids of the separator. Raises UserError if one of its symbols is not in the text; `name` is its name.
 
-
-def ids_of(separator: bytes, vocab: Vocabulary, name: str) -> list[int]:
-    """Return the ids of the separator. Raises UserError if one of its symbols is not in the text called `name`."""
+    Raises UserError also for a separator that may be inside a token of byte pair encoding.
+    """
+    if vocab.encoding == "bpe" and max(separator) >= ord(" "):
+        raise UserError(
+            f"-separator {separator!r} may be inside a token of -encoding bpe: use \\n, \\t or \\x00, which are "
+            "tokens of their own"
+        )
     ids = vocab.encode(separator, "-separator", "skip")
-    if not ids or vocab.decode(ids) != separator:
+    if not ids or vocab.decode(ids) != separator or not np.isin(ids, text).all():
         raise UserError(f"-separator {separator!r} is not in the text in {name}: name what stands between its texts")
     return ids
 

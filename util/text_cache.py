@@ -7,17 +7,20 @@
     attributes: text_fingerprint int64 [3] of the source file; text_sha256 uint8 [32] of its bytes
 
 With words, `vocab` is a JSON list of them, as uint8, in `data.words.h5`. A UTF-8 text goes to `data.utf-8.h5`: `vocab`
-holds code points, uint32, and `data` has the smallest type that holds the ids. If rare characters become one unknown
-symbol (`min_count`), its id follows those of `vocab`, the name of the cache contains the number, and there are two more
-attributes: min_count int64 [1], and rare int64 [2], the number of rare characters and of their occurrences.
+holds code points, uint32, and `data` has the smallest type that holds the ids. With bpe, `vocab` holds the merges,
+uint32, two ids each, in `data.bpe.vocab_size_1000.h5`, with an attribute vocab_size int64 [1]; if the merges are those
+of a saved network, the name has a digest of them. If rare characters become one unknown symbol (`min_count`), its id
+follows those of `vocab`, the name of the cache contains the number, and there are two more attributes: min_count int64
+[1], and rare int64 [2], the number of rare characters and of their occurrences.
 
 If that folder is read-only, the cache goes to the user's cache folder.
 """
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +28,17 @@ import h5py
 import numpy as np
 
 from charrnn_port.util import progress
-from charrnn_port.util.encodings import CODE_POINTS, SYMBOL_TYPES, as_numbers, as_symbols, id_type, ids_in, survey
+from charrnn_port.util.encodings import (
+    BYTES,
+    CODE_POINTS,
+    SYMBOL_TYPES,
+    Encoding,
+    as_numbers,
+    from_numbers,
+    id_type,
+    ids_in,
+    survey,
+)
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.file_types import LFS_POINTER, file_type_of
 from charrnn_port.util.files import user_cache
@@ -44,16 +57,15 @@ class Cache(NamedTuple):
     rare: tuple[int, int]
 
 
-def open_text(
-    data_dir: str | os.PathLike, echo: Callable[[str], None], encoding: str, min_count: int, writes: bool
-) -> "Cache":
+def open_text(data_dir: str | os.PathLike, echo: Callable[[str], None], encoding: Encoding, writes: bool) -> Cache:
     """Return the content of the cache of a folder's text, which is made if necessary; see MinibatchLoader."""
     if Path(data_dir).is_file():
         raise UserError(f"-data_dir {data_dir} is a file: name its folder, in which the text is called input.txt")
     text = Path(data_dir, "input.txt")
-    cache = prepare(text, echo, displayed_path(data_dir), encoding, min_count) if writes else None
+    require_text(text)
+    cache = prepare(text, echo, displayed_path(data_dir), encoding) if writes else None
     echo("loading data files...")
-    return open_cache(cache, encoding, min_count) if cache else in_memory(text, encoding, min_count)
+    return open_cache(cache, encoding) if cache else in_memory(partial(chunks, text), encoding, str(text))
 
 
 def displayed_path(data_dir: str | os.PathLike) -> str:
@@ -62,20 +74,20 @@ def displayed_path(data_dir: str | os.PathLike) -> str:
     return f"{folder}input.txt" if folder.endswith(("/", os.sep)) else f"{folder}/input.txt"
 
 
-def prepare(text: Path, echo: Callable[[str], None], name: str, encoding: str = "bytes", min_count: int = 1) -> Path:
+def prepare(text: Path, echo: Callable[[str], None], name: str, encoding: Encoding = BYTES) -> Path:
     """Return the path of the text's cache. Preprocess the text first unless the cache is up to date.
 
     `name` is the text's name in messages.
     """
-    require_text(text)
     fingerprint = text_fingerprint(text)
-    cache = text.with_name(cache_name(encoding, min_count))
-    if cached_fingerprint(cache, encoding, min_count) == fingerprint:
-        return cache
+    for kind in dict.fromkeys((encoding._replace(vocab=None), encoding)):  # learned tokens may be those that are given
+        cache = text.with_name(cache_name(kind))
+        if cached_fingerprint(cache, encoding) == fingerprint:
+            return cache
     if not os.access(text.parent, os.W_OK):
         cache = cache_elsewhere(text, cache.name.removeprefix("data"))
         echo(f"{text.parent} cannot be written: the cache is {cache}")
-        if cached_fingerprint(cache, encoding, min_count) == fingerprint:
+        if cached_fingerprint(cache, encoding) == fingerprint:
             return cache
     if cache.exists():
         require_cache(cache)
@@ -86,7 +98,7 @@ def prepare(text: Path, echo: Callable[[str], None], name: str, encoding: str = 
     try:
         beside = cache.parent == text.parent
         shown = name.removesuffix("input.txt") + cache.name if beside else ""
-        preprocess(text, cache, echo, shown, encoding, min_count)
+        preprocess(text, cache, echo, shown, encoding)
     except BrokenPipeError:  # the reader of stdout has gone, which is no error of these files
         raise
     except OSError as error:
@@ -94,9 +106,15 @@ def prepare(text: Path, echo: Callable[[str], None], name: str, encoding: str = 
     return cache
 
 
-def cache_name(encoding: str, min_count: int) -> str:
+def cache_name(encoding: Encoding) -> str:
     """Return the name of a cache. Each kind has its own name, so that runs do not overwrite each other's cache."""
-    parts = ["" if encoding == "bytes" else f".{encoding}", "" if min_count == 1 else f".min_count_{min_count}"]
+    parts = [] if encoding.name == "bytes" else [f".{encoding.name}"]
+    if encoding.vocab:
+        parts.append(f".{hashlib.sha256(as_numbers(encoding.vocab).tobytes()).hexdigest()[:16]}")
+    elif encoding.name == "bpe":
+        parts.append(f".vocab_size_{encoding.vocab_size}")
+    if encoding.min_count > 1:
+        parts.append(f".min_count_{encoding.min_count}")
     return f"data{''.join(parts)}.h5"
 
 
@@ -142,16 +160,16 @@ def text_fingerprint(text: Path) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
-def cached_fingerprint(cache: Path, encoding: str, min_count: int) -> list[int] | None:
+def cached_fingerprint(cache: Path, encoding: Encoding) -> list[int] | None:
     """Return the fingerprint of a cache's text, or None if it is not a complete cache of this kind."""
     try:
         with cache.open("rb") as handle, h5py.File(handle, "r") as file:
             fingerprint = attribute(file, "text_fingerprint", 3, np.int64).tolist()
-        vocab, data, _, _ = open_cache(cache, encoding, min_count)
+        vocab, data, _, _ = open_cache(cache, encoding)
     except Exception:  # h5py raises all kinds of errors for a corrupt file; the cache is then created again
         return None
-    complete = len(data) == fingerprint[0] if encoding == "bytes" else 0 < len(data) <= fingerprint[0]
-    whole = complete and list(vocab.symbols) == sorted(vocab.symbols)
+    complete = len(data) == fingerprint[0] if encoding.name == "bytes" else 0 < len(data) <= fingerprint[0]
+    whole = complete and (encoding.name == "bpe" or list(vocab.symbols) == sorted(vocab.symbols))
     return fingerprint if whole else None
 
 
@@ -160,8 +178,7 @@ def preprocess(
     cache: Path,
     echo: Callable[[str], None] = print,
     name: str = "",
-    encoding: str = "bytes",
-    min_count: int = 1,
+    encoding: Encoding = BYTES,
 ) -> None:
     """Write the cache atomically, in two passes over the text, CHUNK bytes at a time.
 
@@ -170,17 +187,23 @@ def preprocess(
     fingerprint = text_fingerprint(text)
     echo("loading text file...")
     echo("creating vocabulary mapping...")
-    vocab, size, rare = survey(chunks(text, "creating vocabulary"), encoding, min_count, str(text))
+    vocab, size, rare = survey(chunks(text, "creating vocabulary"), encoding, str(text))
 
     echo("putting data into tensor...")
     with atomic_hdf5(cache) as (file, out):
         file.attrs["text_fingerprint"] = fingerprint
-        if min_count > 1:
-            file.attrs["min_count"], file.attrs["rare"] = [min_count], rare
+        if encoding.min_count > 1:
+            file.attrs["min_count"], file.attrs["rare"] = [encoding.min_count], rare
+        if encoding.name == "bpe":
+            file.attrs["vocab_size"] = [encoding.vocab_size]
         file["vocab"] = as_numbers(vocab)
-        data = file.create_dataset("data", (size,), id_type(len(vocab)))
         start, digest = 0, hashlib.sha256()
-        for ids in ids_in(also_hash(digest.update, chunks(text, "preprocessing")), vocab, str(text)):
+        parts = ids_in(also_hash(digest.update, chunks(text, "preprocessing")), vocab, str(text))
+        if size is None:  # not known before all are there
+            parts = list(parts)
+            size = sum(map(len, parts))
+        data = file.create_dataset("data", (size,), id_type(len(vocab)))
+        for ids in parts:
             if start + len(ids) > size:  # the text has grown: this is reported below
                 break
             data[start : start + len(ids)] = ids
@@ -200,7 +223,7 @@ def chunks(text: Path, label: str) -> Iterator[bytes]:
             bar.reach(file.tell())
 
 
-def also_hash(update: Callable[[bytes], None], chunks: Iterator[bytes]) -> Iterator[bytes]:
+def also_hash(update: Callable[[bytes], None], chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the same chunks, and call a digest's `update` with each in another thread, so that it costs no time."""
     with ThreadPoolExecutor(1) as hasher:
         for chunk in chunks:
@@ -209,30 +232,36 @@ def also_hash(update: Callable[[bytes], None], chunks: Iterator[bytes]) -> Itera
             hashed.result()
 
 
-def open_cache(cache: Path, encoding: str = "bytes", min_count: int = 1) -> Cache:
+def open_cache(cache: Path, encoding: Encoding = BYTES) -> Cache:
     """Open a cache. Raises OSError if it is not a cache of this kind."""
     # Opened once, so that ids and vocabulary are from the same file even if another process replaces it meanwhile.
     with cache.open("rb") as handle, h5py.File(handle, "r") as file:
         numbers, data = (contiguous_dataset(file, name) for name in ("vocab", "data"))
-        if numbers is None or data is None or (encoding != "words" and numbers.size > CODE_POINTS):
+        if numbers is None or data is None or (encoding.name != "words" and numbers.size > CODE_POINTS):
             raise OSError(f"{cache} is not a cache of a text")
-        its_min_count, rare = 1, (0, 0)
+        its_min_count, its_vocab_size, rare = 1, encoding.vocab_size, (0, 0)
         if "min_count" in file.attrs:
             (its_min_count,) = attribute(file, "min_count", 1, np.int64)
             rare = tuple(attribute(file, "rare", 2, np.int64).tolist())
-        vocab = Vocabulary(as_symbols(numbers[()], encoding), with_unknown=rare[0] > 0)
-        if (numbers.dtype, data.dtype, its_min_count) != (SYMBOL_TYPES[encoding], id_type(len(vocab)), min_count):
-            raise OSError(f"{cache} is a cache of another encoding or min_count")
+        if encoding.name == "bpe" and not encoding.vocab:
+            (its_vocab_size,) = attribute(file, "vocab_size", 1, np.int64)
+        vocab = from_numbers(numbers[()], encoding.name, with_unknown=rare[0] > 0)
+        wanted = SYMBOL_TYPES[encoding.name], id_type(len(vocab)), encoding.min_count, encoding.vocab_size
+        same = (numbers.dtype, data.dtype, its_min_count, its_vocab_size) == wanted
+        if not same or (encoding.vocab and vocab != encoding.vocab):
+            raise OSError(f"{cache} is a cache of another encoding or vocabulary")
         ids = np.memmap(handle, data.dtype, "r", offset=data.id.get_offset(), shape=data.shape)
         return Cache(vocab, ids, attribute(file, "text_sha256", 32, np.uint8).tobytes().hex(), rare)
 
 
-def in_memory(text: Path, encoding: str, min_count: int) -> Cache:
-    """Compute in memory what the text's cache would contain."""
-    require_text(text)
+def in_memory(chunks_of: Callable[[str], Iterable[bytes]], encoding: Encoding, name: str) -> Cache:
+    """Compute in memory what a text's cache would contain.
+
+    `chunks_of` returns the text's chunks, twice, for the label of a progress bar; `name` is its name in messages.
+    """
     digest = hashlib.sha256()
-    vocab, _, rare = survey(chunks(text, "creating vocabulary"), encoding, min_count, str(text))
-    parts = list(ids_in(also_hash(digest.update, chunks(text, "preprocessing")), vocab, str(text)))
+    vocab, _, rare = survey(chunks_of("creating vocabulary"), encoding, name)
+    parts = list(ids_in(also_hash(digest.update, chunks_of("preprocessing")), vocab, name))
     return Cache(vocab, np.concatenate(parts), digest.hexdigest(), rare)
 
 

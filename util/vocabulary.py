@@ -41,18 +41,23 @@ class Vocabulary:
 
     @property
     def encoding(self) -> str:
-        """The encoding of texts, as in -encoding: bytes, utf-8 or words."""
+        """The encoding of texts, as in -encoding: bytes, utf-8, words or bpe (see byte_pairs.py)."""
         return "words" if isinstance(self.symbols, tuple) else "bytes" if isinstance(self.symbols, bytes) else "utf-8"
 
     @property
     def unit(self) -> str:
-        """The unit that texts are measured in: bytes, characters or words."""
+        """The unit that texts are measured in: bytes, characters, words or tokens."""
         return {"bytes": "bytes", "utf-8": "characters", "words": "words"}[self.encoding]
 
     @property
     def kind(self) -> str:
         """The kind of symbols, in words."""
         return {"bytes": "bytes", "utf-8": "Unicode characters", "words": "words"}[self.encoding]
+
+    @property
+    def of_characters(self) -> bool:
+        """Whether symbols are characters or bytes."""
+        return self.encoding in ("bytes", "utf-8")
 
     def units_of(self, text: bytes | str) -> Sequence:
         """Return a text in units that may be symbols: a `str` of characters, or a list of words. Bytes stay bytes."""
@@ -147,8 +152,8 @@ def not_utf_8(error: UnicodeDecodeError, where: str, begin: int = 0) -> str:
 
 def readable(units: bytes | str | list, position: int) -> str:
     """Show a byte or character as the user wrote it: a byte inside a UTF-8 character is shown as that character."""
-    if isinstance(units[position], str):
-        return repr(units[position])
+    if isinstance(units[position], str | bytes):
+        return repr(units[position]).removeprefix("b")
     end = 0
     for character in bytes(units).decode(errors="surrogateescape"):
         end += len(character.encode(errors="surrogateescape"))

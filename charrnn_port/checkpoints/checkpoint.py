@@ -91,7 +91,8 @@ class Checkpoint:
         for (name, value), kind in zip(vars(self).items(), kinds, strict=True):
             if not isinstance(value, kind):
                 raise ValueError(f"{name} is a {type(value).__name__}")
-        if not isinstance(self.vocab.symbols, bytes) and not is_text("".join(self.vocab.symbols), "strict"):
+        in_bytes = self.vocab.encoding in ("bytes", "bpe")
+        if not in_bytes and not is_text("".join(self.vocab.symbols), "strict"):
             raise ValueError("vocab has unpaired surrogates")
         if not all(map(is_number, [*self.train_losses, *self.val_losses.values(), self.i])) or self.i < 0:
             raise ValueError("losses must be numbers, and iterations a count")

@@ -16,6 +16,7 @@ from charrnn_port import hub
 from charrnn_port.checkpoints import archive, lua, named, torch_rnn
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.torch7 import t7
+from charrnn_port.util.byte_pairs import BytePairs
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.file_types import CHOOSE, SAFETENSORS, FileTypeError, file_type_of, first_bytes, is_text
 from charrnn_port.util.files import atomic_write
@@ -34,7 +35,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
 
     Raises UserError if the disk is full, the folder is not writable, or the format's package is not installed.
     """
-    symbols = checkpoint.vocab.symbols
+    vocab = checkpoint.vocab
+    symbols = list(map(list, vocab.merges)) if isinstance(vocab, BytePairs) else vocab.symbols
     values = vars(checkpoint) | {"vocab": list(symbols) if isinstance(symbols, tuple) else symbols}
     values["version"] = __version__
     with_unknown = checkpoint.vocab.unknown is not None
@@ -45,7 +47,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
             elif Path(path).suffix.lower() == ".safetensors":
                 named.save(checkpoint, temporary)
             else:
-                newer = with_unknown or isinstance(symbols, tuple)
+                newer = with_unknown or not vocab.of_characters
                 head = {"format": WITH_UNKNOWN, "unknown": with_unknown} if newer else {"format": FORMAT}
                 with temporary.open("wb") as file:  # with a path, torch.save would not report why it failed
                     torch.save(head | values, file)
@@ -55,8 +57,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
 
 def single_bytes(vocab: Vocabulary, path: str | os.PathLike) -> bytes:
     """Return the symbols as bytes, as the original stores them. Raises UserError if it cannot."""
-    if vocab.encoding == "words":
-        raise UserError(f"{path}: .t7 files of the Lua original cannot hold words (-encoding words)")
+    if not vocab.of_characters:
+        raise UserError(f"{path}: .t7 files of the Lua original cannot hold {vocab.kind} (-encoding {vocab.encoding})")
     symbols = vocab.symbols if isinstance(vocab.symbols, bytes) else vocab.symbols.encode()
     if vocab.unknown is not None:
         raise UserError(f"{path}: .t7 files of the Lua original cannot hold an unknown symbol (-min_count)")
@@ -78,12 +80,7 @@ def load_file(path: str | os.PathLike) -> Checkpoint:
         require_names(values)
         if not isinstance(with_unknown, bool):
             raise ValueError(f"unknown is a {type(with_unknown).__name__}")
-        symbols = values["vocab"]
-        if isinstance(symbols, list) and all(isinstance(each, str) for each in symbols):
-            symbols = tuple(symbols)  # words
-        if not isinstance(symbols, bytes | str | tuple):
-            raise ValueError(f"vocab is a {type(symbols).__name__}")
-        checkpoint = Checkpoint(**values | {"vocab": Vocabulary(symbols, with_unknown)})
+        checkpoint = Checkpoint(**values | {"vocab": vocabulary_of(values["vocab"], with_unknown)})
         checkpoint.require_consistent()
     except FileNotFoundError:
         raise UserError(f"File {path} does not exist. Are you sure you didn't forget to prepend cv/ ?") from None
@@ -94,6 +91,22 @@ def load_file(path: str | os.PathLike) -> Checkpoint:
     except (ValueError, TypeError) as error:
         raise UserError(f"{path} is corrupt or not a checkpoint: {error}") from error
     return checkpoint
+
+
+def vocabulary_of(symbols: object, with_unknown: bool) -> Vocabulary:
+    """Return the vocabulary that is saved as bytes, characters, a list of words, or a list of merges.
+
+    Raises ValueError if it is none of them.
+    """
+    if isinstance(symbols, bytes | str):
+        return Vocabulary(symbols, with_unknown)
+    if not isinstance(symbols, list):
+        raise ValueError(f"vocab is a {type(symbols).__name__}")
+    if symbols and all(isinstance(each, str) for each in symbols):
+        return Vocabulary(tuple(symbols), with_unknown)
+    if with_unknown or not all(isinstance(each, list) and len(each) == 2 for each in symbols):
+        raise ValueError("vocab is a list of neither words nor merges")
+    return BytePairs(symbols)
 
 
 def is_checkpoint(path: str | os.PathLike) -> bool:

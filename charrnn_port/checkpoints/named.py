@@ -16,6 +16,7 @@ from torch import Tensor
 
 from charrnn_port.checkpoints.checkpoint import Checkpoint
 from charrnn_port.model.char_rnn import CELLS
+from charrnn_port.util.byte_pairs import BytePairs
 from charrnn_port.util.errors import UserError, how_to_install
 from charrnn_port.util.file_types import CHOOSE, FileTypeError
 from charrnn_port.version import __version__
@@ -36,8 +37,9 @@ def library() -> ModuleType:
 def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the values of a checkpoint that JSON can hold, without `params` and `progress`, and the format.
 
-    `vocab` is an object with `encoding`, bytes, utf-8 or words; `symbols`, a list of byte values, a string or a list of
-    words; `unknown`, an id or None. `val_losses` is a list of pairs of iteration and loss.
+    `vocab` is an object with `encoding`, bytes, utf-8, words or bpe; `symbols`, a list of byte values, a string, a list
+    of words, or a list of tokens, each a list of byte values; `unknown`, an id or None; with bpe also `merges`, pairs
+    of ids. `val_losses` is a list of pairs of iteration and loss.
     """
     vocab = checkpoint.vocab
     values = {"format": FORMAT} | {name: getattr(checkpoint, name) for name in VALUES}
@@ -48,6 +50,8 @@ def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
         "symbols": vocab.symbols if vocab.encoding == "utf-8" else list(vocab.symbols),
         "unknown": vocab.unknown,
     }
+    if isinstance(vocab, BytePairs):
+        values["vocab"] |= {"symbols": list(map(list, vocab.symbols)), "merges": vocab.merges}
     return values
 
 
@@ -78,9 +82,11 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
             tensors = {name: file.get_tensor(name) for name in names}
         values = {name: json.loads(texts[name]) for name in VALUES}
         values["val_losses"] = dict(values["val_losses"])
-        symbols, unknown = (json.loads(texts["vocab"])[name] for name in ("symbols", "unknown"))
+        vocab = json.loads(texts["vocab"])
+        symbols, unknown = vocab["symbols"], vocab["unknown"]
         words = isinstance(symbols, list) and all(isinstance(each, str) for each in symbols)
-        values["vocab"] = bytes(symbols) if isinstance(symbols, list) and not words else symbols
+        of_bytes = isinstance(symbols, list) and not words
+        values["vocab"] = vocab["merges"] if "merges" in vocab else bytes(symbols) if of_bytes else symbols
         values["unknown"] = unknown is not None
         sizes = [values["opt"][name] for name in ("model", "rnn_size", "num_layers")]
         values["params"] = flat_vector(tensors, len(symbols) + values["unknown"], *sizes)

@@ -220,11 +220,19 @@ class TrainOptions(Options):
         "The output is a file for -config.",
     )
     encoding: str = option(
-        "bytes", "what a character is: a byte, a Unicode character (the text is UTF-8), or a word", "training methods",
+        "bytes", "what a character is: a byte, a Unicode character (the text is UTF-8), a word, or a token of bytes",
+        "training methods",
         "With utf-8, é or 文 is one character instead of two or three bytes: the network cannot write invalid UTF-8, "
         "and -seq_length reaches further. With words, each word is one, and so is each character between words; use "
-        "-min_count. A vocabulary of thousands takes more memory and time.",
-        resume_locked=True, omit_default=True, choices=("bytes", "utf-8", "words"),
+        "-min_count. With bpe, -vocab_size tokens of several bytes are learned by byte pair encoding. A vocabulary of "
+        "thousands takes more memory and time.",
+        resume_locked=True, omit_default=True, choices=("bytes", "utf-8", "words", "bpe"),
+    )
+    vocab_size: int = option(
+        1000, "with -encoding bpe: the number of tokens to learn, with the 256 bytes", "training methods",
+        "A larger vocabulary has longer tokens, and a larger first layer and decoder. A short text may have fewer "
+        "tokens.",
+        resume_locked=True, omit_default=True, minimum=257, maximum=1_000_000,
     )
     min_count: int = option(
         1, "replace characters that occur less often by one unknown symbol", "training methods",
@@ -287,6 +295,10 @@ class TrainOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.encoding != "bpe" and self.vocab_size != 1000:
+            raise OptionError(f"-vocab_size {self.vocab_size}: needs -encoding bpe, which learns so many tokens")
+        if self.encoding == "bpe" and self.min_count > 1:
+            raise OptionError("-min_count: with -encoding bpe no symbol is unknown: lower -vocab_size instead")
         if self.test_file and not self.val_file:
             raise OptionError("-test_file: needs -val_file, the file to validate on")
 

@@ -1,5 +1,7 @@
 """`charrnn copied`: find which passages of samples are in the training text, beside held-out text and chance.
 
+For a network of many short texts, it also lists the samples that are whole texts of the training text.
+
 Two baselines are compared with the training text in the same way. The held-out text is the run's validation split: by
 the same authors, but not trained on. The random text is drawn from a Markov chain of the training text: each byte
 follows the ORDER bytes before it as often as there.
@@ -22,7 +24,8 @@ from charrnn_port.reports import copied_page
 from charrnn_port.reports.heat import level_styles, painted
 from charrnn_port.reports.matches import Matches, Passage, covered, longest_matches, passages
 from charrnn_port.reports.splits import pieces_of_run, run_options
-from charrnn_port.reports.text_stream import visible
+from charrnn_port.reports.text_stream import encoded, visible
+from charrnn_port.reports.whole_texts import WholeText, whole_texts
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import write_atomically
 from charrnn_port.util.minibatch_loader import joint_digest
@@ -102,6 +105,11 @@ def copied(options: CopiedOptions) -> None:
     for row in samples:
         row.passages = sorted(passages(row.matches[0], options.least), key=lambda passage: -passage.length)
 
+    whole = {}
+    if checkpoint.separator:
+        content, held_out = text.data.tobytes(), sorted(text.held_out)
+        for row in samples:
+            whole[row.name] = whole_texts(row.pieces[0].tobytes(), content, checkpoint.separator, held_out)
     if options.o:
         table = [(row.name, [f"{share:.1%}" for share in row.shares().values()], row.longest, row.size) for row in rows]
         entries = [(row.name, marked(row), list(map(described(row, text), row.passages))) for row in samples]
@@ -110,6 +118,9 @@ def copied(options: CopiedOptions) -> None:
     if options.json:
         entries = [row.values() | {"passages": list(map(described(row, text), row.passages))} for row in samples]
         others = [row.values() for row in rows[len(samples) :]]
+        for entry in entries:
+            if found := whole.get(entry["name"]):
+                entry |= {"texts": found[0], "whole_texts": [each.values() for each in found[1]]}
         result = {"text": text.name, "least": options.least, "samples": entries, "baselines": others}
         print_line(json.dumps(result, indent=2))
         return
@@ -122,6 +133,8 @@ def copied(options: CopiedOptions) -> None:
     print_rows(rows, text, log_line if options.show else print_line)
     for row in samples:
         print_passages(row, text, options.least, log_line if options.show else print_line)
+        if row.name in whole:
+            print_whole_texts(row.name, text.name, *whole[row.name], log_line if options.show else print_line)
 
 
 def read_sample(path: str) -> np.ndarray:
@@ -176,7 +189,7 @@ def split(content: bytes, checkpoint: Checkpoint, name: str) -> tuple[list[tuple
     """
     units, mark = checkpoint.vocab.units_of(content), checkpoint.vocab.units_of(checkpoint.separator)
     units = mark + units + (mark[:0] if units[-len(mark) :] == mark else mark) if mark else units
-    sizes = np.ones(len(units), np.int64) if isinstance(units, bytes) else [len(unit.encode()) for unit in units]
+    sizes = np.ones(len(units), np.int64) if isinstance(units, bytes) else [len(encoded(unit)) for unit in units]
     begins = np.cumsum([0, *sizes]) - len(checkpoint.separator)  # positions of all symbols in `content`, and the end
     begins = begins.clip(0, len(content))
     pieces = pieces_of_run(checkpoint, name, units)
@@ -271,3 +284,18 @@ def print_passages(row: Row, text: Text, least: int, echo: Callable[[str], None]
         echo(f"{numbers}  {''.join(map(visible, shown))}")
     if len(row.passages) > LISTED:
         echo(f"and {len(row.passages) - LISTED} more, which -json 1 prints")
+
+
+def print_whole_texts(
+    sample: str, text: str, count: int, found: Sequence[WholeText], echo: Callable[[str], None]
+) -> None:
+    """Print which texts of a sample are whole texts of the training text."""
+    if not found:
+        echo(f"\n{sample}: none of {count} texts is a whole text of {text}")
+        return
+    held_out = sum(each.held_out for each in found)
+    echo(f"\n{sample}: {len(found)} of {count} texts are whole texts of {text}, {held_out} of them held out")
+    echo("  line  text")
+    for each in found:
+        shown = "".join(map(visible, each.text.decode(errors="backslashreplace")))
+        echo(f"{each.line:6}  {shown}{'  (held out)' if each.held_out else ''}")

@@ -40,7 +40,7 @@ def evaluate(options: EvaluateOptions) -> None:
     run = options_of_run(saved, options)
     dtype = choose_dtype(run.dtype, device)
     require_torch7(run.torch7, device)
-    loader = load_text(run, options.split)
+    loader = load_text(run, options.split, saved.vocab)
     known = known_ids(saved.vocab, loader.vocab, run.data_dir)
     if saved.progress and saved.progress.get("text") not in (None, loader.digest):
         log_line(f"the text in {run.data_dir} differs from the text that the run was trained on")
@@ -94,6 +94,8 @@ def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:
     if values.get("val_file"):  # which may have characters that only the unknown symbol stands for
         values["min_count"] = saved.opt.get("min_count", 1)
     values["encoding"] = saved.vocab.encoding
+    if "vocab_size" in saved.opt:
+        values["vocab_size"] = saved.opt["vocab_size"]
     values["dtype"] = str(saved.params.dtype).removeprefix("torch.")
     wanted = {name: getattr(options, name) for name in ("data_dir", "batch_size", "seq_length")}
     wanted |= {name: getattr(options, name).replace("auto", "") for name in ("dtype", "torch7")}
@@ -102,10 +104,13 @@ def options_of_run(saved: Checkpoint, options: EvaluateOptions) -> TrainOptions:
     )
 
 
-def load_text(run: TrainOptions, split: str) -> MinibatchLoader:
-    """Return a loader of the text's batches. Raises UserError if the text is not found or the split is empty."""
+def load_text(run: TrainOptions, split: str, vocab: Vocabulary) -> MinibatchLoader:
+    """Return a loader of the text's batches, for a network with this vocabulary.
+
+    Raises UserError if the text is not found or the split is empty.
+    """
     data_dir = datasets.provide(run.data_dir, True, log_line)
-    loader = datasets.load(run, data_dir)
+    loader = datasets.load(run, data_dir, vocab=vocab)
     if not loader.split_sizes[SPLITS[split]]:
         raise UserError(
             f"no batches in the {split} split: of {loader.nbatches} in {data_dir} {loader.ntrain} are for training, "

@@ -11,6 +11,7 @@ from charrnn_port.checkpoints import load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.options import InspectOptions
 from charrnn_port.reports.printing import jsonable, print_table
+from charrnn_port.reports.text_stream import characters_of
 
 HEIGHT = 8  # lines of the curve
 SIGNS, ASCII = "•│└─", "*|+-"
@@ -33,8 +34,9 @@ def inspect(options: InspectOptions) -> None:
     }
     opts, val_losses = dict(sorted(saved.opt.items())), dict(sorted(saved.val_losses.items()))
     if options.json:
+        symbols = saved.vocab.symbols if saved.vocab.encoding != "bpe" else characters_of(list(saved.vocab.symbols))
         rest = {
-            "vocab": [*saved.vocab.symbols, *([] if saved.vocab.unknown is None else [None])],  # null = unknown
+            "vocab": [*symbols, *([] if saved.vocab.unknown is None else [None])],  # null = unknown
             "opt": opts,
             "val_losses": val_losses,
             "train_losses": saved.train_losses,

@@ -19,7 +19,7 @@ from charrnn_port.reports.heat import Heat
 from charrnn_port.reports.printing import jsonable
 from charrnn_port.reports.scoring import CharacterScores, Learning, Reader, mean_square
 from charrnn_port.reports.splits import cut_of, separator_of, text_to_read
-from charrnn_port.reports.text_stream import Block, TextStream, characters_of, printable
+from charrnn_port.reports.text_stream import Block, TextStream, characters_of, encoded, printable
 from charrnn_port.reports.trained_on import TrainedOn
 from charrnn_port.util.errors import UserError
 
@@ -42,8 +42,7 @@ class Score:
         """Add a block."""
         self.nats -= float(figures.log_probs.sum())
         self.characters += len(figures.ids)
-        predicted = block.units[len(block.units) - len(figures.ids) :]
-        self.bytes += len(predicted if isinstance(predicted, bytes) else "".join(predicted).encode())
+        self.bytes += len(encoded(block.units[len(block.units) - len(figures.ids) :]))
 
     def values(self) -> dict[str, str | float | int]:
         """Return the object for -json."""
@@ -81,8 +80,8 @@ def score(options: ScoreOptions) -> None:
         return checkpoint.build(fastest_backend(checkpoint.opt["model"], dtype, device), dtype, device)
 
     kinds = {each.vocab.encoding for each in checkpoints.values()}
-    if "words" in kinds and (options.lines or options.heat):
-        raise OptionError("-lines and -heat show characters: use -csv for a network of words")
+    if not all(each.vocab.of_characters for each in checkpoints.values()) and (options.lines or options.heat):
+        raise OptionError("-lines and -heat show characters: use -csv for a network of words or tokens")
     table, objects = Table(several=len(names) > 1, per_byte=kinds != {"bytes"}), []
     for path in paths:
         lines = Lines() if options.lines else None

@@ -24,7 +24,7 @@ SET = dict.fromkeys(("checkpoint_dir", "savefile", "keep_last", "log"), "each ru
 SET |= {"max_epochs": "it is raised from rung to rung: use -epochs", "resume": "use init_from"}
 SET |= dict.fromkeys(("dry_run", "print_every", "progress", "tensorboard"), "leave it out")
 # Options that change what a validation loss is measured on. Losses of runs that differ in them are not comparable.
-MEASURE = ("data_dir", "encoding", "min_count", "separator")
+MEASURE = ("data_dir", "encoding", "min_count", "vocab_size", "separator")
 MEASURE += ("train_frac", "val_frac", "split_by", "val_file", "test_file")
 ATTEMPTS = 1000  # draws without a new configuration, after which all are taken to be drawn
 

@@ -7,7 +7,7 @@ from charrnn_port.checkpoints import load_checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.options import SplitOptions
 from charrnn_port.reports.splits import pieces_of_run, run_options, text_of_run
-from charrnn_port.reports.text_stream import TextStream
+from charrnn_port.reports.text_stream import TextStream, encoded
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import write_atomically
 
@@ -43,8 +43,3 @@ def split(options: SplitOptions) -> None:
                 log_line(f"{target}: {size} {checkpoint.vocab.unit} in {len(pieces)} pieces")
     except OSError as error:
         raise UserError(f"cannot write to {options.o}: {error.strerror or error}") from error
-
-
-def encoded(text: bytes | str | list[str]) -> bytes:
-    """Return a text as bytes."""
-    return text if isinstance(text, bytes) else "".join(text).encode()

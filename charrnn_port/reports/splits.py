@@ -9,11 +9,11 @@ from charrnn_port import datasets
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.command_line import log_line
 from charrnn_port.options import OptionError, TrainOptions
+from charrnn_port.reports.text_stream import Units
 from charrnn_port.util import short_texts
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import SPLITS, pieces_of, pieces_of_files
 from charrnn_port.util.short_texts import texts_in_folder
-from charrnn_port.util.vocabulary import WORD
 
 LAYOUT = ("batch_size", "seq_length", "train_frac", "val_frac", "separator", "split_by", "val_file", "test_file")
 SPLIT_OPTIONS = ("data_dir", *LAYOUT)
@@ -51,7 +51,7 @@ def text_of_run(checkpoint: Checkpoint, name: str) -> str:
     return path
 
 
-def pieces_of_run(checkpoint: Checkpoint, name: str, text: bytes | str | list[str]) -> dict[str, list[range]]:
+def pieces_of_run(checkpoint: Checkpoint, name: str, text: Units) -> dict[str, list[range]]:
     """Return the pieces of a text that are train, val and test, split as in a run: the positions that are read.
 
     In a run with files for validation and testing, each file is one split: all pieces are in each of them. In a run on
@@ -59,7 +59,7 @@ def pieces_of_run(checkpoint: Checkpoint, name: str, text: bytes | str | list[st
     """
     run, sizes = run_options(checkpoint, name), [len(text), 0, 0]
     if checkpoint.separator:
-        found = texts_of(text, checkpoint.separator)
+        found = texts_of(text, checkpoint.vocab.units_of(checkpoint.separator))
         spans = dict.fromkeys(SPLITS, found)
         if not run.val_file:
             spans = short_texts.split(found, run.train_frac, run.val_frac, run.split_by)
@@ -69,11 +69,10 @@ def pieces_of_run(checkpoint: Checkpoint, name: str, text: bytes | str | list[st
     return pieces_of(len(text), run.batch_size, run.seq_length, run.train_frac, run.val_frac, run.split_by)
 
 
-def texts_of(text: bytes | str | list[str], separator: bytes) -> short_texts.Spans:
-    """Return the texts between the separators in a text, which begins and ends with one."""
+def texts_of(text: Units, mark: Units) -> short_texts.Spans:
+    """Return the texts between the separators in a text, which begins and ends with one; `mark` is the separator."""
     if isinstance(text, bytes):
-        return short_texts.spans_in(np.frombuffer(text, np.uint8), separator)
-    mark = separator.decode() if isinstance(text, str) else WORD.findall(separator.decode())
+        return short_texts.spans_in(np.frombuffer(text, np.uint8), mark)
     numbers = {unit: number for number, unit in enumerate(dict.fromkeys(text))}
     return short_texts.spans_in(np.array([numbers[unit] for unit in text]), [numbers[unit] for unit in mark])
 
@@ -106,13 +105,14 @@ def cut_of(
     if split == "all":
         if not separator:
             return None
-        return lambda text, name: [range(each.start, each.stop + 1) for each in ranges_of(texts_of(text, separator))]
+        mark = next(iter(checkpoints.values())).vocab.units_of(separator)
+        return lambda text, name: [range(each.start, each.stop + 1) for each in ranges_of(texts_of(text, mark))]
     splits = {tuple(run_options(each, name).values()[key] for key in LAYOUT) for name, each in checkpoints.items()}
     if len(splits) > 1:
         raise OptionError(f"-split {split}: these checkpoints differ in {', '.join(LAYOUT)}: name one of them")
     name, checkpoint = next(iter(checkpoints.items()))
 
-    def cut(content: bytes | str | list[str], text: str) -> list[Sequence[int]]:
+    def cut(content: Units, text: str) -> list[Sequence[int]]:
         pieces = pieces_of_run(checkpoint, name, content)
         if not any(map(len, pieces[split])):
             counts = ", ".join(f"{sum(map(len, each))} for {part}" for part, each in pieces.items())

@@ -18,10 +18,13 @@ BLOCK = 1280  # characters: a multiple of the segments and passes in scoring.py
 BYTES = 1 << 16  # per read
 
 
+Units = bytes | str | list[str] | list[bytes]
+
+
 class Block(NamedTuple):
     """A run of n consecutive characters."""
 
-    units: bytes | str | list[str]  # bytes, characters or words
+    units: Units  # bytes, characters, words or tokens
     positions: np.ndarray  # [n] int64: position of each in the text, from 0, with gaps where characters were skipped
     line: int = 0  # the number of the line, from 1, in which a piece of the text begins; 0 if the block continues it
 
@@ -54,6 +57,8 @@ class TextStream:
         `cut` returns the positions of each piece, from the whole text and its name. With a `separator` of short texts,
         there is one before the text, at negative positions, and one at its end; a folder is read as its .txt files.
         """
+        if len({vocab for vocab in vocabs.values() if vocab.encoding == "bpe"}) > 1:
+            raise UserError("these checkpoints read different tokens: only compare checkpoints with the same tokens")
         kinds = list(dict.fromkeys(vocab.kind for vocab in vocabs.values()))
         if len(kinds) > 1:
             raise UserError(
@@ -69,7 +74,7 @@ class TextStream:
         # A vocabulary with an unknown symbol accepts every character.
         self._limits = {name: set(vocab.symbols) for name, vocab in vocabs.items() if vocab.unknown is None}
         self._vocab = next(iter(vocabs.values()))  # any of them, for the units, which are the same for all
-        self._in_bytes = self._vocab.encoding == "bytes"
+        self._in_bytes = self._vocab.encoding in ("bytes", "bpe")
         self._none = self._vocab.units_of(b"")
 
     def __iter__(self) -> Iterator[Block]:
@@ -83,12 +88,12 @@ class TextStream:
             line, last = line + text[last : places[0]].count(newline), max(last, places[0])
             yield from self._blocks([self._known_of(units, np.array(places) - before)], line)
 
-    def whole(self) -> bytes | str | list[str]:
+    def whole(self) -> Units:
         """Return the whole text, with unknown characters too, and with a separator before it and at its end."""
         text, mark = join(self.read(), self._none), self._mark()
         return mark + text + (self._none if mark == text[len(text) - len(mark) :] else mark)
 
-    def _mark(self) -> bytes | str | list[str]:
+    def _mark(self) -> Units:
         return self._vocab.units_of(self._separator)
 
     def _blocks(self, parts: Iterable[Block], line: int) -> Iterator[Block]:
@@ -111,11 +116,11 @@ class TextStream:
             yield self._known_of(units, np.arange(position, position + len(units)))
             position += len(units)
 
-    def read(self) -> Iterator[bytes | str | list[str]]:
-        """Yield the characters of each chunk that is read; words are all in one chunk."""
-        if self._vocab.encoding == "words":
-            return iter([self._vocab.units_of("".join(self._chunks()))])
-        return self._chunks()
+    def read(self) -> Iterator[Units]:
+        """Yield the characters of each chunk that is read; words and tokens are all in one chunk."""
+        if self._vocab.of_characters:
+            return self._chunks()
+        return iter([self._vocab.units_of((b"" if self._in_bytes else "").join(self._chunks()))])
 
     def _chunks(self) -> Iterator[bytes | str]:
         decoder, read = codecs.getincrementaldecoder("utf-8")(), 0
@@ -160,15 +165,26 @@ class TextStream:
         return Block(kept, positions[known])
 
 
-def join(parts: Iterable[bytes | str | list[str]], none: bytes | str | list[str]) -> bytes | str | list[str]:
+def join(parts: Iterable[Units], none: Units) -> Units:
     """Join parts of a text; `none` is an empty part."""
     return list(chain.from_iterable(parts)) if isinstance(none, list) else none.join(parts)
+
+
+def encoded(units: Units) -> bytes:
+    """Return a part of a text as bytes."""
+    parts = units if isinstance(units, list) else [units]
+    return b"".join(part if isinstance(part, bytes) else part.encode() for part in parts)
 
 
 def printable(units: bytes | str) -> str:
     """Return a line without its newline, and with control characters and invalid bytes as escapes."""
     text = units if isinstance(units, str) else units.decode(errors="backslashreplace")
-    return "".join(map(visible, text.removesuffix("\n")))
+    return shown(text.removesuffix("\n"))
+
+
+def shown(text: str) -> str:
+    """Return a text with escapes for what a terminal would interpret."""
+    return "".join(map(visible, text))
 
 
 def visible(character: str) -> str:
@@ -176,8 +192,11 @@ def visible(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
-def characters_of(units: bytes | str | list[str]) -> list[str]:
-    """Return a list of characters; bytes beyond ASCII, which are parts of characters, become escapes such as \\xc3."""
+def characters_of(units: Units) -> list[str]:
+    """Return a list of characters; bytes beyond ASCII, which are parts of characters, become escapes such as \\xc3.
+
+    In tokens, these are only bytes that are no whole character, and control characters are escaped too.
+    """
     if not isinstance(units, bytes):
-        return list(units)
+        return [shown(unit.decode(errors="backslashreplace")) if isinstance(unit, bytes) else unit for unit in units]
     return [chr(unit) if unit < 128 else f"\\x{unit:02x}" for unit in units]

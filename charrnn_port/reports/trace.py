@@ -31,7 +31,7 @@ from charrnn_port.device import DTYPES
 from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.options import OptionError, TraceOptions
 from charrnn_port.reports.splits import cut_of, text_to_read
-from charrnn_port.reports.text_stream import Block, TextStream
+from charrnn_port.reports.text_stream import Block, TextStream, characters_of
 from charrnn_port.reports.trained_on import TrainedOn
 from charrnn_port.sampling import Activations, connectivity
 from charrnn_port.sampling import trace as trace_activations
@@ -181,6 +181,8 @@ def add(dataset: h5py.Dataset, rows: Sequence) -> None:
 def describe(file: h5py.File, options: TraceOptions, checkpoint: Checkpoint) -> None:
     """Write the vocabulary and the attributes of the file."""
     symbols = checkpoint.vocab.symbols
+    if checkpoint.vocab.encoding == "bpe":
+        symbols = characters_of(list(symbols))
     file["vocab"] = np.frombuffer(symbols, np.uint8) if isinstance(symbols, bytes) else symbols  # or a list of words
     file.attrs["version"] = f"charrnn_port {__version__}"
     file.attrs["options"] = json.dumps(options.values())

@@ -58,7 +58,7 @@ def training_pieces(checkpoint: Checkpoint, name: str) -> list[np.ndarray] | Non
         return None
     try:
         run = TrainOptions.from_checkpoint(checkpoint.opt, name)
-        loader = datasets.load(run, run.data_dir, writes=False)
+        loader = datasets.load(run, run.data_dir, writes=False, vocab=checkpoint.vocab)
     except UserError:
         return None
     if loader.digest != checkpoint.progress["text"] or loader.vocab != checkpoint.vocab:

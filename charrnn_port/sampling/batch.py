@@ -12,7 +12,7 @@ from charrnn_port.options import SampleOptions
 from charrnn_port.sampling.model import Model
 from charrnn_port.sampling.samplers import BatchedCategorical, ban
 from charrnn_port.sampling.session import Session
-from charrnn_port.sampling.text import is_unfiltered, sampler_of, stop_of, text_of
+from charrnn_port.sampling.text import is_unfiltered, sampler_of, stop_of, text_of, text_until
 from charrnn_port.torch7.random import Generator
 
 SIDE_BY_SIDE = 16  # texts per batch; larger batches gain little
@@ -22,11 +22,11 @@ LONGEST = 100_000  # characters; ids are kept in memory until their text is read
 def texts_of(model: Model, options: SampleOptions, prime: list[int]) -> Iterator[tuple[int, Iterator[bytes]]]:
     """Yield the seeds of -n texts, each with its text, which is the same as that of `text_of`.
 
-    Texts are sampled one after the other if a batch has no gain, if a stop sequence makes their lengths differ, and on
-    a GPU, where products of batches are rounded differently.
+    Texts are sampled one after the other if a batch has no gain, if they are long or without end, and on a GPU, where
+    products of batches are rounded differently. A batch with a stop sequence ends with the longest of its texts.
     """
-    seeds = range(options.seed, options.seed + options.n)
-    if options.n == 1 or stop_of(model, options) or options.length > LONGEST or not model.use_numpy:
+    seeds, stop = range(options.seed, options.seed + options.n), stop_of(model, options)
+    if options.n == 1 or not 0 < options.length <= LONGEST or not model.use_numpy:
         yield from ((seed, text_of(model, options, prime, seed)) for seed in seeds)
         return
     for start in range(0, options.n, SIDE_BY_SIDE):
@@ -34,7 +34,7 @@ def texts_of(model: Model, options: SampleOptions, prime: list[int]) -> Iterator
         drawn = itertools.tee(ids_of(model, options, prime, some), len(some))
         for place, seed in enumerate(some):
             ids = itertools.chain(prime, map(itemgetter(place), drawn[place]))
-            yield seed, (model.vocab.decode([id_]) for id_ in ids)
+            yield seed, text_until(stop, (model.vocab.decode([id_]) for id_ in ids), len(prime))
 
 
 def ids_of(model: Model, options: SampleOptions, prime: list[int], seeds: Sequence[int]) -> Iterator[list[int]]:

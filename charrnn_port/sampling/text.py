@@ -66,9 +66,12 @@ def text_of(model: Model, options: SampleOptions, prime: list[int], seed: int) -
         ids = itertools.chain(prime, beam_search(session, options, prime))
     else:
         ids = session.sample(options.length or None, sampler_of(options, Generator(seed), model), prime)
-    text = (model.vocab.decode([id_]) for id_ in ids)
-    stop = stop_of(model, options)
-    return itertools.chain(itertools.islice(text, len(prime)), until(stop, text)) if stop else text
+    return text_until(stop_of(model, options), (model.vocab.decode([id_]) for id_ in ids), len(prime))
+
+
+def text_until(stop: bytes, text: Iterator[bytes], prime: int) -> Iterator[bytes]:
+    """Return a text up to the stop sequence, if any, which is not looked for in its first `prime` characters."""
+    return itertools.chain(itertools.islice(text, prime), until(stop, text)) if stop else text
 
 
 def stop_of(model: Model, options: SampleOptions) -> bytes:

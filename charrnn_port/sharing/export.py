@@ -48,8 +48,9 @@ def export(options: ExportOptions) -> None:
             raise UserError(f"-{name} is not supported for {ending}, which is no page: omit it")
     checkpoint = load_checkpoint(options.checkpoint, log_line)
     checkpoint.require_finite()
-    if checkpoint.vocab.encoding == "words" and ending in (".html", ".mjs"):
-        raise UserError(f"{options.target}: the page and the module read characters, not words: use another format")
+    if not checkpoint.vocab.of_characters and ending in (".html", ".mjs"):
+        kind = checkpoint.vocab.kind
+        raise UserError(f"{options.target}: the page and the module read characters, not {kind}: use another format")
     FORMATS[ending](checkpoint, options)
     if checkpoint.separator and ending != ".safetensors":
         mark = checkpoint.opt["separator"]

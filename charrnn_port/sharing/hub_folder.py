@@ -53,8 +53,8 @@ checkpoint = charrnn_port.from_pretrained("USER/{name}")
 print(b"".join(charrnn_port.sample_bytes(checkpoint, length=500, temperature=0.8)).decode(errors="replace"))
 ```
 
-`page.html` generates text in a browser: download it and open it. `model.safetensors` has the parameters by name, for
-any other program; `config.json` has the sizes, options and vocabulary.
+{page}`model.safetensors` has the parameters by name, for any other program; `config.json` has the sizes, options and
+vocabulary.
 
 ## Sample
 
@@ -68,10 +68,13 @@ any other program; `config.json` has the sizes, options and vocabulary.
 {options}
 ```
 """
+PAGE = "`page.html` generates text in a browser: download it and open it.\n"
 
 
 def write_folder(checkpoint: Checkpoint, options: ExportOptions) -> None:
     """Write model.safetensors, config.json, page.html and README.md, each atomically. An existing README.md is kept.
+
+    There is no page for a network of words or tokens, which pages do not read.
 
     -weights applies to the page. Raises UserError if safetensors is not installed or a file cannot be written.
     """
@@ -82,8 +85,10 @@ def write_folder(checkpoint: Checkpoint, options: ExportOptions) -> None:
         raise UserError(f"cannot create {options.target}: {error.strerror}") from error
     save_checkpoint(checkpoint, folder / "model.safetensors")
     write_atomically((as_json(config(checkpoint)) + "\n").encode(), folder / "config.json")
-    write_page(checkpoint, replace(options, target=str(folder / "page.html")))
-    written = ["model.safetensors", "config.json", "page.html"]
+    written = ["model.safetensors", "config.json"]
+    if checkpoint.vocab.of_characters:
+        write_page(checkpoint, replace(options, target=str(folder / "page.html")))
+        written.append("page.html")
     if (folder / "README.md").exists():  # its author may have added a license and more
         log_line(f"keeping {folder / 'README.md'}: delete it to get a new model card")
     else:
@@ -109,6 +114,7 @@ def card(checkpoint: Checkpoint, name: str) -> str:
         rows="\n".join(f"| {name} | {value} |" for name, value in rows(checkpoint).items()),
         length=LENGTH,
         temperature=TEMPERATURE,
+        page=PAGE if checkpoint.vocab.of_characters else "",
         sample="\n".join(f"    {printable(line)}" for line in text.split("\n")),
         options=as_json(checkpoint.opt),
     )

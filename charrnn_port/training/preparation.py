@@ -92,7 +92,9 @@ def prepare(
     writes = not options.dry_run
     data_dir = datasets.provide(options.data_dir, "data_dir" in given, echo) if writes else options.data_dir
     options = replace(options, separator=datasets.separator_of(options, data_dir))
-    loader = datasets.load(options, data_dir, echo, rows, writes)
+    begin = saved or (load_checkpoint(options.init_from, log) if options.init_from else None)
+    vocab = begin.vocab if begin and options.vocab == "same" else None
+    loader = datasets.load(options, data_dir, echo, rows, writes, vocab)
     if loader.note:
         log(loader.note)
     require_batches(loader, options, log)
@@ -104,19 +106,21 @@ def prepare(
         log(f"unknown symbol: {kinds} characters in {places} places, rarer than -min_count {options.min_count}")
     echo(f"vocab size: {loader.vocab_size}")
 
-    begin = saved
+    if loader.vocab.encoding == "bpe" and loader.vocab_size < options.vocab_size and vocab is None:
+        log(f"-vocab_size {options.vocab_size}: the text has only {loader.vocab_size} tokens that occur twice")
     if saved:
         echo(f"resuming after iteration {saved.i}")
         require_same_text(saved, loader, data_dir)
     elif options.init_from:
         echo(f"loading a model from checkpoint {options.init_from}")
-        begin = load_checkpoint(options.init_from, log)
         if options.vocab == "same":
             begin.vocab.require_same(loader.vocab, ", or take -vocab merge")
         if "dropout" in given and options.dropout != begin.opt["dropout"]:
             log(f"-dropout {options.dropout:g} is ignored: -init_from uses the dropout of the checkpoint, as the "
                 f"original does: {begin.opt['dropout']:g}")  # fmt: skip
         options = replace(options, **{name: begin.opt[name] for name in ("rnn_size", "num_layers", "model", "dropout")})
+        if options.encoding == "bpe" and options.vocab == "same":
+            options = replace(options, vocab_size=begin.opt.get("vocab_size", TrainOptions.vocab_size))
         echo(
             f"overwriting rnn_size={options.rnn_size}, num_layers={options.num_layers}, model={options.model} "
             "based on the checkpoint."

@@ -18,6 +18,8 @@ from charrnn_port.checkpoints import Checkpoint, load_checkpoint, save_checkpoin
 from charrnn_port.model.memory import parameter_count
 from charrnn_port.reports.copied import ORDER, markov_chains, split
 from charrnn_port.reports.matches import Matches, covered, longest_matches, passages
+from charrnn_port.reports.whole_texts import whole_texts
+from charrnn_port.util.encodings import Encoding
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 from charrnn_port.util.vocabulary import Vocabulary
 
@@ -93,6 +95,35 @@ def test_no_passage_from_no_text():
     assert covered(Matches(np.zeros(0, np.int64), np.zeros(0, np.int64)).lengths, 5) == 0
 
 
+# Whole texts
+
+
+def test_whole_texts_of_a_list():
+    """Names that are in the list with both borders; those that only the validation split has are marked."""
+    names = b"Anna\nAnnabel\n\nBo\nEve\nBo\n"
+    held_out = [(4, 12), (14, 17)]  # Annabel, and the first Bo with the separator before each
+    count, found = whole_texts(b"Ann\nAnnabel\nBo\nEv\nBo\nEve\n\n", names, b"\n", held_out)
+    assert count == 6
+    assert found == [(b"Annabel", 2, True), (b"Bo", 6, False), (b"Bo", 6, False), (b"Eve", 5, False)]
+    assert whole_texts(b"a\nb\n", b"a\nb\0c\0", b"\0", []) == (1, [(b"a\nb", 1, False)])
+
+
+def test_whole_texts_are_printed(tmp_path):
+    (tmp_path / "input.txt").write_text("Anna\nBo\nCornelius\nDora\n" * 3)
+    (tmp_path / "new.txt").write_text("Anna\nAnn\nDora\n")
+    (tmp_path / "none.txt").write_text("nn\n")
+    opt = {"batch_size": 1, "seq_length": 9, "train_frac": 0.75, "val_frac": 0.25, "separator": r"\n", "dropout": 0}
+    checkpoint = checkpoint_of(Vocabulary(bytes(sorted({*b"Anna\nBo\nCornelius\nDora\n"}))), opt)
+    cv = tmp_path / "cv.t7.pt"
+    save_checkpoint(replace(checkpoint, opt=checkpoint.opt | {"data_dir": str(tmp_path)}), cv)
+    shown = run(cv, tmp_path / "new.txt", tmp_path / "none.txt").stdout
+    assert f"new.txt: 2 of 3 texts are whole texts of {tmp_path}/input.txt, 0 of them held out\n" in shown
+    assert "\n  line  text\n     1  Anna\n     4  Dora\n" in shown
+    assert f"none.txt: none of 1 texts is a whole text of {tmp_path}/input.txt\n" in shown
+    found = json.loads(run(cv, tmp_path / "new.txt", "-json").stdout)["samples"][0]
+    assert (found["texts"], [each["text"] for each in found["whole_texts"]]) == (3, ["Anna", "Dora"])
+
+
 # Baselines
 
 
@@ -102,7 +133,7 @@ def test_the_splits_are_those_of_the_loader(tmp_path, encoding, split_by):
     text = "".join(np.random.default_rng(0).choice(list("aé€😀b\n"), 3000))
     data = text.encode()
     (tmp_path / "input.txt").write_bytes(data)
-    how = {"echo": lambda line: None, "encoding": encoding, "split_by": split_by}
+    how = {"echo": lambda line: None, "encoding": Encoding(encoding), "split_by": split_by}
     loader = MinibatchLoader(tmp_path, 7, 4, 0.8, 0.1, **how)
     opt = {"batch_size": 7, "seq_length": 4, "train_frac": 0.8, "val_frac": 0.1, "split_by": split_by}
     ours = split(data, checkpoint_of(loader.vocab, opt), "cv")
@@ -114,7 +145,7 @@ def test_the_splits_are_those_of_the_loader(tmp_path, encoding, split_by):
 def test_the_splits_of_short_texts():
     """Each text is a piece, with the end of the separator before it; they are spread over the file."""
     data = b"anna\nbert\ncarl\ndora\n"
-    opt = {"batch_size": 1, "seq_length": 5, "train_frac": 0.5, "val_frac": 0.5, "separator": "\\n"}
+    opt = {"batch_size": 1, "seq_length": 5, "train_frac": 0.75, "val_frac": 0.25, "separator": "\\n"}
     trained, held_out = split(data, checkpoint_of(Vocabulary(bytes(sorted(set(data)))), opt), "cv")
     texts = sorted(data[begin:end].strip() for begin, end in [*trained, *held_out])
     assert texts == [b"anna", b"bert", b"carl", b"dora"]

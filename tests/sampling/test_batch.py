@@ -55,10 +55,10 @@ def test_texts_that_are_kept_and_new_ones(cell, places, new):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("choice", [{}, {"top_p": 0.95}])
+@pytest.mark.parametrize("choice", [{}, {"top_p": 0.95}, {"stop": "e "}])
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
 def test_texts_are_those_of_single_runs(name, choice, dtype):
-    """For any number of texts, also if they are read in another order."""
+    """For any number of texts, also if they are read in another order, or end at different places."""
     checkpoint = charrnn_port.load_checkpoint(RECORDINGS / f"lua_checkpoints/{name}.t7")
     model = Model(checkpoint.build("fused", dtype), checkpoint.vocab)
     options = SampleOptions(model="", length=60, n=batch.SIDE_BY_SIDE * 2 + 1, seed=-3, temperature=0.8, **choice)

@@ -1,4 +1,4 @@
-"""A run with -encoding words, from training to sampling; bits per byte compare encodings."""
+"""A run with -encoding words or bpe, from training to sampling; bits per byte compare encodings."""
 
 import json
 import math
@@ -12,6 +12,7 @@ from runs import EVERY, SMALL
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
+from charrnn_port.reports.text_stream import characters_of
 
 PLAY = (RECORDINGS / "play/input.txt").read_text()[:4000]
 
@@ -28,10 +29,12 @@ def train(folder, *more):
     return folder / "cv", charrnn_port.load_checkpoint(folder / "cv")
 
 
-@pytest.fixture(scope="module", params=[1, 20])
+@pytest.fixture(scope="module", params=["words", "words -min_count 20", "bpe -vocab_size 300"])
 def trained(request, tmp_path_factory):
-    """Return the checkpoint folder and the checkpoint of a short run, without and with an unknown symbol."""
-    return train(tmp_path_factory.mktemp("words"), "-encoding", "words", "-min_count", request.param)
+    """Return the folder and the checkpoint of a short run: of words, with an unknown symbol, and of tokens."""
+    if request.param.startswith("bpe"):
+        pytest.importorskip("tokenizers")
+    return train(tmp_path_factory.mktemp("words"), "-encoding", *request.param.split())
 
 
 def test_score_and_evaluate_give_the_validation_loss(trained):
@@ -64,24 +67,25 @@ def test_a_text_of_bytes_has_as_many_bits_per_byte_as_per_character(tmp_path):
 def test_sampling(trained):
     """-length counts words. The unknown symbol is never sampled."""
     cv, checkpoint = trained
-    text = run_sample(cv, "-verbose", 0, "-gpuid", -1, "-length", 50, "-primetext", "the ").stdout
-    assert text.startswith("the ")
-    assert "\ufffd" not in text
+    text = run_sample(cv, "-verbose", 0, "-gpuid", -1, "-length", 50, "-primetext", "the ").stdout_bytes
+    assert text.startswith(b"the ")
+    assert "\ufffd".encode() not in text
     pieces = list(charrnn_port.sample_bytes(checkpoint, 50, primetext="the "))
-    assert len(pieces) == 2 + 50
-    assert text == b"".join(pieces).decode() + "\n"
+    assert len(pieces) == len(checkpoint.vocab.encode(b"the ")) + 50
+    assert text == b"".join(pieces) + b"\n"
 
 
 def test_files(trained, tmp_path):
-    """Checkpoints and safetensors keep the words; .t7 files cannot. torch.load reads plain values."""
+    """Checkpoints and safetensors keep words and merges; .t7 files cannot. torch.load reads plain values."""
     cv, checkpoint = trained
     again = tmp_path / "x.t7.pt"
     charrnn_port.save_checkpoint(checkpoint, again)
     loaded = torch.load(again, weights_only=True)
-    assert (loaded["format"], loaded["vocab"]) == ("charrnn_port checkpoint 3", list(checkpoint.vocab.symbols))
+    saved = [list(pair) for pair in getattr(checkpoint.vocab, "merges", [])] or list(checkpoint.vocab.symbols)
+    assert (loaded["format"], loaded["vocab"]) == ("charrnn_port checkpoint 3", saved)
     assert loaded["unknown"] == (checkpoint.vocab.unknown is not None)
     assert charrnn_port.load_checkpoint(again).vocab == checkpoint.vocab
-    assert_one_line_error(run("convert", cv, tmp_path / "x.t7"), 1, "cannot hold words")
+    assert_one_line_error(run("convert", cv, tmp_path / "x.t7"), 1, f"cannot hold {checkpoint.vocab.kind}")
     safetensors = tmp_path / "x.safetensors"
     if run("convert", cv, safetensors).exit_code == 0:  # where safetensors is installed
         assert charrnn_port.load_checkpoint(safetensors).vocab == checkpoint.vocab
@@ -94,11 +98,59 @@ def test_reports(trained, tmp_path):
     rows = run("score", cv, "-split", "val", "-csv", "-gpuid", -1).stdout
     assert rows.startswith("position,character,")
     assert_one_line_error(run("score", cv, "-split", "val", "-lines", "-gpuid", -1), 2, "-csv")
-    assert_one_line_error(run("look", cv, "-split", "val", "-o", tmp_path / "x.html"), 1, "reads words")
+    look = run("look", cv, "-split", "val", "-o", tmp_path / "x.html")
+    assert_one_line_error(look, 1, f"reads {checkpoint.vocab.kind}")
     assert run("inspect", cv).exit_code == 0
     assert run("trace", cv, "-split", "val", "-o", tmp_path / "x.h5").exit_code == 0
     with h5py.File(tmp_path / "x.h5") as file:
-        assert [each.decode() for each in file["vocab"]] == list(checkpoint.vocab.symbols)
+        assert [each.decode() for each in file["vocab"]] == characters_of(list(checkpoint.vocab.symbols))
+
+
+def test_pages_read_characters(trained, tmp_path):
+    cv, checkpoint = trained
+    for name in ("page.html", "module.mjs"):
+        assert_one_line_error(run("export", cv, tmp_path / name), 1, f"not {checkpoint.vocab.kind}")
+    if run("export", cv, f"{tmp_path}/hub/").exit_code == 0:  # where safetensors is installed
+        assert not (tmp_path / "hub/page.html").exists()
+        assert "page.html" not in (tmp_path / "hub/README.md").read_text()
+
+
+def test_another_text_is_read_with_the_tokens_of_the_network(tmp_path):
+    """By evaluate, as score reads it, and by a run that begins with the network."""
+    pytest.importorskip("tokenizers")
+    cv, checkpoint = train(tmp_path, "-encoding", "bpe", "-vocab_size", 280)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "input.txt").write_text(PLAY[::-1])
+    how = ["-split", "all", "-json", "-gpuid", -1]
+    evaluated = json.loads(run("evaluate", cv, "-data_dir", other, "-batch_size", 1, "-seq_length", 1, *how).stdout)
+    scored = json.loads(run("score", cv, other / "input.txt", "-json", "-gpuid", -1).stdout)
+    assert evaluated["characters"] == scored["characters"] + 1  # the last target is the first token of the text
+    assert evaluated["bits_per_byte"] == pytest.approx(scored["bits_per_byte"], rel=1e-3)
+    more = [*SMALL, "-max_epochs", 1, "-data_dir", other, "-checkpoint_dir", other / "cv", "-init_from", cv]
+    begun = run_train(*more, "-encoding", "bpe")
+    assert begun.exit_code == 0, begun.output
+    tuned = charrnn_port.load_checkpoint(other / "cv")
+    assert tuned.vocab == checkpoint.vocab
+    assert tuned.opt["vocab_size"] == 280
+    assert run_train("-resume", "latest", "-checkpoint_dir", other / "cv", "-max_epochs", 2).exit_code == 0
+
+
+@pytest.mark.parametrize(("options", "problem"), [
+    ("-vocab_size 500", "needs -encoding bpe"), ("-encoding bpe -min_count 2", "no symbol is unknown"),
+    ("-encoding bpe -vocab_size 256", "256 is out of range"),
+])  # fmt: skip
+def test_options_that_exclude_each_other(options, problem):
+    assert_one_line_error(run_train(*options.split()), 2, problem)
+
+
+def test_a_short_text_has_fewer_tokens(tmp_path):
+    pytest.importorskip("tokenizers")
+    (tmp_path / "input.txt").write_text("to be or not to be " * 9)
+    words = ["-batch_size", 2, "-seq_length", 4, "-rnn_size", 2, "-max_epochs", 1, "-encoding", "bpe", "-gpuid", -1]
+    result = run_train(*words, "-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv")
+    assert result.exit_code == 0, result.output
+    assert "-vocab_size 1000: the text has only 2" in result.stderr
 
 
 def test_resume_and_separator(tmp_path):

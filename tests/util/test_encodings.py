@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from charrnn_port.util import text_cache
-from charrnn_port.util.encodings import id_type
+from charrnn_port.util.encodings import Encoding, id_type
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 
@@ -38,7 +38,11 @@ def load(folder, text: bytes, **how) -> MinibatchLoader:
 
 def loaded(folder, lines: list[str], **how) -> MinibatchLoader:
     """Load the text with one symbol in each batch; append the printed lines to `lines`."""
-    return MinibatchLoader(folder, 1, 1, 1, 0, lines.append, **how)
+    return MinibatchLoader(folder, 1, 1, 1, 0, lines.append, encoding=encoding_of(**how))
+
+
+def encoding_of(encoding: str = "bytes", min_count: int = 1) -> Encoding:
+    return Encoding(encoding, min_count)
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
@@ -223,7 +227,7 @@ def test_ids_outside_the_vocabulary_are_refused(tmp_path):
 def test_a_text_too_short_counts_characters(tmp_path):
     (tmp_path / "input.txt").write_text("文文文")
     with pytest.raises(UserError, match=r"holds 3 characters, one batch needs batch_size \* seq_length = 4"):
-        MinibatchLoader(tmp_path, 2, 2, 1, 0, lambda line: None, encoding="utf-8")
+        MinibatchLoader(tmp_path, 2, 2, 1, 0, lambda line: None, encoding=Encoding("utf-8"))
 
 
 def test_an_empty_text(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from charrnn_port.util import text_cache
+from charrnn_port.util.encodings import Encoding
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader, split_sizes
 from charrnn_port.util.text_cache import CHUNK, open_cache, preprocess
@@ -387,7 +388,7 @@ def test_a_text_that_grows_while_it_is_read(tmp_path, monkeypatch, encoding):
             text.write_bytes(b"hello world. " * 11)
 
     with pytest.raises(UserError, match=r"input\.txt changed while it was being read: run the command again"):
-        preprocess(text, tmp_path / "data.h5", write_more, encoding=encoding)
+        preprocess(text, tmp_path / "data.h5", write_more, encoding=Encoding(encoding))
     assert os.listdir(tmp_path) == ["input.txt"]
 
 
@@ -528,6 +529,6 @@ def test_unknown_characters_of_a_file_are_the_unknown_symbol(tmp_path):
     (tmp_path / "val.txt").write_bytes(b"aGa")
     folder(tmp_path, b"aaaabbbbc")
     loader = MinibatchLoader(
-        tmp_path, 1, 2, 1, 0, lambda line: None, encoding="utf-8", min_count=2, val_file=str(tmp_path / "val.txt")
+        tmp_path, 1, 2, 1, 0, lambda line: None, encoding=Encoding("utf-8", 2), val_file=str(tmp_path / "val.txt")
     )
     assert loader.next_batch(2)[0].T.tolist() == [[0, loader.vocab.unknown]]

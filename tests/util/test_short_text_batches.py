@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from charrnn_port.util.encodings import Encoding
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.escapes import unescape
 from charrnn_port.util.short_texts import ShortTextsLoader, spans_in, texts_in_folder
@@ -115,7 +116,7 @@ def test_a_separator_of_two_symbols(tmp_path, text, texts):
 
 def test_utf_8(tmp_path):
     (tmp_path / "input.txt").write_text("é·文字·", encoding="utf-8")
-    loader = load(tmp_path, 1, separator="·".encode(), encoding="utf-8")
+    loader = load(tmp_path, 1, separator="·".encode(), encoding=Encoding("utf-8"))
     assert [text.decode() for text in texts_of(loader, 1)] == ["·é·", "·文字·"]
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from charrnn_port.util import text_cache
+from charrnn_port.util.encodings import Encoding
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.minibatch_loader import MinibatchLoader
 from charrnn_port.util.vocabulary import Vocabulary
@@ -19,7 +20,8 @@ def chunk(request, monkeypatch):
 
 def load(folder, text: bytes, **how) -> MinibatchLoader:
     (folder / "input.txt").write_bytes(text)
-    return MinibatchLoader(folder, 1, 1, 1, 0, lambda line: None, encoding="words", **how)
+    encoding = Encoding("words", how.pop("min_count", 1))
+    return MinibatchLoader(folder, 1, 1, 1, 0, lambda line: None, encoding=encoding, **how)
 
 
 @pytest.mark.parametrize("writes", [True, False])

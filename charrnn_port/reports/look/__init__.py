@@ -62,8 +62,9 @@ def look(options: LookOptions) -> None:
     if drawing:
         require_matplotlib("a figure")
     checkpoint = load_checkpoint(options.checkpoint, log_line)
-    if checkpoint.vocab.encoding == "words":
-        raise UserError(f"{options.checkpoint} reads words: look shows units that read characters; use charrnn trace")
+    if not checkpoint.vocab.of_characters:
+        kind = checkpoint.vocab.kind
+        raise UserError(f"{options.checkpoint} reads {kind}: look shows units that read characters; use charrnn trace")
     wanted = units_of(options.units, checkpoint.opt)
     file = text_to_read(options.file, options.split, checkpoint, options.checkpoint)
     cut = cut_of({options.checkpoint: checkpoint}, options.split)

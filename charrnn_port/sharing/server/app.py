@@ -128,7 +128,7 @@ class Server:
         EOS has a text of its own, which no network generates, because harnesses add it to the stop sequences.
         """
         vocab = self.models.get(request.query_params.get("model")).vocab
-        newline = (b"\n" if isinstance(vocab.symbols, bytes) else "\n") in vocab.symbols
+        newline = bool(vocab.encode(b"\n", unknown="skip"))
         return JSONResponse(
             {
                 "tokenizer_class": "CharacterTokenizer",

@@ -38,7 +38,7 @@ function describe() {
   tellFacts({
     Cell: `${model.cell}, layers: ${model.num_layers}, units per layer: ${number(model.rnn_size)}`,
     Parameters: number(model.parameters),
-    Vocabulary: `${number(model.vocabulary.length)} ${model.encoding === "bytes" ? "bytes" : "characters"}`,
+    Vocabulary: `${number(model.vocabulary.length)} ${{ bytes: "bytes", words: "words", bpe: "tokens" }[model.encoding] || "characters"}`,
     Training: `${number(model.iteration)} iterations` + (model.epoch === null ? "" : `, ${model.epoch.toFixed(2)} epochs`),
     "Validation loss": model.val_loss === null ? "not measured" : `${model.val_loss.toFixed(4)} nats per character`,
     Precision: model.dtype.replace("torch.", ""),

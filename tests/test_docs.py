@@ -145,9 +145,9 @@ def test_files_that_are_named_exist(page):
 
 
 ALL_OPTIONS = {f"-{each.opts[0].strip('-')}" for verb in charrnn.verbs().values() for each in verb.params}
-# Options of python, pip, pytest, git, torchrun, lm_eval, gcc, docker and xcode-select, and of every program.
+# Options of python, pip, pytest, git, grep, torchrun, lm_eval, gcc, docker and xcode-select, and of every program.
 OTHERS = {"-m", "-model", "-tasks", "-model_args", "-c", "-e", "-help", "-version", "-nproc_per_node", "-ffp"}
-OTHERS |= {"-gpus", "-install", "-exclude"}
+OTHERS |= {"-gpus", "-install", "-exclude", "-vxFf"}
 OTHERS |= {"-rm", "-init", "-it", "-user", "-build", "-read", "-tmpfs", "-cpuset", "-cpus", "-platform"}
 
 

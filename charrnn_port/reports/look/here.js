@@ -21,9 +21,13 @@ function describe(place) {
   } else {
     $("where").append("the first character has no context and no prediction");
   }
+  if (view.moment) {
+    const its = view.moment.list ? ` surprise ${bits(view.moment.list[place]).toFixed(2)} bits` : "";
+    if (its && !starts.has(place)) $("where").append(element("br"), `at epoch ${view.moment.epoch}:${its}`);
+  }
   if (view.unit) {
     const value = view.values(place);
-    $("where").append(element("br"), `${view.name}: `, element("b", value.toFixed(3), { id: "value" }));
+    $("where").append(element("br"), `${view.name}: `, element("b", value.toFixed(3), { id: "value" }), view.moment ? ` at epoch ${view.moment.epoch}` : "");
     said += `, ${view.name} ${value.toFixed(2)}`;
   }
   $("bars").tBodies[0].replaceChildren(...rows);

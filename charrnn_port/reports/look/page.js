@@ -75,7 +75,7 @@ async function begin() {
   await breathe();
   const address = location.hash;
   if (data.first) await apply(`#color=${data.first}`);
-  else colorBy("surprise");
+  else await colorBy("surprise");
   describe(Math.min(40, data.count - 1));
   listen();
   if (await apply(address)) showText();

@@ -27,6 +27,7 @@ function sections() {
   for (const each of data.findings) {
     $("all").tBodies[0].append(row([unitLink(each.name, each.part), `${each.property}${each.rises ? "" : " (falls)"}`, `${each.kind} ${each.figure.toFixed(3)}`, each.chance.toFixed(3)]));
   }
+  overTraining();
   errorTables();
   ablation();
   pairs();

@@ -65,7 +65,7 @@ def look(options: LookOptions) -> None:
     checkpoint = load_checkpoint(options.checkpoint, log_line)
     if checkpoint.vocab.encoding == "words":
         raise UserError(f"{options.checkpoint} reads words: look shows units that read characters; use charrnn trace")
-    run = []
+    run, moments = [], []
     if options.checkpoints and not drawing:
         run = over_training.chosen(options.checkpoint, options.checkpoints, checkpoint)
     wanted = units_of(options.units, checkpoint.opt)
@@ -88,11 +88,11 @@ def look(options: LookOptions) -> None:
     if drawing:
         shown = [each for some in passages(characters, begins) for each in pieces(some, checkpoint.vocab)]
         content = figure.draw(options, recording, shown, wanted, found.findings, network.cell.STATE[0])
-        moments = []
     else:
         name = f"{Path(text.name).name}{'' if options.split == 'all' else f' ({options.split} split)'}"
         other = read_other(options, checkpoints[options.other], block, begins) if options.other else None
-        moments = over_training.measure(run, checkpoint, network, recording, found, usable, wanted)
+        if run:
+            moments = over_training.measure(run, checkpoint, network, recording, found, usable, wanted)
         content = page.make(
             options, name, about_training, checkpoint, network, recording, characters, found, rare, wanted, other,
             moments,

@@ -50,7 +50,7 @@ async function showUnit(column) {
     name: `${nameOf(column)} ${column.part}`, unit: true, key: keyOf(column), signed, low, high,
     moment, strong: column.strong, values: (place) => low + ((high - low) * at.bytes[place]) / at.steps,
     lowest: signed ? (-column.strong).toFixed(1) : "0", highest: column.strong.toFixed(1),
-    about: `Unit ${column.unit} of layer ${column.layer}, its ${data.parts[column.part]}.${atMoment(moment)} ${its} predicts${sentence.length ? `: ${sentence.join("; ")}` : " no property above chance"}.`,
+    about: `Unit ${column.unit} of layer ${column.layer}, its ${data.parts[column.part]}${moment ? `, at epoch ${moment.epoch}` : ""}. ${its} predicts${sentence.length ? `: ${sentence.join("; ")}` : " no property above chance"}.`,
   });
   markCurrent();
 }

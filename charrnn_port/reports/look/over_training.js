@@ -29,7 +29,7 @@ async function openMoment() {
 }
 
 // What an explanation of the colors ends with
-const atMoment = (moment) => (moment ? ` At ${momentName(moment)}.` : "");
+const atMoment = (moment) => (moment ? ` At epoch ${moment.epoch}.` : "");
 
 function showMoment(place) {
   chosenMoment = place;
@@ -44,18 +44,17 @@ function overTraining() {
   $("checkpoint").max = moments.length - 1;
   $("checkpoint").value = here;
   $("checkpoint").addEventListener("input", () => showMoment(Number($("checkpoint").value)));
-  const heads = [["property", 1], ["score", 1], ...moments.map((each) => [`epoch ${each.epoch}`, 1]), ["first above chance", 1]];
-  const units = tableOf("Best unit", heads, $("moments")), probes = tableOf("Linear probe of the whole state", heads.slice(0, -1), $("moments"));
+  const heads = () => [["property", 1], ["score", 1], ...moments.map((each) => [element("span", each.epoch, { class: "n" }), 1]), ["first above chance", 1]];
+  const units = tableOf("Best unit, by epoch", heads(), $("moments"));
+  const probes = tableOf("Linear probe of the whole state, by epoch; orange is above the best of shuffled weights", heads().slice(0, -1), $("moments"));
   const losses = (name, values) => row([name, "nats", ...values.map((value) => (value === null ? "" : value.toFixed(4))), ""]);
   units.append(losses("validation loss", moments.map((each) => each.val_loss)), losses("loss on this text", moments.map((each) => each.loss)));
   for (const { name, kind, first, units: names, scores, levels, probes: both } of run.properties) {
     const score = (value, place) => {
-      const words = value.toFixed(3), title = `${names[place]} chance ${levels[place].toFixed(3)}`.trim();
-      if (!names[place]) return element("span", words, { class: "n", title });
-      const [unit, part] = names[place].split(".");
-      const made = element("span", unitLink(unit, part, words), { class: "n high3", title });
-      made.firstChild.href &&= `${made.firstChild.getAttribute("href")}&checkpoint=${place}`;
-      return made;
+      const unit = names[place], words = value.toFixed(3), title = `${unit} chance ${levels[place].toFixed(3)}`.trim();
+      const onPage = place === here ? byName.has(unit.split(".")[0]) : unit in moments[place].columns;
+      const link = onPage ? element("a", words, { href: `#color=${unit}&checkpoint=${place}` }) : words;
+      return element("span", link, { class: unit ? "n high3" : "n", title });
     };
     units.append(row([name, kind, ...scores.map(score), first === null ? "never" : `epoch ${moments[first].epoch}`]));
     const probe = ([value, shuffled]) => element("span", value.toFixed(3), { class: value > shuffled ? "n high3" : "n", title: `shuffled weights ${shuffled.toFixed(3)}` });

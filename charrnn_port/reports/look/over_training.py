@@ -64,11 +64,15 @@ def measure(
     """Read the same text with each checkpoint, and score its units.
 
     `network`, `recording` and `found` are those of the checkpoint that the page shows. Of the others,
-    the page has the state of the units in `wanted` and of the best, as many as fit into half of BUDGET.
+    the page has the state of the units in `wanted`, of the best for each property, and of the best of all, as many as
+    fit into half of BUDGET.
     """
-    units = list(dict.fromkeys([*wanted, *((each.layer, each.unit) for each in the_best(found.findings))]))
+    best = [*{each.property: each for each in reversed(found.findings)}.values(), *the_best(found.findings)]
+    columns = [(layer, unit, name) for name in network.cell.STATE for layer, unit in wanted]
+    columns += [(each.layer, each.unit, each.part) for each in best]
+    columns += [(each.layer, each.unit, name) for name in network.cell.STATE for each in best]
     most = int(BUDGET / 2 / len(paths) / (len(recording.ids) * 2 / 3))  # 4 bits of each value, in base64
-    columns = [(layer, unit, name) for name in network.cell.STATE for layer, unit in units][:most]
+    columns = list(dict.fromkeys(columns))[:most]
     moments = []
     for path in paths:
         checkpoint = load_checkpoint(path)

@@ -569,14 +569,14 @@ def test_the_slider_over_checkpoints(browser, plants):
     assert by_id(browser, "checkpoint-name").text == "epoch 3.00, validation loss 1.7000"
     for key, place in (("", 2), (Keys.HOME, 0), (Keys.ARROW_RIGHT, 1)):
         by_id(browser, "checkpoint").send_keys(key)
-        browser.wait(f"(view.moment?.epoch || '3.00') === '{place + 1}.00'")
+        browser.wait(f"(view.snapshot?.epoch || '3.00') === '{place + 1}.00'")
         shown = browser.run("return arguments[0].map((place) => view.values(place))", [*places])
         assert shown == pytest.approx(values[place][list(places)], abs=2 / 15 / 2 + 1e-6)
         colors = [(color, round(strength)) for color, strength, _ in shades(browser, places)]
         assert colors == [(HIGH if each > 0 else LOW, round(8 * abs(each))) if round(8 * abs(each)) else ("0, 0, 0", 0)
                           for each in shown]  # fmt: skip
     assert browser.run("return addressNow()") == f"#color=1:{UNIT}.h&checkpoint=1"
-    browser.run("return showMoment(0)")
+    browser.run("return showSnapshot(0)")
     choose(browser, "by", "surprise")
     browser.wait("view.name === 'surprise'")
     shown = browser.run("return arguments[0].map((place) => view.values(place))", [*places])
@@ -585,13 +585,13 @@ def test_the_slider_over_checkpoints(browser, plants):
     assert shown == pytest.approx(surprise, abs=0.001)
     choose(browser, "by", "entropy")
     assert not by_id(browser, "checkpoint").is_enabled()
-    rows = browser.find_elements("css selector", "#moments tr")
+    rows = browser.find_elements("css selector", "#snapshots tr")
     brackets = next(row for row in rows if "brackets" in row.text)
     assert brackets.text.endswith("epoch 2.00")
     links = brackets.find_elements("tag name", "a")
     assert [re.search(r"checkpoint=(\d)", link.get_attribute("href"))[1] for link in links] == ["1", "2"]
     links[0].click()
-    browser.wait(f"view.unit && view.key.startsWith('1:{UNIT}.') && view.moment?.epoch === '2.00'")
+    browser.wait(f"view.unit && view.key.startsWith('1:{UNIT}.') && view.snapshot?.epoch === '2.00'")
     assert browser.complaints() == []
 
 

@@ -65,7 +65,7 @@ def look(options: LookOptions) -> None:
     checkpoint = load_checkpoint(options.checkpoint, log_line)
     if checkpoint.vocab.encoding == "words":
         raise UserError(f"{options.checkpoint} reads words: look shows units that read characters; use charrnn trace")
-    run, moments = [], []
+    run, snapshots = [], []
     if options.checkpoints and not drawing:
         run = over_training.chosen(options.checkpoint, options.checkpoints, checkpoint)
     wanted = units_of(options.units, checkpoint.opt)
@@ -92,14 +92,14 @@ def look(options: LookOptions) -> None:
         name = f"{Path(text.name).name}{'' if options.split == 'all' else f' ({options.split} split)'}"
         other = read_other(options, checkpoints[options.other], block, begins) if options.other else None
         if run:
-            moments = over_training.measure(run, checkpoint, network, recording, found, usable, wanted)
+            snapshots = over_training.measure(run, checkpoint, network, recording, found, usable, wanted)
         content = page.make(
             options, name, about_training, checkpoint, network, recording, characters, found, rare, wanted, other,
-            moments,
+            snapshots,
         )  # fmt: skip
     write_atomically(content, target)
     log_written(target)
-    for line in over_training.table(moments) if moments else ():
+    for line in over_training.table(snapshots) if snapshots else ():
         print_line(line)
     gaps = np.diff(block.positions, prepend=-1) - 1
     if cut:

@@ -17,7 +17,7 @@ from charrnn_port.reports.look.units import Search, search, the_best
 from charrnn_port.util import progress
 
 
-class Moment(NamedTuple):
+class Snapshot(NamedTuple):
     """A checkpoint of a run, and what its network computed on the text."""
 
     checkpoint: str  # the file's name
@@ -39,6 +39,7 @@ def chosen(path: str, most: int, shown: Checkpoint) -> list[Path]:
 
     The one that the page shows replaces the nearest of them. Raises OptionError if there are fewer than two.
     """
+    shown.require_finite()
     if not Path(path).is_dir():
         raise OptionError(f"-checkpoints: {path} is not a folder: name the folder of a run's checkpoints")
     files = folder.files_of_latest_run(path)
@@ -60,7 +61,7 @@ def measure(
     found: Search,
     text: list[Property],
     wanted: list[tuple[int, int]],
-) -> list[Moment]:
+) -> list[Snapshot]:
     """Read the same text with each checkpoint, and score its units.
 
     `network`, `recording` and `found` are those of the checkpoint that the page shows. Of the others,
@@ -73,12 +74,12 @@ def measure(
     columns += [(each.layer, each.unit, name) for name in network.cell.STATE for each in best]
     most = int(BUDGET / 2 / len(paths) / (len(recording.ids) * 2 / 3))  # 4 bits of each value, in base64
     columns = list(dict.fromkeys(columns))[:most]
-    moments = []
+    snapshots = []
     for path in paths:
         checkpoint = load_checkpoint(path)
         about = path.name, checkpoint.epoch, checkpoint.val_losses.get(checkpoint.i, math.nan)
         if checkpoint.i == shown.i:
-            moments.append(Moment(*about, loss_of(recording), found, "", {}))
+            snapshots.append(Snapshot(*about, loss_of(recording), found, "", {}))
             continue
         its_network = checkpoint.build("plain", network.params.dtype)
         with progress.bars():
@@ -88,8 +89,8 @@ def measure(
             for layer, unit, name in columns
         }
         losses = packed_losses(its, -its.figures.log_probs.astype(np.float64))
-        moments.append(Moment(*about, loss_of(its), search(its_network, its, text), losses, values))
-    return moments
+        snapshots.append(Snapshot(*about, loss_of(its), search(its_network, its, text), losses, values))
+    return snapshots
 
 
 def loss_of(recording: Recording) -> float:
@@ -97,51 +98,51 @@ def loss_of(recording: Recording) -> float:
     return -float(recording.figures.log_probs.mean(dtype=float))
 
 
-def first_above(moments: Sequence[Moment], name: str) -> int | None:
+def first_above(snapshots: Sequence[Snapshot], name: str) -> int | None:
     """Return the place of the first checkpoint with a unit that predicts a property above chance; None if none has."""
-    return next((place for place, each in enumerate(moments) if each.best_unit(name)), None)
+    return next((place for place, each in enumerate(snapshots) if each.best_unit(name)), None)
 
 
-def table(moments: Sequence[Moment]) -> Iterator[str]:
+def table(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     """Yield the lines of a table: the best unit's score for each property at each checkpoint, with * above chance."""
-    names = moments[0].found.chances
+    names = snapshots[0].found.chances
     wide = max(map(len, [*names, "loss on this text"]))
 
     def line(name: str, kind: str, cells: Iterable[str], last: str) -> str:
         return f"{name:{wide}}  {kind:3}  {''.join(f'{each:<8}' for each in cells)} {last}".rstrip()
 
-    yield line("epoch", "", (f"{each.epoch:.2f}" for each in moments), "first above chance")
-    yield line("validation loss", "", (f"{each.val_loss:.4f}" for each in moments), "")
-    yield line("loss on this text", "", (f"{each.loss:.4f}" for each in moments), "")
+    yield line("epoch", "", (f"{each.epoch:.2f}" for each in snapshots), "first above chance")
+    yield line("validation loss", "", (f"{each.val_loss:.4f}" for each in snapshots), "")
+    yield line("loss on this text", "", (f"{each.loss:.4f}" for each in snapshots), "")
     for name, (kind, _) in names.items():
-        cells = (f"{each.found.best[name]:.2f}{'*' if each.best_unit(name) else ''}" for each in moments)
-        first = first_above(moments, name)
-        yield line(name, kind, cells, "never" if first is None else f"epoch {moments[first].epoch:.2f}")
+        cells = (f"{each.found.best[name]:.2f}{'*' if each.best_unit(name) else ''}" for each in snapshots)
+        first = first_above(snapshots, name)
+        yield line(name, kind, cells, "never" if first is None else f"epoch {snapshots[first].epoch:.2f}")
 
 
-def page_data(moments: Sequence[Moment]) -> dict:
+def page_data(snapshots: Sequence[Snapshot]) -> dict:
     """Return the values for the page."""
     return {
         "checkpoints": [
             {"name": each.checkpoint, "epoch": f"{each.epoch:.2f}", "loss": each.loss, "nats": each.nats,
              "val_loss": None if math.isnan(each.val_loss) else each.val_loss, "columns": each.columns}
-            for each in moments
+            for each in snapshots
         ],
         "properties": [
             {
                 "name": name,
                 "kind": kind,
-                "first": first_above(moments, name),
-                "units": [each.best_unit(name) for each in moments],
-                "scores": [each.found.best[name] for each in moments],
-                "levels": [each.found.chances[name][1] for each in moments],
-                "probes": [each.found.probes[name] for each in moments],
+                "first": first_above(snapshots, name),
+                "units": [each.best_unit(name) for each in snapshots],
+                "scores": [each.found.best[name] for each in snapshots],
+                "levels": [each.found.chances[name][1] for each in snapshots],
+                "probes": [each.found.probes[name] for each in snapshots],
             }
-            for name, (kind, _) in moments[0].found.chances.items()
+            for name, (kind, _) in snapshots[0].found.chances.items()
         ],
     }  # fmt: skip
 
 
-def size_of(moments: Sequence[Moment]) -> int:
+def size_of(snapshots: Sequence[Snapshot]) -> int:
     """Return how many bytes of the page the losses and the values of units take."""
-    return sum(len(each.nats) + sum(len(its["packed"]) for its in each.columns.values()) for each in moments)
+    return sum(len(each.nats) + sum(len(its["packed"]) for its in each.columns.values()) for each in snapshots)

@@ -72,6 +72,22 @@ def newest_in(path: str | os.PathLike) -> tuple[Path, Checkpoint]:
     raise UserError(f"{path} is a folder, not a checkpoint, and has no valid checkpoint{wrong}")
 
 
+def files_of_latest_run(path: str | os.PathLike) -> dict[int, Path]:
+    """Return the files of the latest run in a folder by iteration, ascending, one for each; without those whose
+    parameters are NaN or infinite. Raises UserError if there is no valid checkpoint.
+    """
+    _, latest = newest_in(path)
+    found: dict[int, Path] = {}
+    for each in sorted(files_in(path)):  # by name: those with an evaluation come before others of the same iteration
+        try:
+            its = load_file(each)
+        except UserError:  # corrupt, or deleted by the run that writes there
+            continue
+        if is_same_run(its, latest) and not its.not_finite:
+            found.setdefault(its.i, each)
+    return dict(sorted(found.items()))
+
+
 def newest_first(paths: Iterable[Path]) -> list[Path]:
     """Return files in the order of their times, the newest first; a file that has just been deleted is left out."""
     times = {}

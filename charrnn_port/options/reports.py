@@ -314,6 +314,12 @@ class LookOptions(Options):
         "", "another checkpoint to compare with on the same text, for a page", "result",
         "The page shows where one of the two predicts better, and which of their units correspond.",
     )
+    checkpoints: int = option(
+        0, "over training: compare at most this many checkpoints of the run in a folder, such as 8; 0 = off", "result",
+        "They are evenly spaced. A slider colors the text by a unit, or by surprise, at each of them, and a table has "
+        "the first that predicts each property above chance. Each is read and searched, which takes time.",
+        minimum=0, maximum=100,
+    )
     part: str = option(
         "", "for a figure: the gate or part of the state to show, such as c, h or forget", "result",
         "By default, the most informative part of the state.",

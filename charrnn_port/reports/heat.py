@@ -1,7 +1,8 @@
 """Print a text as a heatmap of surprise: the color of each character shows -log2 of its predicted probability.
 
 The colors are those of cividis (Nuñez et al. 2018). They differ in lightness, so that readers with any color vision
-can distinguish them. High levels are also underlined and bold, with NO_COLOR set too.
+can distinguish them. Both the background and the text have a color, so that they have the same contrast on a light
+terminal as on a dark one. High levels are also underlined and bold, with NO_COLOR set too.
 """
 
 import codecs
@@ -9,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import click
 
@@ -32,9 +33,12 @@ class Heat:
         self._bits = 0.0  # sum over the bytes of the current character
         self._begun = False
         if any(self._styles):
-            names = ["below 1", *map(str, BITS[:-1]), f"{BITS[-1]} and more"]
+            between = [f"{low} to {high}" for low, high in pairwise(BITS)]
+            names = [f"below {BITS[0]}", *between, f"{BITS[-1]} and more"]
             legend = "".join(styled(f" {name} ", style) for name, style in zip(names, self._styles, strict=True))
-            log_line(f"bits of surprise: {legend} (underlined from {BITS[2]}, bold from {BITS[3]})")
+            log_line(f"surprise in bits: {legend}")
+            bounds, chances = (", ".join(map(str, each)) for each in (BITS, [f"1/{2**bits}" for bits in BITS]))
+            log_line(f"{bounds} bits: probability {chances}; underlined from {BITS[2]}, bold from {BITS[3]}")
 
     def show(self, block: Block, figures: CharacterScores) -> None:
         """Write a block, after a blank line if it begins another piece.

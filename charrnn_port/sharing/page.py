@@ -6,7 +6,7 @@ from pathlib import Path
 
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.options import ExportOptions
-from charrnn_port.sharing.web import SAMPLING, network_json, page, scripts
+from charrnn_port.sharing.web import SAMPLING, network_json, page, scripts, source
 from charrnn_port.util.files import write_atomically
 from charrnn_port.version import __version__
 
@@ -39,6 +39,7 @@ def write_page(checkpoint: Checkpoint, options: ExportOptions) -> None:
         description=html.escape(options.description or TITLE),
         introduction=html.escape(options.description),
         networks="",
+        clamp=source("clamp.html"),
         coldest="0.05",
         shortest="0",
         hint="Length 0 means no limit. ",
@@ -46,7 +47,7 @@ def write_page(checkpoint: Checkpoint, options: ExportOptions) -> None:
         scripts=SCRIPTS.format(
             network=network_json(checkpoint, options.weights, **facts),
             worker=scripts(*SAMPLING, "worker.js"),
-            page=scripts("vocabulary.js", "alternatives.js", "controls.js", "page.js"),
+            page=scripts("vocabulary.js", "clamp.js", "alternatives.js", "controls.js", "page.js"),
         ),
     )
     write_atomically(content.encode(), options.target)

@@ -19,6 +19,7 @@ SAMPLING = (
     "matrix.js",
     "cells.js",
     "network.js",
+    "clamp.js",
     "vocabulary.js",
     "random.js",
     "samplers.js",

@@ -1,11 +1,13 @@
 """A network with a unit whose function is known, and the text that it is for."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from charrnn_port.checkpoints import Checkpoint
+from charrnn_port.checkpoints import Checkpoint, save_checkpoint
 from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.util.vocabulary import Vocabulary
 
@@ -50,3 +52,13 @@ def planted(knows: bool = True) -> Checkpoint:
     return Checkpoint(opt, VOCAB, network.params.detach(), 100, 3.0, [], {100: 1.25}, 1.25)
 
 
+def planted_run(folder: Path, knows: tuple[bool, ...]) -> list[Checkpoint]:
+    """Write the checkpoints of a run to a folder, one per epoch, the last of which has the lowest loss."""
+    folder.mkdir()
+    run, val_losses = [], {}
+    for epoch, its in enumerate(knows, start=1):
+        val_losses = val_losses | {100 * epoch: 2.0 - epoch / 10}
+        run.append(replace(planted(its), i=100 * epoch, epoch=float(epoch), train_losses=[3.0] * 100 * epoch,
+                           val_losses=val_losses, val_loss=val_losses[100 * epoch]))  # fmt: skip
+        save_checkpoint(run[-1], folder / f"lm_lstm_epoch{epoch}.00_{run[-1].val_loss:.4f}.t7.pt")
+    return run

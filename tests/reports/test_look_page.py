@@ -9,7 +9,7 @@ import torch
 from browser import MISSING, Browser
 from click.testing import CliRunner
 from conftest import RECORDINGS, run_sample, run_train
-from planted import SIZE, UNIT, VOCAB, bracketed_spans, bracketed_text, planted
+from planted import SIZE, UNIT, VOCAB, bracketed_spans, bracketed_text, planted, planted_run
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.ui import Select
 
@@ -551,6 +551,47 @@ def test_two_networks(browser, plants):
         gain = (scores[0][place - 1] - scores[1][place - 1]) / np.log(2)
         assert browser.run("return view.values(arguments[0])", place) == pytest.approx(gain, abs=0.002)
     assert "cross-entropy" in by_id(browser, "other").text
+    assert browser.complaints() == []
+
+
+def test_the_slider_over_checkpoints(browser, plants):
+    """It colors the text by the same unit, or by the surprise, at another checkpoint of the run; the address has the
+    checkpoint. The table has a link to each unit above chance.
+    """
+    run = planted_run(plants / "cv", (False, True, True))
+    arguments = ("-checkpoints", 3, "-units", f"1:{UNIT}", "-length", 1000, "-o", plants / "run.html")
+    look(plants / "cv", plants / "text", *arguments, tried=1)
+    text, places = (plants / "text").read_bytes()[:1000], range(60, 120)
+    steps = [list(Session(Model.of(each)).trace(text)) for each in run]
+    values = [np.array([step.layers[0]["h"][UNIT] for step in its]) for its in steps]
+    browser.open(plants / "run.html", f"#color=1:{UNIT}.h")
+    browser.wait(READY)
+    assert by_id(browser, "checkpoint-name").text == "epoch 3.00, validation loss 1.7000"
+    for key, place in (("", 2), (Keys.HOME, 0), (Keys.ARROW_RIGHT, 1)):
+        by_id(browser, "checkpoint").send_keys(key)
+        browser.wait(f"(view.snapshot?.epoch || '3.00') === '{place + 1}.00'")
+        shown = browser.run("return arguments[0].map((place) => view.values(place))", [*places])
+        assert shown == pytest.approx(values[place][list(places)], abs=2 / 15 / 2 + 1e-6)
+        colors = [(color, round(strength)) for color, strength, _ in shades(browser, places)]
+        assert colors == [(HIGH if each > 0 else LOW, round(8 * abs(each))) if round(8 * abs(each)) else ("0, 0, 0", 0)
+                          for each in shown]  # fmt: skip
+    assert browser.run("return addressNow()") == f"#color=1:{UNIT}.h&checkpoint=1"
+    browser.run("return showSnapshot(0)")
+    choose(browser, "by", "surprise")
+    browser.wait("view.name === 'surprise'")
+    shown = browser.run("return arguments[0].map((place) => view.values(place))", [*places])
+    ids = VOCAB.encode(text)
+    surprise = [-steps[0][place - 1].log_probs[ids[place]] / np.log(2) for place in places]
+    assert shown == pytest.approx(surprise, abs=0.001)
+    choose(browser, "by", "entropy")
+    assert not by_id(browser, "checkpoint").is_enabled()
+    rows = browser.find_elements("css selector", "#snapshots tr")
+    brackets = next(row for row in rows if "brackets" in row.text)
+    assert brackets.text.endswith("epoch 2.00")
+    links = brackets.find_elements("tag name", "a")
+    assert [re.search(r"checkpoint=(\d)", link.get_attribute("href"))[1] for link in links] == ["1", "2"]
+    links[0].click()
+    browser.wait(f"view.unit && view.key.startsWith('1:{UNIT}.') && view.snapshot?.epoch === '2.00'")
     assert browser.complaints() == []
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 
 import numpy as np
@@ -299,6 +300,32 @@ def test_heat_paints_by_bits(monkeypatch):
     styles = [*heat.COLORS[:3], f"{heat.COLORS[3]};4", f"{heat.COLORS[4]};1;4"]
     texts = ["ab", "c", "d", "e", "f"]
     assert shown == "".join(f"\033[{style}m{text}\033[0m" for style, text in zip(styles, texts, strict=True))
+
+
+def test_heat_has_a_legend(monkeypatch, capsys):
+    """It names the bounds of the colors, and what they mean as probabilities."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    painted(b"a", [], monkeypatch)
+    colors, meaning = capsys.readouterr().err.splitlines()
+    shown = re.sub(r"\033\[[\d;]*m", "", colors)  # which are left out where stderr is not a terminal
+    assert shown == "surprise in bits:  below 1  1 to 3  3 to 5  5 to 8  8 and more "
+    assert meaning.startswith("1, 3, 5, 8 bits: probability 1/2, 1/8, 1/32, 1/256")
+
+
+def test_heat_is_readable_on_any_terminal():
+    """The text of each level has a contrast of at least 4.5 to its own background (WCAG 2.2, level AA)."""
+
+    def luminance(color: int) -> float:
+        levels = (0, 95, 135, 175, 215, 255)
+        cube = [levels[(color - 16) // size % 6] for size in (36, 6, 1)]  # the 6 x 6 x 6 colors, and then grays
+        shares = [each / 255 for each in (cube if color < 232 else [8 + 10 * (color - 232)] * 3)]
+        linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for style in heat.COLORS:
+        ground, ink = map(int, re.fullmatch(r"48;5;(\d+);38;5;(\d+)", style).groups())
+        dark, light = sorted((luminance(ground), luminance(ink)))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_heat_without_colors(monkeypatch):

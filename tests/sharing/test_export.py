@@ -214,11 +214,15 @@ def test_the_program_in_the_documentation(tmp_path):
 @NEEDS_NODE
 def test_wrong_options(tmp_path):
     module = exported(LUA / "rnn.t7", tmp_path / "model.mjs")
+    units = load_checkpoint(LUA / "rnn.t7").opt["rnn_size"]
+    layout = "expected LAYER:UNIT=VALUE with a value from -1 to 1, as in 2:131=0.9"
     wrong = [
         ({"length": -1}, "RangeError: invalid length -1: expected a positive integer, or 0 for no limit"),
         ({"seed": 1.5}, "RangeError: invalid seed 1.5: expected an integer"),
         ({"temperature": 0}, "RangeError: invalid temperature 0: expected a number above 0"),
         ({"topK": "3"}, "RangeError: invalid topK 3: expected a positive integer, or 0 for all characters"),
+        ({"clamp": "1:0=2"}, f"RangeError: invalid clamp 1:0=2: {layout}"),
+        ({"clamp": "3:0=0"}, f"RangeError: no unit 3:0 in this network: layers are 1 to 2, units 0 to {units - 1}"),
         ({"primetext": "a\u6587"}, 'RangeError: unknown character "\u6587": it is not in the training text'),
     ]
     assert sampled(module, *[options for options, _ in wrong]) == [message for _, message in wrong]
@@ -400,6 +404,51 @@ def test_the_page_at_work(browser, tmp_path):
     # An unknown character.
     browser.open(page, "?" + urllib.parse.urlencode({"primetext": "\u6587"}))
     assert shown(browser, "problem") == 'Unknown character "\u6587": it is not in the training text.'
+    assert_nothing_from_elsewhere(browser)
+
+
+def set_unit(browser, unit, value):
+    """Use the controls of the held unit."""
+    browser.run("""for (const [id, value] of Object.entries({ clamp_unit: arguments[0], clamp_value: arguments[1] })) {
+        document.getElementById(id).value = value;
+        document.getElementById(id).dispatchEvent(new Event("input", { bubbles: true }));
+    }""", unit, value)  # fmt: skip
+
+
+@NEEDS_CHROMIUM
+def test_a_unit_is_held(browser, tmp_path):
+    """From the first character on the text is that of sample.py -clamp; a change applies to a text in progress."""
+    page, options = exported(LUA / "lstm.t7", tmp_path / "page.html"), {"seed": 3, "temperature": 0.5, "length": 500}
+    quiet = ("-verbose", 0, "-gpuid", -1, *(word for name, value in options.items() for word in (f"-{name}", value)))
+    browser.open(page, "?" + urllib.parse.urlencode(options))
+    browser.wait("document.body.dataset.state === 'done'")
+    free = shown(browser, "text")
+    for unit, value in (("2:1", "0.9"), ("1:4", "-0.35")):
+        set_unit(browser, unit, value)
+        text = run_sample(LUA / "lstm.t7", *quiet, "-clamp", f"{unit}={value}").stdout_bytes.decode(errors="replace")
+        assert written(browser) + "\n" == text
+        assert text != free + "\n"
+        assert f"-clamp '{unit}={value}'" in shown(browser, "command")
+    browser.get("about:blank")
+    browser.open(page, "?" + urllib.parse.urlencode(options | {"clamp": "1:4=-0.35"}))
+    browser.wait("document.body.dataset.state === 'done'")
+    assert shown(browser, "text") + "\n" == text
+    assert browser.run("return [clamp_unit.value, clamp_value.value, clamp_value.disabled]") == ["1:4", "-0.35", False]
+    set_unit(browser, "", "0")
+    assert written(browser) == free
+
+    browser.run("document.getElementById('length').value = 0; document.getElementById('write').click()")
+    browser.wait("document.getElementById('text').textContent.length > 500")
+    set_unit(browser, "2:1", "1")
+    browser.wait("document.getElementById('text').textContent.length > 2000")
+    browser.run("document.getElementById('pause').click()")
+    unheld = b"".join(sample_bytes(load_checkpoint(LUA / "lstm.t7"), **options | {"length": 2000}))
+    same = [a == b for a, b in zip(unheld.decode(errors="replace"), shown(browser, "text"), strict=False)]
+    assert all(same[:500])
+    assert not all(same)
+    assert "was changed" in shown(browser, "command")
+    set_unit(browser, "2:9999", "1")
+    assert shown(browser, "problem").startswith("No unit 2:9999 in this network")
     assert_nothing_from_elsewhere(browser)
 
 

@@ -12,6 +12,7 @@
     silence          loss while each unit is held at 0
     switches         samples while a unit is clamped
     pairs            comparison of two networks
+    over_training    comparison of checkpoints of a run
     packing          values as compressed bytes
     about            sentences of the page
     page             writes the page, from page.html, page.css and the scripts
@@ -24,11 +25,11 @@ from pathlib import Path
 import numpy as np
 
 from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
-from charrnn_port.command_line import log_line, log_written
+from charrnn_port.command_line import log_line, log_written, print_line
 from charrnn_port.device import DTYPES
 from charrnn_port.options import LookOptions, OptionError
 from charrnn_port.reports.drawing import require_matplotlib
-from charrnn_port.reports.look import figure, page
+from charrnn_port.reports.look import figure, over_training, page
 from charrnn_port.reports.look.labels import matches, read_labels
 from charrnn_port.reports.look.packing import pieces
 from charrnn_port.reports.look.pairs import Other
@@ -65,6 +66,9 @@ def look(options: LookOptions) -> None:
     if not checkpoint.vocab.of_characters:
         kind = checkpoint.vocab.kind
         raise UserError(f"{options.checkpoint} reads {kind}: look shows units that read characters; use charrnn trace")
+    run, snapshots = [], []
+    if options.checkpoints and not drawing:
+        run = over_training.chosen(options.checkpoint, options.checkpoints, checkpoint)
     wanted = units_of(options.units, checkpoint.opt)
     file = text_to_read(options.file, options.split, checkpoint, options.checkpoint)
     cut = cut_of({options.checkpoint: checkpoint}, options.split)
@@ -88,11 +92,16 @@ def look(options: LookOptions) -> None:
     else:
         name = f"{Path(text.name).name}{'' if options.split == 'all' else f' ({options.split} split)'}"
         other = read_other(options, checkpoints[options.other], block, begins) if options.other else None
+        if run:
+            snapshots = over_training.measure(run, checkpoint, network, recording, found, usable, wanted)
         content = page.make(
-            options, name, about_training, checkpoint, network, recording, characters, found, rare, wanted, other
-        )
+            options, name, about_training, checkpoint, network, recording, characters, found, rare, wanted, other,
+            snapshots,
+        )  # fmt: skip
     write_atomically(content, target)
     log_written(target)
+    for line in over_training.table(snapshots) if snapshots else ():
+        print_line(line)
     gaps = np.diff(block.positions, prepend=-1) - 1
     if cut:
         gaps[begins] = 0

@@ -2,6 +2,7 @@
 
 function addressNow() {
   const parts = [`color=${view.unit ? view.key : view.name}`];
+  if (chosenSnapshot !== here) parts.push(`checkpoint=${chosenSnapshot}`);
   if (pinned >= 0) parts.push(`at=${pinned}`);
   if (selected[1]) parts.push(`span=${selected.join("-")}`);
   return `#${parts.join("&")}`;
@@ -20,6 +21,9 @@ const inText = (text) => /^\d+$/.test(text || "") && Number(text) < data.count;
 async function apply(address) {
   const asked = new URLSearchParams(address.slice(1));
   const [, name, part] = /^(\d+:\d+)\.(\w+)$/.exec(asked.get("color")) || [];
+  if (/^\d+$/.test(asked.get("checkpoint")) && Number(asked.get("checkpoint")) < snapshots.length) {
+    await showSnapshot(Number(asked.get("checkpoint")));
+  }
   if (byName.has(name)) await showUnit(find(...name.split(":").map(Number), part));
   else if ([...$("by").options].some((each) => each.value === asked.get("color"))) await colorBy(asked.get("color"));
   if (inText(asked.get("at"))) {
@@ -31,7 +35,7 @@ async function apply(address) {
     select([Number(begin), Math.min(Number(end), data.count)]);
     bringIntoView(selected[0], "center");
   }
-  return ["color", "at", "span"].some((each) => asked.has(each));
+  return ["color", "checkpoint", "at", "span"].some((each) => asked.has(each));
 }
 
 // On a narrow window, the panel covers the lower part.

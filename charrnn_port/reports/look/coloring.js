@@ -1,26 +1,28 @@
 // What the text is colored by: surprise, entropy, gain, what a prediction rests on, or a unit
 
-function plain(name) {
+// Losses are those at a checkpoint of the run, or of the page's if it is null.
+function plain(name, snapshot) {
+  const more = (place) => (snapshot ? nats[place] - snapshot.list[place] : 0);
   if (name === "other") {
     return {
-      name, values: (place) => bits(others[place]), low: -6, high: 6, strong: 6, signed: true,
+      name, snapshot, values: (place) => bits(others[place] + more(place)), low: -6, high: 6, strong: 6, signed: true,
       lowest: "the other better", highest: "this one better, 6 bits",
-      about: `Orange: this network predicted the character better than ${data.other.name}. Blue: the other one did. The difference in surprise, in bits.`,
+      about: `Orange: this network predicted the character better than ${data.other.name}. Blue: the other one did. The difference in surprise, in bits.${atSnapshot(snapshot)}`,
     };
   }
   if (name === "gain") {
     return {
-      name: "gain", values: (place) => bits(gains[place]), low: -6, high: 6, strong: 6, signed: true,
+      name, snapshot, values: (place) => bits(gains[place] + more(place)), low: -6, high: 6, strong: 6, signed: true,
       lowest: `${data.ngram}-gram better`, highest: "network better, 6 bits",
-      about: `Orange: the network predicted the character better than a ${data.ngram}-gram model. Blue: the ${data.ngram}-gram model was better. The difference in surprise, in bits.`,
+      about: `Orange: the network predicted the character better than a ${data.ngram}-gram model. Blue: the ${data.ngram}-gram model was better. The difference in surprise, in bits.${atSnapshot(snapshot)}`,
     };
   }
-  const list = name === "surprise" ? nats : entropies;
+  const list = name === "entropy" ? entropies : snapshot ? snapshot.list : nats;
   return {
-    name, values: (place) => bits(list[place]), low: 0, high: name === "surprise" ? 10 : 5, signed: false,
+    name, snapshot, values: (place) => bits(list[place]), low: 0, high: name === "surprise" ? 10 : 5, signed: false,
     cuts: name === "surprise" ? [1, 3, 5, 8] : null, lowest: "0", highest: name === "surprise" ? "8 bits and more" : "5 bits",
     about: name === "surprise"
-      ? "Surprise: -log2 of the probability of the character, in bits. The color becomes stronger at 1, 3, 5 and 8 bits."
+      ? `Surprise: -log2 of the probability of the character, in bits. The color becomes stronger at 1, 3, 5 and 8 bits.${atSnapshot(snapshot)}`
       : "Entropy: how uncertain the network was before the character, in bits, whichever character followed.",
   };
 }
@@ -34,18 +36,21 @@ function listColorings() {
 async function showUnit(column) {
   $("by").value = "unit";
   fill(column);
-  await unpack(column);
-  if (chosenColumn() !== column || $("by").value !== "unit") return; // another unit was chosen in the meantime
-  const { low, high } = column;
+  const asked = chosenSnapshot;
+  const at = await columnAtSnapshot(column), snapshot = at === column ? null : snapshots[asked];
+  // another unit or checkpoint was chosen in the meantime
+  if (chosenColumn() !== column || $("by").value !== "unit" || chosenSnapshot !== asked) return;
+  const { low, high } = at;
   const signed = low < 0;
   const findings = data.findings.filter((each) => each.name === nameOf(column) && each.part === column.part);
+  const its = snapshot ? `At epoch ${snapshots[here].epoch} it` : "It";
   const sentence = findings.slice(0, 2).map((each) => `${each.property} (${each.kind} ${each.figure.toFixed(2)}, chance ${each.chance.toFixed(2)})${each.rises ? "" : ", falls"}`);
   if (findings.length > 2) sentence.push(`${findings.length - 2} more`);
   look({
     name: `${nameOf(column)} ${column.part}`, unit: true, key: keyOf(column), signed, low, high,
-    strong: column.strong, values: (place) => low + ((high - low) * column.bytes[place]) / column.steps,
+    snapshot, strong: column.strong, values: (place) => low + ((high - low) * at.bytes[place]) / at.steps,
     lowest: signed ? (-column.strong).toFixed(1) : "0", highest: column.strong.toFixed(1),
-    about: `Unit ${column.unit} of layer ${column.layer}, its ${data.parts[column.part]}. ${sentence.length ? `It predicts: ${sentence.join("; ")}.` : "It predicts no property above chance."}`,
+    about: `Unit ${column.unit} of layer ${column.layer}, its ${data.parts[column.part]}${snapshot ? `, at epoch ${snapshot.epoch}` : ""}. ${its} predicts${sentence.length ? `: ${sentence.join("; ")}` : " no property above chance"}.`,
   });
   markCurrent();
 }
@@ -82,12 +87,15 @@ function find(layer, unit, part) {
 
 const chosenColumn = () => find(Number($("layer").value), Number($("unit").value), $("part").value);
 
-function colorBy(name) {
+async function colorBy(name) {
   $("by").value = name;
   if (name === "unit") return showUnit($("unit").value ? chosenColumn() : data.columns[0]);
   $("unit-choice").classList.add("off");
+  if (name === "rests" || name === "entropy") snapshotOf(() => false);
   if (name === "rests") return showRests();
-  look(plain(name));
+  const asked = chosenSnapshot, snapshot = run && name !== "entropy" ? await openSnapshot() : null;
+  if ($("by").value !== name || chosenSnapshot !== asked) return;
+  look(plain(name, snapshot));
   markCurrent();
 }
 

@@ -8,10 +8,12 @@ function describe(place) {
   if (view.follows && before !== place) followRests(before);
   const where = element("b", label(ids[place]));
   let said = `${label(ids[place])}, character ${place}`;
-  $("where").replaceChildren(where, ` character ${place}`, element("br"));
+  const epoch = view.snapshot ? `, epoch ${snapshots[here].epoch}` : ""; // the colors are those of another
+  $("bars-epoch").textContent = epoch;
+  $("where").replaceChildren(where, ` character ${place}${epoch}`, element("br"));
   const rows = [];
   if (!starts.has(place)) {
-    $("where").append(`surprise ${bits(nats[place]).toFixed(2)} bits, entropy ${bits(entropies[place]).toFixed(2)} bits`);
+    $("where").append(`surprise ${bits(nats[place]).toFixed(2)} bits${view.snapshot?.list ? "" : `, entropy ${bits(entropies[place]).toFixed(2)} bits`}`);
     said += `, surprise ${bits(nats[place]).toFixed(1)} bits`;
     const count = mostLikely.length / data.count;
     const first = [...mostLikely.slice(place * count, (place + 1) * count)];
@@ -21,9 +23,12 @@ function describe(place) {
   } else {
     $("where").append("the first character has no context and no prediction");
   }
+  if (view.snapshot?.list && !starts.has(place)) {
+    $("where").append(element("br"), `surprise ${bits(view.snapshot.list[place]).toFixed(2)} bits at epoch ${view.snapshot.epoch}`);
+  }
   if (view.unit) {
     const value = view.values(place);
-    $("where").append(element("br"), `${view.name}: `, element("b", value.toFixed(3), { id: "value" }));
+    $("where").append(element("br"), `${view.name}: `, element("b", value.toFixed(3), { id: "value" }), view.snapshot ? ` at epoch ${view.snapshot.epoch}` : "");
     said += `, ${view.name} ${value.toFixed(2)}`;
   }
   $("bars").tBodies[0].replaceChildren(...rows);

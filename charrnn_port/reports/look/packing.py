@@ -40,20 +40,22 @@ def lists(
     most_likely = figures.most_likely(count)
     chances = np.exp(np.take_along_axis(figures.predictions, most_likely, 1).astype(np.float64))
 
-    def thousandths(values: np.ndarray) -> np.ndarray:
-        return np.rint(1000 * recording.spread(values)).clip(0, 65535).astype(np.uint16)
-
     gains = None if its_nats is None else np.rint(1000 * recording.spread(its_nats - nats)).clip(-32768, 32767)
     shown = [each for piece in passages(characters, recording.begins) for each in pieces(piece, vocab)]
     return {
         "ids": packed(recording.ids.astype(np.uint32)),
-        "nats": packed(thousandths(nats)),
-        "entropies": packed(thousandths(figures.entropies)),
+        "nats": packed_losses(recording, nats),
+        "entropies": packed_losses(recording, figures.entropies),
         "gains": None if gains is None else packed(gains.astype(np.int16)),
         "most_likely": packed(recording.spread(most_likely).astype(np.uint32)),
         "chances": packed(np.rint(65535 * recording.spread(chances)).astype(np.uint16)),
         "pieces": packed(json.dumps(shown).encode()),
     }
+
+
+def packed_losses(recording: Recording, nats: np.ndarray) -> str:
+    """Return the losses of the predicted characters `[m]` as packed thousandths of a nat, 16 bits each."""
+    return packed(np.rint(1000 * recording.spread(nats)).clip(0, 65535).astype(np.uint16))
 
 
 def pieces(characters: list[str], vocab: Vocabulary) -> list[str]:
@@ -83,9 +85,9 @@ def byte_name(byte: int) -> str:
 
 
 def columns_of(
-    network: CharRNN, recording: Recording, shown: list[tuple[int, int]], findings: list[Finding]
+    network: CharRNN, recording: Recording, shown: list[tuple[int, int]], findings: list[Finding], budget: int = BUDGET
 ) -> Iterator[dict]:
-    """Yield the values of units until BUDGET is used up.
+    """Yield the values of units until `budget` is used up.
 
     First come all parts of the units in `shown`, in 8 bits. Then come, in 4 bits, the state of units with a finding,
     the state of all others, and the remaining parts.
@@ -102,16 +104,18 @@ def columns_of(
     used = 0
     for layer, unit, name in dict.fromkeys(order):
         values = recording.layers[layer - 1][name][:, unit]
-        low, high = bounds(name, values)
-        steps = FINE if (layer, unit) in shown else COARSE
-        content = packed(np.rint(steps * ((values - low) / (high - low)).clip(0, 1)).astype(np.uint8))
-        used += len(content)
-        if used > BUDGET:
+        column = column_of(name, values, FINE if (layer, unit) in shown else COARSE)
+        used += len(column["packed"])
+        if used > budget:
             return
-        yield {
-            "layer": layer, "unit": unit, "part": name, "low": low, "high": high, "strong": strong(name, values),
-            "steps": steps, "packed": content,
-        }  # fmt: skip
+        yield {"layer": layer, "unit": unit, "part": name, "strong": strong(name, values)} | column
+
+
+def column_of(name: str, values: np.ndarray, steps: int) -> dict:
+    """Return the values of a unit's part, rounded to so many steps of their range."""
+    low, high = bounds(name, values)
+    rounded = np.rint(steps * ((values - low) / (high - low)).clip(0, 1)).astype(np.uint8)
+    return {"low": low, "high": high, "steps": steps, "packed": packed(rounded)}
 
 
 def strong(name: str, values: np.ndarray) -> float:

@@ -71,13 +71,15 @@ async function begin() {
   await breathe();
   layText();
   await breathe();
-  sections();
+  await sections();
   await breathe();
   const address = location.hash;
   if (data.first) await apply(`#color=${data.first}`);
-  else colorBy("surprise");
+  else await colorBy("surprise");
+  await breathe();
   describe(Math.min(40, data.count - 1));
   listen();
+  await breathe();
   if (await apply(address)) showText();
   if (address && !address.includes("=")) document.getElementById(address.slice(1))?.scrollIntoView();
   await gatePanels();

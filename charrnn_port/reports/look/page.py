@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from charrnn_port.model.char_rnn import CharRNN
 from charrnn_port.options import LookOptions
 from charrnn_port.reports.look import about, errors, ngrams
 from charrnn_port.reports.look.gates import gates
-from charrnn_port.reports.look.packing import COARSE, FINE, columns_of, labels, lists, strong
+from charrnn_port.reports.look.over_training import Snapshot, page_data, size_of
+from charrnn_port.reports.look.packing import BUDGET, COARSE, FINE, columns_of, labels, lists, strong
 from charrnn_port.reports.look.pairs import Other, compared
 from charrnn_port.reports.look.recording import Recording
 from charrnn_port.reports.look.rests import rests
@@ -23,8 +25,8 @@ from charrnn_port.reports.look.units import Finding, Search, the_best
 from charrnn_port.reports.trained_on import training_pieces
 
 SCRIPTS = (
-    "data.js", "coloring.js", "rests.js", "text.js", "here.js", "map.js", "search.js", "span.js", "gates.js",
-    "sections.js", "address.js", "page.js",
+    "data.js", "over_training.js", "coloring.js", "rests.js", "text.js", "here.js", "map.js", "search.js", "span.js",
+    "gates.js", "sections.js", "address.js", "page.js",
 )  # fmt: skip
 SMOOTH = 8  # characters over which a unit's values are averaged, to see how it varies from passage to passage
 ABOUT_PARTS = {
@@ -52,12 +54,13 @@ def make(
     rare: list[str],
     wanted: list[tuple[int, int]],
     other: Other | None = None,
+    snapshots: Sequence[Snapshot] = (),
 ) -> bytes:
     """Return the page, the content of its file.
 
     `name` is the text's, and `about_training` a sentence on how much of it was trained on. `rare` are names of
     properties that are too rare in the text. `wanted` are units to show first, as (layer from 1, unit). `other` is
-    another network, and what it computed on the same text.
+    another network, and what it computed on the same text. `snapshots` are checkpoints of the same run.
     """
     nats = -recording.figures.log_probs.astype(np.float64)
     begins, training = recording.begins, training_pieces(checkpoint, options.checkpoint)
@@ -68,7 +71,7 @@ def make(
         )
     best = the_best(found.findings)
     shown = list(dict.fromkeys(wanted + [(each.layer, each.unit) for each in best]))
-    columns = list(columns_of(network, recording, shown, found.findings))
+    columns = list(columns_of(network, recording, shown, found.findings, BUDGET - size_of(snapshots)))
     held = len({(each["layer"], each["unit"]) for each in columns})
     title = f"{Path(options.checkpoint).name} reading {name}"
     data = {
@@ -113,6 +116,7 @@ def make(
         "rests": rests(
             network, recording, recording.spread((frequency_nats(recording) if its_nats is None else its_nats) - nats)
         ),
+        "over_training": page_data(snapshots) if snapshots else None,
         "other": other and compared(network, recording, other),
         "ablation": about.silenced(ablation(network, recording, characters)),
         "switched": switched(checkpoint, recording, shown, characters),

@@ -9,7 +9,7 @@ function row(cells) {
   return made;
 }
 
-function sections() {
+async function sections() {
   $("title").textContent = data.title;
   $("facts").replaceChildren(...data.facts.flatMap(([name, words]) => [element("dt", name), element("dd", words)]));
   $("tried").textContent = data.tried;
@@ -27,10 +27,10 @@ function sections() {
   for (const each of data.findings) {
     $("all").tBodies[0].append(row([unitLink(each.name, each.part), `${each.property}${each.rises ? "" : " (falls)"}`, `${each.kind} ${each.figure.toFixed(3)}`, each.chance.toFixed(3)]));
   }
-  errorTables();
-  ablation();
-  pairs();
-  switches();
+  for (const each of [overTraining, errorTables, ablation, pairs, switches]) {
+    await breathe();
+    each();
+  }
 }
 
 function tableOf(caption, heads, where = $("tables")) {

@@ -42,7 +42,8 @@ def switched(checkpoint: Checkpoint, recording: Recording, shown: list[tuple[int
     about = (
         "Ablation: samples while the output of one unit is clamped to a low value, left free, and clamped to a high "
         f"value. They follow the first {len(prime_ids)} characters of the text (in gray), and use the same random "
-        f"numbers, at temperature {TEMPERATURE}. sample.py does this with -clamp, for any units and values."
+        f"numbers, at temperature {TEMPERATURE}. sample.py does this with -clamp, for any units and values. On the "
+        "page of `charrnn export CHECKPOINT page.html`, a slider holds a unit while the network writes on."
     )
     prime = checkpoint.vocab.decode(prime_ids).decode(errors="replace")
     return {"units": units, "prime": prime, "about": about}

@@ -19,6 +19,7 @@ def server_page() -> str:
         description=TITLE,
         introduction="Recurrent neural networks trained to predict the next character of a text.",
         networks=FOLDER.joinpath("networks.html").read_text(encoding="utf-8"),
+        clamp="",
         coldest="0",
         shortest="1",
         hint="",

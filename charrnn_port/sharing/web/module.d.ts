@@ -14,6 +14,8 @@ export interface SampleOptions {
   topP?: number;
   /** Greedy sampling: always take the most likely character. Default: false. */
   argmax?: boolean;
+  /** Units whose outputs are held, by layer (from 1) and unit (from 0), such as "2:131=0.9,1:5=0". Default: none. */
+  clamp?: string;
 }
 
 /**

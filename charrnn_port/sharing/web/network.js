@@ -55,6 +55,7 @@ export class Session {
     this.states = layers.map(() => Array.from({ length: cell.states }, () => new Float64Array(size)));
     this.pre = new Float64Array(network.n);
     this.spare = new Float64Array(size);
+    this.clamps = []; // [layer from 0, unit, value]: outputs that are held from the next character on
     /** Unnormalized log-probabilities of the next character. Before the first one, all are equally likely. */
     this.scores = new Float64Array(network.vocabSize).fill(1 / network.vocabSize);
   }
@@ -74,6 +75,7 @@ export class Session {
       }
       cell.advance(pre, states[layer], h2h, this.spare);
       output = states[layer][cell.states - 1];
+      for (const [at, unit, value] of this.clamps) if (at === layer) output[unit] = value;
     }
     scores.fill(0);
     decoder.weight.addProduct(output, scores);

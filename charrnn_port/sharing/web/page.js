@@ -4,6 +4,7 @@ const { weights, ...about } = JSON.parse(element("network").textContent);
 const vocab = new Vocabulary(about.vocab);
 const FIELDS = {
   primetext: "primetext", temperature: "temperature", topK: "top_k", topP: "top_p", seed: "seed", length: "length",
+  clamp: "clamp",
 };
 
 const script = new Blob([element("worker").textContent], { type: "text/javascript" });
@@ -20,11 +21,33 @@ function checkOptions() {
   element("problem").textContent = "";
   try {
     vocab.encode(element("primetext").value);
+    clampsOf(element("clamp").value, about.num_layers, about.rnn_size);
   } catch (error) {
     element("problem").textContent = `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
     return false;
   }
   return element("form").checkValidity();
+}
+
+/** Connects the controls of the held unit. A change applies to the text that is being generated, too. */
+function listenToClamp() {
+  const [all, unit, value] = ["clamp", "clamp_unit", "clamp_value"].map(element);
+  const show = () => {
+    value.disabled = !unit.value.trim();
+    element("clamp_shown").textContent = Number(value.value).toFixed(2);
+  };
+  const [, its, at] = /^\s*(\d+:\d+)=([-+.\d]+)/.exec(all.value) || [];
+  if (its) [unit.value, value.value] = [its, at];
+  show();
+  const change = () => {
+    const before = all.value;
+    all.value = unit.value.trim() && `${unit.value.trim()}=${Number(value.value)}`;
+    show();
+    if (all.value === before || !checkOptions() || element("pause").disabled) return;
+    worker.postMessage({ clamp: all.value });
+    element("command").textContent = "# The held unit was changed while this text was generated: Generate begins again.";
+  };
+  for (const each of [unit, value]) each.addEventListener("input", change);
 }
 
 /** Starts a text. Returns whether the options are valid. */
@@ -76,11 +99,12 @@ function pause() {
 }
 
 /** Returns the command line that prints this text, one option per line. */
-function commandOf({ primetext, temperature, topK, topP, seed, length }) {
+function commandOf({ primetext, temperature, topK, topP, seed, length, clamp }) {
   const lines = [`python sample.py ${quoted(about.facts.name)}`, `-seed ${seed}`, `-temperature ${temperature}`];
   lines.push(`-length ${length}`, "-verbose 0");
   if (topK) lines.push(`-top_k ${topK}`);
   if (topP < 1) lines.push(`-top_p ${topP}`);
+  if (clamp) lines.push(`-clamp ${quoted(clamp)}`);
   if (primetext) lines.push(`-primetext ${quoted(primetext)}`);
   return lines.join(" \\\n  ");
 }
@@ -120,6 +144,7 @@ function symbolsShown() {
 
 readAddress(FIELDS);
 element("form").addEventListener("input", checkOptions);
+listenToClamp();
 describe();
 listen(write, pause);
 write();

@@ -1,9 +1,10 @@
 // Sampling a text with options.
+import { clampsOf } from "./clamp.js";
 import { sampler } from "./samplers.js";
 import { Generator } from "./random.js";
 
 /** The defaults of sample.py. */
-const DEFAULTS = { primetext: "", length: 2000, seed: 123, temperature: 1, topK: 0, topP: 1, argmax: false };
+const DEFAULTS = { primetext: "", length: 2000, seed: 123, temperature: 1, topK: 0, topP: 1, argmax: false, clamp: "" };
 
 /**
  * Yields the ids of the prime text, then `length` more. The session is advanced after each id is yielded.
@@ -12,6 +13,7 @@ const DEFAULTS = { primetext: "", length: 2000, seed: 123, temperature: 1, topK:
  */
 export function idsOf(session, vocab, options) {
   const all = checked({ ...DEFAULTS, ...options });
+  session.clamps = clampsOf(all.clamp, session.network.layers.length, session.network.size);
   const choose = sampler(all, new Generator(all.seed), vocab.unknown, session.network.rounded);
   return generate(session, vocab.encode(all.primetext), choose, all.length || Infinity);
 }

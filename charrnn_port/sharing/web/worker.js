@@ -1,5 +1,6 @@
 // A web worker that generates texts, one piece for each request of the page: a page that sends no request pauses the
-// text. Messages to it: {network} once; {options, run} starts a text; {run} requests the next piece of that text.
+// text. Messages to it: {network} once; {options, run} starts a text; {run} requests the next piece of that text; {clamp} holds
+// units from there on.
 
 const PIECE = 30; // milliseconds
 const LIKELY = 5; // characters that are shown as alternatives
@@ -10,6 +11,8 @@ onmessage = ({ data }) => {
     if (data.network) {
       network = new Network(data.network);
       vocab = new Vocabulary(data.network.vocab);
+    } else if (data.clamp !== undefined) {
+      text.session.clamps = clampsOf(data.clamp, network.layers.length, network.size);
     } else {
       if (data.options) text = begun(data.options);
       postMessage({ run: data.run, ...piece(text) });

@@ -9,6 +9,7 @@ Public API of the package:
     training_for(...)               the Training of a network; uses CUDA graphs on a GPU
     initialize                      initializes the parameters of a new network
     dry_run(training)               prints sizes, memory and time of a run before it begins
+    require_same_options(...)       checks that all processes of a run have the same options
     processes()                     this process, or the processes that torchrun started
     Interrupts                      records the signals that end a run
     events                          the events of a run
@@ -25,7 +26,7 @@ from charrnn_port.training.interrupts import Interrupts
 from charrnn_port.training.iteration import Training, initialize
 from charrnn_port.training.loop import run, train
 from charrnn_port.training.parallel import processes
-from charrnn_port.training.preparation import prepare, resumed
+from charrnn_port.training.preparation import prepare, require_same_options, resumed
 
 __all__ = [
     "Interrupts",
@@ -36,6 +37,7 @@ __all__ = [
     "prepare",
     "processes",
     "recorders",
+    "require_same_options",
     "resumed",
     "run",
     "train",

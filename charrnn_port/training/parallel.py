@@ -30,14 +30,14 @@ def processes() -> "SingleProcess":
     """
     if "RANK" not in os.environ:
         return SingleProcess()
-    if not os.environ.get("MASTER_ADDR"):
-        raise UserError("RANK is set, as torchrun does, but MASTER_ADDR is not: start with torchrun, or unset RANK")
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT"):
         if not os.environ.get(name, "").isdecimal():
             raise UserError(
                 f"RANK is set, as torchrun does, but {name} is {os.environ.get(name, 'not set')!r}: expected a number; "
                 "start with torchrun, or unset RANK"
             )
+    if not os.environ.get("MASTER_ADDR"):
+        raise UserError("RANK is set, as torchrun does, but MASTER_ADDR is not: start with torchrun, or unset RANK")
     return Distributed()
 
 

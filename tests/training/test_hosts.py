@@ -1,0 +1,222 @@
+"""A run on several hosts: what may differ between them, and what happens when one cannot connect or is gone.
+
+Hosts are network namespaces of this machine, where it permits them: each has its own address and its own folder.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, run_train, train_options
+from runs import SMALL, TEXT, assert_same, log_lines
+from torchrun import Torchrun, free_port, two_hosts
+
+import charrnn_port
+from charrnn_port.training import connection, parallel, prepare, require_same_options
+from charrnn_port.util.errors import UserError
+
+IP = shutil.which("ip")
+LONG = [*SMALL, "-batch_size", "6", "-max_epochs", "1000", "-eval_val_every", "20"]
+
+
+class OtherProcess(parallel.SingleProcess):
+    """A process whose main process has other values."""
+
+    rank = 1
+
+    def __init__(self, **values: object) -> None:
+        self.values = values
+
+    def from_main(self, make: Callable[[], dict]) -> dict:
+        """Return what `make` returns, with the main process's values."""
+        return {name: self.values.get(name.split()[-1].lstrip("-"), value) for name, value in make().items()}
+
+
+def test_other_options_than_the_main_process():
+    options = train_options("-data_dir", "here", "-rnn_size", 64)
+    require_same_options(options, OtherProcess(data_dir="there", gpuid=3))
+    with pytest.raises(UserError, match="-rnn_size is 64 in process 1, but 128 in process 0: start all hosts with the"):
+        require_same_options(options, OtherProcess(rnn_size=128))
+
+
+def test_another_text_than_the_main_process(tmp_path):
+    (tmp_path / "input.txt").write_bytes(TEXT)
+    options = train_options(*SMALL, "-data_dir", tmp_path)
+    prepare(options, processes=OtherProcess())
+    with pytest.raises(UserError, match=r"SHA-256 of the text is .* but 123 in process 0: copy the text"):
+        prepare(options, processes=OtherProcess(text="123"))
+    with pytest.raises(UserError, match=r"type is torch.float64 in process 1, but torch.float32 in process 0: give all"):
+        prepare(options, processes=OtherProcess(type="torch.float32"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the interfaces of Linux")
+def test_the_interface_is_that_of_the_route():
+    assert connection.interface_towards("127.0.0.1") == "lo"
+    assert connection.interface_towards("localhost") == "lo"
+    assert connection.interface_towards("256.0.0.1") == ""
+
+
+class Host:
+    """A network namespace with a folder that has the text."""
+
+    def __init__(self, name: str, interface: str, address: str, folder: Path) -> None:
+        self.name, self.interface, self.address, self.folder = name, interface, address, folder
+        (folder / "data").mkdir(parents=True)
+        (folder / "data/input.txt").write_bytes(TEXT)
+
+    def start(self, *arguments: object, **more: object) -> Torchrun:
+        """Start torchrun on this host."""
+        prefix = [IP, "netns", "exec", self.name]
+        return Torchrun("-data_dir", "data", *arguments, prefix=prefix, folder=self.folder, **more)
+
+    def checkpoints(self) -> dict[str, charrnn_port.Checkpoint]:
+        """Return the checkpoints on this host by file name."""
+        return {path.name: charrnn_port.load_checkpoint(path) for path in (self.folder / "cv").glob("lm_*")}
+
+
+def ip(*words: str) -> None:
+    subprocess.run([IP, *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def hosts(tmp_path):
+    """Return two hosts, connected by a cable."""
+    with ExitStack() as stack:
+        names = [f"charrnn{os.getpid()}{letter}" for letter in "ab"]
+        try:
+            for name in names:
+                ip("netns", "add", name)
+                stack.callback(ip, "netns", "delete", name)
+            ip("link", "add", "va", "netns", names[0], "type", "veth", "peer", "name", "vb", "netns", names[1])
+            made = []
+            for number, (name, interface) in enumerate(zip(names, ("va", "vb"), strict=True), 1):
+                address = f"10.77.0.{number}"
+                ip("-n", name, "addr", "add", f"{address}/24", "dev", interface)
+                for each in (interface, "lo"):
+                    ip("-n", name, "link", "set", each, "up")
+                made.append(Host(name, interface, address, tmp_path / name[-1]))
+        except (TypeError, OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"needs network namespaces: {error}")
+        yield made
+
+
+def kill(torchrun: Torchrun) -> None:
+    """Kill torchrun and all its processes, as when a host loses power, except that connections are closed."""
+    for process in (torchrun.process.pid, *torchrun.children()):
+        os.kill(process, signal.SIGKILL)
+
+
+def restarting(hosts: list[Host]) -> list[list[object]]:
+    """Return torchrun's words for each host, with which it restarts all processes when one fails."""
+    endpoint = f"{hosts[0].address}:{free_port()}"
+    c10d = ["--nnodes", 2, "--max_restarts", 3, "--rdzv_backend", "c10d", "--rdzv_endpoint", endpoint]
+    return [
+        [*c10d, "--local_addr", host.address, "--rdzv_conf", f"is_host={int(host is hosts[0])}"] for host in hosts
+    ]
+
+
+def start_both(hosts: list[Host], *arguments: object, **more: object) -> list[Torchrun]:
+    """Start a run with one process on the first host and two on the second one."""
+    words = two_hosts(hosts[0].address)
+    return [
+        host.start(*arguments, count=count, words=each, **more)
+        for host, count, each in zip(hosts, (1, 2), words, strict=True)
+    ]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("option", ["-resume", "-init_from"])
+def test_only_the_first_host_has_the_checkpoint(hosts, option):
+    """And the other one gets its contents."""
+    cv = hosts[0].folder / "cv"
+    alone = [*SMALL, "-batch_size", 6, "-data_dir", hosts[0].folder / "data", "-checkpoint_dir", cv]
+    assert run_train(*alone, "-max_epochs", 1, "-savefile", "first").exit_code == 0
+    (begin,) = cv.glob("lm_*")
+    rest = log_lines(run_train(option, begin, *alone, "-checkpoint_dir", hosts[0].folder / "alone").stdout)
+    runs = start_both(hosts, *SMALL, "-batch_size", 6, option, begin.relative_to(hosts[0].folder))
+    assert [run.end() for run in runs] == [0, 0]
+    assert log_lines(runs[0].stdout) == rest
+    assert not (hosts[1].folder / "cv").exists()
+
+
+@pytest.mark.long
+def test_a_host_without_the_interface(hosts):
+    """The others end, too, although gloo waits for the host."""
+    words = two_hosts(hosts[0].address)
+    right = hosts[0].start(*LONG, count=1, words=words[0])
+    wrong = hosts[1].start(*LONG, count=2, words=words[1], variables={"GLOO_SOCKET_IFNAME": "vc"})
+    for run in (right, wrong):
+        assert run.end() != 0
+        (error,) = run.errors
+        assert "set GLOO_SOCKET_IFNAME" in error
+    assert "interface vc" in error
+
+
+@pytest.mark.long
+def test_a_host_with_another_text(hosts):
+    (hosts[1].folder / "data/input.txt").write_bytes(TEXT[1:])
+    first, second = start_both(hosts, *LONG)
+    assert first.end() != 0
+    assert second.end() != 0
+    assert [len(run.errors) for run in (first, second)] == [1, 1]
+    assert "another process of this run" in first.errors[0]
+    assert "copy the text" in second.errors[0]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_host_that_is_gone(hosts, killed):
+    runs = start_both(hosts, *LONG)
+    runs[0].read(until="30/")
+    kill(runs[killed])
+    assert runs[1 - killed].end() != 0
+    (error,) = runs[1 - killed].errors
+    assert "another process of this run ended" in error
+
+
+@pytest.mark.long
+def test_a_host_that_is_cut_off(hosts, tmp_path):
+    """Connections stay open, but nothing arrives: each operation has a time limit, here a short one."""
+    script = tmp_path / "short.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from datetime import timedelta\n"
+        "from charrnn_port.training import parallel\n"
+        "parallel.TIMEOUT = timedelta(seconds=10)\n"
+        "from train import main\n"
+        "main()\n"
+    )
+    runs = start_both(hosts, *LONG, script=script)
+    runs[0].read(until="30/")
+    ip("-n", hosts[1].name, "link", "set", "vb", "down")
+    for run in runs:
+        assert run.end() != 0
+        (error,) = run.errors
+        assert "another process of this run ended or does not respond" in error
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("killed", [0, 1])
+def test_restarted_runs_go_on(hosts, killed):
+    options = [*LONG, "-max_epochs", 3, "-dropout", "0.5"]
+    assert [run.end() for run in start_both(hosts, *options)] == [0, 0]
+    whole = hosts[0].checkpoints()
+    shutil.rmtree(hosts[0].folder / "cv")
+    runs = [
+        host.start(*options, count=count, words=words)
+        for host, count, words in zip(hosts, (1, 2), restarting(hosts), strict=True)
+    ]
+    runs[0].read(until="50/")
+    os.kill(runs[killed].children()[0], signal.SIGKILL)
+    assert [run.end() for run in runs] == [0, 0]
+    assert "resuming after iteration 40" in runs[0].stdout
+    again = hosts[0].checkpoints()
+    assert again.keys() == whole.keys()
+    for name, checkpoint in again.items():
+        assert_same(checkpoint, whole[name])

@@ -15,7 +15,8 @@ Public API of the package:
     events                          the events of a run
     recorders                       callbacks: the original's log lines, checkpoints, progress bar, ...; one file each
 
-Internal modules: graphed.py (an iteration as one CUDA graph), loss_scale.py (for float16), parallel.py.
+Internal modules: graphed.py (an iteration as one CUDA graph), loss_scale.py (for float16), parallel.py and
+connection.py (several processes).
 Each optimizer is a file in optimizers/, each learning rate schedule a file in schedules/.
 """
 

@@ -9,8 +9,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from charrnn_port.training.interrupts import Interrupts
 from charrnn_port.util.errors import UserError
 
 TIMEOUT = timedelta(minutes=5)  # longer than saving a checkpoint takes
+ANSWER = 5  # seconds until an answer of the store
 
 
 def processes() -> "SingleProcess":
@@ -152,12 +154,18 @@ class Distributed(SingleProcess):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun may send it before the error is printed
 
     def _first_to_fail(self) -> bool:
-        first_of_host = self.rank - self.local_rank
-        try:
-            self._store.set("failed", "")
-            return self._store.add(f"failed on the host of {first_of_host}", 1) == 1
-        except (AttributeError, RuntimeError):  # there is no store: torchrun, which keeps it, has ended
-            return self.local_rank == 0
+        """Return whether no other process of this host has failed before; if that is unknown, True for one of them."""
+        answers = []
+
+        def ask() -> None:
+            with suppress(AttributeError, RuntimeError):  # there is no store: torchrun, which keeps it, has ended
+                self._store.set("failed", "")
+                answers.append(self._store.add(f"failed on the host of {self.rank - self.local_rank}", 1))
+
+        thread = Thread(target=ask, daemon=True)  # if the host of the store is cut off, the call does not return
+        thread.start()
+        thread.join(ANSWER)
+        return answers[0] == 1 if answers else self.local_rank == 0
 
     def device(self, device: torch.device) -> torch.device:
         """Return a GPU for each process of this machine, counting from `device`.

@@ -51,7 +51,7 @@ def test_another_text_than_the_main_process(tmp_path):
     prepare(options, processes=OtherProcess())
     with pytest.raises(UserError, match=r"SHA-256 of the text is .* but 123 in process 0: copy the text"):
         prepare(options, processes=OtherProcess(text="123"))
-    with pytest.raises(UserError, match=r"type is torch.float64 in process 1, but torch.float32 in process 0: give all"):
+    with pytest.raises(UserError, match=r"is torch.float64 in process 1, but torch.float32 in process 0: give all"):
         prepare(options, processes=OtherProcess(type="torch.float32"))
 
 
@@ -112,12 +112,11 @@ def kill(torchrun: Torchrun) -> None:
         os.kill(process, signal.SIGKILL)
 
 
-def restarting(hosts: list[Host]) -> list[list[object]]:
-    """Return torchrun's words for each host, with which it restarts all processes when one fails."""
-    endpoint = f"{hosts[0].address}:{free_port()}"
-    c10d = ["--nnodes", 2, "--max_restarts", 3, "--rdzv_backend", "c10d", "--rdzv_endpoint", endpoint]
+def c10d(hosts: list[Host]) -> list[list[object]]:
+    """Return torchrun's words for each of two hosts that meet at an endpoint and are numbered by torchrun."""
+    words = ["--nnodes", 2, "--rdzv_backend", "c10d", "--rdzv_endpoint", f"{hosts[0].address}:{free_port()}"]
     return [
-        [*c10d, "--local_addr", host.address, "--rdzv_conf", f"is_host={int(host is hosts[0])}"] for host in hosts
+        [*words, "--local_addr", host.address, "--rdzv_conf", f"is_host={int(host is hosts[0])}"] for host in hosts
     ]
 
 
@@ -202,15 +201,17 @@ def test_a_host_that_is_cut_off(hosts, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("killed", [0, 1])
-def test_restarted_runs_go_on(hosts, killed):
+@pytest.mark.parametrize(("killed", "backend"), [(0, "static"), (1, "static"), (0, "c10d"), (1, "c10d")])
+def test_restarted_runs_go_on(hosts, killed, backend):
+    """From the latest checkpoint, to the digits of an undisturbed run."""
     options = [*LONG, "-max_epochs", 3, "-dropout", "0.5"]
     assert [run.end() for run in start_both(hosts, *options)] == [0, 0]
     whole = hosts[0].checkpoints()
     shutil.rmtree(hosts[0].folder / "cv")
+    places = two_hosts(hosts[0].address) if backend == "static" else c10d(hosts)
     runs = [
-        host.start(*options, count=count, words=words)
-        for host, count, words in zip(hosts, (1, 2), restarting(hosts), strict=True)
+        host.start(*options, count=count, words=["--max_restarts", 3, *words])
+        for host, count, words in zip(hosts, (1, 2), places, strict=True)
     ]
     runs[0].read(until="50/")
     os.kill(runs[killed].children()[0], signal.SIGKILL)

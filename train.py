@@ -11,7 +11,6 @@ Reads data_dir/input.txt and writes checkpoints to cv/. See `python train.py -he
 
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from charrnn_port.command_line import fail, given_options, log_line, print_line, program
@@ -31,7 +30,7 @@ def main(options: TrainOptions) -> None:
     """Train a character-level language model."""
     # Imported here, because torch takes seconds and -help should not.
     from charrnn_port.checkpoints import folder
-    from charrnn_port.training import dry_run, prepare, processes, recorders, require_same_options, resumed, run
+    from charrnn_port.training import dry_run, joint_options, prepare, processes, recorders, resumed, run
     from charrnn_port.training.events import Exploded, Saved
 
     given = given_options()
@@ -40,11 +39,9 @@ def main(options: TrainOptions) -> None:
         saved = None
         if options.config:
             options, given = with_config(options, given)
-        require_same_options(options, ours)
+        options, given = joint_options(options, given, ours)
         if options.progress and ours.rank == 0:
             claimed.enter_context(progress.bars(log, required="progress" in given))
-        if path := ours.saved_before_restart():
-            options = replace(options, resume=path)
         if options.resume:
             options, saved = resumed(options, given, log, ours)
         if options.print_config == 1:

@@ -9,7 +9,7 @@ Public API of the package:
     training_for(...)               the Training of a network; uses CUDA graphs on a GPU
     initialize                      initializes the parameters of a new network
     dry_run(training)               prints sizes, memory and time of a run before it begins
-    require_same_options(...)       checks that all processes of a run have the same options
+    joint_options(...)              options of a run in several processes, which must have the same
     processes()                     this process, or the processes that torchrun started
     Interrupts                      records the signals that end a run
     events                          the events of a run
@@ -27,7 +27,7 @@ from charrnn_port.training.interrupts import Interrupts
 from charrnn_port.training.iteration import Training, initialize
 from charrnn_port.training.loop import run, train
 from charrnn_port.training.parallel import processes
-from charrnn_port.training.preparation import prepare, require_same_options, resumed
+from charrnn_port.training.preparation import joint_options, prepare, resumed
 
 __all__ = [
     "Interrupts",
@@ -35,10 +35,10 @@ __all__ = [
     "dry_run",
     "events",
     "initialize",
+    "joint_options",
     "prepare",
     "processes",
     "recorders",
-    "require_same_options",
     "resumed",
     "run",
     "train",

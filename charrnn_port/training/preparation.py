@@ -29,10 +29,18 @@ SLOWER_ON_CPU = "; on a CPU this is only for testing: float32 is faster"
 Echo = Callable[[str], None]
 
 
-def require_same_options(options: TrainOptions, processes: SingleProcess) -> None:
-    """Raise UserError if an option of this process differs from the main process's, other than those in OF_HOST."""
+def joint_options(
+    options: TrainOptions, given: frozenset[str], processes: SingleProcess
+) -> tuple[TrainOptions, frozenset[str]]:
+    """Return the options of a run and the names that the user gave, after comparing them between its processes.
+
+    If torchrun has restarted the processes, they resume the run's latest checkpoint, which has the other options.
+    Raises UserError if an option of this process differs from the main process's, other than those in OF_HOST.
+    """
     values = {f"-{name}": value for name, value in options.values().items() if name not in OF_HOST}
     processes.require_same(values, "start all hosts with the same options")
+    path = processes.saved_before_restart()
+    return (replace(options, resume=path), given & OF_HOST) if path else (options, given)
 
 
 def resumed(

@@ -18,7 +18,7 @@ from runs import SMALL, TEXT, assert_same, log_lines
 from torchrun import Torchrun, free_port, two_hosts
 
 import charrnn_port
-from charrnn_port.training import connection, parallel, prepare, require_same_options
+from charrnn_port.training import connection, joint_options, parallel, prepare
 from charrnn_port.util.errors import UserError
 
 IP = shutil.which("ip")
@@ -40,9 +40,10 @@ class OtherProcess(parallel.SingleProcess):
 
 def test_other_options_than_the_main_process():
     options = train_options("-data_dir", "here", "-rnn_size", 64)
-    require_same_options(options, OtherProcess(data_dir="there", gpuid=3))
+    given = frozenset({"data_dir", "rnn_size"})
+    assert joint_options(options, given, OtherProcess(data_dir="there", gpuid=3)) == (options, given)
     with pytest.raises(UserError, match="-rnn_size is 64 in process 1, but 128 in process 0: start all hosts with the"):
-        require_same_options(options, OtherProcess(rnn_size=128))
+        joint_options(options, given, OtherProcess(rnn_size=128))
 
 
 def test_another_text_than_the_main_process(tmp_path):
@@ -202,9 +203,12 @@ def test_a_host_that_is_cut_off(hosts, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize(("killed", "backend"), [(0, "static"), (1, "static"), (0, "c10d"), (1, "c10d")])
-def test_restarted_runs_go_on(hosts, killed, backend):
+def test_restarted_runs_go_on(hosts, killed, backend, tmp_path):
     """From the latest checkpoint, to the digits of an undisturbed run."""
-    options = [*LONG, "-max_epochs", 3, "-dropout", "0.5"]
+    network = tmp_path / "begin"  # its dropout replaces the one that is given, then and after the restart
+    first = ["-data_dir", hosts[0].folder / "data", "-checkpoint_dir", network, "-max_epochs", 0.1, "-dropout", 0.25]
+    assert run_train(*LONG, *first).exit_code == 0
+    options = [*LONG, "-max_epochs", 3, "-dropout", "0.5", "-init_from", network]
     assert [run.end() for run in start_both(hosts, *options)] == [0, 0]
     whole = hosts[0].checkpoints()
     shutil.rmtree(hosts[0].folder / "cv")

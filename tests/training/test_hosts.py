@@ -8,13 +8,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT, run_train, train_options
 from runs import SMALL, TEXT, assert_same, log_lines
+from torch import distributed
 from torchrun import Torchrun, free_port, two_hosts
 
 import charrnn_port
@@ -48,7 +53,7 @@ def test_other_options_than_the_main_process():
 
 def test_another_text_than_the_main_process(tmp_path):
     (tmp_path / "input.txt").write_bytes(TEXT)
-    options = train_options(*SMALL, "-data_dir", tmp_path)
+    options = train_options(*SMALL, "-data_dir", tmp_path, "-cell", "fused")
     prepare(options, processes=OtherProcess())
     with pytest.raises(UserError, match=r"SHA-256 of the text is .* but 123 in process 0: copy the text"):
         prepare(options, processes=OtherProcess(text="123"))
@@ -61,6 +66,81 @@ def test_the_interface_is_that_of_the_route():
     assert connection.interface_towards("127.0.0.1") == "lo"
     assert connection.interface_towards("localhost") == "lo"
     assert connection.interface_towards("256.0.0.1") == ""
+
+
+def started(store: distributed.Store, ranks: list[int]) -> list[distributed.Store]:
+    """Return the stores of processes that start in this order, by rank."""
+    with ThreadPoolExecutor(len(ranks)) as pool:
+        found = {rank: pool.submit(connection.of_attempt, store, rank, len(ranks)) for rank in ranks}
+        return [found[rank].result() for rank in sorted(ranks)]
+
+
+def test_restarted_processes_do_not_see_the_keys_of_those_before():
+    """Although torchrun keeps the store, and whichever process is the first to start."""
+    store = distributed.HashStore()
+    before = started(store, [0, 1, 2])
+    before[0].set("failed", "")
+    assert before[2].check(["failed"])
+    after = started(store, [2, 1, 0])
+    assert not after[1].check(["failed"])
+    after[1].set("here", "")
+    assert [each.check(["here"]) for each in after] == [True] * 3
+
+
+def test_a_process_that_does_not_start(monkeypatch):
+    monkeypatch.setattr(connection, "START", timedelta(seconds=0))
+    with pytest.raises(UserError, match="process 1 of 3 has not started within 0 seconds: see the messages on its"):
+        connection.of_attempt(distributed.HashStore(), 0, 3)
+
+
+@pytest.fixture
+def four(monkeypatch):
+    """Return four processes on two hosts, which share a store and are not connected otherwise."""
+    store, made = distributed.HashStore(), []
+    for rank in range(4):
+        for name, value in {"RANK": rank, "WORLD_SIZE": 4, "LOCAL_RANK": rank % 2}.items():
+            monkeypatch.setenv(name, str(value))
+        made.append(parallel.Distributed())
+        made[-1]._store = store
+    return made
+
+
+def test_one_process_of_each_host_comes_first(four):
+    """So that each host has the files that the main process made, and no two processes of a host make them at once."""
+    blocks = [], []
+
+    def run(process: parallel.Distributed) -> None:
+        for block in blocks:
+            with process.main_process_first():
+                block.append(process.rank)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, reversed(four)))
+    for block in blocks:
+        assert sorted(block) == [0, 1, 2, 3]
+        assert block[0] == 0
+        assert block.index(2) < block.index(3)
+
+
+def test_those_that_wait_end_when_the_main_process_fails(four):
+    four[0]._leave_to_first(UserError("no text"))
+    message = "another process of this run failed: see its message"
+    with pytest.raises(UserError, match=message), four[3].main_process_first():
+        pass
+
+
+def test_one_process_of_each_host_prints_its_error(four):
+    assert [process._first_to_fail() for process in (four[1], four[2], four[3], four[0])] == [True, True, False, False]
+
+
+def test_one_prints_its_error_if_the_store_does_not_answer(four, monkeypatch):
+    """As when the host of the store is cut off."""
+    monkeypatch.setattr(parallel, "ANSWER", 0.01)
+    cut_off = threading.Event()
+    for process in four:
+        process._store = SimpleNamespace(set=lambda *words: cut_off.wait())
+    assert [process._first_to_fail() for process in four] == [True, False, True, False]
+    cut_off.set()
 
 
 class Host:

@@ -51,15 +51,18 @@ def of_attempt(store: distributed.Store, rank: int, count: int) -> distributed.S
             store.add("attempts", 1)
         while True:
             attempt = store.add("attempts", 0)
-            if attempt != tried:
+            if attempt != tried:  # fresh: not an attempt before the restart, which the main process has yet to follow
                 tried, fresh = attempt, store.add(f"rank {rank} in attempt {attempt}", 1) == 1
-            missing = [each for each in range(count) if not store.check([f"rank {each} in attempt {attempt}"])]
-            if attempt and fresh and not missing:  # not fresh: the main process has not begun the new attempt
+            here, begins = [f"rank {each} in attempt {attempt}" for each in range(count)], f"attempt {attempt} begins"
+            if rank == 0 and store.check(here):
+                store.set(begins, "")
+            if fresh and store.check([begins]):
                 return distributed.PrefixStore(f"attempt {attempt}", store)
             if time.monotonic() > end:
+                missing = next((each for each, key in enumerate(here) if not store.check([key])), 0)
                 raise UserError(
-                    f"process {(missing or [0])[0]} of {count} has not started within {START.seconds} seconds: see the "
-                    "messages on its host"
+                    f"process {missing} of {count} has not started within {START.seconds} seconds: see the messages on "
+                    "its host"
                 )
             time.sleep(POLL)  # polled in Python, so that signals can end the wait
     except RuntimeError as error:

@@ -17,7 +17,7 @@ except ImportError:  # Windows
     fcntl = None
 
 START = timedelta(minutes=2)  # until all processes have started, after the first one
-CONNECT = timedelta(seconds=30)  # until they are connected, once all have started
+CONNECT = timedelta(seconds=30)  # until a process has reached the store, and until all that have started are connected
 POLL = 0.02  # seconds
 SIOCGIFADDR = 0x8915  # Linux: the IPv4 address of an interface
 
@@ -29,7 +29,7 @@ def open_store(rank: int, count: int) -> distributed.Store:
     """
     address, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
     try:
-        store, _, _ = next(distributed.rendezvous("env://", rank, count, timeout=START))
+        store, _, _ = next(distributed.rendezvous("env://", rank, count, timeout=CONNECT))
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"cannot connect to the main process at {address}, port {port} ({first_sentence(error)}): check "
@@ -87,6 +87,7 @@ def connect(store: distributed.Store, rank: int, count: int, timeout: timedelta)
             f"process {rank} of {count} cannot connect to the others {where} ({first_sentence(error)}): set "
             "GLOO_SOCKET_IFNAME, on each host, to the name of the network interface to the other hosts, see `ip addr`"
         ) from error
+    store.set_timeout(timeout)
     distributed.distributed_c10d._set_pg_timeout(timeout)  # there is no public function
 
 
@@ -121,4 +122,4 @@ def address_of(interface: str, probe: socket.socket) -> str:
 
 def first_sentence(error: Exception) -> str:
     """Return the beginning of an error of PyTorch, without its advice for programmers and its stack."""
-    return str(error).split("\n")[0].split(". ")[0]
+    return str(error).split("\n")[0].split(". ")[0].rstrip(".")

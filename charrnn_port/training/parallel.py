@@ -22,7 +22,7 @@ from charrnn_port.training.interrupts import Interrupts
 from charrnn_port.util.errors import UserError
 
 TIMEOUT = timedelta(minutes=5)  # longer than saving a checkpoint takes
-ANSWER = 5  # seconds until an answer of the store
+ANSWER = 5  # seconds until an answer of the store, and between the first failure of a host and the others
 
 
 def processes() -> "SingleProcess":
@@ -165,7 +165,11 @@ class Distributed(SingleProcess):
         thread = Thread(target=ask, daemon=True)  # if the host of the store is cut off, the call does not return
         thread.start()
         thread.join(ANSWER)
-        return answers[0] == 1 if answers else self.local_rank == 0
+        if answers:
+            return answers[0] == 1
+        if self.local_rank > 0:  # the one that prints must fail before torchrun ends it, because this one has ended
+            time.sleep(ANSWER)
+        return self.local_rank == 0
 
     def device(self, device: torch.device) -> torch.device:
         """Return a GPU for each process of this machine, counting from `device`.

@@ -68,6 +68,16 @@ def test_the_interface_is_that_of_the_route():
     assert connection.interface_towards("256.0.0.1") == ""
 
 
+@pytest.mark.parametrize("port", [70000, pytest.param(None, marks=pytest.mark.long)])  # None: where nothing answers
+def test_a_store_that_cannot_be_reached(monkeypatch, port):
+    monkeypatch.setattr(connection, "CONNECT", timedelta(seconds=0.1))
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")  # set by torchrun: the store is in another process
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(port := port or free_port()))
+    with pytest.raises(UserError, match=f"cannot connect to the main process at 127.0.0.1, port {port} .*: check --"):
+        connection.open_store(1, 2)
+
+
 def started(store: distributed.Store, ranks: list[int]) -> list[distributed.Store]:
     """Return the stores of processes that start in this order, by rank."""
     with ThreadPoolExecutor(len(ranks)) as pool:

@@ -4,6 +4,7 @@ Hosts are network namespaces of this machine, where it permits them: each has it
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,10 +25,18 @@ from torchrun import Torchrun, free_port, two_hosts
 
 import charrnn_port
 from charrnn_port.training import connection, joint_options, parallel, prepare
+from charrnn_port.training.preparation import OF_HOST
 from charrnn_port.util.errors import UserError
 
 IP = shutil.which("ip")
 LONG = [*SMALL, "-batch_size", "6", "-max_epochs", "1000", "-eval_val_every", "20"]
+
+
+def test_the_documentation_names_the_options_that_may_differ():
+    page = (ROOT / "docs/running.md").read_text()
+    section = page.partition("\n## Several hosts\n")[2]
+    options = section.partition("Only ")[2].partition(" may differ between hosts")[0]
+    assert set(re.findall(r"`-(\w+)`", options)) == OF_HOST
 
 
 class OtherProcess(parallel.SingleProcess):

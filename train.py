@@ -30,32 +30,32 @@ def main(options: TrainOptions) -> None:
     """Train a character-level language model."""
     # Imported here, because torch takes seconds and -help should not.
     from charrnn_port.checkpoints import folder
-    from charrnn_port.training import dry_run, prepare, processes, recorders, resumed, run
+    from charrnn_port.training import dry_run, joint_options, prepare, processes, recorders, resumed, run
     from charrnn_port.training.events import Exploded, Saved
 
     given = given_options()
     with processes() as ours, ExitStack() as claimed:
-        with ours.main_process_first():
-            log = log_line if ours.rank == 0 else lambda line: None
-            saved = None
-            if options.config:
-                options, given = with_config(options, given)
-            if options.progress and ours.rank == 0:
-                claimed.enter_context(progress.bars(log, required="progress" in given))
-            if options.resume:
-                options, saved = resumed(options, given, log)
-            if options.print_config == 1:
-                if ours.rank == 0:
-                    print_line(as_text(options).rstrip())
-                return
-            if ours.rank == 0 and not options.dry_run:
-                claimed.enter_context(folder.claim(options))
-            echo = print_line if not options.dry_run else lambda line: None
-            training = prepare(options, given, saved, ours, echo, log)
-            if not (saved or options.dry_run):
-                warning = folder.other_run(training.options, training.loader.digest, training.loader.vocab)
-                if warning:
-                    log(warning)
+        log = log_line if ours.rank == 0 else lambda line: None
+        saved = None
+        if options.config:
+            options, given = with_config(options, given)
+        options, given = joint_options(options, given, ours)
+        if options.progress and ours.rank == 0:
+            claimed.enter_context(progress.bars(log, required="progress" in given))
+        if options.resume:
+            options, saved = resumed(options, given, log, ours)
+        if options.print_config == 1:
+            if ours.rank == 0:
+                print_line(as_text(options).rstrip())
+            return
+        if ours.rank == 0 and not options.dry_run:
+            claimed.enter_context(folder.claim(options))
+        echo = print_line if not options.dry_run else lambda line: None
+        training = prepare(options, given, saved, ours, echo, log)
+        if ours.rank == 0 and not (saved or options.dry_run):
+            warning = folder.other_run(training.options, training.loader.digest, training.loader.vocab)
+            if warning:
+                log(warning)
         if options.dry_run:
             dry_run(training, print_line)
             return
@@ -79,6 +79,7 @@ def main(options: TrainOptions) -> None:
                     exploded = event
                 elif isinstance(event, Saved):
                     path = event.path
+                    ours.saved(path)
         if exploded and ours.rank == 0:
             report_divergence(exploded, path)
         if exploded:

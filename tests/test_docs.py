@@ -148,6 +148,8 @@ ALL_OPTIONS = {f"-{each.opts[0].strip('-')}" for verb in charrnn.verbs().values(
 # Options of python, pip, pytest, git, grep, torchrun, lm_eval, gcc, docker and xcode-select, and of every program.
 OTHERS = {"-m", "-model", "-tasks", "-model_args", "-c", "-e", "-help", "-version", "-nproc_per_node", "-ffp"}
 OTHERS |= {"-gpus", "-install", "-exclude", "-vxFf"}
+OTHERS |= {"-nnodes", "-node_rank", "-master_addr", "-master_port", "-max_restarts", "-local_addr"}
+OTHERS |= {"-rdzv_backend", "-rdzv_endpoint", "-rdzv_conf"}
 OTHERS |= {"-rm", "-init", "-it", "-user", "-build", "-read", "-tmpfs", "-cpuset", "-cpus", "-platform"}
 
 

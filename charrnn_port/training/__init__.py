@@ -9,12 +9,14 @@ Public API of the package:
     training_for(...)               the Training of a network; uses CUDA graphs on a GPU
     initialize                      initializes the parameters of a new network
     dry_run(training)               prints sizes, memory and time of a run before it begins
+    joint_options(...)              options of a run in several processes, which must have the same
     processes()                     this process, or the processes that torchrun started
     Interrupts                      records the signals that end a run
     events                          the events of a run
     recorders                       callbacks: the original's log lines, checkpoints, progress bar, ...; one file each
 
-Internal modules: graphed.py (an iteration as one CUDA graph), loss_scale.py (for float16), parallel.py.
+Internal modules: graphed.py (an iteration as one CUDA graph), loss_scale.py (for float16), parallel.py and
+connection.py (several processes).
 Each optimizer is a file in optimizers/, each learning rate schedule a file in schedules/.
 """
 
@@ -25,7 +27,7 @@ from charrnn_port.training.interrupts import Interrupts
 from charrnn_port.training.iteration import Training, initialize
 from charrnn_port.training.loop import run, train
 from charrnn_port.training.parallel import processes
-from charrnn_port.training.preparation import prepare, resumed
+from charrnn_port.training.preparation import joint_options, prepare, resumed
 
 __all__ = [
     "Interrupts",
@@ -33,6 +35,7 @@ __all__ = [
     "dry_run",
     "events",
     "initialize",
+    "joint_options",
     "prepare",
     "processes",
     "recorders",

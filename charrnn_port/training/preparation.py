@@ -22,13 +22,32 @@ from charrnn_port.util.file_types import first_bytes, unusual_text
 from charrnn_port.util.minibatch_loader import MinibatchLoader, sizes_for
 from charrnn_port.util.short_texts import texts_in_folder
 
+# Options that may differ between the hosts of a run.
+OF_HOST = {"data_dir", "val_file", "test_file", "checkpoint_dir", "gpuid", "cell", "config", "progress"}
 SLOWER_ON_CPU = "; on a CPU this is only for testing: float32 is faster"
 
 Echo = Callable[[str], None]
 
 
+def joint_options(
+    options: TrainOptions, given: frozenset[str], processes: SingleProcess
+) -> tuple[TrainOptions, frozenset[str]]:
+    """Return the options of a run and the names that the user gave, after comparing them between its processes.
+
+    If torchrun has restarted the processes, they resume the run's latest checkpoint, which has the other options.
+    Raises UserError if an option of this process differs from the main process's, other than those in OF_HOST.
+    """
+    values = {f"-{name}": value for name, value in options.values().items() if name not in OF_HOST}
+    processes.require_same(values, "start all hosts with the same options")
+    path = processes.saved_before_restart()
+    return (replace(options, resume=path), given & OF_HOST) if path else (options, given)
+
+
 def resumed(
-    options: TrainOptions, given: frozenset[str], log: Echo = lambda line: None
+    options: TrainOptions,
+    given: frozenset[str],
+    log: Echo = lambda line: None,
+    processes: SingleProcess | None = None,
 ) -> tuple[TrainOptions, Checkpoint]:
     """Return the options of the run to resume, and the checkpoint that -resume names.
 
@@ -36,10 +55,13 @@ def resumed(
     receives the name of the checkpoint if -resume names a folder. Raises UserError for a checkpoint that cannot be
     resumed, and for an option that would change the results of the run.
     """
-    if options.resume == "latest":
-        saved = folder.load_latest(options.checkpoint_dir, log)
-    else:
-        saved = load_checkpoint(options.resume, log)
+
+    def load() -> Checkpoint:
+        if options.resume == "latest":
+            return folder.load_latest(options.checkpoint_dir, log)
+        return load_checkpoint(options.resume, log)
+
+    saved = (processes or SingleProcess()).from_main(load)
     if not saved.progress:
         raise UserError(
             f"{options.resume} is a Lua checkpoint without optimizer state and cannot be resumed; use -init_from"
@@ -90,11 +112,16 @@ def prepare(
     torch.backends.cuda.matmul.allow_tf32 = options.tf32 == 1
 
     writes = not options.dry_run
-    data_dir = datasets.provide(options.data_dir, "data_dir" in given, echo) if writes else options.data_dir
-    options = replace(options, separator=datasets.separator_of(options, data_dir))
-    begin = saved or (load_checkpoint(options.init_from, log) if options.init_from else None)
+    begin = saved
+    if options.init_from and not saved:
+        begin = processes.from_main(lambda: load_checkpoint(options.init_from, log))
     vocab = begin.vocab if begin and options.vocab == "same" else None
-    loader = datasets.load(options, data_dir, echo, rows, writes, vocab)
+    with processes.main_process_first():  # it makes the cache of the text
+        data_dir = datasets.provide(options.data_dir, "data_dir" in given, echo) if writes else options.data_dir
+        options = replace(options, separator=datasets.separator_of(options, data_dir))
+        loader = datasets.load(options, data_dir, echo, rows, writes, vocab)
+    processes.require_same({"the SHA-256 of the text": loader.digest}, "copy the text of the main process to this host")
+    processes.require_same({"the number type": dtype}, "give all processes a GPU, or -dtype or -gpuid -1")
     if loader.note:
         log(loader.note)
     require_batches(loader, options, log)
@@ -127,7 +154,8 @@ def prepare(
         )
     else:
         echo(f"creating an {options.model} with {options.num_layers} layers")
-    cell = choose_backend(options, dtype, device, products)
+    with processes.main_process_first():  # it compiles the cells
+        cell = choose_backend(options, dtype, device, products)
     sizes = loader.vocab_size, options.rnn_size, options.num_layers
     require_memory(options, cell, sizes, rows.stop - rows.start, len(loader.ids), dtype, device)
     merges = options.vocab == "merge" and not saved

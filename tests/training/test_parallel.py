@@ -3,15 +3,13 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import RECORDINGS, ROOT, arguments_of, assert_one_line_error, run_train
+from conftest import RECORDINGS, arguments_of, assert_one_line_error, run_train
 from runs import comparable, log_lines
+from torchrun import Torchrun, two_hosts
 
 import charrnn_port
 
@@ -27,48 +25,30 @@ def small(tmp_path):
     return [*SMALL, "-data_dir", tmp_path / "data"]
 
 
-class Torchrun:
-    """A running `torchrun --nproc_per_node COUNT train.py ARGUMENTS`, with its output and exit status."""
-
-    def __init__(self, *arguments: object, count: int = 2) -> None:
-        words = ["-m", "torch.distributed.run", "--nproc_per_node", count, ROOT / "train.py", *arguments]
-        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [sys.executable, *(str(word) for word in words)], stdout=subprocess.PIPE, stderr=self._stderr, text=True
-        )
-        self.stdout = ""
-
-    def read(self, until: str | None = None) -> None:
-        """Read up to the line that begins with `until`, or to the end."""
-        for line in self.process.stdout:
-            self.stdout += line
-            if until and line.startswith(until):
-                break
-
-    def end(self) -> int:
-        """Return the exit status; `errors` are then the errors on stderr from this program, not from torchrun."""
-        self.read()
-        status = self.process.wait()
-        self._stderr.seek(0)
-        stderr = self._stderr.read()
-        assert 'train.py", line' not in stderr  # no traceback from train.py
-        self.errors = [line for line in stderr.split("\n") if line.startswith("Error: ")]
-        return status
-
-
 def test_prints_what_the_original_printed_alone(recordings, tmp_path):
-    """A recorded run with dropout in two processes; then the rest of it in one, from their checkpoint."""
-    run = recordings["runs/lstm_dropout"]
-    shutil.copytree(RECORDINGS / "play", tmp_path / "play")
-    together = Torchrun("-data_dir", tmp_path / "play", "-checkpoint_dir", tmp_path / "cv", *arguments_of(run))
-    assert together.end() == 0
-    recorded = comparable(bytes(run["stdout"][:]).decode())
-    assert comparable(together.stdout) == recorded
-    assert together.stdout.count("preprocessing input text file") == 1
-    assert {file.name for file in (tmp_path / "cv").glob("lm_*")} == {f"{name}.pt" for name in run.attrs["checkpoints"]}
+    """A recorded run with dropout on two hosts; then the rest of it in one process, from their checkpoint.
 
-    checkpoint = tmp_path / "cv" / f"{run.attrs['checkpoints'][0]}.pt"
-    rest = log_lines(run_train("-resume", checkpoint, "-checkpoint_dir", tmp_path / "rest").stdout)
+    Each host has its own copy of the text, and only the first one writes checkpoints.
+    """
+    run = recordings["runs/lstm_dropout"]
+    hosts = []
+    for number, words in enumerate(two_hosts()):
+        folder = tmp_path / f"host{number}"
+        shutil.copytree(RECORDINGS / "play", folder / "play")
+        hosts.append(Torchrun("-data_dir", "play", *arguments_of(run), count=1, words=words, folder=folder))
+    assert [host.end() for host in hosts] == [0, 0]
+    recorded = comparable(bytes(run["stdout"][:]).decode())
+    assert comparable(hosts[0].stdout) == recorded
+    assert hosts[1].stdout == ""
+    assert hosts[0].stdout.count("preprocessing input text file") == 1
+    cv = tmp_path / "host0/cv"
+    assert {file.name for file in cv.glob("lm_*")} == {f"{name}.pt" for name in run.attrs["checkpoints"]}
+    assert (tmp_path / "host1/play/data.h5").exists()
+    assert not (tmp_path / "host1/cv").exists()
+
+    checkpoint = cv / f"{run.attrs['checkpoints'][0]}.pt"
+    options = ["-data_dir", tmp_path / "host0/play", "-checkpoint_dir", tmp_path / "rest"]
+    rest = log_lines(run_train("-resume", checkpoint, *options).stdout)
     assert len(rest) == 185
     assert rest == log_lines("\n".join(recorded))[-185:]
 
@@ -91,11 +71,6 @@ def test_goes_on_with_what_one_saved(small, words, tmp_path):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
-def children(process: subprocess.Popen) -> list[int]:
-    """Return the child processes, oldest first."""
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-
-
 needs_children = pytest.mark.skipif(
     not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="asks Linux for a process's children"
 )
@@ -108,7 +83,7 @@ def test_interrupted_runs_go_on(small, number, tmp_path):
     whole = log_lines(run_train(*small, "-checkpoint_dir", tmp_path / "whole").stdout)
     together = Torchrun(*small, "-checkpoint_dir", tmp_path / "cv")
     together.read(until="30/")
-    os.kill(children(together.process)[0], number)
+    os.kill(together.children()[0], number)
     together.process.send_signal(number)
     assert together.end() != 0
     assert together.errors == []
@@ -122,7 +97,7 @@ def test_all_end_when_one_is_killed(small, rank, tmp_path):
     run = ["-checkpoint_dir", tmp_path / "cv", "-max_epochs", 1000, "-batch_size", 6]
     together = Torchrun(*small, *run, count=3)
     together.read(until="30/")
-    os.kill(children(together.process)[rank], signal.SIGKILL)
+    os.kill(together.children()[rank], signal.SIGKILL)
     assert together.end() != 0
     (error,) = together.errors
     assert "another process of this run ended" in error
@@ -152,6 +127,7 @@ def test_one_process_does_not_touch_torch_distributed(small, tmp_path):
         ({"RANK": "0", "WORLD_SIZE": "1"}, "LOCAL_RANK is 'not set'"),
         ({"RANK": "x", "WORLD_SIZE": "1"}, "RANK is 'x'"),
         ({"RANK": "", "WORLD_SIZE": "1"}, "RANK is ''"),
+        (dict.fromkeys("RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE MASTER_PORT".split(), "1"), "MASTER_ADDR is not"),
     ],
 )
 def test_an_environment_that_is_half_of_torchrun_s(small, monkeypatch, environment, words, tmp_path):

@@ -103,7 +103,8 @@ def test_latest_that_is_of_no_iteration_is_the_latest(two_runs, tmp_path):
 def test_interrupted_runs_go_on(start, number, status, tmp_path):
     whole = log_lines(run_train(*start, "-checkpoint_dir", tmp_path / "whole").stdout)
     command = [sys.executable, ROOT / "train.py", *start, "-checkpoint_dir", tmp_path / "cv"]
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+    # The small pipe keeps the run from ending before the signal is sent.
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True, pipesize=4096)
     lines = []
     for line in process.stdout:
         lines.append(TIME.sub("", line.rstrip("\n")))

@@ -39,7 +39,9 @@ def end(process: subprocess.Popen) -> tuple[int, str]:
     return process.returncode, stderr
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR2"])
+@pytest.mark.parametrize(
+    "name", ["SIGINT", "SIGHUP", *(pytest.param(name, marks=pytest.mark.long) for name in ("SIGXCPU", "SIGUSR2"))]
+)
 def test_saved_and_reported_at_once(start, name, tmp_path):
     number = getattr(signal, name)
     process = begin(start)
@@ -50,7 +52,7 @@ def test_saved_and_reported_at_once(start, name, tmp_path):
     assert charrnn_port.load_checkpoint(tmp_path / "cv/lm_lstm_interrupted.t7.pt").i >= 30
 
 
-@pytest.mark.parametrize("gap", [0, 0.005, 0.1])
+@pytest.mark.parametrize("gap", [0.005, *(pytest.param(gap, marks=pytest.mark.long) for gap in (0, 0.1))])
 def test_two_close_together_are_one(start, gap, tmp_path):
     """The checkpoint is not lost, as when Ctrl-C reaches a process group or a scheduler repeats its signal."""
     process = begin(start)

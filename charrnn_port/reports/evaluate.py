@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 
 import click
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,11 +17,11 @@ from charrnn_port.model import fastest_backend
 from charrnn_port.model.char_rnn import CharRNN, add_up, carry, reset
 from charrnn_port.options import EvaluateOptions, TrainOptions
 from charrnn_port.reports.printing import jsonable, print_table
-from charrnn_port.reports.splits import SPLIT_OPTIONS
+from charrnn_port.reports.splits import SPLIT_OPTIONS, run_options
 from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.minibatch_loader import MinibatchLoader
+from charrnn_port.util.minibatch_loader import MinibatchLoader, pieces_of
 from charrnn_port.util.vocabulary import Vocabulary, readable
 
 # Of numbers in the table, as in train.py's lines. JSON has all digits.
@@ -42,8 +43,14 @@ def evaluate(options: EvaluateOptions) -> None:
     require_torch7(run.torch7, device)
     loader = load_text(run, options.split, saved.vocab)
     known = known_ids(saved.vocab, loader.vocab, run.data_dir)
-    if saved.progress and saved.progress.get("text") not in (None, loader.digest):
+    trained_text, held_out = (saved.progress or {}).get("text"), options.split in ("val", "test")
+    if trained_text not in (None, loader.digest):
         log_line(f"the text in {run.data_dir} differs from the text that the run was trained on")
+    elif trained_text and held_out and (share := share_trained_on(saved, options.model, loader, options.split)):
+        log_line(
+            f"{100 * share:.0f} % of this {options.split} split was trained on, since another -batch_size or "
+            "-seq_length splits the text elsewhere: `charrnn split` writes the run's own splits to files"
+        )
     cell = fastest_backend(saved.opt["model"], dtype, device) if options.cell == "auto" else options.cell
     network = saved.build(cell, dtype, device, run.torch7)
     network.padded = loader.padded
@@ -117,6 +124,18 @@ def load_text(run: TrainOptions, split: str, vocab: Vocabulary) -> MinibatchLoad
             f"{loader.nval} for validation and {loader.ntest} for testing; take another -split"
         )
     return loader
+
+
+def share_trained_on(saved: Checkpoint, name: str, loader: MinibatchLoader, split: str) -> float:
+    """Return the share of a split that the run trained on, of the same text in batches of another shape."""
+    run = run_options(saved, name)
+    if run.val_file or saved.separator:  # these do not split by batches
+        return 0.0
+    trained_on = np.zeros(loader.size, bool)
+    layout = run.batch_size, run.seq_length, run.train_frac, run.val_frac, run.split_by
+    for piece in pieces_of(loader.size, *layout)["train"]:
+        trained_on[piece.start : piece.stop] = True
+    return float(np.mean([trained_on[piece.start : piece.stop].mean() for piece in loader.pieces[split]]))
 
 
 def known_ids(network: Vocabulary, text: Vocabulary, data_dir: str) -> Tensor:

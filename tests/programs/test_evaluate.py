@@ -181,6 +181,18 @@ def test_another_text_is_reported(run, tmp_path):
     assert run_evaluate(path, "-data_dir", copy, "-gpuid", -1).stderr == ""
 
 
+def test_what_was_trained_on_in_batches_of_another_shape_is_reported(run):
+    """The run's four rows of 510 characters begin with 200 for training. In a single row, the 510 characters from 820
+    on are for validation: they contain the 200 of the third row.
+    """
+    path = saved(run / "cv")[20][0]
+    result = run_evaluate(path, "-batch_size", 1, "-gpuid", -1)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("39 % of this val split was trained on, since another -batch_size")
+    for same in (["-batch_size", 4], ["-batch_size", 1, "-split", "train"], ["-batch_size", 1, "-split", "all"]):
+        assert run_evaluate(path, *same, "-gpuid", -1).stderr == ""
+
+
 def test_errors(run, play, tmp_path):
     path = saved(run / "cv")[20][0]
     assert_one_line_error(run_evaluate(LUA / "rnn.t7", "-gpuid", -1), 1, "no text at data/play/input.txt", "-data_dir")

@@ -25,6 +25,7 @@ import charrnn_port
 from charrnn_port.checkpoints import save_checkpoint
 from charrnn_port.checkpoints.folder import load_latest
 from charrnn_port.training import prepare
+from charrnn_port.training.events import Evaluating
 
 prepare_module = sys.modules[prepare.__module__]
 
@@ -77,8 +78,12 @@ def test_an_interrupted_evaluation_changes_nothing(start, state_carry):
     asked = iter([False, True])
     assert loss_of(training.evaluate(2, lambda: next(asked))) is None
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(training.state, fresh.state, strict=True))
+    before = [tensor.clone() for tensor in fresh.state]
     assert loss_of(training.evaluate(2)) == loss_of(fresh.evaluate(2))
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(training.state, fresh.state, strict=True))
+    same = all(torch.equal(ours, theirs) for ours, theirs in zip(fresh.state, before, strict=True))
+    assert same == (state_carry == "copy")  # the aliased state is that of the evaluation
+    assert list(fresh.evaluate(2)) == [Evaluating(2, number, 3) for number in range(4)]
 
 
 def test_latest_is_the_furthest_whole_one(start, tmp_path):
@@ -273,6 +278,7 @@ def test_init_from_takes_the_checkpoint_s_dropout_and_says_so(start, tmp_path):
     result = run_train(*begin, "-dropout", 0.7)
     assert "-dropout 0.7 is ignored: -init_from uses the dropout of the checkpoint" in result.stderr
     assert "0.2" in result.stderr
+    assert f"loading a model from checkpoint {path}\n" in result.stdout
     assert "is ignored" not in run_train(*begin).stderr
     assert "is ignored" not in run_train(*begin, "-dropout", 0.2).stderr
 

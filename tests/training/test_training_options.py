@@ -317,7 +317,7 @@ def test_a_run_that_stopped(start, monkeypatch, tmp_path):
     assert log_lines(stopped.stdout + on.stdout) == log_lines(whole.stdout)
 
 
-@pytest.mark.parametrize("words", ["-patience 2", "-lr_schedule plateau"])
+@pytest.mark.parametrize("words", ["-patience 1", "-lr_schedule plateau"])
 def test_what_goes_by_validation_losses_needs_some(start, words):
     assert_one_line_error(run_train(*start, "-val_frac", 0, "-train_frac", 1, *words.split()), 1, words, "-val_frac")
 

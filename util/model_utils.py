@@ -19,7 +19,7 @@ def flat_parameters(
     shapes = [torch.Size(shape) for shape in shapes]
     sizes = [shape.numel() for shape in shapes]
     params = torch.zeros(sum(sizes), dtype=dtype, device=device)
-    grad_params = torch.zeros_like(params)
+    grad_params = torch.zeros(sum(sizes), dtype=dtype, device=device)
     parameters = []
     for shape, values, gradient in zip(shapes, params.split(sizes), grad_params.split(sizes), strict=True):
         parameter = values.view(shape).requires_grad_()

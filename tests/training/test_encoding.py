@@ -211,10 +211,14 @@ def test_a_checkpoint_with_an_unknown_symbol_has_a_format_of_its_own(trained, tm
     assert torch.load(trained(*UTF_8, folder="other"))["format"] == "charrnn_port checkpoint 2"
 
 
+@pytest.mark.parametrize("names", [["input.txt"], ["one.txt", "two.txt"]])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_text_in_another_encoding_trains_with_a_warning(encoding, tmp_path):
-    (tmp_path / "input.txt").write_bytes(("the quick brown fox\n" * 50).encode(encoding))
+def test_a_text_in_another_encoding_trains_with_a_warning(encoding, names, tmp_path):
+    """Each file of a folder of texts is named."""
+    for name in names:
+        (tmp_path / name).write_bytes(("the quick brown fox\n" * 50).encode(encoding))
     sizes = "-rnn_size 4 -num_layers 1 -batch_size 4 -seq_length 5 -max_epochs 0.1 -gpuid -1".split()
     result = run_train(*sizes, "-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv")
     assert result.exit_code == 0, result.output
-    assert (f"{tmp_path / 'input.txt'} is UTF-16" in result.stderr) == (encoding == "utf-16")
+    for name in names:
+        assert (f"{tmp_path / name} is UTF-16" in result.stderr) == (encoding == "utf-16")

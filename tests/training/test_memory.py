@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -145,23 +146,26 @@ def test_the_largest_batch_that_fits_is_named(arguments, monkeypatch):
     assert_one_line_error(run_train(*arguments), 1, "are free: use a smaller -rnn_size, -num_layers or -seq_length")
 
 
-def refusal(place: str, free: int, vocab_size: int = 65, text: int = 0, rows: int = 50) -> str:
+def refusal(
+    place: str, free: int, vocab_size: int = 65, text: int = 0, rows: int = 50, optimizer: str = "rmsprop"
+) -> str:
     """Return the error of a run on a GPU where only `place`, cuda or cpu, has as little as `free` bytes; "" if none."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PREPARE, "free_memory", lambda device: free if device.type == place else 10**15)
         sizes = vocab_size, 128, 2
         try:
-            PREPARE.require_memory(FIFTY_ROWS, "plain", sizes, rows, text, torch.float32, torch.device("cuda"))
+            options = replace(FIFTY_ROWS, optimizer=optimizer)
+            PREPARE.require_memory(options, "plain", sizes, rows, text, torch.float32, torch.device("cuda"))
         except UserError as error:
             return str(error)
     return ""
 
 
-def need(vocab_size: int = 65, rows: int = 50) -> dict[str, int]:
+def need(vocab_size: int = 65, rows: int = 50, optimizer: str = "rmsprop") -> dict[str, int]:
     """Return the bytes that a run on a GPU needs without its text."""
     shape, single = ("lstm", vocab_size, 128, 2), torch.float32
     one, two = (buffer_bytes("plain", *shape, FIFTY_ROWS.seq_length, count, False, single) for count in (1, 2))
-    parameters, more = 4 * parameter_count(*shape), MORE["rmsprop"]
+    parameters, more = 4 * parameter_count(*shape), MORE[optimizer]
     return {
         "cuda": (ON_DEVICE + more) * parameters + one + (rows - 1) * (two - one),
         "cpu": (COPIES + more) * parameters,
@@ -172,8 +176,10 @@ def need(vocab_size: int = 65, rows: int = 50) -> dict[str, int]:
 def test_on_a_gpu_both_memories_count(place, name):
     """Buffers are on the GPU, copies on the CPU."""
     assert f" of memory on the {name}, and 0.0 GB are free: use a smaller" in refusal(place, 0)
-    assert refusal(place, need()[place] - 1)
-    assert not refusal(place, need()[place])
+    for optimizer in MORE:
+        free = need(optimizer=optimizer)[place]
+        assert refusal(place, free - 1, optimizer=optimizer)
+        assert not refusal(place, free, optimizer=optimizer)
 
 
 @pytest.mark.parametrize(("vocab_size", "size"), [(65, 1), (256, 1), (257, 4)])
@@ -189,6 +195,7 @@ def test_the_advised_batch_is_that_of_all_processes():
     free = need(rows=20)["cuda"]
     assert "use -batch_size 20 at most" in refusal("cuda", free)
     assert "use -batch_size 40 at most" in refusal("cuda", free, rows=25)
+    assert "use -batch_size 1 at most" in refusal("cuda", need(rows=1)["cuda"])
 
 
 @pytest.mark.parametrize(

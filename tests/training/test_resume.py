@@ -8,13 +8,24 @@ import sys
 from dataclasses import replace
 
 import pytest
-from conftest import NEEDS_COMPILER, RECORDINGS, REFERENCE, ROOT, assert_one_line_error, run_train
+import torch
+from conftest import (
+    NEEDS_COMPILER,
+    RECORDINGS,
+    REFERENCE,
+    ROOT,
+    assert_one_line_error,
+    loss_of,
+    run_train,
+    train_options,
+)
 from runs import EVERY, SMALL, TEXT, TIME, assert_same, log_lines, saved
 
 import charrnn_port
 from charrnn_port.checkpoints import save_checkpoint
 from charrnn_port.checkpoints.folder import load_latest
 from charrnn_port.training import prepare
+from charrnn_port.training.events import Evaluating
 
 prepare_module = sys.modules[prepare.__module__]
 
@@ -44,6 +55,35 @@ def test_the_rest_is_the_same(start, options, cell, tmp_path):
     assert "decayed" in resumed.stdout
     assert log_lines(resumed.stdout) == log_lines(whole.stdout)[40:]
     assert_same(saved(tmp_path / "rest")[end][1], checkpoints[end][1])
+
+
+@pytest.mark.parametrize("i", [0, 1, 2])
+def test_the_state_is_aliased_from_the_second_iteration_on(start, i):
+    """Also if the run is resumed before, at or after this iteration: losses and parameters are the same."""
+    whole, rest = (prepare(train_options(*start, "-state_carry", "alias")) for _ in range(2))
+    for _ in range(i):
+        whole.iteration()
+    rest.network.params.copy_(whole.network.params)
+    rest.restore(whole.checkpoint())
+    assert [rest.iteration() for _ in range(3)] == [whole.iteration() for _ in range(3)]
+    assert torch.equal(rest.network.params, whole.network.params)
+
+
+@pytest.mark.parametrize("state_carry", ["alias", "copy"])
+def test_an_interrupted_evaluation_changes_nothing(start, state_carry):
+    """Neither the carried state nor the next evaluation, which begins with the first batch of the split again."""
+    training, fresh = (prepare(train_options(*start, "-state_carry", state_carry)) for _ in range(2))
+    for each in (training, fresh):
+        each.iteration()
+    asked = iter([False, True])
+    assert loss_of(training.evaluate(2, lambda: next(asked))) is None
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(training.state, fresh.state, strict=True))
+    before = [tensor.clone() for tensor in fresh.state]
+    assert loss_of(training.evaluate(2)) == loss_of(fresh.evaluate(2))
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(training.state, fresh.state, strict=True))
+    same = all(torch.equal(ours, theirs) for ours, theirs in zip(fresh.state, before, strict=True))
+    assert same == (state_carry == "copy")  # the aliased state is that of the evaluation
+    assert list(fresh.evaluate(2)) == [Evaluating(2, number, 3) for number in range(4)]
 
 
 def test_latest_is_the_furthest_whole_one(start, tmp_path):
@@ -239,6 +279,7 @@ def test_init_from_takes_the_checkpoint_s_dropout_and_says_so(start, tmp_path):
     result = run_train(*begin, "-dropout", 0.7)
     assert "-dropout 0.7 is ignored: -init_from uses the dropout of the checkpoint" in result.stderr
     assert "0.2" in result.stderr
+    assert f"loading a model from checkpoint {path}\n" in result.stdout
     assert "is ignored" not in run_train(*begin).stderr
     assert "is ignored" not in run_train(*begin, "-dropout", 0.2).stderr
 

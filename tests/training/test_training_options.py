@@ -317,9 +317,22 @@ def test_a_run_that_stopped(start, monkeypatch, tmp_path):
     assert log_lines(stopped.stdout + on.stdout) == log_lines(whole.stdout)
 
 
-@pytest.mark.parametrize("words", ["-patience 2", "-lr_schedule plateau"])
+@pytest.mark.parametrize("words", ["-patience 1", "-lr_schedule plateau"])
 def test_what_goes_by_validation_losses_needs_some(start, words):
     assert_one_line_error(run_train(*start, "-val_frac", 0, "-train_frac", 1, *words.split()), 1, words, "-val_frac")
+
+
+# Devices
+
+
+@pytest.mark.parametrize(("opencl", "line"), [(1, "PyTorch has no OpenCL!"), (0, "no GPU found: PyTorch sees ")])
+def test_the_lack_of_a_gpu_is_printed_first(start, monkeypatch, opencl, line):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    lines = []
+    prepare(train_options(*start, "-gpuid", 0, "-opencl", opencl), echo=lines.append)
+    assert lines[0].startswith(line)
+    assert lines[1] == "Falling back on CPU mode"
 
 
 # Mixed precision

@@ -28,7 +28,7 @@ import pytest
 import torch
 from browser import MISSING, Browser
 from conftest import assert_one_line_error
-from served import GRU, LSTM, client_of, complete, events, everything, process, raw, wait_for
+from served import GRU, LSTM, client_of, complete, events, everything, metrics_of, process, raw, wait_for
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
@@ -512,12 +512,6 @@ def test_a_real_server(alone):
         assert everything(ending).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
         assert program.wait(20) in (0, -signal.SIGTERM)
         assert "Traceback" not in program.stderr.read()
-
-
-def metrics_of(port):
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
-        return everything(connection).decode()
 
 
 @pytest.mark.parametrize(

@@ -363,6 +363,11 @@ def test_what_rounding_may_cause_in_a_number_of_size_1(precision, unit):
     assert most("grad_param_norm")[[0, 1, 19, 20]].tolist() == [180, 180 * 30, 180 * 30, 180 * 30 * 100]
     assert most("grad_param_norm", 20 * unit)[0] == 200
     assert most("grad_param_norm", 10000 * unit)[0] == 300 * 180
+    # One in the last printed digit of the first norm does not count, and its difference is relative to its size.
+    first = np.array([1.0, 0.0, 0.0])
+    pairs = Pairs(np.ones((2, 3)), 100 * unit * first, 20 * unit * first, 1 + first, ".4e")
+    norms = Comparison(np.arange(1, 4), {"grad_param_norm": pairs}, pairs, [], pairs, {})
+    assert largest_by_rounding(norms, "grad_param_norm", precision)[0] / unit == 10 * (100 - 20) / 2 * 2
 
 
 def test_two_formats_are_applied_from_the_finer_to_the_coarser():

@@ -38,6 +38,7 @@ from charrnn_port.sampling import Model, sample_bytes
 from charrnn_port.sharing.serve import listen
 from charrnn_port.sharing.server import models
 from charrnn_port.sharing.server.app import Server
+from charrnn_port.sharing.server.completions import Completion, Limits
 from charrnn_port.util.vocabulary import Vocabulary
 
 
@@ -167,6 +168,24 @@ def test_characters_of_several_bytes(client, checkpoint):
     assert choice["token_ids"] == ids
 
 
+def test_each_event_continues_the_text(checkpoint):
+    """Offsets count from the beginning of the text. Where there is nothing new, there is no choice."""
+    body = {"prompt": "The man", "max_tokens": 1, "seed": 1, "echo": True, "logprobs": 0}
+    asked = Completion(body, "lstm", Model.of(checkpoint), Limits(8, "error"))
+    (text,), engine, choices = asked.texts(lambda: None), models.Engine(asked.model, 1, 0), []
+    engine.submit([text])
+    assert (text.choice(), text.ended) == (None, False)
+    while text.goes_on:
+        assert not text.ended
+        engine.step()
+        choices.append(text.choice())
+        assert text.sent == len(choices)
+    assert text.ended
+    assert [choice["logprobs"]["text_offset"] for choice in choices] == [[k] for k in range(8)]
+    assert "".join(choice["text"] for choice in choices).startswith("The man")
+    assert [choice["finish_reason"] for choice in choices] == [None] * 7 + ["length"]
+
+
 def test_models(client, checkpoint):
     """Names and descriptions of models; the first model is the default."""
     assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["lstm", "gru"]
@@ -234,6 +253,8 @@ def test_the_page_has_no_external_resources(client):
         ({"max_tokens": "many"}, "max_tokens must be an integer, got 'many'"),
         ({"max_tokens": True}, "max_tokens must be an integer"),
         ({"max_tokens": 0}, "max_tokens 0 requires a prompt and echo"),
+        ({"max_tokens": 0, "echo": True}, "max_tokens 0 requires a prompt and echo"),
+        ({"max_tokens": 0, "prompt": "a"}, "max_tokens 0 requires a prompt and echo"),
         ({"prompt": "a" * 2000, "max_tokens": 1001}, "together at most 3000"),
         ({"temperature": -0.1}, "temperature must be from 0 to 100"),
         ({"temperature": 100.5}, "temperature must be from 0 to 100, got 100.5"),

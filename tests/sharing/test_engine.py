@@ -162,6 +162,7 @@ def test_a_full_queue():
     endless = [stream_of(model, length=10**9) for _ in range(3)]
     engine.submit(endless)
     engine.step()
+    assert engine.load == (1, 2)
     with pytest.raises(BusyError):
         engine.submit([stream_of(model)])
     engine.cancel(endless[:2])

@@ -18,7 +18,9 @@ from charrnn_port.torch7.random import Generator
 from charrnn_port.util.vocabulary import Vocabulary
 
 
-def stream_of(model, prime=(), length=50, seed=1, random=None, choose=None, top=None, echo=False, stops=(), notify=None, **how):
+def stream_of(
+    model, prime=(), length=50, seed=1, random=None, choose=None, top=None, echo=False, stops=(), notify=None, **how
+):
     """Return a stream with the options of sample.py, or with the sampler `choose`."""
     options, random = SampleOptions(model="", **how), random or Generator(seed)
     plain = not choose and not {"top_k", "top_p", "min_p", "sample"} & how.keys()

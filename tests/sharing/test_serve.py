@@ -19,6 +19,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import click.testing
@@ -37,8 +38,10 @@ from charrnn_port.reports.scoring import Reader
 from charrnn_port.sampling import Model, sample_bytes
 from charrnn_port.sharing.serve import listen
 from charrnn_port.sharing.server import models
+from charrnn_port.sharing.server.answer import Answer
 from charrnn_port.sharing.server.app import Server
 from charrnn_port.sharing.server.completions import Completion, Limits
+from charrnn_port.sharing.server.metrics import Metrics
 from charrnn_port.util.vocabulary import Vocabulary
 
 
@@ -425,6 +428,63 @@ def test_long_steps_run_in_threads(client, alone, monkeypatch):
     assert choice["text"] == alone(20, seed=7).decode(errors="replace")
     assert client.portal.call(threading.get_ident) not in threads
     assert "".join(each["choices"][0]["text"] for each in events(client, max_tokens=20, seed=7)) == choice["text"]
+
+
+def answer_of(checkpoint, at_once=1, **body):
+    """Return the answer to a request, with 20 characters in each text, and its network."""
+    network = models.Served("lstm", models.Engine(Model.of(checkpoint), at_once, 0), {})
+    asked = Completion({"max_tokens": 20} | body, "lstm", network.engine.model, Limits(100, "error"))
+    return Answer(asked, network, Metrics(), 60), network
+
+
+@pytest.mark.parametrize(("seconds", "turns", "slow"), [(0.0003, 10, 0), (0.009, 20, 0), (0.011, 20, 19)])
+def test_steps_run_in_the_event_loop_unless_they_are_slow(checkpoint, monkeypatch, seconds, turns, slow):
+    """For half a millisecond at a time. After a step of 0.01 s or longer the next runs in a thread."""
+    now, threads, delays, step = [0.0], [], [], models.Engine.step
+
+    def timed_step(engine):
+        now[0] += seconds
+        threads.append(threading.get_ident())
+        step(engine)
+
+    async def sleep(delay):
+        delays.append(delay)
+        await asyncio.sleep(delay)
+
+    async def exchange():
+        answer, network = answer_of(checkpoint)
+        await answer.whole()
+        await network._writing
+
+    monkeypatch.setattr(models.Engine, "step", timed_step)
+    monkeypatch.setattr(models, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    functions = {"create_task": asyncio.create_task, "to_thread": asyncio.to_thread}
+    monkeypatch.setattr(models, "asyncio", SimpleNamespace(sleep=sleep, **functions))
+    asyncio.run(exchange(), debug=True)  # which raises an exception where a thread calls what is not thread-safe
+    assert delays == [0] * turns
+    assert len(threads) == 20
+    assert 20 - threads.count(threading.get_ident()) == slow
+
+
+@pytest.mark.parametrize(("texts", "pause"), [(1, 0.05), (100, 0.2)])
+def test_events_of_many_texts_are_fewer(checkpoint, monkeypatch, texts, pause):
+    """A text has one every 0.05 s, and all texts on a network together have 500 a second."""
+    pauses = []
+
+    async def exchange():
+        answer, network = answer_of(checkpoint, texts, n=texts, max_tokens=3)
+
+        async def wait(pause=None):
+            pauses.append(pause)
+            network.engine.step()
+
+        monkeypatch.setattr(answer, "_wait", wait)
+        return [event async for event in answer.events()]
+
+    pieces = asyncio.run(exchange())
+    assert pauses == [None, pause, pause]
+    assert [piece.count('"finish_reason": null') for piece in pieces] == [texts, texts, 0]
+    assert pieces[-1].endswith("data: [DONE]\n\n")
 
 
 def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):

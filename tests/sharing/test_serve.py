@@ -487,10 +487,15 @@ def test_events_of_many_texts_are_fewer(checkpoint, monkeypatch, texts, pause):
     assert pieces[-1].endswith("data: [DONE]\n\n")
 
 
-def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):
+def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch, capsys):
     """A text in progress is finished with the old network; a corrupt file changes nothing."""
     monkeypatch.setattr(models, "LOOK_AGAIN", 0.05)
-    path = tmp_path / "network.t7"
+    path, logged = tmp_path / "network.t7", []
+
+    def log():
+        logged.append(capsys.readouterr().err)
+        return "".join(logged)
+
     shutil.copy(LSTM, path)
     old, new = (b"".join(sample_bytes(charrnn_port.load_checkpoint(each), 10_000, seed=1)) for each in (LSTM, GRU))
     with client_of(path, reload=1) as client, ThreadPoolExecutor() as pool:
@@ -499,12 +504,13 @@ def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):
             assert not running.done()
         shutil.copy(GRU, tmp_path / "aside")
         os.replace(tmp_path / "aside", path)
-        wait_for(lambda: client.get("/v1/models/network").json()["cell"] == "gru")
+        wait_for(lambda: "reloaded network\n" in log())
+        assert client.get("/v1/models/network").json()["cell"] == "gru"
         assert running.result()["choices"][0]["text"] == old.decode(errors="replace")
         for content in (None, b"damaged"):
             if content:
                 path.write_bytes(content)
-                time.sleep(0.3)
+                wait_for(lambda: "cannot reload network, keeping the old network: " in log())
             choice = complete(client, seed=1, max_tokens=50)["choices"][0]
             assert choice["text"] == new[:50].decode(errors="replace")
 

@@ -415,6 +415,9 @@ def test_a_client_that_disconnects(body, leaves, status):
     assert sent[0]["status"] == status
     assert (b"the client disconnected" in sent[1]["body"]) == leaves
     assert server.metrics.requests == {("/v1/completions", status): 1}
+    counts = server.metrics.text({})
+    assert ('charrnn_characters_total{model="lstm"} 5\n' in counts) == (not leaves)
+    assert f"charrnn_clients_gone_total {int(leaves and body is not None)}\n" in counts
     (model,) = server.models
     assert (server.in_progress, model.engine.load) == (0, (0, 0))
 

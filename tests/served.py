@@ -74,3 +74,10 @@ def everything(connection):
     """Return everything that a connection still receives."""
     with connection:
         return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+def metrics_of(port):
+    """Return the text of /metrics."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        return everything(connection).decode()

@@ -312,11 +312,11 @@ def differing_options(a: History, b: History) -> dict[str, tuple]:
 
 def largest_differences(found: Comparison) -> dict[int, dict[str, float | None]]:
     """Return the largest differences up to the iterations in UP_TO and the last one; None if unknown."""
-    result, last = {}, found.iterations[-1]
-    for end in UP_TO:
+    result, last = {}, int(found.iterations[-1])
+    for end in (*UP_TO, last):
         upto = found.iterations <= end
         if upto.any():
-            result[min(end, int(last))] = {
+            result[min(end, last)] = {
                 name: float(pairs.differences[upto].max()) if pairs.size.any() else None
                 for name, pairs in found.lines.items()
             }

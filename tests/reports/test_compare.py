@@ -13,7 +13,17 @@ from runs import log_lines, printed, saved
 
 from charrnn_port import __main__ as charrnn
 from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
-from charrnn_port.reports.compare import Comparison, largest_by_rounding, last_digit, limits, paired, rounded
+from charrnn_port.reports.compare import (
+    Comparison,
+    Pairs,
+    largest_by_rounding,
+    largest_differences,
+    last_digit,
+    limits,
+    misfits_of_lines,
+    paired,
+    rounded,
+)
 
 DEFAULTS = REFERENCE / "lstm_defaults_tinyshakespeare.txt"
 
@@ -267,6 +277,7 @@ def test_an_explosion_of_one_only(repeated, tmp_path):
 
 def test_json_has_all_of_it(recorded, repeated):
     result = compare(recorded("lstm"), repeated(*COPY)[0], "-json")
+    assert result.stdout.startswith('{\n  "a": ')
     found = json.loads(result.stdout)
     assert result.exit_code == 1
     assert (found["verdict"], found["from_line"], found["first_line"], found["lines"]) == ("different", 2, 2, 285)
@@ -352,6 +363,11 @@ def test_what_rounding_may_cause_in_a_number_of_size_1(precision, unit):
     assert most("grad_param_norm")[[0, 1, 19, 20]].tolist() == [180, 180 * 30, 180 * 30, 180 * 30 * 100]
     assert most("grad_param_norm", 20 * unit)[0] == 200
     assert most("grad_param_norm", 10000 * unit)[0] == 300 * 180
+    # One in the last printed digit of the first norm does not count, and its difference is relative to its size.
+    first = np.array([1.0, 0.0, 0.0])
+    pairs = Pairs(np.ones((2, 3)), 100 * unit * first, 20 * unit * first, 1 + first, ".4e")
+    norms = Comparison(np.arange(1, 4), {"grad_param_norm": pairs}, pairs, [], pairs, {})
+    assert largest_by_rounding(norms, "grad_param_norm", precision)[0] / unit == 10 * (100 - 20) / 2 * 2
 
 
 def test_two_formats_are_applied_from_the_finer_to_the_coarser():
@@ -360,3 +376,27 @@ def test_two_formats_are_applied_from_the_finer_to_the_coarser():
     assert rounded(values, {".8f", ".10f"}).tolist() == [0.12345678]
     pairs = paired(values, values, {".8f", ".10f"})
     assert pairs.form == ".8f"
+
+
+def test_the_largest_differences_of_a_long_run():
+    """Up to lines 10, 100 and 1000, and in the whole run; the norms of one run are unknown here."""
+    lines = np.arange(1, 1101)
+    losses = paired(lines * 1.0, lines * 2.0, set())
+    norms = paired(lines * np.nan, lines * 1.0, set(), nan_is_unknown=True)
+    found = Comparison(lines, {"train_loss": losses, "grad_param_norm": norms}, losses, [], losses, {})
+    assert largest_differences(found) == {
+        end: {"train_loss": end, "grad_param_norm": None} for end in (10, 100, 1000, 1100)
+    }
+
+
+@pytest.mark.parametrize(("times", "begin"), [(9.5, []), (10.5, [2])])
+def test_a_last_digit_that_often_differs_is_an_error(times, begin):
+    """In three lines, where rounding is so far below this digit that ten times as much hardly changes it."""
+    lines, size = np.arange(1, 5), np.array([0.0, 1.0, 1.0, 1.0])  # the first number is unknown
+
+    def found(differences):
+        pairs = Pairs(np.ones((2, 4)), differences, np.full(4, 1e-4), size, ".4f")
+        return Comparison(lines, {"train_loss": pairs}, pairs, [], pairs, {})
+
+    most = largest_by_rounding(found(np.zeros(4)), "train_loss", "float64")
+    assert [misfit.line for misfit in misfits_of_lines(found(times * most), "float64")] == begin

@@ -102,8 +102,9 @@ def test_names_of_the_server(client):
             assert other.get("/health", headers={"Host": "Texts.example.org"}).status_code == 200
 
 
-def test_pages_of_other_sites_may_not_post(client):
+def test_pages_of_other_sites_may_not_use_it(client):
     """What a browser sends without asking: a form or a text. The server's own page, -cors and other clients may."""
+    assert "-cors" in error_of(client.get("/generate", headers=EVIL), 403)
     kinds = ["application/json", "application/x-www-form-urlencoded"]
     for kind in kinds:
         for origin in ("https://evil.example", "null", "http://localhost:3000"):

@@ -18,13 +18,15 @@ from charrnn_port.torch7.random import Generator
 from charrnn_port.util.vocabulary import Vocabulary
 
 
-def stream_of(model, prime=(), length=50, seed=1, random=None, choose=None, top=None, echo=False, stops=(), **how):
+def stream_of(
+    model, prime=(), length=50, seed=1, random=None, choose=None, top=None, echo=False, stops=(), notify=None, **how
+):
     """Return a stream with the options of sample.py, or with the sampler `choose`."""
     options, random = SampleOptions(model="", **how), random or Generator(seed)
     plain = not choose and not {"top_k", "top_p", "min_p", "sample"} & how.keys()
     choose = choose or ban(model.vocab.unknown, sampler_of(options, random, model))
     return Stream(
-        prime, length, choose, lambda: None,
+        prime, length, choose, notify or (lambda: None),
         plainly=(random, options.temperature) if plain else None,
         top=top, echo=echo, stops=stops, decode=model.vocab.decode,
     )  # fmt: skip
@@ -155,6 +157,23 @@ def test_a_text_ends_before_the_first_of_several_stop_sequences():
         assert stream.finish_reason == ("stop" if places else "length")
 
 
+@pytest.mark.parametrize("stops", [(), [b"\xff"]])
+def test_a_reader_is_notified_twice(stops):
+    """At the first readable character, whose time is kept, and at the end."""
+    model, first, notified = random_model("rnn", torch.float64), [], []
+    stream = stream_of(model, [1], 5, stops=stops, notify=lambda: notified.append(len(first)))
+    engine = Engine(model, 1, 0)
+    engine.submit([stream])
+    while any(engine.load):
+        engine.step()
+        first.append(stream.first)
+    assert notified == [1, 5]
+    assert first == [None] + [stream.first] * 5
+    assert stream.first >= stream.created
+    assert len(ids_of(stream)) == 5
+    assert stream.read() == []
+
+
 def test_a_full_queue():
     """Either all texts of a request are queued, or none."""
     model = random_model("rnn", torch.float64)
@@ -162,6 +181,7 @@ def test_a_full_queue():
     endless = [stream_of(model, length=10**9) for _ in range(3)]
     engine.submit(endless)
     engine.step()
+    assert engine.load == (1, 2)
     with pytest.raises(BusyError):
         engine.submit([stream_of(model)])
     engine.cancel(endless[:2])

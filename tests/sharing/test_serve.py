@@ -19,6 +19,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import click.testing
@@ -28,7 +29,7 @@ import pytest
 import torch
 from browser import MISSING, Browser
 from conftest import assert_one_line_error
-from served import GRU, LSTM, client_of, complete, events, everything, process, raw, wait_for
+from served import GRU, LSTM, client_of, complete, events, everything, metrics_of, process, raw, wait_for
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
@@ -37,7 +38,10 @@ from charrnn_port.reports.scoring import Reader
 from charrnn_port.sampling import Model, sample_bytes
 from charrnn_port.sharing.serve import listen
 from charrnn_port.sharing.server import models
+from charrnn_port.sharing.server.answer import Answer
 from charrnn_port.sharing.server.app import Server
+from charrnn_port.sharing.server.completions import Completion, Limits
+from charrnn_port.sharing.server.metrics import Metrics
 from charrnn_port.util.vocabulary import Vocabulary
 
 
@@ -167,6 +171,24 @@ def test_characters_of_several_bytes(client, checkpoint):
     assert choice["token_ids"] == ids
 
 
+def test_each_event_continues_the_text(checkpoint):
+    """Offsets count from the beginning of the text. Where there is nothing new, there is no choice."""
+    body = {"prompt": "The man", "max_tokens": 1, "seed": 1, "echo": True, "logprobs": 0}
+    asked = Completion(body, "lstm", Model.of(checkpoint), Limits(8, "error"))
+    (text,), engine, choices = asked.texts(lambda: None), models.Engine(asked.model, 1, 0), []
+    engine.submit([text])
+    assert (text.choice(), text.ended) == (None, False)
+    while text.goes_on:
+        assert not text.ended
+        engine.step()
+        choices.append(text.choice())
+        assert text.sent == len(choices)
+    assert text.ended
+    assert [choice["logprobs"]["text_offset"] for choice in choices] == [[k] for k in range(8)]
+    assert "".join(choice["text"] for choice in choices).startswith("The man")
+    assert [choice["finish_reason"] for choice in choices] == [None] * 7 + ["length"]
+
+
 def test_models(client, checkpoint):
     """Names and descriptions of models; the first model is the default."""
     assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["lstm", "gru"]
@@ -234,6 +256,8 @@ def test_the_page_has_no_external_resources(client):
         ({"max_tokens": "many"}, "max_tokens must be an integer, got 'many'"),
         ({"max_tokens": True}, "max_tokens must be an integer"),
         ({"max_tokens": 0}, "max_tokens 0 requires a prompt and echo"),
+        ({"max_tokens": 0, "echo": True}, "max_tokens 0 requires a prompt and echo"),
+        ({"max_tokens": 0, "prompt": "a"}, "max_tokens 0 requires a prompt and echo"),
         ({"prompt": "a" * 2000, "max_tokens": 1001}, "together at most 3000"),
         ({"temperature": -0.1}, "temperature must be from 0 to 100"),
         ({"temperature": 100.5}, "temperature must be from 0 to 100, got 100.5"),
@@ -391,6 +415,9 @@ def test_a_client_that_disconnects(body, leaves, status):
     assert sent[0]["status"] == status
     assert (b"the client disconnected" in sent[1]["body"]) == leaves
     assert server.metrics.requests == {("/v1/completions", status): 1}
+    counts = server.metrics.text({})
+    assert ('charrnn_characters_total{model="lstm"} 5\n' in counts) == (not leaves)
+    assert f"charrnn_clients_gone_total {int(leaves and body is not None)}\n" in counts
     (model,) = server.models
     assert (server.in_progress, model.engine.load) == (0, (0, 0))
 
@@ -406,10 +433,72 @@ def test_long_steps_run_in_threads(client, alone, monkeypatch):
     assert "".join(each["choices"][0]["text"] for each in events(client, max_tokens=20, seed=7)) == choice["text"]
 
 
-def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):
+def answer_of(checkpoint, at_once=1, **body):
+    """Return the answer to a request, with 20 characters in each text, and its network."""
+    network = models.Served("lstm", models.Engine(Model.of(checkpoint), at_once, 0), {})
+    asked = Completion({"max_tokens": 20} | body, "lstm", network.engine.model, Limits(100, "error"))
+    return Answer(asked, network, Metrics(), 60), network
+
+
+@pytest.mark.parametrize(("seconds", "turns", "slow"), [(0.0003, 10, 0), (0.009, 20, 0), (0.011, 20, 19)])
+def test_steps_run_in_the_event_loop_unless_they_are_slow(checkpoint, monkeypatch, seconds, turns, slow):
+    """For half a millisecond at a time. After a step of 0.01 s or longer the next runs in a thread."""
+    now, threads, delays, step = [0.0], [], [], models.Engine.step
+
+    def timed_step(engine):
+        now[0] += seconds
+        threads.append(threading.get_ident())
+        step(engine)
+
+    async def sleep(delay):
+        delays.append(delay)
+        await asyncio.sleep(delay)
+
+    async def exchange():
+        answer, network = answer_of(checkpoint)
+        await answer.whole()
+        await network._writing
+
+    monkeypatch.setattr(models.Engine, "step", timed_step)
+    monkeypatch.setattr(models, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    functions = {"create_task": asyncio.create_task, "to_thread": asyncio.to_thread}
+    monkeypatch.setattr(models, "asyncio", SimpleNamespace(sleep=sleep, **functions))
+    asyncio.run(exchange(), debug=True)  # which raises an exception where a thread calls what is not thread-safe
+    assert delays == [0] * turns
+    assert len(threads) == 20
+    assert 20 - threads.count(threading.get_ident()) == slow
+
+
+@pytest.mark.parametrize(("texts", "pause"), [(1, 0.05), (100, 0.2)])
+def test_events_of_many_texts_are_fewer(checkpoint, monkeypatch, texts, pause):
+    """A text has one every 0.05 s, and all texts on a network together have 500 a second."""
+    pauses = []
+
+    async def exchange():
+        answer, network = answer_of(checkpoint, texts, n=texts, max_tokens=3)
+
+        async def wait(pause=None):
+            pauses.append(pause)
+            network.engine.step()
+
+        monkeypatch.setattr(answer, "_wait", wait)
+        return [event async for event in answer.events()]
+
+    pieces = asyncio.run(exchange())
+    assert pauses == [None, pause, pause]
+    assert [piece.count('"finish_reason": null') for piece in pieces] == [texts, texts, 0]
+    assert pieces[-1].endswith("data: [DONE]\n\n")
+
+
+def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch, capsys):
     """A text in progress is finished with the old network; a corrupt file changes nothing."""
     monkeypatch.setattr(models, "LOOK_AGAIN", 0.05)
-    path = tmp_path / "network.t7"
+    path, logged = tmp_path / "network.t7", []
+
+    def log():
+        logged.append(capsys.readouterr().err)
+        return "".join(logged)
+
     shutil.copy(LSTM, path)
     old, new = (b"".join(sample_bytes(charrnn_port.load_checkpoint(each), 10_000, seed=1)) for each in (LSTM, GRU))
     with client_of(path, reload=1) as client, ThreadPoolExecutor() as pool:
@@ -418,12 +507,13 @@ def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch):
             assert not running.done()
         shutil.copy(GRU, tmp_path / "aside")
         os.replace(tmp_path / "aside", path)
-        wait_for(lambda: client.get("/v1/models/network").json()["cell"] == "gru")
+        wait_for(lambda: "reloaded network\n" in log())
+        assert client.get("/v1/models/network").json()["cell"] == "gru"
         assert running.result()["choices"][0]["text"] == old.decode(errors="replace")
         for content in (None, b"damaged"):
             if content:
                 path.write_bytes(content)
-                time.sleep(0.3)
+                wait_for(lambda: "cannot reload network, keeping the old network: " in log())
             choice = complete(client, seed=1, max_tokens=50)["choices"][0]
             assert choice["text"] == new[:50].decode(errors="replace")
 
@@ -512,12 +602,6 @@ def test_a_real_server(alone):
         assert everything(ending).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
         assert program.wait(20) in (0, -signal.SIGTERM)
         assert "Traceback" not in program.stderr.read()
-
-
-def metrics_of(port):
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
-        return everything(connection).decode()
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
-from served import LSTM, events, everything, raw, wait_for
+from served import LSTM, events, everything, metrics_of, raw, wait_for
 from starlette.testclient import TestClient
 
 from charrnn_port.options import ServeOptions
@@ -104,7 +103,7 @@ def test_a_client_that_does_not_read_is_disconnected(monkeypatch, settings):
         asked = {"stream": True, "n": 20, "max_tokens": 100, "logprobs": 20}  # more than the buffers on the way
         deaf = raw(port, json.dumps(asked).encode())
         assert deaf.recv(1)
-        wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in httpx.get(f"http://127.0.0.1:{port}/metrics").text)
+        wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in metrics_of(port))
         ctrl_c()
         return deaf
 

@@ -32,10 +32,10 @@ class Stream:
         choose: samplers.Sampler,
         notify: Callable[[], None],
         *,
-        plainly: tuple[Generator, float] | None = None,
-        top: int | None = None,
-        echo: bool = False,
-        stops: Sequence[bytes] = (),
+        plainly: tuple[Generator, float] | None,
+        top: int | None,
+        echo: bool,
+        stops: Sequence[bytes],
         decode: Callable[[list[int]], bytes],
     ) -> None:
         """Create a stream; the engine calls `notify` after the first readable character and after the last.

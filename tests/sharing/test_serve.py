@@ -195,7 +195,7 @@ def test_models(client, checkpoint):
     facts = client.get("/v1/models/lstm").json()
     assert (facts["cell"], facts["rnn_size"], facts["num_layers"]) == ("lstm", 32, 2)
     assert facts["parameters"] == checkpoint.params.numel()
-    assert facts["val_loss"] == checkpoint.val_loss
+    assert (facts["val_loss"], facts["train_loss"]) == (checkpoint.val_loss, checkpoint.train_losses[-1])
     assert len(facts["vocabulary"]) == len(checkpoint.vocab)
     first, gru = (complete(client, seed=1, max_tokens=30, **named) for named in ({}, {"model": "gru"}))
     assert (first["model"], gru["model"]) == ("lstm", "gru")
@@ -491,9 +491,13 @@ def test_events_of_many_texts_are_fewer(checkpoint, monkeypatch, texts, pause):
 
 
 def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch, capsys):
-    """A text in progress is finished with the old network; a corrupt file changes nothing."""
+    """A text in progress is finished with the old network; a corrupt file or none changes nothing.
+
+    Each file is loaded once.
+    """
+    path, logged, looks, stamp = tmp_path / "network.t7", [], [], models.stamp
     monkeypatch.setattr(models, "LOOK_AGAIN", 0.05)
-    path, logged = tmp_path / "network.t7", []
+    monkeypatch.setattr(models, "stamp", lambda path: looks.append(path) or stamp(path))
 
     def log():
         logged.append(capsys.readouterr().err)
@@ -516,6 +520,10 @@ def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch, capsys):
                 wait_for(lambda: "cannot reload network, keeping the old network: " in log())
             choice = complete(client, seed=1, max_tokens=50)["choices"][0]
             assert choice["text"] == new[:50].decode(errors="replace")
+        path.unlink()
+        before = len(looks)
+        wait_for(lambda: len(looks) > before + 2)
+        assert [log().count(word) for word in ("reloaded network", "cannot reload")] == [1, 1]
 
 
 def test_random_requests(client):

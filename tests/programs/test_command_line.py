@@ -15,7 +15,7 @@ TRAIN = {
 }  # fmt: skip
 TRAIN_ADDED = {
     "keep_last": 0, "dtype": "auto", "tf32": 0, "state_carry": "alias", "torch7": "2017",
-    "resume": "", "cell": "auto", "encoding": "bytes", "min_count": 1, "vocab": "same",
+    "resume": "", "cell": "auto", "encoding": "bytes", "min_count": 1, "vocab_size": 1000, "vocab": "same",
 }  # fmt: skip
 TRAIN_ADDED |= {"split_by": "rows", "val_file": "", "test_file": "", "separator": ""}
 TRAIN_ADDED |= {"progress": 1, "sample_every": 0, "log": 0, "tensorboard": "", "dry_run": 0}

@@ -143,12 +143,12 @@ def test_latest_that_is_of_no_iteration_is_the_latest(two_runs, tmp_path):
 def test_interrupted_runs_go_on(start, number, status, tmp_path):
     whole = log_lines(run_train(*start, "-checkpoint_dir", tmp_path / "whole").stdout)
     command = [sys.executable, ROOT / "train.py", *start, "-checkpoint_dir", tmp_path / "cv"]
-    # The small pipe keeps the run from ending before the signal is sent.
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True, pipesize=4096)
+    # The small pipe without a buffer keeps the run from ending before the signal is sent.
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, bufsize=0, pipesize=4096)
     lines = []
     for line in process.stdout:
-        lines.append(TIME.sub("", line.rstrip("\n")))
-        if line.startswith("30/"):
+        lines.append(TIME.sub("", line.decode().rstrip("\n")))
+        if line.startswith(b"30/"):
             process.send_signal(number)
     assert process.wait() == status
     assert "-resume" in lines[-1]

@@ -134,7 +134,8 @@ def test_the_originals_cache_of_a_text(tmp_path):
 
 def test_a_vocabulary_of_another_kind(tmp_path):
     values = torch.load(REFERENCE / "checkpoints/charrnn_port_0.1.t7.pt", weights_only=True)
-    for vocab, message in (([1], "vocab is a list of neither words nor merges"), ({}, "vocab is a dict"), (1, "vocab is a int")):
+    kinds = (([1], "vocab is a list of neither words nor merges"), ({}, "vocab is a dict"), (1, "vocab is a int"))
+    for vocab, message in kinds:
         torch.save(values | {"vocab": vocab}, tmp_path / "changed.pt")
         assert refusal(tmp_path / "changed.pt") == f"corrupt or not a checkpoint: {message}"
 

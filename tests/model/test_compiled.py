@@ -28,7 +28,7 @@ DTYPES = [torch.float64, torch.float32]
 
 # Compiler flags for other processors, which lack instructions of this one. "baseline" has what all have.
 LACKING = ["avx512f", "avx2", "fma", "avx", "baseline"]
-QUICKLY = ["nothing", "avx512f", "baseline"]  # the others with `-m long`
+QUICKLY = ["nothing", "avx512f"]  # the others with `-m long`
 
 
 @pytest.fixture(

@@ -145,7 +145,7 @@ def test_parallel_rows_have_the_states_of_the_text(model):
         assert np.abs(state - whole).max() < 1e-4
 
 
-@pytest.mark.parametrize("model", list(CELLS))
+@pytest.mark.parametrize("model", ["lstm", *(pytest.param(model, marks=pytest.mark.long) for model in ("gru", "rnn"))])
 def test_random_weights_have_no_finding_above_chance(model):
     """Though the best units have an AUC above 0.8, since they depend on the last character."""
     found = found_in(random_network(model, len(set(PLAY)), 0), PLAY[:2000])[1]

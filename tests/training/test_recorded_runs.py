@@ -94,7 +94,7 @@ def test_prints_the_same_lines(trained, name, cell):
 
 # Torch7 before April 2016.
 CASES_2015 = [
-    pytest.param(name, cell, marks=[] if cell == "auto" and name != "defaults" else pytest.mark.long)
+    pytest.param(name, cell, marks=[] if cell == "auto" and name not in ("decay", "defaults") else pytest.mark.long)
     for name in ("lstm", "gru", "rnn", "lstm_dropout", "decay", "defaults")
     for cell in ("auto", "plain", "script", "fused")
 ]

@@ -7,6 +7,7 @@ environment that the tests run in. Programs then run in a folder full of traps: 
 import importlib.util
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ import charrnn_port
 
 CHECKPOINT = RECORDINGS / "lua_checkpoints/rnn.t7"
 VERSION = charrnn_port.__version__
-FOLDERS = (".ci", ".github", "charrnn_port", "configs", "docs", "model", "recipe", "tests", "util")
+FOLDERS = (".ci", ".github", "charrnn_port", "configs", "docs", "model", "recipe", "tests", "tools", "util")
 IGNORED = shutil.ignore_patterns("__pycache__")
 BUILD = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
 
@@ -310,3 +311,20 @@ def test_a_type_checker_finds_a_users_mistakes(installed, tmp_path):
     wrong = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if line.endswith("# wrong")}
     assert found == wrong, result.stdout + result.stderr
     assert "rnn_size" in result.stdout  # mypy knows the options' names
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64" or not importlib.util.find_spec("ziglang"),
+    reason="builds the wheel for Linux on x86-64, with ziglang",
+)
+def test_a_wheel_with_compiled_cells_needs_no_compiler(sources, tmp_path):
+    """tools/wheels.py includes libraries, which are used instead of a compiler."""
+    name = "manylinux_2_17_x86_64"
+    run([sys.executable, "tools/wheels.py", str(tmp_path), name], sources, {"PYTHONPATH": str(sources)})
+    environment = new_environment(tmp_path)
+    environment.pip("install", "--no-deps", "--no-index", tmp_path / f"charrnn_port-{VERSION}-py3-none-{name}.whl")
+    add_libraries(environment)
+    script = "import torch; from charrnn_port.model.build import built; print(built(torch.float64).how)"
+    printed = environment.run("python", "-c", script, CC="false", XDG_CACHE_HOME=str(tmp_path))
+    assert printed.startswith("included library for x86_64_v")

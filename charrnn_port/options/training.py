@@ -295,7 +295,7 @@ class TrainOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.encoding != "bpe" and self.vocab_size != 1000:
+        if self.encoding != "bpe" and self.vocab_size != TrainOptions.vocab_size:
             raise OptionError(f"-vocab_size {self.vocab_size}: needs -encoding bpe, which learns so many tokens")
         if self.encoding == "bpe" and self.min_count > 1:
             raise OptionError("-min_count: with -encoding bpe no symbol is unknown: lower -vocab_size instead")

@@ -33,7 +33,6 @@ class Snapshot(NamedTuple):
         return next((f"{each.name}.{each.part}" for each in self.found.findings if each.property == name), "")
 
 
-
 def chosen(path: str, most: int, shown: Checkpoint) -> list[Path]:
     """Return at most `most` checkpoints of the latest run in a folder, evenly spaced from the first to the last.
 

@@ -52,7 +52,7 @@ def export(options: ExportOptions) -> None:
         kind = checkpoint.vocab.kind
         raise UserError(f"{options.target}: the page and the module read characters, not {kind}: use another format")
     FORMATS[ending](checkpoint, options)
-    if checkpoint.separator and ending != ".safetensors":
+    if checkpoint.separator and ending in (".onnx", ".pt2", ".torchscript"):
         mark = checkpoint.opt["separator"]
-        log_line(f"-separator is not exported: let each text begin with {mark}, and end at the next {mark}")
+        log_line(f"the file holds one time step: read the last character of {mark} first, and end a text at {mark}")
     log_written(options.target)

@@ -20,10 +20,14 @@ OMITTED = ("train_losses", "val_losses")  # too long for metadata: they grow wit
 
 
 def described(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the metadata of a checkpoint without its loss histories, and `states`, the number of state tensors."""
+    """Return the metadata of a checkpoint without its loss histories, with `states`, the number of state tensors.
+
+    And `separator`, the ids of what ends each of many short texts.
+    """
     states = checkpoint.opt["num_layers"] * len(CELLS[checkpoint.opt["model"]].STATE)
     kept = {name: value for name, value in metadata(checkpoint).items() if name not in OMITTED}
-    return kept | {"states": states}
+    separator = checkpoint.vocab.encode(checkpoint.separator, "the separator")
+    return kept | {"states": states, "separator": separator}
 
 
 def precision(options: ExportOptions) -> torch.dtype:

@@ -60,6 +60,7 @@ def network_json(checkpoint: Checkpoint, weights: str, **facts: str | int | floa
         "rnn_size": opt["rnn_size"],
         "num_layers": opt["num_layers"],
         "vocab": metadata(checkpoint)["vocab"],
+        "separator": checkpoint.vocab.encode(checkpoint.separator, "the separator"),
         "precision": weights,
         "drawn_from": checkpoint.sampling_dtype,
         "facts": facts,

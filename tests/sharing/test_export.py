@@ -153,6 +153,24 @@ def test_top_k_top_p_and_extreme_temperatures(tmp_path):
 
 
 @NEEDS_NODE
+@pytest.mark.parametrize("separator", ["b", " b", "  "])
+def test_many_short_texts(separator, tmp_path):
+    """With -separator each text begins and ends as in sample.py, also where it contains a beginning of a separator."""
+    checkpoint = network(ALL, "lstm")
+    checkpoint.opt["separator"] = separator
+    save_checkpoint(checkpoint, tmp_path / "net.t7.pt")
+    module = exported(tmp_path / "net.t7.pt", tmp_path / "model.mjs")
+    each = [{"seed": seed, "primetext": text, "length": 50} for seed in range(10) for text in ("", "a ", separator)]
+    texts = sampled(module, *each, {"clamp": "1:2=0.5"})
+    for options, text in zip(each, texts, strict=False):
+        assert text == b"".join(sample_bytes(checkpoint, **options)), options
+    held = Model.of(checkpoint).clamped({(1, 2): 0.5})
+    assert texts[-1] == b"".join(sample_bytes(held))
+    lengths = [len(text.decode()) for text in texts[:-1:3]]
+    assert min(lengths) < 50, "none ends at a separator"
+
+
+@NEEDS_NODE
 @pytest.mark.parametrize("model", CELLS)
 @pytest.mark.parametrize("vocab", [ALL, SOME], ids=["all", "unknown"])
 @pytest.mark.parametrize("weights", ["float64", "float32", "float16"])

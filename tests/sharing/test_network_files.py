@@ -86,8 +86,9 @@ def made(model: str) -> Checkpoint:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_metadata(ending, tmp_path):
-    """The metadata has vocabulary and options in JSON, and the size of the state, with which one gru layer is run."""
+    """The metadata has vocabulary, options and separator in JSON, and the size of the state: one gru layer is run."""
     saved = made("gru")
+    saved.opt["separator"] = "éa"
     charrnn_port.save_checkpoint(saved, tmp_path / "lm.t7.pt")
     path = export(tmp_path / "lm.t7.pt", tmp_path / f"model.{ending}")
     if ending == "onnx":
@@ -102,6 +103,7 @@ def test_metadata(ending, tmp_path):
         metadata = json.loads(inside["charrnn_port.json"])
     assert metadata["vocab"] == {"encoding": "utf-8", "symbols": "aé文", "unknown": 3}
     assert (metadata["opt"], metadata["states"], metadata["format"]) == (saved.opt, 1, "charrnn_port network 1")
+    assert metadata["separator"] == [1, 0]
     assert math.isnan(metadata["val_loss"])
     states, rnn_size = metadata["states"], metadata["opt"]["rnn_size"]
     assert log_probs(path, np.array([[3], [0]]), states, rnn_size, "float64").shape == (2, 1, 4)

@@ -19,7 +19,8 @@ export interface SampleOptions {
 }
 
 /**
- * Yields the bytes of a text, the prime text first: the same bytes as sample.py prints.
+ * Yields the bytes of a text, the prime text first: the same bytes as sample.py prints. A network that was trained on
+ * many short texts (-separator) ends each by itself.
  *
  * Throws RangeError for an invalid option, and for a character of the prime text that is not in the training text.
  */

@@ -6,6 +6,6 @@ export function sample(options = {}) {
   return bytesOf(idsOf(new Session(network), vocab, options));
 }
 
-function* bytesOf(ids) {
-  for (const id of ids) yield* vocab.bytes[id];
+function* bytesOf(steps) {
+  for (const { id } of steps) yield* vocab.bytes[id];
 }

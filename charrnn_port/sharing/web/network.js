@@ -27,9 +27,10 @@ function decodeWeights(text, precision) {
 
 export class Network {
   /** Loads a network written by charrnn_port/sharing/web.py. It is immutable, so sessions may share it. */
-  constructor({ cell, rnn_size: H, num_layers, vocab, precision, drawn_from, weights }) {
+  constructor({ cell, rnn_size: H, num_layers, vocab, separator, precision, drawn_from, weights }) {
     this.cell = CELLS[cell];
     this.vocabSize = [...vocab.symbols].length + (vocab.unknown === null ? 0 : 1); // code points, not UTF-16 units
+    this.separator = separator; // ids of what ends each of many short texts; empty for one long text
     this.rounded = drawn_from === "float32" ? Math.fround : (probability) => probability; // applied before sampling
     this.size = H;
     this.n = H * this.cell.h2h.reduce((sum, gates) => sum + gates);
@@ -56,7 +57,7 @@ export class Session {
     this.pre = new Float64Array(network.n);
     this.spare = new Float64Array(size);
     this.clamps = []; // [layer from 0, unit, value]: outputs that are held from the next character on
-    /** Unnormalized log-probabilities of the next character. Before the first one, all are equally likely. */
+    /** Unnormalized log-probabilities of the next character. Before anything is read, all are equally likely. */
     this.scores = new Float64Array(network.vocabSize).fill(1 / network.vocabSize);
   }
 

@@ -7,27 +7,45 @@ import { Generator } from "./random.js";
 const DEFAULTS = { primetext: "", length: 2000, seed: 123, temperature: 1, topK: 0, topP: 1, argmax: false, clamp: "" };
 
 /**
- * Yields the ids of the prime text, then `length` more. The session is advanced after each id is yielded.
+ * Yields {id, scores} for each id of the prime text, then for `length` more; `scores` are those that it was chosen by.
  *
- * Throws RangeError for an invalid option, and for unknown characters in the prime text.
+ * With a separator, the network reads the last id of one before the text, and the next one ends the text. Throws
+ * RangeError for an invalid option, and for unknown characters in the prime text.
  */
 export function idsOf(session, vocab, options) {
   const all = checked({ ...DEFAULTS, ...options });
-  session.clamps = clampsOf(all.clamp, session.network.layers.length, session.network.size);
-  const choose = sampler(all, new Generator(all.seed), vocab.unknown, session.network.rounded);
-  return generate(session, vocab.encode(all.primetext), choose, all.length || Infinity);
+  const { layers, size, rounded, separator } = session.network;
+  session.clamps = clampsOf(all.clamp, layers.length, size);
+  const choose = sampler(all, new Generator(all.seed), vocab.unknown, rounded);
+  return generate(session, vocab.encode(all.primetext), choose, all.length || Infinity, separator);
 }
 
-function* generate(session, prime, choose, length) {
+function* generate(session, prime, choose, length, separator) {
+  if (separator.length) session.feed(separator.at(-1));
   for (const id of prime) {
-    yield id;
+    yield { id, scores: session.scores };
     session.feed(id);
   }
+  yield* until(separator, chosen(session, choose, length));
+}
+
+function* chosen(session, choose, length) {
   for (let count = 0; count < length; count++) {
     const id = choose(session.scores);
-    yield id;
+    yield { id, scores: session.scores.slice() }; // a copy, since `until` may hold it back
     session.feed(id);
   }
+}
+
+/** Yields the steps before the first separator. Steps that may be the beginning of one are held back. */
+function* until(separator, steps) {
+  const held = [];
+  for (const step of steps) {
+    held.push(step);
+    while (held.some(({ id }, place) => id !== separator[place])) yield held.shift();
+    if (separator.length && held.length === separator.length) return;
+  }
+  yield* held;
 }
 
 function checked(options) {

@@ -1,6 +1,6 @@
 // A web worker that generates texts, one piece for each request of the page: a page that sends no request pauses the
-// text. Messages to it: {network} once; {options, run} starts a text; {run} requests the next piece of that text; {clamp} holds
-// units from there on.
+// text. Messages to it: {network} once; {options, run} starts a text; {run} requests the next piece of that text;
+// {clamp} holds units from there on.
 
 const PIECE = 30; // milliseconds
 const LIKELY = 5; // characters that are shown as alternatives
@@ -26,7 +26,7 @@ function begun(options) {
   const session = new Session(network);
   return {
     session,
-    ids: idsOf(session, vocab, options),
+    steps: idsOf(session, vocab, options),
     prime: vocab.encode(options.primetext).length, // ids of the prime text that are still to come
     decoder: new TextDecoder("utf-8", { ignoreBOM: true }),
     bits: 0, // surprise of the bytes so far of an incomplete character
@@ -39,7 +39,8 @@ function begun(options) {
 /**
  * Returns the next piece: the characters in `texts`, the surprise of each in `bits`, and the most likely characters
  * there in `tops`, as [name, probability]; null in the prime text. Of a character of several bytes, these are first
- * bytes. Of the whole text: the `count` of characters after the prime text, the `milliseconds` they took, and whether it is `done`.
+ * bytes. Of the whole text: the `count` of characters after the prime text, the `milliseconds` they took, and whether it
+ * is `done`.
  */
 function piece(text) {
   const started = performance.now();
@@ -53,9 +54,9 @@ function piece(text) {
   };
   let done = false;
   while (!done && performance.now() - started < PIECE) {
-    const next = text.ids.next();
+    const next = text.steps.next();
     done = next.done;
-    const shown = done ? text.decoder.decode() : text.decoder.decode(vocab.bytes[next.value], { stream: true });
+    const shown = done ? text.decoder.decode() : text.decoder.decode(vocab.bytes[next.value.id], { stream: true });
     if (done) {
       add(shown, text.bits);
     } else if (text.prime) {
@@ -63,8 +64,8 @@ function piece(text) {
       add(shown, null);
     } else {
       text.count++;
-      text.top ??= likely(text.session.scores);
-      text.bits += surprise(text.session.scores, next.value);
+      text.top ??= likely(next.value.scores);
+      text.bits += surprise(next.value.scores, next.value.id);
       add(shown, text.bits);
     }
   }

@@ -24,6 +24,7 @@ def both(function):
         return usual, function()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cell", CPU_BACKENDS)
 def test_training(cell, play, tmp_path):
     def losses():
@@ -62,7 +63,7 @@ def sampler(scores):
 @pytest.mark.parametrize(
     "words",
     [["score", LSTM, "short.txt"], ["trace", LSTM, "short.txt", "-o", "a.h5"],
-     ["look", LSTM, TEXT, "-o", "a.html", "-length", 500],
+     pytest.param(["look", LSTM, TEXT, "-o", "a.html", "-length", 500], marks=pytest.mark.long),
      *(["convert", LSTM, f"a.{ending}"] for ending in ("t7", "t7.pt")),
      *(["export", LSTM, f"a.{ending}"] for ending in ("mjs", "onnx", "pt2", "safetensors"))],
     ids=lambda words: f"{words[0]} {str(words[-1]).rpartition('/')[2]}",

@@ -79,7 +79,16 @@ def commands(page: Path) -> list[str]:
     return [line for block in blocks(page) if block.info == "bash" for line in block.text.splitlines() if line]
 
 
-@pytest.mark.parametrize("page", list(filter(commands, PAGES)), ids=lambda page: page.name)
+LONG = {"interpretability.md"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=[pytest.mark.long] if page.name in LONG else [])
+        for page in filter(commands, PAGES)
+    ],
+)
 def test_commands_run(page, reader):
     for line in commands(page):
         run_line(line)

@@ -145,6 +145,7 @@ def test_the_sdist_is_the_whole_repository(sdist):
     assert files_of(folder) - made == {path for path in expected if not path.startswith("charrnn_port.egg-info/")}
 
 
+@pytest.mark.long
 def test_the_sdists_tests_can_be_run(sdist):
     """Run some of them: those about the pages."""
     chosen = ["tests/test_docs.py", "-k", "named or links or drawn"]
@@ -191,7 +192,9 @@ print(json.dumps([charrnn_port.__file__, model.__file__, callable(charrnn_port.t
 """
 
 
-@pytest.mark.parametrize(("how", "on_the_path"), [("installed", True), ("linked", False)])
+@pytest.mark.parametrize(
+    ("how", "on_the_path"), [("installed", True), pytest.param("linked", False, marks=pytest.mark.long)]
+)
 def test_no_module_is_imported_under_two_names(how, on_the_path, request):
     """Nor under a name of a user's module, which `python -c` finds first, and PYTHONPATH second."""
     environment = request.getfixturevalue(how)
@@ -202,7 +205,7 @@ def test_no_module_is_imported_under_two_names(how, on_the_path, request):
     assert (callable_train, several, ours) == (True, {}, [])
 
 
-@pytest.mark.parametrize("name", ["model", "util"])
+@pytest.mark.parametrize("name", ["model", pytest.param("util", marks=pytest.mark.long)])
 def test_a_second_copy_is_refused(name, tmp_path):
     """Test a checkout, where Python finds the folders under their own names too."""
     command = [sys.executable, "-c", f"import {name}"]
@@ -219,7 +222,12 @@ STARTS = {
 }
 
 
-@pytest.fixture(params=STARTS.values(), ids=STARTS)
+@pytest.fixture(
+    params=[
+        pytest.param(how, id=name, marks=[] if name in ("charrnn", "a checkout") else [pytest.mark.long])
+        for name, how in STARTS.items()
+    ]
+)
 def start(request):
     """Return a function that runs train or sample in the folder with the traps, which is on PYTHONPATH too."""
     how, program, *words = request.param
@@ -297,6 +305,7 @@ except UserError as error:
 '''
 
 
+@pytest.mark.long
 def test_a_type_checker_finds_a_users_mistakes(installed, tmp_path):
     """`mypy --strict` reports the wrong lines, and no others."""
     program = tmp_path / "program.py"

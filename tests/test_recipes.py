@@ -130,6 +130,7 @@ def test_cell(tmp_path, monkeypatch):
     assert losses["plain"][-1] < losses["plain"][0] - 0.05
 
 
+@pytest.mark.long
 def test_a_run_with_that_cell(play, tmp_path):
     """The recipe in a copy of the repository: one file and two lines are enough to train, save and evaluate."""
     for name in ("model", "util", "charrnn_port", "train.py", "sample.py"):

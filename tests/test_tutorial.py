@@ -23,6 +23,7 @@ def names_in(source: str) -> set[str]:
     return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
 
 
+@pytest.mark.long
 def test_the_tutorial_runs(notebook, tmp_path, monkeypatch):
     """It trains a network whose loss falls, prints samples of several iterations, and draws its figures."""
     pytest.importorskip(NEEDS_TOPICS)

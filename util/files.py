@@ -83,6 +83,12 @@ def write_atomically(content: bytes, path: str | os.PathLike) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
+def require_folder(path: str | os.PathLike) -> None:
+    """Raise UserError if the folder of a file does not exist: before hours of work, rather than after them."""
+    if not Path(path).parent.is_dir():
+        raise UserError(f"cannot write {path}: No such file or directory")
+
+
 def is_device(path: str | os.PathLike) -> bool:
     """Return whether a path is a device or a pipe, or a link to one. Renaming a file to it would remove it."""
     return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))

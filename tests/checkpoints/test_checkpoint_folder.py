@@ -55,6 +55,7 @@ def test_a_second_run_is_refused(start, other, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.long
 def test_reading_is_not_refused(start, other, tmp_path):
     path = saved(tmp_path / "cv")[20][0]
     assert run_sample(path, "-length", 10).exit_code == 0

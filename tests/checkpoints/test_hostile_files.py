@@ -246,6 +246,7 @@ def test_one_number_does_not_stand_for_all_parameters(tmp_path):
         charrnn_port.load_checkpoint(tmp_path / "expanded.t7.pt")
 
 
+@pytest.mark.long
 def test_deep_objects_of_torch7(tmp_path):
     """Tables, objects and functions are nested a hundred thousand times."""
     path, depth = tmp_path / "deep.t7", 100_000

@@ -122,6 +122,7 @@ def run(verb: click.Command, *arguments: object) -> str:
     return result.stdout
 
 
+@pytest.mark.long
 def test_wherever_checkpoints_are_read(tmp_path, recorded):
     """The programs print the same for it and for the .t7.pt that it is converted to."""
     original, converted, trace_file = FOLDER / "b_100.t7", tmp_path / "lm.t7.pt", tmp_path / "trace.h5"

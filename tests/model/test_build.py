@@ -201,6 +201,7 @@ def test_no_folder_for_temporary_files(cache, monkeypatch):
     assert "No usable temporary directory" in built(DTYPE).how
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full_while_compiling(cache):
     """No file is left behind."""
     resource = pytest.importorskip("resource")  # Windows has none

@@ -53,11 +53,11 @@ def built(folder: Path, dtype: torch.dtype, rnn_size: int, plan: GridPlan) -> ct
 @pytest.mark.parametrize(
     ("dtype", "rnn_size", "batch_size", "seq_length"),
     [
-        (torch.float32, 128, 1, 1),
+        pytest.param(torch.float32, 128, 1, 1, marks=pytest.mark.long),
         (torch.float32, 128, 5, 4),  # two groups, the second with fewer rows
         pytest.param(torch.float32, 256, 31, 3, marks=pytest.mark.long),  # two chunks
         (torch.float64, 96, 7, 3),  # an odd number of vectors
-        (torch.float64, 128, 17, 2),
+        pytest.param(torch.float64, 128, 17, 2, marks=pytest.mark.long),
     ],
 )
 def test_passes(tmp_path, dtype, rnn_size, batch_size, seq_length):

@@ -223,6 +223,7 @@ def limit_file_size() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
 
+@pytest.mark.long
 def test_full_disk_while_saving(saved, small, tmp_path):
     whole = saved.read_bytes()
     command = [sys.executable, ROOT / "train.py", *small, "-savefile", "second"]

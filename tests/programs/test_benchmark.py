@@ -81,6 +81,7 @@ def test_the_table_of_evaluation(tmp_path):
     assert all(row["characters"] == 50 * 50 for row in rows)
 
 
+@pytest.mark.long
 def test_the_table_of_sampling(tmp_path, monkeypatch):
     """The share of bandwidth is shown if the weights are too large for a cache."""
     (_, *lines), rows = table(tmp_path, "sampling")
@@ -110,6 +111,7 @@ def test_a_start_ends_at_its_line():
             start.run(["-c", program], until)
 
 
+@pytest.mark.long
 def test_tables_come_in_their_order():
     """Only the selected tables are printed."""
     result = run("-tables", "preprocessing,evaluation")

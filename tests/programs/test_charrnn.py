@@ -92,7 +92,7 @@ def test_help_of_a_verb(monkeypatch, capsys):
     assert main("help", "plot", monkeypatch=monkeypatch, capsys=capsys) == expected
 
 
-@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize("start", list(STARTS.values())[:1])
 def test_sample_from_any_folder(start, elsewhere):
     arguments = "-length 50 -gpuid -1 -seed 7".split()
     result = run(start, "sample", CHECKPOINT, *arguments, cwd=elsewhere)

@@ -168,6 +168,7 @@ def test_a_person_at_a_terminal():
     os.close(terminal.handle)
 
 
+@pytest.mark.long
 def test_a_dumb_terminal_has_a_plain_prompt():
     """No escape codes, as for a shell in Emacs. Ctrl-C discards a line, Ctrl-D exits."""
     command = [sys.executable, ROOT / "sample.py", LSTM, *QUIET, "-interactive", 1, "-length", 20]

@@ -261,6 +261,7 @@ def test_a_file_that_cannot_be_written(tmp_path):
     error("-output", os.devnull, status=1, words=("not a regular file",))
 
 
+@pytest.mark.long
 def test_a_full_disk_leaves_the_older_file(tmp_path):
     """A limit on file sizes simulates a full disk."""
     resource = pytest.importorskip("resource")  # Windows has none

@@ -40,7 +40,7 @@ def end(process: subprocess.Popen) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["SIGINT", "SIGHUP", *(pytest.param(name, marks=pytest.mark.long) for name in ("SIGXCPU", "SIGUSR2"))]
+    "name", ["SIGINT", *(pytest.param(name, marks=pytest.mark.long) for name in ("SIGHUP", "SIGXCPU", "SIGUSR2"))]
 )
 def test_saved_and_reported_at_once(start, name, tmp_path):
     number = getattr(signal, name)
@@ -52,7 +52,8 @@ def test_saved_and_reported_at_once(start, name, tmp_path):
     assert charrnn_port.load_checkpoint(tmp_path / "cv/lm_lstm_interrupted.t7.pt").i >= 30
 
 
-@pytest.mark.parametrize("gap", [0.005, *(pytest.param(gap, marks=pytest.mark.long) for gap in (0, 0.1))])
+@pytest.mark.long
+@pytest.mark.parametrize("gap", [0, 0.005, 0.1])
 def test_two_close_together_are_one(start, gap, tmp_path):
     """The checkpoint is not lost, as when Ctrl-C reaches a process group or a scheduler repeats its signal."""
     process = begin(start)
@@ -143,6 +144,7 @@ def test_a_log_on_a_full_disk_ends_the_run_with_its_work_saved(start, tmp_path):
     assert begun.stderr == f"Error: stdout: {os.strerror(28)}\n"  # before the first iteration: nothing to save
 
 
+@pytest.mark.long
 def test_a_log_that_fails_later_on(start, tmp_path):
     """A limit on file sizes simulates a disk that becomes full."""
     import resource

@@ -44,6 +44,7 @@ def test_train_into_head(start, tmp_path):
     assert log_lines(resumed.stdout) == log_lines(whole.stdout)[done:]
 
 
+@pytest.mark.long
 def test_train_into_head_before_the_first_iteration(start):
     assert read_until(command("train.py", *start, "-max_epochs", 1e6), b"") == (141, "")
 
@@ -54,7 +55,9 @@ def test_sample_into_head(start, tmp_path):
     assert read_until(command("sample.py", checkpoint, "-length", 0), b"-----") == (141, "")
 
 
-@pytest.mark.parametrize("streams", ["0<&- 1>&- 2>&-", "</dev/null >/dev/null 2>/dev/null"])
+@pytest.mark.parametrize(
+    "streams", ["0<&- 1>&- 2>&-", pytest.param("</dev/null >/dev/null 2>/dev/null", marks=pytest.mark.long)]
+)
 def test_train_without_a_terminal(start, streams, tmp_path):
     run = subprocess.run(
         ["sh", "-c", f'exec "$@" {streams}', "sh", *command("train.py", *start)], capture_output=True, check=False

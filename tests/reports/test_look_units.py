@@ -173,6 +173,7 @@ def counter(vocab_size: int, newline: int) -> CharRNN:
     return network
 
 
+@pytest.mark.long
 def test_a_unit_that_counts_is_found():
     """It is the only unit found, and its first finding is the position in the line with R² 1."""
     text = PLAY[:4000]

@@ -72,6 +72,7 @@ def test_a_disk_that_is_full(ending, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_the_backend_of_a_notebook_is_not_needed(tmp_path):
     """MPLBACKEND may name one that is not installed: matplotlib then refuses to be imported."""
     pytest.importorskip("matplotlib")

@@ -25,11 +25,12 @@ BITS, ROUNDED, SINGLE = runs.Backend("compiled"), runs.Backend("fused"), runs.Ba
 
 @pytest.fixture
 def only(monkeypatch):
-    """Function that limits the recordings to these runs of 2017."""
+    """Function that limits the recordings to these runs of 2017, and the backends to one."""
 
     def record(*some):
         by_name = {run.name: run for run in some}
         monkeypatch.setattr(recordings, "runs", lambda torch7="2017": by_name if torch7 == "2017" else {})
+        monkeypatch.setattr(cells, "backends", lambda dtype, device: iter([("rnn", "fused")]))
         monkeypatch.setattr(files, "LUA_CHECKPOINTS", [path for path in files.LUA_CHECKPOINTS if path.stem in by_name])
 
     return record

@@ -255,6 +255,7 @@ else:
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_process_forked_after_training_samples_and_trains(play):
     """OpenMP's threads do not exist in the child, which would wait for them forever."""

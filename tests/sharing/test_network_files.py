@@ -53,7 +53,7 @@ def log_probs(path: Path, ids: np.ndarray, states: int, rnn_size: int, dtype: st
     return np.stack(found)
 
 
-@pytest.mark.parametrize("weights", ["float64", "float32"])
+@pytest.mark.parametrize("weights", ["float64", pytest.param("float32", marks=pytest.mark.long)])
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
 def test_log_probabilities(name, ending, weights, tmp_path):

@@ -358,7 +358,10 @@ def outcome(path: Path) -> object:
     return result
 
 
-@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.long] if "ascii" in path.stem else []) for path in SMALL],
+)
 def test_truncated_anywhere(path: Path, tmp_path: Path):
     content = path.read_bytes()
     truncated = tmp_path / "truncated.t7"

@@ -9,6 +9,7 @@ from conftest import ROOT
 from runs import TEXT
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("threads", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_same_files(threads, tmp_path):
     """The network is large enough that PyTorch divides products and sums among its threads."""

@@ -91,6 +91,7 @@ def test_interrupted_runs_go_on(small, number, tmp_path):
     assert log_lines(together.stdout) + log_lines(resumed.stdout) == whole
 
 
+@pytest.mark.long
 @needs_children
 @pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_all_end_when_one_is_killed(small, rank, tmp_path):

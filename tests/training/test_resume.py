@@ -38,7 +38,7 @@ def start(tmp_path):
     return [*SMALL, *EVERY, "-data_dir", tmp_path / "data"]
 
 
-@pytest.mark.parametrize("cell", ["fused", "plain"])
+@pytest.mark.parametrize("cell", ["fused", pytest.param("plain", marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     "options",
     [["-model", "lstm"], ["-model", "gru", "-dropout", "0.5"], ["-model", "rnn", "-state_carry", "copy"]],
@@ -139,7 +139,9 @@ def test_latest_that_is_of_no_iteration_is_the_latest(two_runs, tmp_path):
     assert load_latest(tmp_path).i == 0
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
+)
 def test_interrupted_runs_go_on(start, number, status, tmp_path):
     whole = log_lines(run_train(*start, "-checkpoint_dir", tmp_path / "whole").stdout)
     command = [sys.executable, ROOT / "train.py", *start, "-checkpoint_dir", tmp_path / "cv"]

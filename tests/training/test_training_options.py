@@ -224,7 +224,7 @@ def test_warmup_is_a_ramp_on_any_schedule(start, monkeypatch, schedule, decays):
         "-optimizer adamw -weight_decay 0.01 -clip_norm 2",
         "-weight_decay 0.1 -lr_schedule cosine -warmup 60",
         "-lr_schedule plateau -learning_rate_decay 0.5 -learning_rate_decay_after 0 -warmup 50",
-        "-dtype bfloat16 -optimizer adamw -lr_schedule cosine",
+        pytest.param("-dtype bfloat16 -optimizer adamw -lr_schedule cosine", marks=pytest.mark.long),
     ],
 )
 def test_the_rest_is_the_same(start, words, monkeypatch, tmp_path):

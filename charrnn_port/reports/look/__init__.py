@@ -34,14 +34,14 @@ from charrnn_port.reports.look.labels import matches, read_labels
 from charrnn_port.reports.look.packing import pieces
 from charrnn_port.reports.look.pairs import Other
 from charrnn_port.reports.look.properties import Property, characters_at, passages, properties
-from charrnn_port.reports.look.recording import record
+from charrnn_port.reports.look.recording import parts_of, record
 from charrnn_port.reports.look.units import search
 from charrnn_port.reports.splits import cut_of, text_to_read
 from charrnn_port.reports.text_stream import Block, TextStream
 from charrnn_port.reports.trained_on import TrainedOn
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import write_atomically
+from charrnn_port.util.files import require_folder, write_atomically
 
 __all__ = ["figure", "look", "page"]
 
@@ -59,6 +59,7 @@ def look(options: LookOptions) -> None:
         raise OptionError(f"-o: {options.o!r} does not end in {', '.join(ENDINGS)}")
     if is_checkpoint(options.o):
         raise UserError(f"-o {options.o}: cannot overwrite a checkpoint or a folder; name another file")
+    require_folder(target)
     drawing = target.suffix.lower() in figure.KINDS
     if drawing:
         require_matplotlib("a figure")
@@ -81,6 +82,8 @@ def look(options: LookOptions) -> None:
     about_training = training_sentence(checkpoint, options.checkpoint, block, begins)
     own = own_properties(options, block.units, begins)
     network = checkpoint.build("plain", DTYPES[options.dtype])
+    if drawing:
+        figure.require(options, wanted, parts_of(network), len(block.units))
     with progress.bars():
         recording = record(network, block.ids(checkpoint.vocab), begins)
     characters = [each for units in passages(block.units, begins) for each in characters_at(units)]

@@ -25,6 +25,18 @@ STRONGEST = 0.85
 UNDERLINED = 4.5 / 8  # values above this share of the strongest color are underlined
 
 
+def require(options: LookOptions, wanted: list[tuple[int, int]], parts: list[str], count: int) -> None:
+    """Raise OptionError for several units, an unknown part, or an invalid passage of a text of `count` characters.
+
+    This is known before the text is read.
+    """
+    if len(wanted) > 1:
+        raise OptionError(f"-units: a figure shows one unit, got {len(wanted)}")
+    if options.part and options.part not in parts:
+        raise OptionError(f"-part: unknown part {options.part!r}: this cell has {', '.join(parts)}")
+    passage(options.passage, count)
+
+
 def draw(
     options: LookOptions,
     recording: Recording,
@@ -36,21 +48,16 @@ def draw(
     """Draw the unit in `wanted`, or else that of the first finding; return the content of the figure's file.
 
     `part` is the part of the state to draw unless -part or the finding names another. `pieces` is the text shown for
-    each character or byte. Raises OptionError for an invalid passage or part, and UserError if there is no unit to
-    show.
+    each character or byte. Raises UserError if there is no unit to show.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    if len(wanted) > 1:
-        raise OptionError(f"-units: a figure shows one unit, got {len(wanted)}")
     if not wanted and not findings:
         raise UserError("no unit predicts any property above chance: name one with -units")
     chosen = next((each for each in findings if not wanted or (each.layer, each.unit) == wanted[0]), None)
     layer, unit = wanted[0] if wanted else (chosen.layer, chosen.unit)
     part = options.part or (chosen.part if chosen else part)
-    if part not in recording.layers[0]:
-        raise OptionError(f"-part: unknown part {part!r}: this cell has {', '.join(recording.layers[0])}")
     begin, end = passage(options.passage, len(pieces))
     seen = [place for place in range(begin, end) if pieces[place]]
     characters = [pieces[place] for place in seen]

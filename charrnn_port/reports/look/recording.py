@@ -42,11 +42,15 @@ class Recording:
         return found
 
 
+def parts_of(network: CharRNN) -> list[str]:
+    """Return the names of what is recorded of each unit: its gates and its state."""
+    return [*network.cell.GATE_NAMES, *network.cell.STATE]
+
+
 def record(network: CharRNN, ids: list[int], begins: Sequence[int] = (0,)) -> Recording:
     """Read a text with a network, each piece from the zero state."""
     count, size = len(ids), network.rnn_size
-    names = (*network.cell.GATE_NAMES, *network.cell.STATE)
-    layers = [{name: np.empty((count, size), np.float32) for name in names} for _ in network.layers]
+    layers = [{name: np.empty((count, size), np.float32) for name in parts_of(network)} for _ in network.layers]
     log_probs = np.empty((count, network.vocab_size), np.float32)
     every = chain.from_iterable(trace(network, piece) for piece in passages(ids, begins))
     for place, step in enumerate(progress.track(every, "reading", count)):

@@ -62,7 +62,7 @@ def sampler(scores):
 
 @pytest.mark.parametrize(
     "words",
-    [["score", LSTM, "short.txt"], ["trace", LSTM, "short.txt", "-o", "a.h5"],
+    [["score", LSTM, "short.txt"], pytest.param(["trace", LSTM, "short.txt", "-o", "a.h5"], marks=pytest.mark.long),
      pytest.param(["look", LSTM, TEXT, "-o", "a.html", "-length", 500], marks=pytest.mark.long),
      *(["convert", LSTM, f"a.{ending}"] for ending in ("t7", "t7.pt")),
      *(["export", LSTM, f"a.{ending}"] for ending in ("mjs", "onnx", "pt2", "safetensors"))],

@@ -56,7 +56,7 @@ def built(folder: Path, dtype: torch.dtype, rnn_size: int, plan: GridPlan) -> ct
         pytest.param(torch.float32, 128, 1, 1, marks=pytest.mark.long),
         (torch.float32, 128, 5, 4),  # two groups, the second with fewer rows
         pytest.param(torch.float32, 256, 31, 3, marks=pytest.mark.long),  # two chunks
-        (torch.float64, 96, 7, 3),  # an odd number of vectors
+        pytest.param(torch.float64, 96, 7, 3, marks=pytest.mark.long),  # an odd number of vectors
         pytest.param(torch.float64, 128, 17, 2, marks=pytest.mark.long),
     ],
 )

@@ -134,6 +134,7 @@ def test_an_evaluation_is_interrupted_and_leaves_no_trace(start, tmp_path):
     assert ours[20][1].val_losses == theirs[20][1].val_losses
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_log_on_a_full_disk_ends_the_run_with_its_work_saved(start, tmp_path):
     """The log cannot be written after some line; checkpoints go to another disk."""

@@ -49,6 +49,7 @@ def test_train_into_head_before_the_first_iteration(start):
     assert read_until(command("train.py", *start, "-max_epochs", 1e6), b"") == (141, "")
 
 
+@pytest.mark.long
 def test_sample_into_head(start, tmp_path):
     run_train(*start, "-max_epochs", 0.5)
     checkpoint = saved(tmp_path / "cv")[20][0]

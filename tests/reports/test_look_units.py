@@ -206,6 +206,7 @@ def quoted_text(count: int) -> bytes:
     return "".join(parts)[:count].encode()
 
 
+@pytest.mark.long
 def test_a_network_that_must_know_quotes_has_a_unit_for_them(tmp_path):
     """Predicting the letters requires it; the unit predicts quotes in a text that it was not trained on."""
     text = quoted_text(30_000)

@@ -205,6 +205,7 @@ def test_a_folder_for_tensorboard_that_cannot_be(start, tmp_path):
     assert_one_line_error(result, 1, "-tensorboard", "file: cannot write to this folder")
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full_for_tensorboard(start, tmp_path):
     """Its thread prints no traceback: the error is one line, and the run is saved if there is space for it."""
     pytest.importorskip("tensorboard")

@@ -76,8 +76,9 @@ needs_children = pytest.mark.skipif(
 )
 
 
+@pytest.mark.long
 @needs_children
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_runs_go_on(small, number, tmp_path):
     """The main process gets the signal twice, since torchrun forwards signals; the second process gets it once."""
     whole = log_lines(run_train(*small, "-checkpoint_dir", tmp_path / "whole").stdout)
@@ -93,7 +94,7 @@ def test_interrupted_runs_go_on(small, number, tmp_path):
 
 @pytest.mark.long
 @needs_children
-@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 1])
+@pytest.mark.parametrize("rank", [0, 1])
 def test_all_end_when_one_is_killed(small, rank, tmp_path):
     run = ["-checkpoint_dir", tmp_path / "cv", "-max_epochs", 1000, "-batch_size", 6]
     together = Torchrun(*small, *run, count=3)

@@ -78,9 +78,10 @@ def test_the_last_checkpoint_is_that_of_torch7(trained, name):
     assert (ours.i, ours.train_losses, ours.val_losses) == (theirs.i, theirs.train_losses, theirs.val_losses)
 
 
-# The default backend repeats every run (`defaults` in test_all_bits); the others repeat all of them with `-m long`.
-CASES = [pytest.param(name, "auto", marks=pytest.mark.long if name == "defaults" else []) for name in RUNS]
-for cell, quick in [("plain", set()), ("script", set()), ("fused", {"lstm", "gru"})]:
+# The default backend repeats every run (the two largest in test_all_bits); the others repeat all of them with `-m long`.
+LARGE = {"defaults", "decay"}
+CASES = [pytest.param(name, "auto", marks=pytest.mark.long if name in LARGE else []) for name in RUNS]
+for cell, quick in [("plain", set()), ("script", set()), ("fused", {"lstm"})]:
     CASES += [pytest.param(name, cell, marks=[] if name in quick else pytest.mark.long) for name in RUNS]
 
 

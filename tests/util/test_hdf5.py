@@ -40,6 +40,7 @@ def test_a_disk_that_is_full_while_preprocessing(limit, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["input.txt"]
 
 
+@pytest.mark.long
 def test_the_process_survives_a_full_disk(tmp_path):
     """HDF5 crashes when a process ends after a write to a file of its own has failed."""
     resource = pytest.importorskip("resource")
@@ -68,6 +69,7 @@ def test_an_error_of_the_caller_leaves_the_older_file(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.h5", "input.txt"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not (sys.platform == "linux" and shutil.which("cc")), reason="replaces a function of the C library")
 def test_a_network_drive_without_locks(tmp_path):
     """Flock fails there, in Python and in HDF5. A run trains, and the next one uses its cache."""

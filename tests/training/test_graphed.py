@@ -68,7 +68,9 @@ def trainings(play: Path, recordings, name: str) -> tuple[Training, Training]:
     return ours[0], graphed.GraphedTraining(other.options, other.network, other.loader, other.random)
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "lstm_dropout"])
+@pytest.mark.parametrize(
+    "name", ["rnn", "lstm_dropout", *(pytest.param(name, marks=pytest.mark.long) for name in ("lstm", "gru"))]
+)
 def test_recorded_iterations_are_the_ordinary_ones(recordings, play, monkeypatch, name):
     """Through a decay of the learning rate, evaluations, and a resume from a checkpoint."""
     monkeypatch.setattr(graphed, "record", record_on_cpu)

@@ -78,7 +78,7 @@ def test_the_last_checkpoint_is_that_of_torch7(trained, name):
     assert (ours.i, ours.train_losses, ours.val_losses) == (theirs.i, theirs.train_losses, theirs.val_losses)
 
 
-# The default backend repeats every run (the two largest in test_all_bits); the others repeat all of them with `-m long`.
+# The default backend repeats every run (the largest in test_all_bits); the others repeat all of them with `-m long`.
 LARGE = {"defaults", "decay"}
 CASES = [pytest.param(name, "auto", marks=pytest.mark.long if name in LARGE else []) for name in RUNS]
 for cell, quick in [("plain", set()), ("script", set()), ("fused", {"lstm"})]:

@@ -97,6 +97,21 @@ class FusedCharRNN(CharRNN):
         return losses
 
     @torch.no_grad()
+    def sequence_activations(self, x: Tensor, state: Sequence[Tensor]) -> tuple[list[dict[str, Tensor]], Tensor]:
+        """Return what `CharRNN.activations` does for all time steps of x `[T, B]`; advance `state` in place.
+
+        The gates and states are `[T, B, H]`, the log-probabilities `[T, B, V]`: buffers, valid until the next call.
+        """
+        log_probs, final = self.log_probs(x, state)
+        carry(final, state)
+        layers = []
+        for layer in self._pass(x).layers:
+            gates = zip(self.cell.GATE_NAMES, layer.pre_activations.split(self.rnn_size, 2), strict=False)
+            after = [buffer[1:] for buffer in layer.state]
+            layers.append(dict(gates) | dict(zip(self.cell.STATE, after, strict=True)))
+        return layers, log_probs
+
+    @torch.no_grad()
     def evaluation_pass(self, x: Tensor, y: Tensor, state: Sequence[Tensor]) -> Tensor:
         """See `CharRNN.evaluation_pass`."""
         require_ids(x, self.vocab_size)

@@ -155,7 +155,8 @@ static __attribute__((noinline)) void tile_of_any_height(const Matrix *result, c
     }
 }
 
-/* Adds terms of a row times a panel to sums[0] to sums[3] in turn; `terms` is a multiple of 4. */
+/* Adds terms of a row times a panel to sums[0] to sums[3] in turn; `terms` is a multiple of 4. Which sum a term goes to
+   is a constant in each unrolled step, and the rest of a tile is in a loop of its own: so the sums stay in registers. */
 static inline void add_in_turn(vector sums[4][2], const real *left, int64_t step, int64_t terms, const real *panel) {
     for (int64_t k = 0; k < terms; k += 4) {
         UNROLL

@@ -21,7 +21,7 @@ from charrnn_port.reports.look.gates import gates
 from charrnn_port.reports.look.packing import labels, pieces
 from charrnn_port.reports.look.properties import characters_at
 from charrnn_port.reports.look.recording import batched_states, record
-from charrnn_port.sampling import Model, Session
+from charrnn_port.sampling import Model, Session, trace
 from charrnn_port.util.vocabulary import Vocabulary
 
 LSTM = RECORDINGS / "lua_checkpoints/lstm.t7"
@@ -108,7 +108,7 @@ def test_pieces_of_a_text_have_no_common_context():
                  for row in rows(characters, nats, begins)}  # fmt: skip
         assert {row.name: row.count for row in rows(characters, nats, begins)} == names
         assert sum(row.nats for row in rows(characters, nats, begins)) == pytest.approx(nats.sum())
-    network = charrnn_port.load_checkpoint(LSTM).build("plain", torch.float32)
+    network = charrnn_port.load_checkpoint(LSTM).build("plain", torch.float64)
     together = record(network, text.tolist(), begins)
     recorded = [layer[name] for layer in together.layers for name in network.cell.STATE]
     for found, expected in zip(batched_states(network, text.tolist(), begins), recorded, strict=True):
@@ -116,6 +116,21 @@ def test_pieces_of_a_text_have_no_common_context():
     figures = [record(network, piece.tolist()).figures for piece in pieces]
     assert (together.figures.log_probs == np.concatenate([each.log_probs for each in figures])).all()
     assert together.spread(together.figures.log_probs)[begins].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+def test_the_recording_is_the_trace(name):
+    """The fast cells record the gates, states and predictions of the plain ones, which a new cell has alone."""
+    checkpoint = charrnn_port.load_checkpoint(LSTM.with_stem(name))
+    network, ids = checkpoint.build("plain", torch.float64), checkpoint.vocab.encode(PLAY[:343])
+    found = record(network, ids, [0, 100])
+    steps = [*trace(network, ids[:100]), *trace(network, ids[100:])]
+    assert found.log_probs == pytest.approx(np.array([step.log_probs for step in steps]), rel=1e-6)
+    for index, layer in enumerate(found.layers):
+        assert list(layer) == list(steps[0].layers[index])
+        for part, values in layer.items():
+            expected = np.array([step.layers[index][part] for step in steps])
+            assert values == pytest.approx(expected, rel=1e-6, abs=1e-9), part
 
 
 def test_ngrams_compared_with_the_network():

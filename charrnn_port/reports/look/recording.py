@@ -1,18 +1,20 @@
 """Record what a network computes at each character of a text, and the states of networks with shuffled weights."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import torch
 
+from charrnn_port.model import BACKENDS, fastest_backend
 from charrnn_port.model.char_rnn import CharRNN
+from charrnn_port.model.fused import FusedCharRNN
 from charrnn_port.reports.look.properties import passages
-from charrnn_port.reports.scoring import CharacterScores
+from charrnn_port.reports.scoring import SIZES, CharacterScores, pieces
 from charrnn_port.sampling import trace
 from charrnn_port.util import progress
 
+Array = np.ndarray
 ROWS, WARM_UP = 400, 100  # characters per row when a text is read in parallel rows, and those read before each row
 
 
@@ -49,16 +51,59 @@ def parts_of(network: CharRNN) -> list[str]:
 
 def record(network: CharRNN, ids: list[int], begins: Sequence[int] = (0,)) -> Recording:
     """Read a text with a network, each piece from the zero state."""
-    count, size = len(ids), network.rnn_size
+    count, size, place = len(ids), network.rnn_size, 0
     layers = [{name: np.empty((count, size), np.float32) for name in parts_of(network)} for _ in network.layers]
     log_probs = np.empty((count, network.vocab_size), np.float32)
-    every = chain.from_iterable(trace(network, piece) for piece in passages(ids, begins))
-    for place, step in enumerate(progress.track(every, "reading", count)):
-        log_probs[place] = step.log_probs
-        for layer, values in zip(layers, step.layers, strict=True):
-            for name, array in layer.items():
-                array[place] = values[name]
+    with progress.bar("reading", count) as shown:
+        for values, scores in activations(network, passages(ids, begins)):
+            places = slice(place, place + len(scores))
+            log_probs[places] = scores
+            for layer, its_values in zip(layers, values, strict=True):
+                for name, array in layer.items():
+                    array[places] = its_values[name]
+            place = places.stop
+            shown.reach(place)
     return Recording(np.array(ids), log_probs, layers, begins)
+
+
+def activations(network: CharRNN, texts: Iterable[Sequence[int]]) -> Iterator[tuple[list[dict[str, Array]], Array]]:
+    """Yield the gates and states of each layer, `[n, rnn_size]` by name, and the log-probabilities `[n, vocab_size]`.
+
+    They are those of the next n characters of the texts, each from the zero state, computed by the fastest cells that
+    there are. The arrays are valid until the next ones.
+    """
+    fast = fastest(network)
+    for ids in texts:
+        if fast is None:  # a cell with its step alone
+            for step in trace(network, ids):
+                yield [one_row(layer) for layer in step.layers], step.log_probs[None]
+            continue
+        text, state = torch.tensor(ids, device=network.params.device)[:, None], fast.zero_state(1)
+        for places in pieces(len(text), SIZES):
+            layers, log_probs = fast.sequence_activations(text[places], state)
+            yield [{name: rows(tensor) for name, tensor in layer.items()} for layer in layers], rows(log_probs)
+
+
+def fastest(network: CharRNN) -> FusedCharRNN | None:
+    """Return the same network with the fastest cells, or None if only the plain cells can compute it."""
+    cell = fastest_backend(network.model, network.params.dtype, network.params.device)
+    if cell == "plain":
+        return None
+    sizes = network.vocab_size, network.rnn_size, network.num_layers
+    settings = {"torch7": network.torch7, "dtype": network.params.dtype, "device": network.params.device}
+    other = BACKENDS[cell](network.model, *sizes, **settings)
+    other.params.copy_(network.params)
+    return other
+
+
+def rows(tensor: torch.Tensor) -> Array:
+    """Return the only sequence `[T, n]` of a tensor `[T, 1, n]`."""
+    return tensor[:, 0].cpu().numpy()
+
+
+def one_row(layer: dict[str, Array]) -> dict[str, Array]:
+    """Return the values of one time step as those of a sequence of one."""
+    return {name: values[None] for name, values in layer.items()}
 
 
 def shuffled(network: CharRNN, seed: int) -> CharRNN:

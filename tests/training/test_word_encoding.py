@@ -115,6 +115,24 @@ def test_pages_read_characters(trained, tmp_path):
         assert "page.html" not in (tmp_path / "hub/README.md").read_text()
 
 
+def test_served_texts_are_those_of_sample_py(trained):
+    """Whole and streamed; max_tokens counts words, or tokens, and log-probabilities are theirs."""
+    pytest.importorskip("starlette")
+    from served import client_of, complete, events
+
+    cv, checkpoint = trained
+    printed = b"".join(charrnn_port.sample_bytes(checkpoint, 40, primetext="the ", seed=3, temperature=0.7))
+    body = {"prompt": "the ", "max_tokens": 40, "seed": 3, "temperature": 0.7}
+    with client_of(cv) as client:
+        whole = complete(client, **body, logprobs=0, echo=True)
+        (choice,) = whole["choices"]
+        assert choice["text"] == printed.decode(errors="replace")
+        assert whole["usage"]["completion_tokens"] == 40
+        assert len(choice["logprobs"]["tokens"]) == whole["usage"]["total_tokens"]
+        streamed = "".join(event["choices"][0]["text"] for event in events(client, **body))
+        assert "the " + streamed == choice["text"]
+
+
 def test_another_text_is_read_with_the_tokens_of_the_network(tmp_path):
     """By evaluate, as score reads it, and by a run that begins with the network."""
     pytest.importorskip("tokenizers")

@@ -246,6 +246,7 @@ static inline void four_sums_product(Matrix result, Matrix left, const real *pan
 
 static void set_product(Matrix result, Matrix left, const real *packed, int64_t four_sums) {
     const int64_t columns = result.columns, inner = left.columns, rows = result.rows - (four_sums > 0);
+    /* A single row is shared earlier: reading the weights takes its time, and each thread has a cache for its part. */
     const int share = !omp_in_parallel() && result.rows * columns * inner > (result.rows > 1 ? 100000 : 30000);
     const int64_t in_rows = rows == 1 ? columns / (ROW_PANELS * PANEL_WIDTH) * ROW_PANELS * PANEL_WIDTH : 0;
 #pragma omp parallel for if (share)

@@ -83,10 +83,14 @@ def write_atomically(content: bytes, path: str | os.PathLike) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
-def require_folder(path: str | os.PathLike) -> None:
-    """Raise UserError if the folder of a file does not exist: before hours of work, rather than after them."""
-    if not Path(path).parent.is_dir():
-        raise UserError(f"cannot write {path}: No such file or directory")
+def require_writable(path: str | os.PathLike) -> None:
+    """Raise UserError if a file cannot be written: before minutes of work, rather than after them. Leaves no file."""
+    folder = Path(path).parent
+    problem = errno.ENOENT if not folder.is_dir() else errno.EISDIR if Path(path).is_dir() else 0
+    if not problem and not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        problem = errno.EACCES
+    if problem:
+        raise UserError(f"cannot write {path}: {os.strerror(problem)}")
 
 
 def is_device(path: str | os.PathLike) -> bool:

@@ -27,7 +27,7 @@ from charrnn_port.reports.splits import pieces_of_run, run_options
 from charrnn_port.reports.text_stream import encoded, visible
 from charrnn_port.reports.whole_texts import WholeText, whole_texts
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import require_folder, write_atomically
+from charrnn_port.util.files import require_writable, write_atomically
 from charrnn_port.util.minibatch_loader import joint_digest
 from charrnn_port.util.text_cache import require_text
 
@@ -96,7 +96,7 @@ def copied(options: CopiedOptions) -> None:
     if options.o and is_checkpoint(options.o):
         raise UserError(f"-o {options.o}: cannot overwrite a checkpoint or a folder; name another file")
     if options.o:
-        require_folder(options.o)
+        require_writable(options.o)
     checkpoint = load_checkpoint(options.model, log_line)
     text = training_text(checkpoint, options)
     samples = [Row("stdin" if path == "-" else path, [read_sample(path)]) for path in options.samples]

@@ -92,7 +92,13 @@ def test_help_of_a_verb(monkeypatch, capsys):
     assert main("help", "plot", monkeypatch=monkeypatch, capsys=capsys) == expected
 
 
-@pytest.mark.parametrize("start", list(STARTS.values())[:1])
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(start, id=name, marks=[pytest.mark.long] if name == "python -m charrnn_port" else [])
+        for name, start in STARTS.items()
+    ],
+)
 def test_sample_from_any_folder(start, elsewhere):
     arguments = "-length 50 -gpuid -1 -seed 7".split()
     result = run(start, "sample", CHECKPOINT, *arguments, cwd=elsewhere)

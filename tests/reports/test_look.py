@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import RECORDINGS, assert_one_line_error
+from conftest import NEEDS_COMPILER, RECORDINGS, assert_one_line_error
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
@@ -119,8 +119,10 @@ def test_pieces_of_a_text_have_no_common_context():
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
-def test_the_recording_is_the_trace(name):
+@pytest.mark.parametrize("fastest", ["plain", "fused", pytest.param("compiled", marks=NEEDS_COMPILER)])
+def test_the_recording_is_the_trace(name, fastest, monkeypatch):
     """The fast cells record the gates, states and predictions of the plain ones, which a new cell has alone."""
+    monkeypatch.setattr(sys.modules[record.__module__], "fastest_backend", lambda *given: fastest)
     checkpoint = charrnn_port.load_checkpoint(LSTM.with_stem(name))
     network, ids = checkpoint.build("plain", torch.float64), checkpoint.vocab.encode(PLAY[:343])
     found = record(network, ids, [0, 100])

@@ -10,7 +10,7 @@ from runs import TEXT
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("threads", ["1", pytest.param("2", marks=pytest.mark.long)])
+@pytest.mark.parametrize("threads", ["1", "2"])
 def test_same_files(threads, tmp_path):
     """The network is large enough that PyTorch divides products and sums among its threads."""
     arguments = (

@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 
 from charrnn_port.util import files
+from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import (
     atomic_write,
     has_ended,
@@ -38,6 +39,19 @@ def write(path: Path, text: str) -> None:
 
 
 # Atomic writes
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path):
+    """The error is that of writing, and no file is left."""
+    files.require_writable(tmp_path / "new")
+    files.require_writable("/dev/null")
+    for wrong, words in ((tmp_path / "none/new", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(UserError, match=words) as before:
+            files.require_writable(wrong)
+        with pytest.raises(UserError) as after:
+            files.write_atomically(b"", wrong)
+        assert str(before.value) == str(after.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_new_content_is_there_at_the_end(path):

@@ -28,7 +28,7 @@ from charrnn_port.reports.benchmark.start import time_start
 from charrnn_port.reports.benchmark.subjects import our_training, parse_size, random_text
 from charrnn_port.reports.benchmark.training import time_training
 from charrnn_port.reports.machine import describe_machine
-from charrnn_port.util.files import require_folder, write_atomically
+from charrnn_port.util.files import require_writable, write_atomically
 
 __all__ = ["benchmark", "our_training", "parse_size", "random_text", "write_json"]
 
@@ -36,9 +36,7 @@ __all__ = ["benchmark", "our_training", "parse_size", "random_text", "write_json
 def benchmark(options: BenchmarkOptions) -> None:
     """Print the selected tables, and write all times to the file in -json. Raises UserError for invalid -sizes."""
     if options.json:
-        Path(options.json).open("a").close()  # fails now rather than after minutes
-    if options.json:
-        require_folder(options.json)
+        require_writable(options.json)
     if options.threads:
         torch.set_num_threads(options.threads)
     device = torch.device(options.device)

@@ -41,7 +41,7 @@ from charrnn_port.reports.text_stream import Block, TextStream
 from charrnn_port.reports.trained_on import TrainedOn
 from charrnn_port.util import progress
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import require_folder, write_atomically
+from charrnn_port.util.files import require_writable, write_atomically
 
 __all__ = ["figure", "look", "page"]
 
@@ -59,7 +59,7 @@ def look(options: LookOptions) -> None:
         raise OptionError(f"-o: {options.o!r} does not end in {', '.join(ENDINGS)}")
     if is_checkpoint(options.o):
         raise UserError(f"-o {options.o}: cannot overwrite a checkpoint or a folder; name another file")
-    require_folder(target)
+    require_writable(target)
     drawing = target.suffix.lower() in figure.KINDS
     if drawing:
         require_matplotlib("a figure")

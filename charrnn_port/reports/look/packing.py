@@ -24,7 +24,7 @@ SHOWN = {"\n": "↵", " ": "␣", "\t": "⇥", "\r": "␍"}
 def packed(values: np.ndarray | bytes) -> str:
     """Return little-endian bytes, compressed with raw deflate, in base64."""
     content = values if isinstance(values, bytes) else values.astype(values.dtype.newbyteorder("<")).tobytes()
-    deflate = zlib.compressobj(wbits=-15)  # level 9 would take ten times as long for 1 % fewer bytes
+    deflate = zlib.compressobj(wbits=-15)
     return base64.b64encode(deflate.compress(content) + deflate.flush()).decode()
 
 

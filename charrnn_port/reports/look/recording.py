@@ -14,7 +14,7 @@ from charrnn_port.reports.scoring import SIZES, CharacterScores, pieces
 from charrnn_port.sampling import trace
 from charrnn_port.util import progress
 
-Array = np.ndarray
+Layers = list[dict[str, np.ndarray]]  # for each layer its gates and state by name
 ROWS, WARM_UP = 400, 100  # characters per row when a text is read in parallel rows, and those read before each row
 
 
@@ -24,7 +24,7 @@ class Recording:
 
     ids: np.ndarray  # [n] int64
     log_probs: np.ndarray  # [n, vocab_size] float32: of the next character
-    layers: list[dict[str, np.ndarray]]  # for each layer its gates and state by name, [n, rnn_size] float32
+    layers: Layers  # [n, rnn_size] float32
     begins: Sequence[int] = (0,)  # the places at which a piece of the text begins, from the zero state
 
     @property
@@ -66,7 +66,7 @@ def record(network: CharRNN, ids: list[int], begins: Sequence[int] = (0,)) -> Re
     return Recording(np.array(ids), log_probs, layers, begins)
 
 
-def activations(network: CharRNN, texts: Iterable[Sequence[int]]) -> Iterator[tuple[list[dict[str, Array]], Array]]:
+def activations(network: CharRNN, texts: Iterable[Sequence[int]]) -> Iterator[tuple[Layers, np.ndarray]]:
     """Yield the gates and states of each layer, `[n, rnn_size]` by name, and the log-probabilities `[n, vocab_size]`.
 
     They are those of the next n characters of the texts, each from the zero state, computed by the fastest cells that
@@ -96,12 +96,12 @@ def fastest(network: CharRNN) -> FusedCharRNN | None:
     return other
 
 
-def rows(tensor: torch.Tensor) -> Array:
+def rows(tensor: torch.Tensor) -> np.ndarray:
     """Return the only sequence `[T, n]` of a tensor `[T, 1, n]`."""
     return tensor[:, 0].cpu().numpy()
 
 
-def one_row(layer: dict[str, Array]) -> dict[str, Array]:
+def one_row(layer: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the values of one time step as those of a sequence of one."""
     return {name: values[None] for name, values in layer.items()}
 

@@ -32,7 +32,7 @@ from charrnn_port.reports.verify.recordings import Run
 from charrnn_port.reports.verify.results import Check, Failed
 from charrnn_port.reports.verify.runs import Backend
 from charrnn_port.util.errors import UserError
-from charrnn_port.util.files import write_atomically
+from charrnn_port.util.files import require_writable, write_atomically
 
 __all__ = [
     "bits",
@@ -60,7 +60,7 @@ class Step(NamedTuple):
 def verify(options: VerifyOptions) -> None:
     """Print the table, and write the results to the file in -json. Raises UserError if a promise does not hold."""
     if options.json:
-        Path(options.json).open("a").close()  # fails now rather than after a minute
+        require_writable(options.json)
     device = choose_device(options.gpuid, False, print)
     dtype = choose_dtype(options.dtype, device)
     cell = fastest_backend("lstm", dtype, device) if options.cell == "auto" else options.cell

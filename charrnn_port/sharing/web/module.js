@@ -3,7 +3,7 @@ const vocab = new Vocabulary(NETWORK.vocab);
 
 /** Yields the bytes of a text; see module.d.ts. */
 export function sample(options = {}) {
-  return bytesOf(idsOf(new Session(network), vocab, options));
+  return bytesOf(stepsOf(new Session(network), vocab, options));
 }
 
 function* bytesOf(steps) {

@@ -12,7 +12,7 @@ const DEFAULTS = { primetext: "", length: 2000, seed: 123, temperature: 1, topK:
  * With a separator, the network reads the last id of one before the text, and the next one ends the text. Throws
  * RangeError for an invalid option, and for unknown characters in the prime text.
  */
-export function idsOf(session, vocab, options) {
+export function stepsOf(session, vocab, options) {
   const all = checked({ ...DEFAULTS, ...options });
   const { layers, size, rounded, separator } = session.network;
   session.clamps = clampsOf(all.clamp, layers.length, size);

@@ -26,7 +26,7 @@ function begun(options) {
   const session = new Session(network);
   return {
     session,
-    steps: idsOf(session, vocab, options),
+    steps: stepsOf(session, vocab, options),
     prime: vocab.encode(options.primetext).length, // ids of the prime text that are still to come
     decoder: new TextDecoder("utf-8", { ignoreBOM: true }),
     bits: 0, // surprise of the bytes so far of an incomplete character

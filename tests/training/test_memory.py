@@ -26,15 +26,6 @@ def arguments(play, tmp_path):
     return ["-data_dir", play, "-checkpoint_dir", tmp_path / "cv", "-gpuid", -1, "-max_epochs", "1e-3"]
 
 
-@pytest.fixture(scope="module")
-def nothing_older():
-    """Hide the objects of other tests from the garbage collector, which would look at millions of them each time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 def in_use() -> int:
     """Return the bytes of all tensors. Other tensor types, such as those left by torch.export, have no storage."""
     gc.collect()
@@ -47,7 +38,6 @@ def in_use() -> int:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("cell", [backend for backend in CPU_BACKENDS if backend.values[0] in ("fused", "compiled")])
 @pytest.mark.parametrize("model", list(CELLS))
-@pytest.mark.usefixtures("nothing_older")
 def test_the_bill(model, cell, dtype, dropout, arguments):
     """The estimate is within 3 % above and 1 % below of what is allocated."""
     sizes = ["-model", model, "-cell", cell, "-dropout", dropout, "-dtype", str(dtype).removeprefix("torch.")]
@@ -136,7 +126,6 @@ def test_a_container_with_a_limit(arguments, monkeypatch):
     assert_one_line_error(run_train(*arguments, *sizes), 1, "out of memory", "0.3 GB are free")
 
 
-@pytest.mark.usefixtures("nothing_older")
 @pytest.mark.parametrize("optimizer", MORE)
 def test_the_bill_of_an_optimizer(optimizer):
     """rmsprop has one vector of its own, as in the bill above; the others have MORE of them."""

@@ -25,7 +25,7 @@ from charrnn_port.training import events
 
 LUA = RECORDINGS / "lua_checkpoints/lstm.t7"
 INSTALL = '    pip install -c constraints.txt -e ".[all]" && python train.py\n'
-TEST = '    pip install -c constraints.txt -e ".[test]" && ruff check . && pytest -n auto\n'
+TEST = '    pip install -c constraints.txt -e ".[test]" && ruff check . && pytest -n auto --dist worksteal\n'
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 DOCS = [name for name in NAMES if name.startswith("docs/")]
 # Blocks that tests/test_recipes.py runs.

@@ -63,6 +63,7 @@ def test_reading_is_not_refused(start, other, tmp_path):
     assert result.exit_code == 0
 
 
+@pytest.mark.long
 def test_the_lock_dies_with_its_process(start, other, tmp_path):
     other.kill()
     other.wait()

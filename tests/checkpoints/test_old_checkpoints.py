@@ -48,7 +48,9 @@ def test_samples_the_recorded_bytes(name, variant, tmp_path):
     assert samples.compare(name, sample, result.stdout_bytes).holds
 
 
-@pytest.mark.parametrize("cell", [pytest.param("compiled", marks=NEEDS_COMPILER), "fused"])
+@pytest.mark.parametrize(
+    "cell", [pytest.param("compiled", marks=NEEDS_COMPILER), pytest.param("fused", marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize("name", RECORDED)
 def test_validation_loss_is_the_one_inside(play, name, cell):
     """It is equal in all bits with compiled cells, else to a relative 1e-12; the file name has four digits."""

@@ -87,6 +87,7 @@ def test_a_second_one_later_ends_at_once():
     process.communicate()
 
 
+@pytest.mark.long
 def test_a_closed_terminal_is_nothing_under_nohup(start, tmp_path):
     process = begin(start, before=("nohup",))
     process.send_signal(signal.SIGHUP)

@@ -118,7 +118,7 @@ def test_pieces_of_a_text_have_no_common_context():
     assert together.spread(together.figures.log_probs)[begins].tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("name", ["lstm", *(pytest.param(name, marks=pytest.mark.long) for name in ("gru", "rnn"))])
 @pytest.mark.parametrize("fastest", ["plain", "fused", pytest.param("compiled", marks=NEEDS_COMPILER)])
 def test_the_recording_is_the_trace(name, fastest, monkeypatch):
     """The fast cells record the gates, states and predictions of the plain ones, which a new cell has alone."""

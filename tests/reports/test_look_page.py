@@ -25,7 +25,7 @@ READY = "document.body.dataset.ready"
 HIGH, LOW, MOST = "226, 120, 10", "20, 110, 205", 0.85  # as in page.css for a light background
 
 
-def look(*arguments, tried=units.TRIED):
+def look(*arguments, tried=100):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(silence, "LENGTH", 600)  # which is enough, and takes less time
         patch.setattr(units, "TRIED", tried)
@@ -165,7 +165,7 @@ def test_any_unit(page, made):
     """
     assert options_of(page, "layer") == ["1", "2"]
     page.run("describe(500)")
-    for layer, unit in ((1, 3), (2, 0), (2, 7), (1, 15)):
+    for layer, unit in ((1, 3), (2, 0), (1, 15)):
         choose(page, "layer", layer)
         assert options_of(page, "unit") == [str(each) for each in range(16)]
         choose(page, "unit", unit)

@@ -11,6 +11,7 @@ from runs import EVERY, SMALL
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
+from charrnn_port.reports.look import silence, units
 from charrnn_port.reports.splits import pieces_of_run
 from charrnn_port.reports.trained_on import WINDOW, TrainedOn, passages
 
@@ -68,8 +69,10 @@ def test_passages_differ_unless_all_their_characters_are_equal():
 @pytest.mark.parametrize(
     ("split", "sentence"), [("val", "None of"), ("train", "100 % of"), ("all", " % of"), ("other", "is unknown")]
 )
-def test_programs_say_it(run, tmp_path, split, sentence):
+def test_programs_say_it(run, tmp_path, monkeypatch, split, sentence):
     """On stderr, and on the page of `charrnn look`."""
+    monkeypatch.setattr(silence, "LENGTH", 20)  # these two take less time
+    monkeypatch.setattr(units, "TRIED", 20)
     (tmp_path / "short.txt").write_bytes(PLAY[:40])
     which = {"other": [tmp_path / "short.txt"], "all": [run / "data/input.txt"]}.get(split, ["-split", split])
     verbs = {"score": [], "trace": ["-o", tmp_path / "a.h5"]}

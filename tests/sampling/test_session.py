@@ -72,7 +72,7 @@ def test_a_model_does_not_follow_its_network(cell, use_numpy):
         model.input_table[0] = 0
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("name", [*(pytest.param(name, marks=pytest.mark.long) for name in ("lstm", "gru")), "rnn"])
 def test_fifty_sessions_in_eight_threads(name):
     """Each gives the same bytes as alone, with different seeds, temperatures and prime texts on one model."""
     model = Model.of(charrnn_port.load_checkpoint(LUA / f"{name}.t7"))

@@ -58,7 +58,7 @@ def random_model(cell, dtype, unknown=False, use_numpy=None):
 
 
 @pytest.mark.parametrize("compiler", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.long)])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_each_text_is_what_it_is_alone(cell, dtype, compiler, monkeypatch):
     """100 texts that start at random steps, each with its own length, prime text, temperature and filter."""

@@ -130,7 +130,7 @@ def expected(cell):
 
 
 @NEEDS_NODE
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", ["lstm", *(pytest.param(cell, marks=pytest.mark.long) for cell in ("gru", "rnn"))])
 def test_long_texts(cell, tmp_path):
     module = exported(LUA / f"{cell}.t7", tmp_path / "model.mjs")
     for options, ours, text in zip(TEXTS, expected(cell), sampled(module, *TEXTS), strict=True):
@@ -356,7 +356,8 @@ def assert_nothing_from_elsewhere(browser):
 
 
 @NEEDS_CHROMIUM
-@pytest.mark.parametrize("cell", ["lstm", *(pytest.param(cell, marks=pytest.mark.long) for cell in ("gru", "rnn"))])
+@pytest.mark.long
+@pytest.mark.parametrize("cell", CELLS)
 def test_long_texts_in_the_page(cell, browser, tmp_path):
     browser.open(exported(LUA / f"{cell}.t7", tmp_path / "page.html"))
     for options, text in zip(TEXTS, expected(cell), strict=True):

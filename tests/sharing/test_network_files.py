@@ -55,7 +55,7 @@ def log_probs(path: Path, ids: np.ndarray, states: int, rnn_size: int, dtype: st
 
 @pytest.mark.parametrize("weights", ["float64", pytest.param("float32", marks=pytest.mark.long)])
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("name", ["lstm", *(pytest.param(name, marks=pytest.mark.long) for name in ("gru", "rnn"))])
 def test_log_probabilities(name, ending, weights, tmp_path):
     """Log-probabilities of trained networks, for batches of three and of one, agree to 1e-12; in float32 to 1e-6.
 
@@ -149,7 +149,7 @@ def greedy_text(length: int) -> str:
     return b"".join(charrnn_port.sample_bytes(saved, length, primetext="The ", argmax=True)).decode()
 
 
-@pytest.mark.parametrize("ending", ["onnx", "pt2"])
+@pytest.mark.parametrize("ending", ["onnx", pytest.param("pt2", marks=pytest.mark.long)])
 def test_a_text_from_the_file_alone(ending, tmp_path):
     """The program on the page prints the text of sample.py; for ONNX without torch."""
     export(LUA / "lstm.t7", tmp_path / f"model.{ending}")

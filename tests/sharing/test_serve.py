@@ -516,7 +516,8 @@ def test_a_newer_checkpoint_is_taken(tmp_path, monkeypatch, capsys):
         assert running.result()["choices"][0]["text"] == old.decode(errors="replace")
         for content in (None, b"damaged"):
             if content:
-                path.write_bytes(content)
+                (tmp_path / "aside").write_bytes(content)
+                os.replace(tmp_path / "aside", path)
                 wait_for(lambda: "cannot reload network, keeping the old network: " in log())
             choice = complete(client, seed=1, max_tokens=50)["choices"][0]
             assert choice["text"] == new[:50].decode(errors="replace")

@@ -22,7 +22,7 @@ from charrnn_port.reports.verify.files import ALL, SMALL, written_back
 from charrnn_port.torch7.random import Generator
 from charrnn_port.torch7.t7 import Function, Storage, T7Error, Table, TorchObject, load, save
 
-MUTATIONS = int(os.environ.get("T7_MUTATIONS", "1500"))
+MUTATIONS = int(os.environ.get("T7_MUTATIONS", "500"))
 
 
 def recorded(name: str) -> object:

@@ -49,7 +49,9 @@ def test_events_in_their_order(small):
     assert kinds == [*expected, Finished]
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru_dropout", pytest.param("decay", marks=pytest.mark.long), "splits"])
+@pytest.mark.parametrize(
+    "name", ["splits", *(pytest.param(name, marks=pytest.mark.long) for name in ("lstm", "gru_dropout", "decay"))]
+)
 def test_from_python_with_the_originals_digits(recordings, play, capfd, name):
     """charrnn_port.train prints nothing; the console recorder prints the recorded lines."""
     recorded = recordings["runs"][name]

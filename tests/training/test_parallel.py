@@ -25,6 +25,7 @@ def small(tmp_path):
     return [*SMALL, "-data_dir", tmp_path / "data"]
 
 
+@pytest.mark.long
 def test_prints_what_the_original_printed_alone(recordings, tmp_path):
     """A recorded run with dropout on two hosts; then the rest of it in one process, from their checkpoint.
 

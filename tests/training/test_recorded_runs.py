@@ -39,6 +39,17 @@ def trained(play, tmp_path_factory):
     return repeat
 
 
+@pytest.fixture(scope="module")
+def repeated(play):
+    """Return a function that repeats a recorded run (once) with the fastest cells, and its recorded numbers."""
+
+    @cache
+    def repeat(name: str, torch7: str = "2017") -> runs.Repeated:
+        return runs.repeat(recorded(name, torch7), Backend("auto"), play.parent)
+
+    return repeat
+
+
 def compared(trained, name, cell, torch7="2017"):
     """Compare what the program printed and wrote with the recording."""
     output, checkpoint_dir = trained(name, cell, torch7)
@@ -55,32 +66,32 @@ BITS = [
 
 @NEEDS_COMPILER
 @pytest.mark.parametrize(("name", "torch7"), BITS)
-def test_all_bits(play, name, torch7):
+def test_all_bits(repeated, name, torch7):
     """Compare loss, norms of gradient and parameters, fingerprints and lines of all iterations."""
-    again, backend = recorded(name, torch7), Backend("compiled")
-    output, checkpoint_dir, numbers = runs.repeat(again, backend, play.parent)
+    again = recorded(name, torch7)
+    output, checkpoint_dir, numbers = repeated(name, torch7)
     found = bits.compare(again, numbers)
     assert found.holds, found
     assert found.iterations == len(numbers["loss"])
     assert found.fingerprints >= 7
-    lines = compare(again, output, {file.name for file in checkpoint_dir.glob("*")}, backend)
+    lines = compare(again, output, {file.name for file in checkpoint_dir.glob("*")}, Backend("compiled"))
     assert not lines.other, lines
     assert lines.equal == lines.certain == lines.total == found.iterations
 
 
 @NEEDS_COMPILER
 @pytest.mark.parametrize("name", sorted(path.stem for path in recordings.CHECKPOINTS.glob("*.t7")))
-def test_the_last_checkpoint_is_that_of_torch7(trained, name):
+def test_the_last_checkpoint_is_that_of_torch7(repeated, name):
     """Its parameters and all losses of the run agree in all bits."""
-    ours = load_checkpoint(trained(name, "auto")[1] / f"{recorded(name).checkpoints[-1]}.pt")
+    ours = load_checkpoint(repeated(name).checkpoint_dir / f"{recorded(name).checkpoints[-1]}.pt")
     theirs = load_checkpoint(recordings.CHECKPOINTS / f"{name}.t7")
     assert ours.fingerprint == theirs.fingerprint
     assert (ours.i, ours.train_losses, ours.val_losses) == (theirs.i, theirs.train_losses, theirs.val_losses)
 
 
-# The default backend repeats every run (the largest in test_all_bits); the others repeat all of them with `-m long`.
-LARGE = {"defaults", "decay"}
-CASES = [pytest.param(name, "auto", marks=pytest.mark.long if name in LARGE else []) for name in RUNS]
+# train.py repeats lstm, and the runs that are not in test_all_bits; with `-m long`, all backends repeat all of them.
+IN_BITS = {name for name, each in recordings.runs("2017").items() if each.bits} - {"lstm"}
+CASES = [pytest.param(name, "auto", marks=pytest.mark.long if name in IN_BITS else []) for name in RUNS]
 for cell, quick in [("plain", set()), ("script", set()), ("fused", {"lstm"})]:
     CASES += [pytest.param(name, cell, marks=[] if name in quick else pytest.mark.long) for name in RUNS]
 
@@ -93,9 +104,9 @@ def test_prints_the_same_lines(trained, name, cell):
     assert lines.equal == lines.certain == lines.total > 0
 
 
-# Torch7 before April 2016.
+# Torch7 before April 2016; its lstm and gru are in test_all_bits.
 CASES_2015 = [
-    pytest.param(name, cell, marks=[] if cell == "auto" and name not in ("decay", "defaults") else pytest.mark.long)
+    pytest.param(name, cell, marks=[] if cell == "auto" and name in ("rnn", "lstm_dropout") else pytest.mark.long)
     for name in ("lstm", "gru", "rnn", "lstm_dropout", "decay", "defaults")
     for cell in ("auto", "plain", "script", "fused")
 ]
@@ -110,9 +121,9 @@ def test_prints_the_lines_of_2015(trained, name, cell):
 
 @pytest.mark.parametrize(("name", "torch7"), [*((name, "2017") for name in SAMPLED), ("lstm", "2015"), ("gru", "2015")])
 @pytest.mark.parametrize("variant", ["seed123", "seed7_t05", "t2", "argmax", "prime", "prime_argmax"])
-def test_samples_the_same_bytes(trained, name, torch7, variant):
+def test_samples_the_same_bytes(repeated, name, torch7, variant):
     run = recorded(name, torch7)
-    checkpoint = trained(name, "auto", torch7)[1] / f"{run.checkpoints[-1]}.pt"
+    checkpoint = repeated(name, torch7).checkpoint_dir / f"{run.checkpoints[-1]}.pt"
     (sample,) = [sample for sample in run.samples if sample.variant == variant]
     result = run_sample(checkpoint, "-gpuid", "-1", "-verbose", "0", *typed(sample.arguments))
     assert samples.compare(name, sample, result.stdout_bytes).holds

@@ -344,7 +344,7 @@ def test_tf32_is_a_setting_of_pytorch(start):
         assert torch.backends.cuda.matmul.allow_tf32 == bool(tf32)
 
 
-@pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("model", [*(pytest.param(name, marks=pytest.mark.long) for name in ("lstm", "gru")), "rnn"])
 def test_bfloat16_follows_float32(start, model):
     """Parameters, gradients and state are float32; losses are within 0.01 of those of float32, later within 0.05."""
     words = [*start, "-model", model, "-state_carry", "copy", "-dropout", 0.2, "-learning_rate", 0.01, "-seed", 2]

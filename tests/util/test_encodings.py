@@ -25,7 +25,10 @@ TEXTS = {
 }
 
 
-@pytest.fixture(params=[1, 2, 3, 5, 64, 1 << 20], ids=lambda size: f"chunk={size}")
+@pytest.fixture(
+    params=[1, 3, 1 << 20, *(pytest.param(size, marks=pytest.mark.long) for size in (2, 5, 64))],
+    ids=lambda size: f"chunk={size}",
+)
 def chunk(request, monkeypatch):
     """Chunk sizes: small ones that split characters, and one that holds the whole text."""
     monkeypatch.setattr(text_cache, "CHUNK", request.param)

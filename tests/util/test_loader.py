@@ -361,7 +361,7 @@ def test_mutated_caches(tmp_path):
     load(tmp_path)
     whole = (tmp_path / "data.h5").read_bytes()
     generator = np.random.RandomState(1)
-    for _ in range(300):
+    for _ in range(100):
         changed = bytearray(whole)
         for place in generator.randint(0, len(whole), generator.randint(1, 20)):
             changed[place] = generator.randint(256)

@@ -3,12 +3,13 @@
 import configparser
 import os
 import re
+import shutil
 import subprocess
 import sys
 import venv
 
 import pytest
-from conftest import ROOT
+from conftest import RECORDINGS, ROOT
 
 
 def oldest() -> list[str]:
@@ -33,7 +34,7 @@ def newest() -> list[str]:
 @pytest.mark.long
 @pytest.mark.parametrize("versions", [oldest, newest])
 def test_verify(versions, tmp_path):
-    """Downloads gigabytes. Everything that is promised holds."""
+    """Downloads gigabytes. Everything that is promised holds, and several processes train and end."""
     if versions is oldest and sys.version_info[:2] > (3, 12):
         pytest.skip("the oldest libraries have no wheels for this Python")
     venv.create(tmp_path / "venv", with_pip=True)
@@ -45,3 +46,12 @@ def test_verify(versions, tmp_path):
     )
     assert ended.returncode == 0, ended.stderr
     assert re.search(r"^(\d+) of \1 promises hold", ended.stdout, re.MULTILINE)
+
+    data = shutil.copytree(RECORDINGS / "play", tmp_path / "play")
+    small = "-gpuid -1 -rnn_size 8 -batch_size 4 -max_epochs 0.02".split()
+    several = ["-m", "torch.distributed.run", "--nproc_per_node", "4", ROOT / "train.py", "-data_dir", data, *small]
+    ended = subprocess.run(
+        [python, *several], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "saving checkpoint to cv/" in ended.stdout

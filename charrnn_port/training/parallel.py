@@ -143,6 +143,9 @@ class Distributed(SingleProcess):
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         self._stack.close()
         if error is None or isinstance(error, SystemExit):
+            # In PyTorch 2.4, Gloo's threads need the GIL to free the tensors of the last operation, and are joined by a
+            # thread that holds it. They take it while this one sleeps.
+            time.sleep(0.1)
             distributed.destroy_process_group()
         else:
             self._leave_to_first(error)

@@ -249,15 +249,16 @@ static void set_product(Matrix result, Matrix left, const real *packed, int64_t 
     /* A single row is shared earlier: reading the weights takes its time, and each thread has a cache for its part. */
     const int share = !omp_in_parallel() && result.rows * columns * inner > (result.rows > 1 ? 100000 : 30000);
     const int64_t in_rows = rows == 1 ? columns / (ROW_PANELS * PANEL_WIDTH) * ROW_PANELS * PANEL_WIDTH : 0;
-#pragma omp parallel for if (share)
+#pragma omp parallel for if (share && in_rows)
     for (int64_t from = 0; from < in_rows; from += ROW_PANELS * PANEL_WIDTH)
         for (int64_t k = 0, length; k < inner; k += length) {
             length = block_length(inner - k);
             row_product(result.numbers + from, left.numbers + k, length, packed + from * inner + k * PANEL_WIDTH,
                         inner, k > 0);
         }
-#pragma omp parallel for if (share)
-    for (int64_t from = 0; from < columns; from += PANEL_WIDTH) {
+    const int64_t first = four_sums ? 0 : in_rows; /* a parallel region without work would cost a barrier */
+#pragma omp parallel for if (share && first < columns)
+    for (int64_t from = first; from < columns; from += PANEL_WIDTH) {
         const int64_t width = min_int64(columns - from, PANEL_WIDTH);
         const Matrix part = {result.numbers + from, rows, width, result.row_step, 1};
         const Matrix last = {part.numbers + rows * result.row_step, 1, width, result.row_step, 1};

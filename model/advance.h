@@ -11,7 +11,7 @@
 typedef struct {
     int64_t count, V;           /* num_layers, vocab_size */
     const Layer *layers;     /* [count], sizes, parameters and packed h2h; a step writes to none of these */
-    const real **packed_i2h; /* [count], i2h of each layer; NULL in the first, which looks up rows */
+    const real **packed_i2h; /* [count], i2h of each layer by gates; NULL in the first, which looks up rows */
     const real *packed_decoder, *decoder_bias; /* packed [V, H]; [V] */
 } Network;
 
@@ -40,49 +40,56 @@ static inline int64_t space_of_text(const Network *network) {
     return 6 * network->layers->H + 2 * network->layers->n;
 }
 
-/* Advances the texts `rows`. width: the number of state tensors of a layer. */
-static inline void advance_rows(const Network *network, Step *step, int64_t width, const Batch *batch, Rows rows) {
-    const int64_t count = rows.to - rows.from, H = network->layers->H, n = network->layers->n, V = network->V;
-    const int64_t size = count * H;
-    real *c = batch->space + rows.from * space_of_text(network), *h = c + 2 * size;
-    real *tanh_c = h + 2 * size, *reset_h = tanh_c + size, *pre_activations = reset_h + size;
-    real *h2h_product = pre_activations + count * n, *states[] = {width == 2 ? c : h, h};
-    const Matrix output = {h + size, count, H, H, 1};
-    for (int64_t i = 0; i < network->count; i++) {
-        if (i) /* before the step, since this layer's h overwrites the output of the layer below */
-            set_product((Matrix){pre_activations, count, n, n, 1}, output, network->packed_i2h[i], 0);
-        Layer layer = network->layers[i];
-        layer.T = 1, layer.B = count, layer.ids = i ? NULL : batch->ids + rows.from;
-        layer.pre_activations = pre_activations, layer.h2h_product = h2h_product;
-        layer.c = c, layer.h = h, layer.tanh_c = tanh_c, layer.reset_h = reset_h;
-        const int64_t place = (i * width * batch->B + rows.from) * H, next = batch->B * H;
-        for (int64_t s = 0; s < width; s++)
-            memcpy(states[s], batch->before + place + s * next, size * sizeof(real));
-        step(&layer, 0, (Rows){0, count});
-        for (int64_t s = 0; s < width; s++)
-            memcpy(batch->after + place + s * next, states[s] + size, size * sizeof(real));
-    }
-    real *scores = batch->scores + rows.from * V;
-    set_product((Matrix){scores, count, V, V, 1}, output, network->packed_decoder, 0);
-    for (int64_t b = 0; b < count; b++)
-        finish_scores(scores + b * V, network->decoder_bias, V);
+/* Copies a part of a state [B, H]. */
+static inline void copy_part(real *target, const real *source, int64_t H, Part part) {
+    for (int64_t b = part.rows.from; b < part.rows.to; b++)
+        memcpy(target + b * H + part.units.from, source + b * H + part.units.from,
+               (part.units.to - part.units.from) * sizeof(real));
 }
 
-/* Advances all texts. Returns 0, or 1 without doing anything if an id is invalid. Threads share the texts only if a
-   step takes long, since waking them takes up to 0.1 ms. */
+/* Does a part of the step in all layers. width: the number of state tensors of a layer. */
+static inline void advance_part(const Network *network, Step *step, int64_t width, const Batch *batch, Part part) {
+    const int64_t B = batch->B, H = network->layers->H, n = network->layers->n, V = network->V, size = B * H;
+    real *c = batch->space, *h = c + 2 * size, *tanh_c = h + 2 * size, *reset_h = tanh_c + size;
+    real *pre_activations = reset_h + size, *states[] = {width == 2 ? c : h, h};
+    const Matrix output = {h + size + part.rows.from * H, part.rows.to - part.rows.from, H, H, 1};
+    for (int64_t i = 0; i < network->count; i++) {
+        Layer layer = network->layers[i];
+        layer.T = 1, layer.B = B, layer.ids = i ? NULL : batch->ids;
+        layer.pre_activations = pre_activations, layer.h2h_product = pre_activations + B * n;
+        layer.c = c, layer.h = h, layer.tanh_c = tanh_c, layer.reset_h = reset_h;
+        for (int64_t gate = 0; i && gate < n / H; gate++)
+            set_units(&layer, columns_of(matrix_of(&layer, pre_activations, n, 0, part.rows), gate * H, H), output,
+                      network->packed_i2h[i] + gate * packed_size(H, H), (FourSums){0, 0}, part);
+        for (int64_t s = 0; s < width; s++)
+            copy_part(states[s], batch->before + (i * width + s) * size, H, part);
+        synchronize(part); /* a step reads all units of h, and writes over the output of the layer below */
+        step(&layer, 0, part);
+        for (int64_t s = 0; s < width; s++)
+            copy_part(batch->after + (i * width + s) * size, states[s] + size, H, part);
+    }
+    const Range columns = range_of(V, part.group, part.groups);
+    const Matrix scores = {batch->scores + part.rows.from * V, output.rows, V, V, 1};
+    set_product(columns_of(scores, columns.from, columns.to - columns.from), output,
+                network->packed_decoder + columns.from * H, (FourSums){0, 0});
+    synchronize(part);
+    for (int64_t b = part.rows.from; b < part.rows.to && part.group == 0; b++)
+        finish_scores(batch->scores + b * V, network->decoder_bias, V);
+}
+
+/* Advances all texts. Returns 0, or 1 without doing anything if an id is invalid. Threads share the work only if a step
+   takes long, since waking them takes up to 0.1 ms. */
 static inline int advance(const Network *network, Step *step, int64_t width, const Batch *batch) {
     for (int64_t b = 0; b < batch->B; b++)
         if (batch->ids[b] < 0 || batch->ids[b] >= network->V)
             return 1;
-    const int64_t B = batch->B, threads = omp_get_max_threads();
-    const int worth_it = B * network->count * network->layers->n * network->layers->H > 1000000;
-    const int64_t parts = !worth_it ? 1 : threads < B ? threads : B;
-    if (parts == 1) {
-        advance_rows(network, step, width, batch, (Rows){0, B});
-        return 0;
+    const Layer *layer = network->layers;
+    const int worth_it = batch->B * network->count * layer->n * layer->H > 100000;
+    const Division most = division_of(layer, batch->B, worth_it ? omp_get_max_threads() : 1);
+#pragma omp parallel num_threads(most.rows * most.units)
+    {
+        const Division division = division_of(layer, batch->B, omp_get_num_threads());
+        advance_part(network, step, width, batch, part_of(layer, batch->B, division, omp_get_thread_num()));
     }
-#pragma omp parallel for num_threads(parts)
-    for (int64_t part = 0; part < parts; part++)
-        advance_rows(network, step, width, batch, (Rows){B * part / parts, B * (part + 1) / parts});
     return 0;
 }

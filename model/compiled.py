@@ -31,8 +31,8 @@ class CompiledPasses(Sequence):
         super().__init__(new, ids, T, B, H)
         n = self.pre_activations.shape[2]
         self.h2h_product, self.grad_next, self.grad_bias = new(B, n), new(B, H), new(n)
-        # h2h packed as a whole or gate by gate; the columns of each part are rounded up to whole panels.
-        self.packed = new(n + 3 * PANEL, H + PANEL)
+        # h2h packed as a whole or gate by gate, at most four; the columns of each part are rounded up to whole panels.
+        self.packed = new(n + 4 * PANEL, H + PANEL)
         self.grad_rows = new(V, n) if ids is not None else None
         self.same_ids = torch.empty(2 * T * B + 2 * V, dtype=torch.int64, device="cpu") if ids is not None else None
         self._layer = Layer(T, B, H, n, V, B % 2)

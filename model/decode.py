@@ -27,10 +27,11 @@ class CompiledNetwork:
             for name in ("rows", "i2h_bias", "h2h_bias"):
                 setattr(layer, name, self._copy(getattr(each, name)))
             layer.h2h, layer.packed = address(each.h2h), self._new_packed(each.h2h)
-            call(self.dtype, f"{cell}_pack", layer)
+            call(self.dtype, "pack_h2h", layer)
             if index:
-                packed_i2h[index] = self._pack(each.i2h)
-        self.struct = Network(len(weights), len(bias), layers, packed_i2h, self._pack(weight), self._copy(bias))
+                packed_i2h[index] = self._pack(each.i2h, layer.H)
+        decoder = self._pack(weight, len(weight)), self._copy(bias)
+        self.struct = Network(len(weights), len(bias), layers, packed_i2h, *decoder)
         self._advance = f"{cell}_advance"
         self.text_space = call(self.dtype, "text_space", self.struct)
 
@@ -48,13 +49,13 @@ class CompiledNetwork:
     def _new_packed(self, weight: Tensor) -> int:
         """Allocate memory for a packed copy (model/product.h) of a matrix and return its address."""
         rows, columns = weight.shape
-        self._tensors.append(weight.new_empty(rows + 2 * PANEL, columns + PANEL))
+        self._tensors.append(weight.new_empty(rows + 4 * PANEL, columns + PANEL))
         return address(self._tensors[-1])
 
-    def _pack(self, weight: Tensor) -> int:
-        """Make a packed copy of a matrix and return its address."""
+    def _pack(self, weight: Tensor, width: int) -> int:
+        """Make a packed copy of a matrix, `width` rows at a time, and return its address."""
         packed = self._new_packed(weight)
-        run("pack_weight", self._tensors[-1], weight, *weight.shape)
+        run("pack_weight", self._tensors[-1], weight, *weight.shape, width)
         return packed
 
 

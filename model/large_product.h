@@ -111,12 +111,25 @@ static inline void prefetch(Matrix strip, int64_t piece, int64_t pieces) {
             __builtin_prefetch(strip.numbers + i * step + j, 0, 2);
 }
 
+/* Sets result to left times a panel, or adds the product to it if `add` is set, with four sums in all rows. */
+static inline void product_with_four_sums(Matrix result, Matrix left, const real *panel, FourSums four_sums, int add) {
+    if (result.rows == TILE_ROWS && left.columns % 8 == 0 && all_have_four_sums(four_sums, result.columns)) {
+        four_sums_tiles(&result, &left, panel, add);
+        return;
+    }
+    for (int64_t r = 0; r < result.rows; r++) {
+        const Matrix row = {result.numbers + r * result.row_step, 1, result.columns, result.row_step, 1};
+        const Matrix left_row = {left.numbers + r * left.row_step, 1, left.columns, 1, left.column_step};
+        four_sums_tile(row, left_row, panel, four_sums, add);
+    }
+}
+
 /* Sets result [strip.rows, columns] to a copied strip times packed panels, or adds the product to it if `add` is set.
-   four_sums: as in set_product, but for all rows. next: the strip to prefetch. */
+   four_sums: the width of FourSums, for all rows. next: the strip to prefetch. */
 static inline void strip_product(Matrix result, Matrix strip, real *copy, const real *packed, const Group *group,
                                  int add, int64_t four_sums, Matrix next) {
     const int64_t tiles = (strip.rows + TILE_ROWS - 1) / TILE_ROWS;
-    const int64_t panels = (result.columns + PANEL_WIDTH - 1) / PANEL_WIDTH;
+    const int64_t panels = panels_of(result.columns);
     for (int64_t i = 0; i < tiles; i++)
         for (int64_t j = 0; j < panels; j++) {
             const int64_t rows = min_int64(strip.rows - i * TILE_ROWS, TILE_ROWS);
@@ -127,15 +140,10 @@ static inline void strip_product(Matrix result, Matrix strip, real *copy, const 
                 const int64_t length = group->blocks[b].length;
                 const Matrix left = copied_tile(strip, copy, padded(group), i * TILE_ROWS, place, length);
                 const real *panel = packed + (j * group->length + place) * PANEL_WIDTH;
-                if (!four_sums) {
+                if (four_sums)
+                    product_with_four_sums(part, left, panel, (FourSums){four_sums, j * PANEL_WIDTH}, add || b);
+                else
                     tile_of_any_height(&part, &left, panel, add || b);
-                    continue;
-                }
-                for (int64_t r = 0; r < rows; r++) {
-                    const Matrix row = {part.numbers + r * part.row_step, 1, part.columns, part.row_step, 1};
-                    const Matrix left_row = {left.numbers + r * left.row_step, 1, left.columns, 1, left.column_step};
-                    four_sums_tile(row, left_row, panel, j * PANEL_WIDTH, four_sums, add || b);
-                }
             }
         }
 }
@@ -144,7 +152,7 @@ static inline void strip_product(Matrix result, Matrix strip, real *copy, const 
 typedef struct {
     Matrix result, left, right;
     int64_t length;    /* length of a step: inner is steps * length */
-    int64_t four_sums; /* as in set_product, but for all rows */
+    int64_t four_sums; /* the width of FourSums, for all rows */
 } Product;
 
 /* Computes the rows of result from `top` to `bottom`. space: large_product_space(columns) numbers. */

@@ -24,7 +24,7 @@ typedef struct {
     const int64_t *ids; /* [T, B], the characters */
 
     /* Scratch memory. */
-    real *packed;      /* [n + 96, H + 32], packed h2h (product.h) */
+    real *packed;      /* [n + 128, H + 32], packed h2h (product.h) */
     real *h2h_product; /* [B, n], h2h(h) of one time step, without bias */
 
     /* Buffers of all cells. */
@@ -48,13 +48,19 @@ typedef struct {
     real *grad_reset;   /* [B, H], gradient by the previous h through the reset gate's h2h */
 } Layer;
 
-/* A range of rows of the batch; `to` is exclusive. */
+/* A range of rows of the batch or of units; `to` is exclusive. */
 typedef struct {
     int64_t from, to;
-} Rows;
+} Range;
 
-/* A function that does time step t of a pass for some rows of the batch. */
-typedef void Step(const Layer *layer, int64_t t, Rows rows);
+/* A thread's part of the work of each time step: some rows of the batch, and some units in these. */
+typedef struct {
+    Range rows, units;
+    int64_t group, groups; /* number of the group of units, and their number */
+} Part;
+
+/* A function that does a part of time step t of a pass. */
+typedef void Step(const Layer *layer, int64_t t, Part part);
 
 /* ---- Parts of arrays. ---- */
 
@@ -69,7 +75,7 @@ static inline real *gates_of(const Layer *layer, int64_t t, int64_t b) {
 }
 
 /* Returns some rows at time t of an array [T, B, width]. */
-static inline Matrix matrix_of(const Layer *layer, real *array, int64_t width, int64_t t, Rows rows) {
+static inline Matrix matrix_of(const Layer *layer, real *array, int64_t width, int64_t t, Range rows) {
     return (Matrix){array + (t * layer->B + rows.from) * width, rows.to - rows.from, width, width, 1};
 }
 
@@ -81,12 +87,6 @@ static inline real grad_h_of(const Layer *layer, int64_t t, int64_t b, int64_t j
     if (layer->sources == 3)
         gradient = gradient + above[N + j] + above[2 * N + j];
     return gradient;
-}
-
-/* Returns set_product's `four_sums` for some rows of the batch and nn.Linears of that width. OpenBLAS sums the last
-   sequence of an odd batch differently. */
-static inline int64_t four_sums_of(const Layer *layer, Rows rows, int64_t width) {
-    return layer->odd && rows.to == layer->B ? width : 0;
 }
 
 /* Returns `count` columns of a matrix. */
@@ -112,39 +112,96 @@ static inline real pre_activation(Summands summands, int64_t column) {
     return summands.i2h[column] + summands.i2h_bias[column] + (summands.h2h[column] + summands.h2h_bias[column]);
 }
 
+/* ---- Products with h2h. ---- */
+
+/* Returns a gate's part of `packed`. For the forward steps each gate has one. */
+static inline real *packed_gate(const Layer *layer, int64_t gate) {
+    return layer->packed + gate * packed_size(layer->H, layer->H);
+}
+
+/* Fills `packed` for the forward steps. */
+static void pack_gates(const Layer *layer) {
+    const int64_t H = layer->H;
+    for (int64_t gate = 0; gate < layer->n / H; gate++)
+        pack_transposed(layer->h2h + gate * H * H, H, H, packed_gate(layer, gate));
+}
+
+/* Sets the columns of the part's units in result, whose first column is that of unit 0, to left times a packed matrix
+   [left.columns, H]. `outputs` are those of the nn.Linear. OpenBLAS sums the last sequence of an odd batch
+   differently. */
+static inline void set_units(const Layer *layer, Matrix result, Matrix left, const real *packed, FourSums outputs,
+                             Part part) {
+    const int64_t from = part.units.from, differently = layer->odd && part.rows.to == layer->B;
+    set_product(columns_of(result, from, part.units.to - from), left, packed + from * left.columns,
+                (FourSums){differently ? outputs.width : 0, outputs.from + from});
+}
+
+/* Sets h2h_product for a gate to h, or a matrix like it, times the gate's weights. width: output size of an nn.Linear. */
+static inline void set_gate(const Layer *layer, Matrix h, int64_t gate, int64_t width, Part part) {
+    const Matrix all = matrix_of(layer, layer->h2h_product, layer->n, 0, part.rows);
+    const int64_t column = gate * layer->H;
+    set_units(layer, columns_of(all, column, layer->H), h, packed_gate(layer, gate), (FourSums){width, column}, part);
+}
+
+/* Sets target [B, H] to gradients times a packed matrix [gradients.columns, H]. */
+static inline void set_gradient(const Layer *layer, real *target, Matrix gradients, const real *packed, Part part) {
+    const Matrix result = matrix_of(layer, target, layer->H, 0, part.rows);
+    set_units(layer, result, gradients, packed, (FourSums){layer->H, 0}, part);
+}
+
 /* ---- The loop over time steps. ---- */
 
 typedef enum { FORWARD, BACKWARD } Direction;
 
-static void walk_rows(const Layer *layer, Direction direction, Step *step, Rows rows) {
-    for (int64_t i = 0; i < layer->T; i++)
-        step(layer, direction == FORWARD ? i : layer->T - 1 - i, rows);
-}
-
-/* Returns the number of parts into which the rows of a batch are divided; each part goes through the sequence in its
-   own thread. If a core's cache cannot hold the weights, one part is faster: all threads share each product, and the
-   weights are read once. */
-static int64_t parts_of(const Layer *layer) {
-    const int64_t threads = omp_get_max_threads();
-    if (layer->n * layer->H * (int64_t)sizeof(real) > 1 << 20)
-        return 1;
-    return threads < layer->B ? threads : layer->B;
-}
-
-/* Does all time steps for all rows. A single part runs outside of parallel regions, since inside of one, OpenMP would
-   create the threads of its products anew each time. */
-static void walk(const Layer *layer, Direction direction, Step *step) {
-    const int64_t parts = parts_of(layer), B = layer->B;
-    if (parts == 1) {
-        walk_rows(layer, direction, step, (Rows){0, B});
-        return;
+/* Waits until all threads have computed their units, before one reads those of another. */
+static inline void synchronize(Part part) {
+    if (part.groups > 1) {
+#pragma omp barrier
     }
-#pragma omp parallel for num_threads(parts)
-    for (int64_t part = 0; part < parts; part++)
-        walk_rows(layer, direction, step, (Rows){B * part / parts, B * (part + 1) / parts});
 }
 
-/* Returns whether threads should share the rows of a time step: if it is large, and they do not share the batch. */
-static inline int worth_sharing(const Layer *layer) {
-    return !omp_in_parallel() && layer->B * layer->H > 2000;
+/* The numbers of groups into which rows and units are divided. Each thread has a group of units in a group of rows. */
+typedef struct {
+    int64_t rows, units;
+} Division;
+
+/* Returns the division of B rows over some threads. Rows do not need each other: a thread can take its rows through the
+   whole sequence. But units are shared, which needs a barrier in each time step,
+   - if a core's cache cannot hold the weights, so that a core reads only those of its units; and
+   - if there are fewer rows than threads, unless the step is too short for it. */
+static inline Division division_of(const Layer *layer, int64_t B, int64_t threads) {
+    const int64_t weights = layer->n * layer->H;
+    const int large = weights * (int64_t)sizeof(real) > 1 << 20, few_rows = B < threads && weights > 30000;
+    const int64_t units = min_int64(large ? threads : few_rows ? threads / B : 1, panels_of(layer->H));
+    return (Division){min_int64(threads / units, B), units};
+}
+
+/* Returns one of several groups of columns. Each consists of whole panels (product.h), except for the last column's. */
+static inline Range range_of(int64_t columns, int64_t group, int64_t groups) {
+    const int64_t panels = panels_of(columns), to = panels * (group + 1) / groups * PANEL_WIDTH;
+    return (Range){panels * group / groups * PANEL_WIDTH, min_int64(to, columns)};
+}
+
+/* Returns the part of a thread. It is empty if there are more threads than parts. */
+static inline Part part_of(const Layer *layer, int64_t B, Division division, int64_t thread) {
+    const int64_t row = thread / division.units, group = thread % division.units;
+    Part part = {.group = group, .groups = division.units};
+    if (row < division.rows) {
+        part.rows = (Range){B * row / division.rows, B * (row + 1) / division.rows};
+        part.units = range_of(layer->H, group, division.units);
+    }
+    return part;
+}
+
+/* Does all time steps. */
+static void walk(const Layer *layer, Direction direction, Step *step) {
+    const Division most = division_of(layer, layer->B, omp_get_max_threads());
+#pragma omp parallel num_threads(most.rows * most.units)
+    {
+        /* The system may have started fewer threads. */
+        const Division division = division_of(layer, layer->B, omp_get_num_threads());
+        const Part part = part_of(layer, layer->B, division, omp_get_thread_num());
+        for (int64_t i = 0; i < layer->T; i++)
+            step(layer, direction == FORWARD ? i : layer->T - 1 - i, part);
+    }
 }

@@ -36,17 +36,28 @@ static void pack_transposed(const real *matrix, int64_t rows, int64_t columns, r
 /* Returns the size of a packed matrix [inner, columns] in numbers. */
 static inline int64_t packed_size(int64_t columns, int64_t inner);
 
-/* Computes result [rows, columns] = left [rows, inner] times a packed matrix [inner, columns]. If `four_sums` is not 0,
-   the last row is summed by four_sums_tile, and `four_sums` is the width of each of the nn.Linears whose outputs lie
-   side by side in the columns. Threads share the columns, except inside of a parallel region. */
-static void set_product(Matrix result, Matrix left, const real *packed, int64_t four_sums);
+/* Which columns of a row are summed by four_sums_tile: of each nn.Linear's `width` columns, those below the last multiple
+   of 4. The outputs of several nn.Linears lie side by side, and `from` is the index of the first column among them. */
+typedef struct {
+    int64_t width, from; /* width is 0 if there is no such row */
+} FourSums;
+
+/* Computes result [rows, columns] = left [rows, inner] times packed columns, whose first one begins a panel. Unless its
+   width is 0, `four_sums` is for the last row. */
+static void set_product(Matrix result, Matrix left, const real *packed, FourSums four_sums);
 
 enum { PANEL_WIDTH = 2 * LANES };
 enum { PACKED_ROWS = 64 / sizeof(real) }; /* packed at a time, whole cache lines in either layout */
 enum { LONGEST_BLOCK = 256 };
+enum { ROWS_AHEAD = 32 }; /* rows of a panel that are prefetched: a single row of left has little to do with each */
+
+/* Returns the number of panels of a matrix. */
+static inline int64_t panels_of(int64_t columns) {
+    return (columns + PANEL_WIDTH - 1) / PANEL_WIDTH;
+}
 
 static inline int64_t packed_size(int64_t columns, int64_t inner) {
-    return (columns + PANEL_WIDTH - 1) / PANEL_WIDTH * PANEL_WIDTH * inner;
+    return panels_of(columns) * PANEL_WIDTH * inner;
 }
 
 static inline int64_t min_int64(int64_t a, int64_t b) {
@@ -98,18 +109,18 @@ static __attribute__((noinline)) void store_some(real *numbers, vector first, ve
         numbers[j] = (add ? numbers[j] : 0) + ((const real *)both)[j];
 }
 
-/* Sets result [rows, columns <= PANEL_WIDTH] to left [rows, inner] times rows of a panel, or adds the product to it if
-   `add` is set. inner is at most a block. The function is inlined for each constant number of rows, so that the sums
-   are kept in registers; result.rows is ignored. */
+/* Sets result [rows, columns <= PANEL_WIDTH] to left [rows, inner] times every step-th row of a panel, or adds the product
+   to it if `add` is set. inner is at most a block. The function is inlined for each constant number of rows, so that the
+   sums are kept in registers; result.rows is ignored. */
 static inline __attribute__((always_inline)) void tile(const int64_t rows, Matrix result, Matrix left,
-                                                       const real *panel, int add) {
+                                                       const real *panel, const int64_t step, int add) {
     vector sum[TILE_ROWS][2] = {0};
     UNROLL
     for (int64_t r = 0; r < rows; r++) /* prefetch the memory of the result while the sums are computed */
         for (int64_t j = 0; j < PANEL_WIDTH; j += 64 / sizeof(real))
             __builtin_prefetch(result.numbers + r * result.row_step + j, 1, 3);
     for (int64_t k = 0; k < left.columns; k++) {
-        const stored_vector *both = (const stored_vector *)(panel + k * PANEL_WIDTH);
+        const stored_vector *both = (const stored_vector *)(panel + k * step * PANEL_WIDTH);
         const vector first = both[0], second = both[1];
         UNROLL
         for (int64_t r = 0; r < rows; r++) {
@@ -138,21 +149,28 @@ static inline __attribute__((always_inline)) void tile(const int64_t rows, Matri
 static __attribute__((noinline)) void tile_of_any_height(const Matrix *result, const Matrix *left, const real *panel,
                                                          int add) {
     switch (result->rows) {
-        case 1: return tile(1, *result, *left, panel, add);
-        case 2: return tile(2, *result, *left, panel, add);
-        case 3: return tile(3, *result, *left, panel, add);
-        case 4: return tile(4, *result, *left, panel, add);
-        case 5: return tile(5, *result, *left, panel, add);
-        case 6: return tile(6, *result, *left, panel, add);
+        case 1: return tile(1, *result, *left, panel, 1, add);
+        case 2: return tile(2, *result, *left, panel, 1, add);
+        case 3: return tile(3, *result, *left, panel, 1, add);
+        case 4: return tile(4, *result, *left, panel, 1, add);
+        case 5: return tile(5, *result, *left, panel, 1, add);
+        case 6: return tile(6, *result, *left, panel, 1, add);
 #if TILE_ROWS > 6
-        case 7: return tile(7, *result, *left, panel, add);
-        case 8: return tile(8, *result, *left, panel, add);
-        case 9: return tile(9, *result, *left, panel, add);
-        case 10: return tile(10, *result, *left, panel, add);
-        case 11: return tile(11, *result, *left, panel, add);
-        case 12: return tile(12, *result, *left, panel, add);
+        case 7: return tile(7, *result, *left, panel, 1, add);
+        case 8: return tile(8, *result, *left, panel, 1, add);
+        case 9: return tile(9, *result, *left, panel, 1, add);
+        case 10: return tile(10, *result, *left, panel, 1, add);
+        case 11: return tile(11, *result, *left, panel, 1, add);
+        case 12: return tile(12, *result, *left, panel, 1, add);
 #endif
     }
+}
+
+/* Prefetches a later row of a panel from the second level of the cache: 1.2 to 1.4 times as fast on Zen 3. */
+static inline void prefetch_row(const real *panel, int64_t row) {
+    UNROLL
+    for (int64_t j = 0; j < PANEL_WIDTH; j += 64 / sizeof(real))
+        __builtin_prefetch(panel + row * PANEL_WIDTH + j, 0, 3);
 }
 
 /* Adds terms of a row times a panel to sums[0] to sums[3] in turn; `terms` is a multiple of 4. Which sum a term goes to
@@ -163,6 +181,7 @@ static inline void add_in_turn(vector sums[4][2], const real *left, int64_t step
         for (int64_t i = 0; i < 4; i++) {
             const stored_vector *both = (const stored_vector *)(panel + (k + i) * PANEL_WIDTH);
             const real factor = left[(k + i) * step];
+            prefetch_row(panel, k + i + ROWS_AHEAD);
             sums[i][0] = add_multiple(sums[i][0], factor, both[0]);
             sums[i][1] = add_multiple(sums[i][1], factor, both[1]);
         }
@@ -178,23 +197,55 @@ static inline void add_in_order(vector sum[2], const real *left, int64_t step, i
     }
 }
 
+/* Returns whether all columns of a panel are summed by four_sums_tile. */
+static inline int all_have_four_sums(FourSums four_sums, int64_t columns) {
+    return columns == PANEL_WIDTH && four_sums.from % four_sums.width + PANEL_WIDTH <= four_sums.width / 4 * 4;
+}
+
 /* Computes the last row of an odd number of rows in the order of OpenBLAS (whose matrices are column-major: there it is
    the last column). Term k of a block is added to sum k mod 4, and terms after the last multiple of 8 to sum 0. The
-   result is (sum 0 + sum 1) + (sum 2 + sum 3). Of each nn.Linear's `width` columns this applies to those below the last
-   multiple of 4; the others have one sum as usual. from: index of the panel's first column. */
-static inline void four_sums_tile(Matrix result, Matrix left, const real *panel, int64_t from, int64_t width, int add) {
+   result is (sum 0 + sum 1) + (sum 2 + sum 3), in the columns that four_sums says; the others have one sum as usual. */
+static inline void four_sums_tile(Matrix result, Matrix left, const real *panel, FourSums four_sums, int add) {
+    const int64_t width = four_sums.width, from = four_sums.from;
     const int64_t in_turn = left.columns / 8 * 8, step = left.column_step;
     vector sums[4][2] = {0}, one_sum[2] = {0};
     add_in_turn(sums, left.numbers, step, in_turn, panel);
     add_in_order(sums[0], left.numbers + in_turn * step, step, left.columns - in_turn, panel + in_turn * PANEL_WIDTH);
-    if (width % 4)
-        add_in_order(one_sum, left.numbers, step, left.columns, panel);
     for (int i = 0; i < 2; i++)
         sums[0][i] = (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
+    if (all_have_four_sums(four_sums, result.columns)) {
+        stored_vector *both = (stored_vector *)result.numbers;
+        if (add)
+            sums[0][0] += both[0], sums[0][1] += both[1];
+        both[0] = sums[0][0], both[1] = sums[0][1];
+        return;
+    }
+    if (width % 4)
+        add_in_order(one_sum, left.numbers, step, left.columns, panel);
     for (int64_t j = 0; j < min_int64(result.columns, PANEL_WIDTH); j++) {
         const real *sum = (const real *)((from + j) % width < width / 4 * 4 ? sums[0] : one_sum);
         result.numbers[j] = (add ? result.numbers[j] : 0) + sum[j];
     }
+}
+
+/* Does the same for TILE_ROWS rows and a whole panel, if the number of terms is a multiple of 8: each sum is a tile. */
+static __attribute__((noinline)) void four_sums_tiles(const Matrix *result, const Matrix *left, const real *panel,
+                                                      int add) {
+    stored_vector sums[4][TILE_ROWS][2];
+    for (int64_t i = 0; i < 4; i++) {
+        const Matrix sum = {(real *)sums[i], TILE_ROWS, PANEL_WIDTH, PANEL_WIDTH, 1};
+        const Matrix terms = {left->numbers + i * left->column_step, TILE_ROWS, left->columns / 4, left->row_step,
+                              4 * left->column_step};
+        tile(TILE_ROWS, sum, terms, panel + i * PANEL_WIDTH, 4, 0);
+    }
+    for (int64_t r = 0; r < TILE_ROWS; r++)
+        for (int i = 0; i < 2; i++) {
+            stored_vector *target = (stored_vector *)(result->numbers + r * result->row_step) + i;
+            vector sum = (sums[0][r][i] + sums[1][r][i]) + (sums[2][r][i] + sums[3][r][i]);
+            if (add)
+                sum += *target;
+            *target = sum;
+        }
 }
 
 enum { ROW_PANELS = 4 }; /* independent sums hide the latency of an addition */
@@ -207,6 +258,7 @@ static inline void row_product(real *result, const real *left, int64_t inner, co
         UNROLL
         for (int64_t i = 0; i < ROW_PANELS; i++) {
             const stored_vector *both = (const stored_vector *)(panels + (i * height + k) * PANEL_WIDTH);
+            prefetch_row(panels, i * height + k + ROWS_AHEAD);
             sum[i][0] = add_multiple(sum[i][0], left[k], both[0]);
             sum[i][1] = add_multiple(sum[i][1], left[k], both[1]);
         }
@@ -235,37 +287,37 @@ static inline void panel_product(Matrix result, Matrix left, const real *panel) 
     }
 }
 
-/* Computes the row with four sums (four_sums_tile) for one panel. */
-static inline void four_sums_product(Matrix result, Matrix left, const real *panel, int64_t from, int64_t width) {
+/* Computes the row with four sums for one panel. */
+static inline void four_sums_product(Matrix result, Matrix left, const real *panel, FourSums four_sums) {
     for (int64_t k = 0, length; k < left.columns; k += length) {
         length = block_length(left.columns - k);
         const Matrix left_part = {left.numbers + k, 1, length, left.row_step, 1};
-        four_sums_tile(result, left_part, panel + k * PANEL_WIDTH, from, width, k > 0);
+        four_sums_tile(result, left_part, panel + k * PANEL_WIDTH, four_sums, k > 0);
     }
 }
 
-static void set_product(Matrix result, Matrix left, const real *packed, int64_t four_sums) {
-    const int64_t columns = result.columns, inner = left.columns, rows = result.rows - (four_sums > 0);
-    /* A single row is shared earlier: reading the weights takes its time, and each thread has a cache for its part. */
-    const int share = !omp_in_parallel() && result.rows * columns * inner > (result.rows > 1 ? 100000 : 30000);
-    const int64_t in_rows = rows == 1 ? columns / (ROW_PANELS * PANEL_WIDTH) * ROW_PANELS * PANEL_WIDTH : 0;
-#pragma omp parallel for if (share && in_rows)
-    for (int64_t from = 0; from < in_rows; from += ROW_PANELS * PANEL_WIDTH)
+/* Computes a single row in as many columns as ROW_PANELS divides. Returns their number. */
+static inline int64_t single_row_product(Matrix result, Matrix left, const real *packed) {
+    const int64_t inner = left.columns, step = ROW_PANELS * PANEL_WIDTH, columns = result.columns / step * step;
+    for (int64_t from = 0; from < columns; from += step)
         for (int64_t k = 0, length; k < inner; k += length) {
             length = block_length(inner - k);
             row_product(result.numbers + from, left.numbers + k, length, packed + from * inner + k * PANEL_WIDTH,
                         inner, k > 0);
         }
-    const int64_t first = four_sums ? 0 : in_rows; /* a parallel region without work would cost a barrier */
-#pragma omp parallel for if (share && first < columns)
-    for (int64_t from = first; from < columns; from += PANEL_WIDTH) {
-        const int64_t width = min_int64(columns - from, PANEL_WIDTH);
-        const Matrix part = {result.numbers + from, rows, width, result.row_step, 1};
-        const Matrix last = {part.numbers + rows * result.row_step, 1, width, result.row_step, 1};
+    return columns;
+}
+
+static void set_product(Matrix result, Matrix left, const real *packed, FourSums four_sums) {
+    const int64_t columns = result.columns, inner = left.columns, rows = result.rows - (four_sums.width > 0);
+    const int64_t done = rows == 1 ? single_row_product(result, left, packed) : 0;
+    for (int64_t from = four_sums.width ? 0 : done; from < columns; from += PANEL_WIDTH) {
+        const Matrix part = {result.numbers + from, rows, min_int64(columns - from, PANEL_WIDTH), result.row_step, 1};
+        const Matrix last = {part.numbers + rows * result.row_step, 1, part.columns, result.row_step, 1};
         const Matrix last_left = {left.numbers + rows * left.row_step, 1, inner, left.row_step, 1};
-        if (from >= in_rows)
+        if (from >= done)
             panel_product(part, left, packed + from * inner);
-        if (four_sums)
-            four_sums_product(last, last_left, packed + from * inner, from, four_sums);
+        if (four_sums.width)
+            four_sums_product(last, last_left, packed + from * inner, (FourSums){four_sums.width, four_sums.from + from});
     }
 }

@@ -32,10 +32,8 @@ void rnn_backward(const Layer *layer);
 /* Fills grad_bias and, in the first layer, grad_rows, after the backward pass. width: output size of each nn.Linear. */
 void sum_rows(const Layer *layer, int64_t width);
 
-/* Fill `packed` for the forward steps. */
-void lstm_pack(const Layer *layer);
-void gru_pack(const Layer *layer);
-void rnn_pack(const Layer *layer);
+/* Packs a layer's h2h for the forward steps. */
+void pack_h2h(const Layer *layer);
 
 /* Do one time step of decoding (advance.h). Return 0, or 1 without doing anything if an id is invalid. */
 int lstm_advance(const Network *network, const Batch *batch);
@@ -50,8 +48,8 @@ int64_t text_space(const Network *network);
 void draw(int64_t *ids, const real *scores, const double *temperatures, const double *uniforms, int64_t B, int64_t V,
           int64_t single, real *space);
 
-/* Packs weight [rows, columns], to multiply by its transpose. */
-void pack_weight(real *packed, const real *weight, int64_t rows, int64_t columns);
+/* Packs weight [rows, columns], to multiply by its transpose, `width` rows at a time. */
+void pack_weight(real *packed, const real *weight, int64_t rows, int64_t columns, int64_t width);
 
 /* Sets target [columns, rows] to the transpose of source [rows, columns], whose rows are `stride` numbers apart. */
 void transpose(real *target, const real *source, int64_t stride, int64_t rows, int64_t columns);
@@ -113,64 +111,61 @@ static inline void lstm_store(LstmGates gate, real *gates, int64_t H, int64_t j)
     gates[j] = gate.in, gates[H + j] = gate.forget, gates[2 * H + j] = gate.out, gates[3 * H + j] = gate.transform;
 }
 
-static inline void lstm_forward_row(const Layer *layer, int64_t t, int64_t b) {
+static inline void lstm_forward_row(const Layer *layer, int64_t t, int64_t b, Range units) {
     const int64_t H = layer->H;
     const Summands sum = summands_of(layer, t, b);
     const real *c = row_of(layer, layer->c, t, b);
     real *gates = gates_of(layer, t, b), *tanh_c = row_of(layer, layer->tanh_c, t, b);
     real *next_c = row_of(layer, layer->c, t + 1, b), *next_h = row_of(layer, layer->h, t + 1, b);
     /* One loop for each function, since a single loop would need more registers than the processor has. */
+    for (int64_t gate = 0; gate < 3; gate++) {
+        VECTORIZE
+        for (int64_t j = gate * H + units.from; j < gate * H + units.to; j++)
+            gates[j] = sigmoid(pre_activation(sum, j));
+    }
     VECTORIZE
-    for (int64_t j = 0; j < 3 * H; j++)
-        gates[j] = sigmoid(pre_activation(sum, j));
-    VECTORIZE
-    for (int64_t j = 3 * H; j < 4 * H; j++)
+    for (int64_t j = 3 * H + units.from; j < 3 * H + units.to; j++)
         gates[j] = fast_tanh(pre_activation(sum, j));
     VECTORIZE
-    for (int64_t j = 0; j < H; j++) {
+    for (int64_t j = units.from; j < units.to; j++) {
         const LstmState next = lstm_next_state(lstm_load(gates, H, j), c[j]);
         next_c[j] = next.c, tanh_c[j] = next.tanh_c, next_h[j] = next.h;
     }
 }
 
-static void lstm_forward_step(const Layer *layer, int64_t t, Rows rows) {
-    const Matrix h = matrix_of(layer, layer->h, layer->H, t, rows);
-    set_product(matrix_of(layer, layer->h2h_product, layer->n, 0, rows), h, layer->packed,
-                four_sums_of(layer, rows, layer->n));
-#pragma omp parallel for if (worth_sharing(layer))
-    for (int64_t b = rows.from; b < rows.to; b++)
-        lstm_forward_row(layer, t, b);
-}
-
-void lstm_pack(const Layer *layer) {
-    pack_transposed(layer->h2h, layer->n, layer->H, layer->packed);
+static void lstm_forward_step(const Layer *layer, int64_t t, Part part) {
+    const Matrix h = matrix_of(layer, layer->h, layer->H, t, part.rows);
+    for (int64_t gate = 0; gate < 4; gate++)
+        set_gate(layer, h, gate, layer->n, part);
+    for (int64_t b = part.rows.from; b < part.rows.to; b++)
+        lstm_forward_row(layer, t, b, part.units);
+    synchronize(part);
 }
 
 void lstm_forward(const Layer *layer) {
-    lstm_pack(layer);
+    pack_gates(layer);
     walk(layer, FORWARD, lstm_forward_step);
 }
 
-static inline void lstm_backward_row(const Layer *layer, int64_t t, int64_t b) {
+static inline void lstm_backward_row(const Layer *layer, int64_t t, int64_t b, Range units) {
     const int64_t H = layer->H;
     const real *c = row_of(layer, layer->c, t, b), *tanh_c = row_of(layer, layer->tanh_c, t, b);
     real *gates = gates_of(layer, t, b), *grad_c = row_of(layer, layer->grad_c, 0, b);
     VECTORIZE
-    for (int64_t j = 0; j < H; j++) {
+    for (int64_t j = units.from; j < units.to; j++) {
         const real grad_h = grad_h_of(layer, t, b, j);
         lstm_store(lstm_gradient(lstm_load(gates, H, j), c[j], tanh_c[j], grad_h, &grad_c[j]), gates, H, j);
     }
 }
 
-static void lstm_backward_step(const Layer *layer, int64_t t, Rows rows) {
+static void lstm_backward_step(const Layer *layer, int64_t t, Part part) {
     if (t < layer->T - 1) {
-        const Matrix later = matrix_of(layer, layer->pre_activations, layer->n, t + 1, rows);
-        set_product(matrix_of(layer, layer->grad_next, layer->H, 0, rows), later, layer->packed,
-                    four_sums_of(layer, rows, layer->H));
+        const Matrix later = matrix_of(layer, layer->pre_activations, layer->n, t + 1, part.rows);
+        set_gradient(layer, layer->grad_next, later, layer->packed, part);
     }
-#pragma omp parallel for if (worth_sharing(layer))
-    for (int64_t b = rows.from; b < rows.to; b++)
-        lstm_backward_row(layer, t, b);
+    for (int64_t b = part.rows.from; b < part.rows.to; b++)
+        lstm_backward_row(layer, t, b, part.units);
+    synchronize(part);
 }
 
 void lstm_backward(const Layer *layer) {
@@ -186,71 +181,61 @@ static inline real gru_next_h(real update, real candidate, real h) {
     return update * candidate + (1 - update) * h;
 }
 
-/* Returns a gate's part of packed h2h, which consists of three parts, for forward or for backward. */
-static inline real *gru_packed(const Layer *layer, int64_t gate) {
-    return layer->packed + gate * packed_size(layer->H, layer->H);
-}
-
-static inline void gru_forward_gates_row(const Layer *layer, int64_t t, int64_t b) {
+static inline void gru_forward_gates_row(const Layer *layer, int64_t t, int64_t b, Range units) {
     const int64_t H = layer->H;
     const Summands sum = summands_of(layer, t, b);
     const real *h = row_of(layer, layer->h, t, b);
     real *gates = gates_of(layer, t, b), *reset_h = row_of(layer, layer->reset_h, t, b);
+    for (int64_t gate = 0; gate < 2; gate++) {
+        VECTORIZE
+        for (int64_t j = gate * H + units.from; j < gate * H + units.to; j++)
+            gates[j] = sigmoid(pre_activation(sum, j));
+    }
     VECTORIZE
-    for (int64_t j = 0; j < 2 * H; j++)
-        gates[j] = sigmoid(pre_activation(sum, j));
-    VECTORIZE
-    for (int64_t j = 0; j < H; j++)
+    for (int64_t j = units.from; j < units.to; j++)
         reset_h[j] = gates[H + j] * h[j];
 }
 
-static inline void gru_forward_candidate_row(const Layer *layer, int64_t t, int64_t b) {
+static inline void gru_forward_candidate_row(const Layer *layer, int64_t t, int64_t b, Range units) {
     const int64_t H = layer->H;
     const Summands sum = summands_of(layer, t, b);
     const real *h = row_of(layer, layer->h, t, b);
     real *gates = gates_of(layer, t, b), *next_h = row_of(layer, layer->h, t + 1, b);
     VECTORIZE
-    for (int64_t j = 0; j < H; j++) {
+    for (int64_t j = units.from; j < units.to; j++) {
         const real update = gates[j], candidate = fast_tanh(pre_activation(sum, 2 * H + j));
         gates[2 * H + j] = candidate;
         next_h[j] = gru_next_h(update, candidate, h[j]);
     }
 }
 
-static void gru_forward_step(const Layer *layer, int64_t t, Rows rows) {
-    const int64_t H = layer->H, four_sums = four_sums_of(layer, rows, H);
-    const Matrix h = matrix_of(layer, layer->h, H, t, rows), reset_h = matrix_of(layer, layer->reset_h, H, t, rows);
-    const Matrix h2h_product = matrix_of(layer, layer->h2h_product, layer->n, 0, rows);
-    for (int64_t gate = 0; gate < 2; gate++)
-        set_product(columns_of(h2h_product, gate * H, H), h, gru_packed(layer, gate), four_sums);
-#pragma omp parallel for if (worth_sharing(layer))
-    for (int64_t b = rows.from; b < rows.to; b++)
-        gru_forward_gates_row(layer, t, b);
-    set_product(columns_of(h2h_product, 2 * H, H), reset_h, gru_packed(layer, 2), four_sums);
-#pragma omp parallel for if (worth_sharing(layer))
-    for (int64_t b = rows.from; b < rows.to; b++)
-        gru_forward_candidate_row(layer, t, b);
-}
-
-void gru_pack(const Layer *layer) {
+static void gru_forward_step(const Layer *layer, int64_t t, Part part) {
     const int64_t H = layer->H;
-    for (int64_t gate = 0; gate < 3; gate++)
-        pack_transposed(layer->h2h + gate * H * H, H, H, gru_packed(layer, gate));
+    const Matrix h = matrix_of(layer, layer->h, H, t, part.rows);
+    for (int64_t gate = 0; gate < 2; gate++)
+        set_gate(layer, h, gate, H, part);
+    for (int64_t b = part.rows.from; b < part.rows.to; b++)
+        gru_forward_gates_row(layer, t, b, part.units);
+    synchronize(part);
+    set_gate(layer, matrix_of(layer, layer->reset_h, H, t, part.rows), 2, H, part);
+    for (int64_t b = part.rows.from; b < part.rows.to; b++)
+        gru_forward_candidate_row(layer, t, b, part.units);
+    synchronize(part);
 }
 
 void gru_forward(const Layer *layer) {
-    gru_pack(layer);
+    pack_gates(layer);
     walk(layer, FORWARD, gru_forward_step);
 }
 
 /* Computes the gradients by the pre-activations of the candidate and of the update gate. Sets grad_next to the gradient
    by the previous h through the factor 1 - update gate. */
-static inline void gru_backward_candidate_row(const Layer *layer, int64_t t, int64_t b) {
+static inline void gru_backward_candidate_row(const Layer *layer, int64_t t, int64_t b, Range units) {
     const int64_t H = layer->H;
     const real *h = row_of(layer, layer->h, t, b), *grad_reset = row_of(layer, layer->grad_reset, 0, b);
     real *gates = gates_of(layer, t, b), *grad_next = row_of(layer, layer->grad_next, 0, b);
     VECTORIZE
-    for (int64_t j = 0; j < H; j++) {
+    for (int64_t j = units.from; j < units.to; j++) {
         const real update = gates[j], candidate = gates[2 * H + j];
         grad_next[j] += grad_reset[j]; /* the last summand of the gradient by this step's h */
         const real grad_h = grad_h_of(layer, t, b, j);
@@ -262,41 +247,41 @@ static inline void gru_backward_candidate_row(const Layer *layer, int64_t t, int
 
 /* Computes the gradient by the pre-activation of the reset gate. Adds to grad_next the gradients by the previous h
    through reset_h and through the update gate; in the first layer Torch7 adds them in another order. */
-static inline void gru_backward_reset_row(const Layer *layer, int64_t t, int64_t b) {
+static inline void gru_backward_reset_row(const Layer *layer, int64_t t, int64_t b, Range units) {
     const int64_t H = layer->H;
     const real *h = row_of(layer, layer->h, t, b), *grad_reset_h = row_of(layer, layer->grad_reset_h, 0, b);
     const real *grad_update = row_of(layer, layer->grad_update, 0, b);
     real *gates = gates_of(layer, t, b), *grad_next = row_of(layer, layer->grad_next, 0, b);
     const int first_layer = layer->ids != NULL;
     VECTORIZE
-    for (int64_t j = 0; j < H; j++) {
+    for (int64_t j = units.from; j < units.to; j++) {
         const real reset = gates[H + j], by_reset_h = grad_reset_h[j] * reset, by_update = grad_update[j];
         gates[H + j] = sigmoid_backward(grad_reset_h[j] * h[j], reset);
         grad_next[j] = grad_next[j] + (first_layer ? by_update : by_reset_h) + (first_layer ? by_reset_h : by_update);
     }
 }
 
-static void gru_backward_step(const Layer *layer, int64_t t, Rows rows) {
-    const int64_t H = layer->H, four_sums = four_sums_of(layer, rows, H);
-    const Matrix gates = matrix_of(layer, layer->pre_activations, layer->n, t, rows);
-#pragma omp parallel for if (worth_sharing(layer))
-    for (int64_t b = rows.from; b < rows.to; b++)
-        gru_backward_candidate_row(layer, t, b);
-    set_product(matrix_of(layer, layer->grad_reset_h, H, 0, rows), columns_of(gates, 2 * H, H), gru_packed(layer, 2),
-                four_sums);
-    set_product(matrix_of(layer, layer->grad_update, H, 0, rows), columns_of(gates, 0, H), gru_packed(layer, 0),
-                four_sums);
-#pragma omp parallel for if (worth_sharing(layer))
-    for (int64_t b = rows.from; b < rows.to; b++)
-        gru_backward_reset_row(layer, t, b);
-    set_product(matrix_of(layer, layer->grad_reset, H, 0, rows), columns_of(gates, H, H), gru_packed(layer, 1),
-                four_sums);
+static void gru_backward_step(const Layer *layer, int64_t t, Part part) {
+    const int64_t H = layer->H, n = layer->n;
+    const Matrix gates = matrix_of(layer, layer->pre_activations, n, t, part.rows);
+    if (t < layer->T - 1) {
+        const Matrix later = matrix_of(layer, layer->pre_activations, n, t + 1, part.rows);
+        set_gradient(layer, layer->grad_reset, columns_of(later, H, H), packed_gate(layer, 1), part);
+    }
+    for (int64_t b = part.rows.from; b < part.rows.to; b++)
+        gru_backward_candidate_row(layer, t, b, part.units);
+    synchronize(part);
+    set_gradient(layer, layer->grad_reset_h, columns_of(gates, 2 * H, H), packed_gate(layer, 2), part);
+    set_gradient(layer, layer->grad_update, columns_of(gates, 0, H), packed_gate(layer, 0), part);
+    for (int64_t b = part.rows.from; b < part.rows.to; b++)
+        gru_backward_reset_row(layer, t, b, part.units);
+    synchronize(part);
 }
 
 void gru_backward(const Layer *layer) {
     const int64_t H = layer->H;
     for (int64_t gate = 0; gate < 3; gate++)
-        pack(layer->h2h + gate * H * H, H, H, gru_packed(layer, gate));
+        pack(layer->h2h + gate * H * H, H, H, packed_gate(layer, gate));
     memset(layer->grad_next, 0, layer->B * H * sizeof(real));
     memset(layer->grad_reset, 0, layer->B * H * sizeof(real));
     walk(layer, BACKWARD, gru_backward_step);
@@ -304,49 +289,42 @@ void gru_backward(const Layer *layer) {
 
 /* ---- rnn ---- */
 
-static inline void rnn_forward_row(const Layer *layer, int64_t t, int64_t b) {
+static inline void rnn_forward_row(const Layer *layer, int64_t t, int64_t b, Range units) {
     const Summands sum = summands_of(layer, t, b);
     real *next_h = row_of(layer, layer->h, t + 1, b);
     VECTORIZE
-    for (int64_t j = 0; j < layer->H; j++)
+    for (int64_t j = units.from; j < units.to; j++)
         next_h[j] = fast_tanh(pre_activation(sum, j));
 }
 
-static void rnn_forward_step(const Layer *layer, int64_t t, Rows rows) {
-    const Matrix h = matrix_of(layer, layer->h, layer->H, t, rows);
-    set_product(matrix_of(layer, layer->h2h_product, layer->n, 0, rows), h, layer->packed,
-                four_sums_of(layer, rows, layer->n));
-#pragma omp parallel for if (worth_sharing(layer))
-    for (int64_t b = rows.from; b < rows.to; b++)
-        rnn_forward_row(layer, t, b);
-}
-
-void rnn_pack(const Layer *layer) {
-    pack_transposed(layer->h2h, layer->n, layer->H, layer->packed);
+static void rnn_forward_step(const Layer *layer, int64_t t, Part part) {
+    set_gate(layer, matrix_of(layer, layer->h, layer->H, t, part.rows), 0, layer->n, part);
+    for (int64_t b = part.rows.from; b < part.rows.to; b++)
+        rnn_forward_row(layer, t, b, part.units);
+    synchronize(part);
 }
 
 void rnn_forward(const Layer *layer) {
-    rnn_pack(layer);
+    pack_gates(layer);
     walk(layer, FORWARD, rnn_forward_step);
 }
 
-static inline void rnn_backward_row(const Layer *layer, int64_t t, int64_t b) {
+static inline void rnn_backward_row(const Layer *layer, int64_t t, int64_t b, Range units) {
     const real *next_h = row_of(layer, layer->h, t + 1, b);
     real *gradient = gates_of(layer, t, b);
     VECTORIZE
-    for (int64_t j = 0; j < layer->H; j++)
+    for (int64_t j = units.from; j < units.to; j++)
         gradient[j] = tanh_backward(grad_h_of(layer, t, b, j), next_h[j]);
 }
 
-static void rnn_backward_step(const Layer *layer, int64_t t, Rows rows) {
+static void rnn_backward_step(const Layer *layer, int64_t t, Part part) {
     if (t < layer->T - 1) {
-        const Matrix later = matrix_of(layer, layer->pre_activations, layer->n, t + 1, rows);
-        set_product(matrix_of(layer, layer->grad_next, layer->H, 0, rows), later, layer->packed,
-                    four_sums_of(layer, rows, layer->H));
+        const Matrix later = matrix_of(layer, layer->pre_activations, layer->n, t + 1, part.rows);
+        set_gradient(layer, layer->grad_next, later, layer->packed, part);
     }
-#pragma omp parallel for if (worth_sharing(layer))
-    for (int64_t b = rows.from; b < rows.to; b++)
-        rnn_backward_row(layer, t, b);
+    for (int64_t b = part.rows.from; b < part.rows.to; b++)
+        rnn_backward_row(layer, t, b, part.units);
+    synchronize(part);
 }
 
 void rnn_backward(const Layer *layer) {
@@ -379,8 +357,13 @@ void draw(int64_t *ids, const real *scores, const double *temperatures, const do
         ids[b] = categorical(scores + b * V, temperatures[b], uniforms[b], V, single, space);
 }
 
-void pack_weight(real *packed, const real *weight, int64_t rows, int64_t columns) {
-    pack_transposed(weight, rows, columns, packed);
+void pack_weight(real *packed, const real *weight, int64_t rows, int64_t columns, int64_t width) {
+    for (int64_t row = 0; row < rows; row += width)
+        pack_transposed(weight + row * columns, width, columns, packed + row / width * packed_size(width, columns));
+}
+
+void pack_h2h(const Layer *layer) {
+    pack_gates(layer);
 }
 
 /* ---- Row sums and transposes. ---- */

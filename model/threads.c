@@ -2,7 +2,7 @@
  *
  * clang calls a library that is often not installed, and of which a process may not load a second copy beside
  * PyTorch's. So this file has what clang's code calls for the pragmas of this folder: parallel regions with `if` and
- * `num_threads`, and loops that are divided evenly (LLVM's OpenMP runtime, openmp/runtime/src/kmp.h).
+ * `num_threads`, loops that are divided evenly, and barriers (LLVM's OpenMP runtime, openmp/runtime/src/kmp.h).
  */
 #include "threads.h"
 #include <stdint.h>
@@ -138,6 +138,8 @@ static Flag flags[MOST_THREADS]; /* 1 while the thread of that number works; it 
 static int started = 1;          /* number of threads of the pool, including the one that begins a region */
 static atomic_flag pool_is_used = ATOMIC_FLAG_INIT;
 static const Region *current; /* the region of the pool */
+static Flag barrier;          /* changes between 0 and 1 when all threads have reached a barrier */
+static atomic_int arrived;    /* the number of threads that have reached it */
 
 static void do_part(const Region *region, int number) {
     const int number_before = thread_number, count_before = thread_count, alone_before = alone;
@@ -162,6 +164,7 @@ static THREAD_FUNCTION work(void *argument) {
 /* In a new process after fork() only the thread that called it is left. */
 static void forget_threads(void) {
     started = 1, thread_number = 0, thread_count = 1, alone = 0;
+    atomic_store(&arrived, 0);
     atomic_flag_clear(&pool_is_used);
 }
 
@@ -169,7 +172,7 @@ static void forget_threads(void) {
 static int start_threads(int count) {
     static int handles_fork = 0;
     if (!handles_fork)
-        call_after_fork(forget_threads), handles_fork = 1;
+        call_after_fork(forget_threads), init_flag(&barrier), handles_fork = 1;
     for (; started < count; started++) {
         init_flag(&flags[started]);
         if (!start_thread(work, &flags[started]))
@@ -262,6 +265,21 @@ void __kmpc_serialized_parallel(void *place, int32_t self) {
 void __kmpc_end_serialized_parallel(void *place, int32_t self) {
     (void)place, (void)self;
     alone--;
+}
+
+/* Waits until all threads of the region are here. The next barrier cannot be complete before each of them has left this
+   one, so that none misses the value that it waits for. */
+void __kmpc_barrier(void *place, int32_t self) {
+    (void)place, (void)self;
+    if (omp_get_num_threads() == 1)
+        return;
+    const int next = !atomic_load(&barrier.value);
+    if (atomic_fetch_add(&arrived, 1) + 1 < omp_get_num_threads()) {
+        wait_for(&barrier, next);
+        return;
+    }
+    atomic_store(&arrived, 0);
+    set_flag(&barrier, next);
 }
 
 /* The division of a loop, for each type of its index. [*lower, *upper] is the whole range before, and the thread's

@@ -17,7 +17,7 @@ from torch import Tensor
 from charrnn_port.checkpoints import Checkpoint
 from charrnn_port.model.fused import FusedCharRNN
 
-SIZES = (256, 64, 16, 4, 1)  # time steps of a pass; few sizes, since each has its own buffers
+SIZES = (1024, 256, 64, 16, 4, 1)  # time steps of a pass; few sizes, since each has its own buffers
 SEGMENT = 20  # characters between updates in dynamic evaluation
 LEARN_SIZES = (SEGMENT, 4, 1)  # time steps of a pass in dynamic evaluation
 KNOWN_SEGMENTS = 1000  # weight of the mean square from training, in segments

@@ -14,7 +14,7 @@ from charrnn_port.util.errors import UserError
 from charrnn_port.util.short_texts import joined, texts_in_folder
 from charrnn_port.util.vocabulary import Vocabulary, readable
 
-BLOCK = 1280  # characters: a multiple of the segments and passes in scoring.py
+BLOCK = 5120  # characters: a multiple of the segments and passes in scoring.py
 BYTES = 1 << 16  # per read
 
 

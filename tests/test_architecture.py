@@ -89,26 +89,28 @@ def public_names(package: str) -> set[str]:
     return set()
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - PROGRAMS))
-def test_imports_go_down(module):
-    package = package_of(module)
-    for target in dependencies(module):
-        assert package_of(target) in {package, *BELOW[package]}, f"{module} must not import {target}"
+# The next three tests look at all modules: a test for each would take longer to prepare than to run.
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_other_packages_use_the_public_api(module):
+def test_imports_go_down():
+    for module in sorted(set(MODULES) - PROGRAMS):
+        package = package_of(module)
+        for target in dependencies(module):
+            assert package_of(target) in {package, *BELOW[package]}, f"{module} must not import {target}"
+
+
+def test_other_packages_use_the_public_api():
     """Code outside a package imports from it `from charrnn_port.PACKAGE import NAME`, or a module that its API lists.
 
     `model` and `util` have no API of this kind: they are plain modules, as in the original.
     """
-    for source, names in imports(module):
+    for module, source, names in [(module, *found) for module in sorted(MODULES) for found in imports(module)]:
         packages = [package for package in WITH_API if f"{source}.".startswith(f"{package}.")]
         if not packages or (module not in PROGRAMS and package_of(module) == packages[0]):
             continue
         package, inside = packages[0], source.removeprefix(packages[0]).removeprefix(".").split(".")[0]
         if package in ("charrnn_port.reports", "charrnn_port.sharing"):  # one module per verb, only for __main__.py
-            assert module == "charrnn_port.__main__"
+            assert module == "charrnn_port.__main__", f"{module} must not import {source}"
         elif inside:
             assert inside in public_names(package), f"{module} imports a private module of {package}: {source}"
         else:
@@ -130,13 +132,13 @@ def test_no_circular_imports():
         visit(module, ())
 
 
-@pytest.mark.parametrize("module", [module for module in sorted(MODULES) if module not in PROGRAMS])
-def test_lower_packages_import_few_libraries(module):
+def test_lower_packages_import_few_libraries():
     """`model` and `torch7` work on tensors only: they import neither click nor h5py; `util` does not import click."""
-    libraries = {source.split(".")[0] for source, _ in imports(module)} - {"charrnn_port"}
-    known = OUTSIDE.get(package_of(module))
-    if known is not None:
-        assert not libraries & ({"torch", "numpy", "h5py", "click"} - known)
+    for module in sorted(set(MODULES) - PROGRAMS):
+        libraries = {source.split(".")[0] for source, _ in imports(module)} - {"charrnn_port"}
+        known = OUTSIDE.get(package_of(module))
+        if known is not None:
+            assert not libraries & ({"torch", "numpy", "h5py", "click"} - known), module
 
 
 @pytest.mark.parametrize("package", sorted(BELOW))

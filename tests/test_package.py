@@ -265,7 +265,7 @@ def test_help_shows_how_the_program_was_started(start, name, request):
 
 # Types
 
-PROGRAM = '''
+PROGRAM = """
 from collections.abc import Iterator
 
 import charrnn_port
@@ -302,7 +302,7 @@ try:
     pass
 except UserError as error:
     print(str(error))
-'''
+"""
 
 
 @pytest.mark.long

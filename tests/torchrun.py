@@ -65,9 +65,7 @@ class Torchrun:
 def two_hosts(address: str = "127.0.0.1") -> list[list[object]]:
     """Return torchrun's words for each of two hosts, the first of which has the address."""
     port = free_port()
-    return [
-        ["--nnodes", 2, "--node_rank", rank, "--master_addr", address, "--master_port", port] for rank in (0, 1)
-    ]
+    return [["--nnodes", 2, "--node_rank", rank, "--master_addr", address, "--master_port", port] for rank in (0, 1)]
 
 
 def free_port() -> int:

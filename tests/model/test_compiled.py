@@ -9,10 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
+import short_runs
 import torch
 from conftest import CPU_BACKENDS, NEEDS_COMPILER, ROOT, assert_one_line_error, run_train
 
@@ -248,56 +248,34 @@ def test_products_with_more_threads_than_there_were(set_threads):
     assert torch.allclose(y, x @ weight.T, rtol=1e-13, atol=0)
 
 
-SHORT_RUNS = """
-import hashlib, json, sys
-import torch
-from charrnn_port.options import TrainOptions
-from charrnn_port.training import prepare
-
-torch.set_num_threads(int(sys.argv[2]))
-digests = {}
-for optimizer in ("rmsprop", "adam", "adamw"):
-    for model in ("lstm", "gru", "rnn"):
-        for dtype in ("float64", "float32"):
-            options = dict(model=model, dtype=dtype, optimizer=optimizer, rnn_size=45, batch_size=13, seq_length=11)
-            options |= dict(dropout=0.2, clip_norm=1.5, lr_schedule="cosine", weight_decay=0.01, cell="compiled")
-            training = prepare(TrainOptions(data_dir=sys.argv[1], gpuid=-1, **options))
-            losses = []
-            for i in range(1, 6):
-                losses += [training.iteration(), training.grad_param_norm()]
-                training.schedule.after_iteration(i)
-            content = training.network.params.numpy().tobytes() + repr(losses).encode()
-            digests[f"{optimizer} {model} {dtype}"] = hashlib.sha256(content).hexdigest()
-print(json.dumps(digests))
-"""
 # Compilers with flags, and numbers of threads. The flags allow at most AVX2, no FMA, or no vectors.
-QUICK = [("cc", 2)]
-LONG = [("cc -mno-avx512f", 1), ("cc -mno-avx512f -mno-avx2 -mno-fma", 1), ("cc -O1", 3)]
-LONG += [("gcc-11", 1), ("clang-14", 2), ("clang-19", 1)]
-SETTINGS = [*QUICK, *(pytest.param(*setting, marks=pytest.mark.long) for setting in LONG)]
-
-
-def digests(command: str, threads: int, folder: Path) -> dict[str, str]:
-    """Return the bits of short runs with the cells of a compiler; skip the test if it cannot compile them."""
-    environment = os.environ | {"CC": command, "OMP_NUM_THREADS": str(threads)}
-    arguments = [sys.executable, "-c", SHORT_RUNS, str(folder), str(threads)]
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, cwd=ROOT)
-    if "UserError: -cell compiled: " in done.stderr:
-        pytest.skip(f"{command} cannot compile the cells here")
-    return json.loads(done.stdout)
+COMPILERS = [("cc -mno-avx512f", 1), ("cc -mno-avx512f -mno-avx2 -mno-fma", 1), ("cc -O1", 3)]
+COMPILERS += [("gcc-11", 1), ("clang-14", 2), ("clang-19", 1), (f"{sys.executable} -m ziglang cc", 2)]
 
 
 @pytest.fixture(scope="module")
 def expected_digests(play) -> dict[str, str]:
-    return digests("cc", 1, play)
+    return short_runs.digests(play, 1)
 
 
 @NEEDS_COMPILER
-@pytest.mark.parametrize(("command", "threads"), SETTINGS)
-def test_the_same_bits_on_every_processor(command, threads, play, expected_digests):
-    """The bits do not depend on vectors, threads or compilers, for all cells, both dtypes and all optimizers."""
+def test_the_same_bits_with_two_threads(play, expected_digests):
+    """For all cells, both dtypes and all optimizers."""
     assert len(set(expected_digests.values())) == 18
-    assert digests(command, threads, play) == expected_digests
+    assert short_runs.digests(play, 2) == expected_digests
+
+
+@pytest.mark.long
+@NEEDS_COMPILER
+@pytest.mark.parametrize(("command", "threads"), COMPILERS)
+def test_the_same_bits_on_every_processor(command, threads, play, expected_digests):
+    """The bits do not depend on vectors or compilers."""
+    environment = os.environ | {"CC": command, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
+    arguments = [sys.executable, short_runs.__file__, play, str(threads)]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
+    if "UserError: -cell compiled: " in done.stderr:
+        pytest.skip(f"{command} cannot compile the cells here")
+    assert json.loads(done.stdout) == expected_digests
 
 
 OWN_THREADS = """
@@ -349,6 +327,7 @@ def test_threads_without_an_openmp_library():
     assert (done.stdout, done.stderr) == ("7 1 0\n", "")
 
 
+@pytest.mark.long
 @NEEDS_COMPILER
 def test_a_compiler_that_knows_little(compiler, tmp_path):
     """Without the special instructions of this processor the results are the same."""

@@ -162,9 +162,7 @@ def test_unknown_characters_of_a_prime_text():
     error("-primetext", "Th}e", status=1, words=("-primetext has '}' at position 2",))
     skipped = run_sample(LSTM, *QUIET, "-primetext", "Th}e ", "-unknown", "skip", "-length", 20)
     assert skipped.stdout_bytes == text("-primetext", "The ", "-length", 20)
-    assert (
-        skipped.stderr == "-unknown skip: left out 1 bytes of the prime text that are not in the vocabulary\n"
-    )
+    assert skipped.stderr == "-unknown skip: left out 1 bytes of the prime text that are not in the vocabulary\n"
     assert run_sample(LSTM, *QUIET, "-primetext", "The ", "-unknown", "skip", "-length", 1).stderr == ""
 
 
@@ -202,6 +200,7 @@ def command(*arguments: object) -> list[str]:
     return [str(word) for word in (sys.executable, ROOT / "sample.py", LSTM, *QUIET, *arguments)]
 
 
+@pytest.mark.long
 def test_an_endless_text_is_the_long_one_and_ends_by_ctrl_c():
     """The sampled text and a newline are printed, without an error; the status is 130."""
     process = subprocess.Popen(command("-length", 0), stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -75,6 +75,7 @@ with Interrupts():
 """
 
 
+@pytest.mark.long
 def test_a_second_one_later_ends_at_once():
     """A program that hangs can still be ended."""
     process = subprocess.Popen([sys.executable, "-c", STUCK], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -67,6 +67,7 @@ def test_train_without_a_terminal(start, streams, tmp_path):
     assert set(saved(tmp_path / "cv")) == {20, 40, 60, 80, 100, 120, 140, 144}
 
 
+@pytest.mark.long
 def test_sample_needs_somewhere_to_write(start, tmp_path):
     run_train(*start, "-max_epochs", 0.5)
     checkpoint = saved(tmp_path / "cv")[20][0]

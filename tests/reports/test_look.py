@@ -119,7 +119,14 @@ def test_pieces_of_a_text_have_no_common_context():
 
 
 @pytest.mark.parametrize("name", ["lstm", *(pytest.param(name, marks=pytest.mark.long) for name in ("gru", "rnn"))])
-@pytest.mark.parametrize("fastest", ["plain", "fused", pytest.param("compiled", marks=NEEDS_COMPILER)])
+@pytest.mark.parametrize(
+    "fastest",
+    [
+        pytest.param("plain", marks=pytest.mark.long),
+        pytest.param("fused", marks=pytest.mark.long),
+        pytest.param("compiled", marks=NEEDS_COMPILER),
+    ],
+)
 def test_the_recording_is_the_trace(name, fastest, monkeypatch):
     """The fast cells record the gates, states and predictions of the plain ones, which a new cell has alone."""
     monkeypatch.setattr(sys.modules[record.__module__], "fastest_backend", lambda *given: fastest)

@@ -616,6 +616,7 @@ def test_what_a_prediction_rests_on(browser, plants):
     assert browser.complaints() == []
 
 
+@pytest.mark.long
 def test_random_weights_mark_no_span(browser, plants):
     """The chance is that of a random span: one in fifty of them has a unit, and here at most one of thirty."""
     browser.open(plants / "random.html")
@@ -627,6 +628,7 @@ def test_random_weights_mark_no_span(browser, plants):
     assert "No unit stands out above chance" in by_id(browser, "span").text
 
 
+@pytest.mark.long
 def test_the_pieces_of_a_split(browser, made, tmp_path):
     """A mark shows where a piece begins; a search, a selection, a line and what a prediction rests on end there."""
     look(made.checkpoint, "-split", "val", "-o", tmp_path / "look.html", tried=1)
@@ -657,7 +659,11 @@ def test_the_pieces_of_a_split(browser, made, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("rnn", b"ab"), ("gru", "CAVÉ: “so”\r\n\tto\xad be".encode()), ("lstm_1layer", None)],
+    [
+        ("rnn", b"ab"),
+        ("gru", "CAVÉ: “so”\r\n\tto\xad be".encode()),
+        pytest.param("lstm_1layer", None, marks=pytest.mark.long),
+    ],
     ids=["two characters", "odd characters", "a torch7 file"],
 )
 def test_other_pages(browser, tmp_path, name, text):

@@ -519,7 +519,7 @@ def test_alternatives_at_a_character(browser, tmp_path):
 
 def test_title_and_description(tmp_path):
     """They are the heading, the introduction and the <meta> of a page; other formats refuse them."""
-    words = ("-title", "Sonnets & <plays>", "-description", "What a network wrote after it read \"Hamlet\"")
+    words = ("-title", "Sonnets & <plays>", "-description", 'What a network wrote after it read "Hamlet"')
     page = exported(LUA / "rnn.t7", tmp_path / "page.html", *words).read_text()
     for tag in ("<title>{}</title>", "<h1>{}</h1>"):
         assert tag.format("Sonnets &amp; &lt;plays&gt;") in page

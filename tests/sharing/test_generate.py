@@ -74,7 +74,7 @@ def test_an_unknown_model_and_method(client):
     [
         ("a b c. d", "a b c."),
         ("a. b c. d", "a. b c."),
-        ("a b c?\" d", 'a b c?"'),
+        ('a b c?" d', 'a b c?"'),
         ("1.5 is it!", "1.5 is it!"),
         ("a b c d", "a b c d"),
         ("", ""),

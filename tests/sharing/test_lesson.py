@@ -23,7 +23,7 @@ from charrnn_port.training.events import Evaluated, Iteration
 NEEDS_NODE = pytest.mark.skipif(not shutil.which("node"), reason="no node: apt-get install nodejs")
 NEEDS_CHROMIUM = pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install chromium chromium-driver")
 TEXT = (RECORDINGS / "play/input.txt").read_bytes()[:5000]
-EVALUATED = 25  # an evaluation overwrites the state, which the next iteration continues from
+EVALUATED = 10  # an evaluation overwrites the state, which the next iteration continues from
 COUNT = 2 * EVALUATED
 SHOWN = {"length": 100, "temperature": 0.8, "seed": 7}
 SMALL = {"model": "lstm", "rnn_size": 16, "num_layers": 1, "seq_length": 10, "batch_size": 5}

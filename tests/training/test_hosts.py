@@ -215,9 +215,7 @@ def kill(torchrun: Torchrun) -> None:
 def c10d(hosts: list[Host]) -> list[list[object]]:
     """Return torchrun's words for each of two hosts that meet at an endpoint and are numbered by torchrun."""
     words = ["--nnodes", 2, "--rdzv_backend", "c10d", "--rdzv_endpoint", f"{hosts[0].address}:{free_port()}"]
-    return [
-        [*words, "--local_addr", host.address, "--rdzv_conf", f"is_host={int(host is hosts[0])}"] for host in hosts
-    ]
+    return [[*words, "--local_addr", host.address, "--rdzv_conf", f"is_host={int(host is hosts[0])}"] for host in hosts]
 
 
 def start_both(hosts: list[Host], *arguments: object, **more: object) -> list[Torchrun]:

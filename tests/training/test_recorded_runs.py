@@ -4,6 +4,7 @@ With compiled cells all lines and all bits are the same. The other backends add 
 same as far as rounding leaves the digits certain.
 """
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from charrnn_port.reports.verify import bits, recordings, runs, samples, vectors
 from charrnn_port.reports.verify.results import Same
 from charrnn_port.reports.verify.runs import Backend, compare
 from charrnn_port.training import prepare, recorders, run
+from charrnn_port.training.events import Iteration
 
 RUNS = """lstm gru rnn lstm_1layer lstm_dropout gru_dropout rnn_dropout decay clip splits explode print_every
     init_from_lstm init_from_gru init_from_lstm_dropout""".split()
@@ -57,7 +59,7 @@ def compared(trained, name, cell, torch7="2017"):
 
 
 BITS = [
-    pytest.param(name, year, marks=pytest.mark.long if (name, year) == ("defaults", "2015") else [])
+    pytest.param(name, year, marks=pytest.mark.long if name == "defaults" else [])
     for year in recordings.FILES
     for name, each in recordings.runs(year).items()
     if each.bits
@@ -77,6 +79,24 @@ def test_all_bits(repeated, name, torch7):
     lines = compare(again, output, {file.name for file in checkpoint_dir.glob("*")}, Backend("compiled"))
     assert not lines.other, lines
     assert lines.equal == lines.certain == lines.total == found.iterations
+
+
+@NEEDS_COMPILER
+def test_the_defaults_begin_with_all_bits(play):
+    """The run with the default options, which is longer: its first 60 iterations."""
+    whole, numbers = recorded("defaults"), {}
+    begun = replace(whole, bits={what: first_of(values, 60) for what, values in whole.bits.items()})
+    training = runs.prepared(whole, Backend("auto"), play.parent)
+    events = bits.watch(run(training), training.network, begun.bits, numbers)
+    assert next(event for event in events if isinstance(event, Iteration) and event.i == 60)
+    found = bits.compare(begun, numbers)
+    assert found.holds, found
+    assert (found.iterations, found.fingerprints) == (60, len(begun.bits["parameters"]))
+
+
+def first_of(values, count):
+    """Return those of the first iterations."""
+    return {i: value for i, value in values.items() if i <= count}
 
 
 @NEEDS_COMPILER
@@ -143,7 +163,15 @@ def test_preprocessing_says_what_the_original_says(tmp_path):
 
 
 @pytest.mark.parametrize("cell", CPU_BACKENDS)
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "lstm_dropout", "gru_dropout", "rnn_dropout"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("lstm", "gru", "rnn")),
+        "lstm_dropout",
+        "gru_dropout",
+        "rnn_dropout",
+    ],
+)
 def test_parameters_and_gradients(play, name, cell):
     """All bits agree for compiled cells and for initial parameters.
 

@@ -226,7 +226,7 @@ def test_the_same_text_in_another_folder_is_accepted(start, tmp_path, monkeypatc
     assert log_lines(resumed.stdout) == log_lines(whole.stdout)[100:]
 
 
-@pytest.mark.parametrize("cell", ["plain", "fused", "auto"])
+@pytest.mark.parametrize("cell", [pytest.param("plain", marks=pytest.mark.long), "fused", "auto"])
 def test_any_cell_goes_on(start, cell, tmp_path):
     """All backends give the same printed digits."""
     whole = run_train(*start, "-cell", "fused", "-checkpoint_dir", tmp_path / "cv")

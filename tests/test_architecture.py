@@ -104,7 +104,7 @@ def test_other_packages_use_the_public_api():
 
     `model` and `util` have no API of this kind: they are plain modules, as in the original.
     """
-    for module, source, names in [(module, *found) for module in sorted(MODULES) for found in imports(module)]:
+    for module, (source, names) in [(each, found) for each in sorted(MODULES) for found in imports(each)]:
         packages = [package for package in WITH_API if f"{source}.".startswith(f"{package}.")]
         if not packages or (module not in PROGRAMS and package_of(module) == packages[0]):
             continue

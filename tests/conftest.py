@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -53,6 +54,26 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "play"
     shutil.copytree(RECORDINGS / "play", folder)
     return folder
+
+
+@contextmanager
+def full_disk(limit: int) -> Iterator[None]:
+    """Simulate a disk that becomes full: let no file of this process, and of those that it starts, become longer.
+
+    Windows has no such limit; there the test is skipped.
+    """
+    resource = pytest.importorskip("resource")
+    before, bytecode = resource.getrlimit(resource.RLIMIT_FSIZE), sys.dont_write_bytecode
+    with pytest.MonkeyPatch.context() as patch:
+        # Python would leave truncated .pyc files of the modules that are imported meanwhile, and fail to load them.
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        sys.dont_write_bytecode = True
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            sys.dont_write_bytecode = bytecode
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import NEEDS_COMPILER, ROOT
+from conftest import NEEDS_COMPILER, ROOT, full_disk
 
 from charrnn_port.model import build, shipped
 from charrnn_port.model.build import built
@@ -204,16 +204,10 @@ def test_no_folder_for_temporary_files(cache, monkeypatch):
 @pytest.mark.long
 def test_a_disk_that_is_full_while_compiling(cache):
     """No file is left behind."""
-    resource = pytest.importorskip("resource")  # Windows has none
     command = "from charrnn_port.model.build import built; import torch; print(built(torch.float64))"
-    result = subprocess.run(
-        [sys.executable, "-c", command],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with full_disk(2000):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        result = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
     assert "functions=None" in result.stdout
     assert "the C compiler (cc) fails: " in result.stdout or "no C compiler" in result.stdout

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT, assert_one_line_error, run_sample, run_train, without_notes
+from conftest import ROOT, assert_one_line_error, full_disk, run_sample, run_train, without_notes
 from runs import log_lines
 
 import charrnn_port
@@ -216,20 +216,12 @@ def test_cache_that_cannot_be_written(data, small):
     assert_one_line_error(run_train(*small), 1, "data.h5")
 
 
-def limit_file_size() -> None:
-    """Limit files to 2000 bytes, which simulates a full disk."""
-    import resource  # Windows has none
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-
-
 @pytest.mark.long
 def test_full_disk_while_saving(saved, small, tmp_path):
     whole = saved.read_bytes()
     command = [sys.executable, ROOT / "train.py", *small, "-savefile", "second"]
-    process = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, preexec_fn=limit_file_size, check=False
-    )
+    with full_disk(2000):
+        process = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     assert process.returncode == 1
     error = without_notes(process.stderr)
     assert error.count("\n") == 1

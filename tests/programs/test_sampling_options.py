@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import RECORDINGS, ROOT, assert_one_line_error, run_sample
+from conftest import RECORDINGS, ROOT, assert_one_line_error, full_disk, run_sample
 
 import charrnn_port
 from charrnn_port.model import BACKENDS
@@ -262,14 +262,10 @@ def test_a_file_that_cannot_be_written(tmp_path):
 
 @pytest.mark.long
 def test_a_full_disk_leaves_the_older_file(tmp_path):
-    """A limit on file sizes simulates a full disk."""
-    resource = pytest.importorskip("resource")  # Windows has none
     path = tmp_path / "text"
     path.write_text("an older one")
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))  # noqa: E731
-    ended = subprocess.run(
-        command("-length", 20_000, "-output", path), capture_output=True, preexec_fn=limit, check=False
-    )
+    with full_disk(9000):
+        ended = subprocess.run(command("-length", 20_000, "-output", path), capture_output=True)
     assert (ended.returncode, ended.stdout) == (1, b"")
     assert ended.stderr.decode() == f"Error: -output {path}: File too large\n"
     assert path.read_text() == "an older one"

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, run_train
+from conftest import ROOT, full_disk, run_train
 from runs import EVERY, SMALL, TEXT, log_lines, saved
 
 import charrnn_port
@@ -149,17 +149,12 @@ def test_a_log_on_a_full_disk_ends_the_run_with_its_work_saved(start, tmp_path):
 
 @pytest.mark.long
 def test_a_log_that_fails_later_on(start, tmp_path):
-    """A limit on file sizes simulates a disk that becomes full."""
-    import resource
-
     command = [str(word) for word in (sys.executable, ROOT / "train.py", *start, "-eval_val_every", 10**6)]
     with (tmp_path / "log").open("w") as log:
         log.write("x" * 60_000)
         log.flush()
-        ended = subprocess.run(
-            command, stdout=log, stderr=subprocess.PIPE, text=True, check=False,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (64_000, 64_000)),
-        )  # fmt: skip
+        with full_disk(64_000):
+            ended = subprocess.run(command, stdout=log, stderr=subprocess.PIPE, text=True)
     path = tmp_path / "cv/lm_lstm_interrupted.t7.pt"
     assert ended.returncode == 1
     assert ended.stderr.endswith(f"Error: stdout: {os.strerror(27)}; the run is saved to {path}\n")

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import RECORDINGS, ROOT, assert_one_line_error
+from conftest import RECORDINGS, ROOT, assert_one_line_error, full_disk
 from runs import printed
 
 from charrnn_port import __main__ as charrnn
@@ -61,13 +61,8 @@ def test_files_of_all_kinds(recordings, tmp_path, ending):
 @pytest.mark.parametrize("ending", BEGINNINGS)
 def test_a_disk_that_is_full(ending, tmp_path):
     pytest.importorskip("matplotlib.figure")
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
-    try:
+    with full_disk(3000):
         result = plot(LSTM, "-o", tmp_path / f"curves{ending}")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert_one_line_error(result, 1, "cannot write ", "File too large")
     assert not list(tmp_path.iterdir())
 

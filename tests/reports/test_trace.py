@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from conftest import RECORDINGS, assert_one_line_error
+from conftest import RECORDINGS, assert_one_line_error, full_disk
 
 import charrnn_port
 from charrnn_port import __main__ as charrnn
@@ -176,13 +176,8 @@ def test_unknown_characters(tmp_path):
 @pytest.mark.parametrize("limit", [0, 3000, 40_000, 150_000])
 def test_a_disk_that_is_full(limit, tmp_path):
     """It ends with a one-line error and without a file, wherever the disk becomes full."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
+    with full_disk(limit):
         result = run(LUA / "rnn.t7", "-", "-o", tmp_path / "trace.h5", stdin=PLAY[:300])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert result.exit_code == 1, result.output
     assert "Error: cannot write " in result.stderr
     assert "File too large" in result.stderr

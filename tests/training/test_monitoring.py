@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, assert_one_line_error, run_train, train_options, without_notes
+from conftest import ROOT, assert_one_line_error, full_disk, run_train, train_options, without_notes
 from runs import EVERY, SMALL, TEXT, assert_same, log_lines, saved
 
 import charrnn_port
@@ -209,12 +209,9 @@ def test_a_folder_for_tensorboard_that_cannot_be(start, tmp_path):
 def test_a_disk_that_is_full_for_tensorboard(start, tmp_path):
     """Its thread prints no traceback: the error is one line, and the run is saved if there is space for it."""
     pytest.importorskip("tensorboard")
-    resource = pytest.importorskip("resource")
     command = [str(word) for word in (sys.executable, ROOT / "train.py", *start, "-tensorboard", tmp_path / "tb")]
-    ended = subprocess.run(
-        command, capture_output=True, text=True, check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
-    )  # fmt: skip
+    with full_disk(1000):
+        ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     assert [line.startswith("Error: ") for line in ended.stderr.splitlines()].count(True) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, full_disk
 
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.hdf5 import atomic_hdf5
@@ -28,28 +28,20 @@ def load(folder: Path, text: bytes = TEXT) -> MinibatchLoader:
 @pytest.mark.parametrize("limit", [0, 1000, 20_000, 40_000])
 def test_a_disk_that_is_full_while_preprocessing(limit, tmp_path):
     """It is one error, wherever the disk becomes full, and leaves no file."""
-    resource = pytest.importorskip("resource")
     (tmp_path / "input.txt").write_bytes(TEXT)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        with pytest.raises(UserError, match=rf"^cannot make .*data\.h5 from .*: {os.strerror(errno.EFBIG)}$"):
-            MinibatchLoader(tmp_path, 2, 3, 0.5, 0.25, lambda line: None)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    message = rf"^cannot make .*data\.h5 from .*: {os.strerror(errno.EFBIG)}$"
+    with full_disk(limit), pytest.raises(UserError, match=message):
+        MinibatchLoader(tmp_path, 2, 3, 0.5, 0.25, lambda line: None)
     assert [path.name for path in tmp_path.iterdir()] == ["input.txt"]
 
 
 @pytest.mark.long
 def test_the_process_survives_a_full_disk(tmp_path):
     """HDF5 crashes when a process ends after a write to a file of its own has failed."""
-    resource = pytest.importorskip("resource")
     (tmp_path / "input.txt").write_bytes(TEXT)
-    ended = subprocess.run(
-        [sys.executable, ROOT / "train.py", "-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv"],
-        capture_output=True, text=True, check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-    )  # fmt: skip
+    command = [sys.executable, ROOT / "train.py", "-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv"]
+    with full_disk(20_000):
+        ended = subprocess.run(command, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
     assert ended.stderr.startswith("Error: cannot make ")
 

@@ -224,7 +224,7 @@ STARTS = {
 
 @pytest.fixture(
     params=[
-        pytest.param(how, id=name, marks=[] if name in ("charrnn", "a checkout") else [pytest.mark.long])
+        pytest.param(how, id=name, marks=[] if name == "a checkout" else [pytest.mark.long])
         for name, how in STARTS.items()
     ]
 )

@@ -33,6 +33,7 @@ def table(tmp_path, name: str) -> tuple[list[str], list[dict]]:
     return lines[1:], rows
 
 
+@pytest.mark.long
 def test_the_table_of_training(tmp_path):
     """The table has its columns, with a number in each except for nn.GRU, which computes another function."""
     (header, *lines), rows = table(tmp_path, "training")

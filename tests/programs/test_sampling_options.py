@@ -272,6 +272,7 @@ def test_a_full_disk_leaves_the_older_file(tmp_path):
     assert os.listdir(tmp_path) == ["text"]
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_no_half_file(tmp_path):
     process = subprocess.Popen(command("-length", 10**9, "-output", tmp_path / "text"), stderr=subprocess.PIPE)
     while not os.listdir(tmp_path):

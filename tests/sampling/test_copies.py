@@ -75,6 +75,7 @@ def test_what_a_checkpoint_draws_from_is_kept():
     assert pickle.loads(pickle.dumps(Model.of(saved))).sampling_dtype == "float64"
 
 
+@pytest.mark.long
 def test_sessions_go_on_in_other_processes():
     session = Session(made("gru", "C"))
     session.feed([1, 2, 3])

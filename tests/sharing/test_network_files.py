@@ -157,6 +157,7 @@ def test_a_text_from_the_file_alone(ending, tmp_path):
     assert printed == greedy_text(97) + "\n"
 
 
+@pytest.mark.long
 def test_tensors_from_the_file_alone(tmp_path):
     """The programs on the page for TorchScript and safetensors."""
     for ending in ("torchscript", "safetensors"):

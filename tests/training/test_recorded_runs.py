@@ -112,8 +112,7 @@ def test_the_last_checkpoint_is_that_of_torch7(repeated, name):
 # train.py repeats lstm, and the runs that are not in test_all_bits; with `-m long`, all backends repeat all of them.
 IN_BITS = {name for name, each in recordings.runs("2017").items() if each.bits} - {"lstm"}
 CASES = [pytest.param(name, "auto", marks=pytest.mark.long if name in IN_BITS else []) for name in RUNS]
-for cell, quick in [("plain", set()), ("script", set()), ("fused", {"lstm"})]:
-    CASES += [pytest.param(name, cell, marks=[] if name in quick else pytest.mark.long) for name in RUNS]
+CASES += [pytest.param(name, cell, marks=pytest.mark.long) for cell in ("plain", "script", "fused") for name in RUNS]
 
 
 @pytest.mark.parametrize(("name", "cell"), CASES)
@@ -140,7 +139,14 @@ def test_prints_the_lines_of_2015(trained, name, cell):
 
 
 @pytest.mark.parametrize(("name", "torch7"), [*((name, "2017") for name in SAMPLED), ("lstm", "2015"), ("gru", "2015")])
-@pytest.mark.parametrize("variant", ["seed123", "seed7_t05", "t2", "argmax", "prime", "prime_argmax"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "seed123",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("seed7_t05", "t2", "argmax", "prime_argmax")),
+        "prime",
+    ],
+)
 def test_samples_the_same_bytes(repeated, name, torch7, variant):
     run = recorded(name, torch7)
     checkpoint = repeated(name, torch7).checkpoint_dir / f"{run.checkpoints[-1]}.pt"

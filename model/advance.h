@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "layer.h"
+#include "parts.h"
 #include "product.h"
 #include "real.h"
 #include "threads.h"

@@ -1,8 +1,7 @@
-/* One layer over one sequence: the buffers of the cells' passes in sequence.c, and the loop over time steps. */
+/* One layer over one sequence: the buffers of the cells' passes in sequence.c. */
 #pragma once
 #include "product.h"
 #include "real.h"
-#include "threads.h"
 
 /* Filled by model/compiled.py, whose class Layer has the same fields in the same order. All arrays are row-major and
    contiguous; those that a cell does not use are NULL. Gates lie side by side in the order of the cell's Python
@@ -53,15 +52,6 @@ typedef struct {
     int64_t from, to;
 } Range;
 
-/* A thread's part of the work of each time step: some rows of the batch, and some units in these. */
-typedef struct {
-    Range rows, units;
-    int64_t group, groups; /* number of the group of units, and their number */
-} Part;
-
-/* A function that does a part of time step t of a pass. */
-typedef void Step(const Layer *layer, int64_t t, Part part);
-
 /* ---- Parts of arrays. ---- */
 
 /* Returns row b at time t of an array [T, B, H] or [T + 1, B, H]. */
@@ -110,98 +100,4 @@ static inline Summands summands_of(const Layer *layer, int64_t t, int64_t b) {
 /* Returns i2h(x) + h2h(h). The bias of each is added first, as the original's modules round. */
 static inline real pre_activation(Summands summands, int64_t column) {
     return summands.i2h[column] + summands.i2h_bias[column] + (summands.h2h[column] + summands.h2h_bias[column]);
-}
-
-/* ---- Products with h2h. ---- */
-
-/* Returns a gate's part of `packed`. For the forward steps each gate has one. */
-static inline real *packed_gate(const Layer *layer, int64_t gate) {
-    return layer->packed + gate * packed_size(layer->H, layer->H);
-}
-
-/* Fills `packed` for the forward steps. */
-static void pack_gates(const Layer *layer) {
-    const int64_t H = layer->H;
-    for (int64_t gate = 0; gate < layer->n / H; gate++)
-        pack_transposed(layer->h2h + gate * H * H, H, H, packed_gate(layer, gate));
-}
-
-/* Sets the columns of the part's units in result, whose first column is that of unit 0, to left times a packed matrix
-   [left.columns, H]. `outputs` are those of the nn.Linear. OpenBLAS sums the last sequence of an odd batch
-   differently. */
-static inline void set_units(const Layer *layer, Matrix result, Matrix left, const real *packed, FourSums outputs,
-                             Part part) {
-    const int64_t from = part.units.from, differently = layer->odd && part.rows.to == layer->B;
-    set_product(columns_of(result, from, part.units.to - from), left, packed + from * left.columns,
-                (FourSums){differently ? outputs.width : 0, outputs.from + from});
-}
-
-/* Sets h2h_product for a gate to h, or a matrix like it, times the gate's weights. width: output size of an nn.Linear. */
-static inline void set_gate(const Layer *layer, Matrix h, int64_t gate, int64_t width, Part part) {
-    const Matrix all = matrix_of(layer, layer->h2h_product, layer->n, 0, part.rows);
-    const int64_t column = gate * layer->H;
-    set_units(layer, columns_of(all, column, layer->H), h, packed_gate(layer, gate), (FourSums){width, column}, part);
-}
-
-/* Sets target [B, H] to gradients times a packed matrix [gradients.columns, H]. */
-static inline void set_gradient(const Layer *layer, real *target, Matrix gradients, const real *packed, Part part) {
-    const Matrix result = matrix_of(layer, target, layer->H, 0, part.rows);
-    set_units(layer, result, gradients, packed, (FourSums){layer->H, 0}, part);
-}
-
-/* ---- The loop over time steps. ---- */
-
-typedef enum { FORWARD, BACKWARD } Direction;
-
-/* Waits until all threads have computed their units, before one reads those of another. */
-static inline void synchronize(Part part) {
-    if (part.groups > 1) {
-#pragma omp barrier
-    }
-}
-
-/* The numbers of groups into which rows and units are divided. Each thread has a group of units in a group of rows. */
-typedef struct {
-    int64_t rows, units;
-} Division;
-
-/* Returns the division of B rows over some threads. Rows do not need each other: a thread can take its rows through the
-   whole sequence. But units are shared, which needs a barrier in each time step,
-   - if a core's cache cannot hold the weights, so that a core reads only those of its units; and
-   - if there are fewer rows than threads, unless the step is too short for it. */
-static inline Division division_of(const Layer *layer, int64_t B, int64_t threads) {
-    const int64_t weights = layer->n * layer->H;
-    const int large = weights * (int64_t)sizeof(real) > 1 << 20, few_rows = B < threads && weights > 30000;
-    const int64_t units = min_int64(large ? threads : few_rows ? threads / B : 1, panels_of(layer->H));
-    return (Division){min_int64(threads / units, B), units};
-}
-
-/* Returns one of several groups of columns. Each consists of whole panels (product.h), except for the last column's. */
-static inline Range range_of(int64_t columns, int64_t group, int64_t groups) {
-    const int64_t panels = panels_of(columns), to = panels * (group + 1) / groups * PANEL_WIDTH;
-    return (Range){panels * group / groups * PANEL_WIDTH, min_int64(to, columns)};
-}
-
-/* Returns the part of a thread. It is empty if there are more threads than parts. */
-static inline Part part_of(const Layer *layer, int64_t B, Division division, int64_t thread) {
-    const int64_t row = thread / division.units, group = thread % division.units;
-    Part part = {.group = group, .groups = division.units};
-    if (row < division.rows) {
-        part.rows = (Range){B * row / division.rows, B * (row + 1) / division.rows};
-        part.units = range_of(layer->H, group, division.units);
-    }
-    return part;
-}
-
-/* Does all time steps. */
-static void walk(const Layer *layer, Direction direction, Step *step) {
-    const Division most = division_of(layer, layer->B, omp_get_max_threads());
-#pragma omp parallel num_threads(most.rows * most.units)
-    {
-        /* The system may have started fewer threads. */
-        const Division division = division_of(layer, layer->B, omp_get_num_threads());
-        const Part part = part_of(layer, layer->B, division, omp_get_thread_num());
-        for (int64_t i = 0; i < layer->T; i++)
-            step(layer, direction == FORWARD ? i : layer->T - 1 - i, part);
-    }
 }

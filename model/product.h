@@ -36,8 +36,9 @@ static void pack_transposed(const real *matrix, int64_t rows, int64_t columns, r
 /* Returns the size of a packed matrix [inner, columns] in numbers. */
 static inline int64_t packed_size(int64_t columns, int64_t inner);
 
-/* Which columns of a row are summed by four_sums_tile: of each nn.Linear's `width` columns, those below the last multiple
-   of 4. The outputs of several nn.Linears lie side by side, and `from` is the index of the first column among them. */
+/* Which columns of a row are summed by four_sums_tile: of each nn.Linear's `width` columns, those below the last
+   multiple of 4. Several nn.Linears' outputs lie side by side, and `from` is the index of the first column among
+   them. */
 typedef struct {
     int64_t width, from; /* width is 0 if there is no such row */
 } FourSums;
@@ -109,9 +110,9 @@ static __attribute__((noinline)) void store_some(real *numbers, vector first, ve
         numbers[j] = (add ? numbers[j] : 0) + ((const real *)both)[j];
 }
 
-/* Sets result [rows, columns <= PANEL_WIDTH] to left [rows, inner] times every step-th row of a panel, or adds the product
-   to it if `add` is set. inner is at most a block. The function is inlined for each constant number of rows, so that the
-   sums are kept in registers; result.rows is ignored. */
+/* Sets result [rows, columns <= PANEL_WIDTH] to left [rows, inner] times every step-th row of a panel, or adds the
+   product to it if `add` is set. inner is at most a block. The function is inlined for each constant number of rows, so
+   that the sums are kept in registers; result.rows is ignored. */
 static inline __attribute__((always_inline)) void tile(const int64_t rows, Matrix result, Matrix left,
                                                        const real *panel, const int64_t step, int add) {
     vector sum[TILE_ROWS][2] = {0};
@@ -173,8 +174,8 @@ static inline void prefetch_row(const real *panel, int64_t row) {
         __builtin_prefetch(panel + row * PANEL_WIDTH + j, 0, 3);
 }
 
-/* Adds terms of a row times a panel to sums[0] to sums[3] in turn; `terms` is a multiple of 4. Which sum a term goes to
-   is a constant in each unrolled step, and the rest of a tile is in a loop of its own: so the sums stay in registers. */
+/* Adds terms of a row times a panel to sums[0] to sums[3] in turn; `terms` is a multiple of 4. Which sum a term goes
+   to is a constant in each unrolled step, and the rest of a tile is in a loop of its own: so sums stay in registers. */
 static inline void add_in_turn(vector sums[4][2], const real *left, int64_t step, int64_t terms, const real *panel) {
     for (int64_t k = 0; k < terms; k += 4) {
         UNROLL
@@ -317,7 +318,8 @@ static void set_product(Matrix result, Matrix left, const real *packed, FourSums
         const Matrix last_left = {left.numbers + rows * left.row_step, 1, inner, left.row_step, 1};
         if (from >= done)
             panel_product(part, left, packed + from * inner);
+        const FourSums here = {four_sums.width, four_sums.from + from};
         if (four_sums.width)
-            four_sums_product(last, last_left, packed + from * inner, (FourSums){four_sums.width, four_sums.from + from});
+            four_sums_product(last, last_left, packed + from * inner, here);
     }
 }

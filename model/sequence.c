@@ -14,6 +14,7 @@
 #include "draw.h"
 #include "layer.h"
 #include "linear.h"
+#include "parts.h"
 #include "product.h"
 #include "real.h"
 #include "row_sums.h"

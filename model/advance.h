@@ -85,12 +85,17 @@ static inline int advance(const Network *network, Step *step, int64_t width, con
         if (batch->ids[b] < 0 || batch->ids[b] >= network->V)
             return 1;
     const Layer *layer = network->layers;
-    const int worth_it = batch->B * network->count * layer->n * layer->H > 100000;
-    const Division most = division_of(layer, batch->B, worth_it ? omp_get_max_threads() : 1);
+    const int64_t weights = network->count * layer->n * layer->H;
+    const int worth_it = batch->B * weights * (int64_t)sizeof(real) > 1000000;
+    const Division most = division_of(layer, batch->B, worth_it ? threads_now() : 1);
+    const int shared = most.rows * most.units > 1;
+    const int64_t before = shared ? nanoseconds() : 0;
 #pragma omp parallel num_threads(most.rows * most.units)
     {
         const Division division = division_of(layer, batch->B, omp_get_num_threads());
         advance_part(network, step, width, batch, part_of(layer, batch->B, division, omp_get_thread_num()));
     }
+    if (shared)
+        is_contended(nanoseconds() - before, batch->B, weights);
     return 0;
 }

@@ -3,6 +3,9 @@
  * A step function (sequence.c) does its part of a time step. `walk` calls it for all time steps.
  */
 #pragma once
+#include <stdatomic.h>
+#include <time.h>
+
 #include "layer.h"
 #include "product.h"
 #include "real.h"
@@ -100,15 +103,76 @@ static inline Part part_of(const Layer *layer, int64_t B, Division division, int
     return part;
 }
 
+/* ---- Beside other programs. ----
+ *
+ * Where another program has the core of a thread that others wait for, they wait for the end of its time slice: several
+ * milliseconds, hundreds of times as long as a step of one text. Then one thread is faster alone. So the time is added
+ * up that shared steps take longer than twice a thread alone. Beyond PATIENCE one thread works alone for a second.
+ * Results do not depend on it.
+ */
+#ifndef PATIENCE
+#define PATIENCE 10000000 /* nanoseconds */
+#endif
+enum { SECOND = 1000000000 };
+
+static _Atomic int64_t lost_time, alone_until; /* in nanoseconds */
+
+static inline int64_t nanoseconds(void) {
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+}
+
+/* Returns the number of threads for short steps: 1 while one thread works alone. */
+static inline int64_t threads_now(void) {
+    const int64_t left = atomic_load(&alone_until) - nanoseconds(); /* more than a second if the clock was set back */
+    return left > 0 && left <= SECOND ? 1 : omp_get_max_threads();
+}
+
+/* Notes the duration of a shared step that multiplies `rows` rows by `weights` weights. Returns whether one thread
+   should work alone from now on. */
+static inline int is_contended(int64_t duration, int64_t rows, int64_t weights) {
+    const int64_t alone = rows * weights * (int64_t)sizeof(real) / 32; /* one row: the weights at 32 GB/s */
+    const int64_t lost = atomic_load(&lost_time) + duration - 2 * alone;
+    atomic_store(&lost_time, lost < 0 || lost > PATIENCE ? 0 : lost);
+    if (lost <= PATIENCE)
+        return 0;
+    atomic_store(&alone_until, nanoseconds() + SECOND);
+    return 1;
+}
+
+/* ---- The loop. ---- */
+
+/* Does step i of a pass. */
+static inline void do_step(const Layer *layer, Direction direction, Step *step, int64_t i, Part part) {
+    step(layer, direction == FORWARD ? i : layer->T - 1 - i, part);
+}
+
 /* Does all time steps. */
 static void walk(const Layer *layer, Direction direction, Step *step) {
-    const Division most = division_of(layer, layer->B, omp_get_max_threads());
+    const int few_rows = layer->B < omp_get_max_threads();
+    const Division most = division_of(layer, layer->B, few_rows ? threads_now() : omp_get_max_threads());
+    _Atomic int64_t end = layer->T; /* of the steps that threads share */
 #pragma omp parallel num_threads(most.rows * most.units)
     {
         /* The system may have started fewer threads. */
         const Division division = division_of(layer, layer->B, omp_get_num_threads());
         const Part part = part_of(layer, layer->B, division, omp_get_thread_num());
-        for (int64_t i = 0; i < layer->T; i++)
-            step(layer, direction == FORWARD ? i : layer->T - 1 - i, part);
+        int watches = few_rows && division.units > 1 && omp_get_thread_num() == 0;
+        int64_t before = watches ? nanoseconds() : 0;
+        for (int64_t i = 0; i < atomic_load(&end); i++) {
+            do_step(layer, direction, step, i, part);
+            if (!watches)
+                continue;
+            const int64_t now = nanoseconds();
+            if (is_contended(now - before, layer->B, layer->n * layer->H) && i + 2 < layer->T) {
+                atomic_store(&end, i + 2); /* the others may be in the next step already: all end after it */
+                watches = 0;
+            }
+            before = now;
+        }
     }
+    const Part whole = {.rows = {0, layer->B}, .units = {0, layer->H}, .groups = 1};
+    for (int64_t i = end; i < layer->T; i++)
+        do_step(layer, direction, step, i, whole);
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from charrnn_port.model.compiled_char_rnn import CompiledCharRNN
 from charrnn_port.options import TrainOptions
 from charrnn_port.training import prepare
 
@@ -35,6 +36,20 @@ def digests(data_dir: Path | str, threads: int) -> dict[str, str]:
                 found[f"{optimizer} {model} {dtype}"] = hashlib.sha256(content).hexdigest()
     torch.set_num_threads(before)
     return found
+
+
+def single_row(threads: int) -> str:
+    """Return a digest of passes over a single row, whose units threads share."""
+    before, found = torch.get_num_threads(), hashlib.sha256()
+    torch.set_num_threads(threads)
+    for model in ("lstm", "gru", "rnn"):
+        network = CompiledCharRNN(model, 20, 190, 2)
+        torch.linspace(-0.3, 0.3, len(network.params), out=network.params)
+        x, state = torch.arange(60)[:, None] % 20, network.zero_state(1)
+        for result in (network.training_pass(x, x, state, None, alias=False), network.grad_params, *state):
+            found.update(result.numpy().tobytes())
+    torch.set_num_threads(before)
+    return found.hexdigest()
 
 
 if __name__ == "__main__":

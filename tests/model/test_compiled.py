@@ -265,6 +265,18 @@ def test_the_same_bits_with_two_threads(play, expected_digests):
     assert short_runs.digests(play, 2) == expected_digests
 
 
+@NEEDS_COMPILER
+def test_a_thread_goes_on_alone_in_the_middle_of_a_pass():
+    """As where another program has the other thread's core (model/parts.h): here without patience, after two steps."""
+    alone = short_runs.single_row(1)
+    assert short_runs.single_row(2) == alone
+    program = [sys.executable, "-c", "import short_runs; print(short_runs.single_row(2))"]
+    folders = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment = os.environ | {"CC": "cc -DPATIENCE=-1000000000", "PYTHONPATH": folders}
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=100)
+    assert (done.stdout, done.stderr) == (f"{alone}\n", "")
+
+
 @pytest.mark.long
 @NEEDS_COMPILER
 @pytest.mark.parametrize(("command", "threads"), COMPILERS)

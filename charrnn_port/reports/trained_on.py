@@ -21,7 +21,7 @@ class TrainedOn:
 
     def add(self, ids: list[int]) -> None:
         """Add consecutive characters of the text."""
-        self._passages.append(passages(np.array(ids))[::WINDOW])
+        self._passages.append(passages(np.array(ids))[::WINDOW].copy())  # a view would keep the whole array
 
     def share(self) -> float | None:
         """Return the share of the text's passages that were trained on; None if that is unknown."""

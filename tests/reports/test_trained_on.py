@@ -1,6 +1,7 @@
 """Tests of how much of a text a network was trained on: for training text, held out text, other text and a mixture."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -45,6 +46,16 @@ def test_shares(run):
     assert share(checkpoint, train[1][100:500], val[2][:1] * 400) == 0.5
     assert share(checkpoint, PLAY[:3200]) == pytest.approx(0.75, abs=0.1)
     assert share(checkpoint, PLAY[: WINDOW - 1]) is None
+
+
+def test_memory_is_less_than_a_byte_per_character(run):
+    overlap, ids = TrainedOn(charrnn_port.load_checkpoint(run / "cv"), "cv"), [1] * 5000
+    tracemalloc.start()
+    for _ in range(20):
+        overlap.add(ids)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 20 * len(ids)
 
 
 def test_unknown_if_the_training_text_is_another(run, tmp_path):

@@ -164,7 +164,7 @@ static THREAD_FUNCTION work(void *argument) {
 /* In a new process after fork() only the thread that called it is left. */
 static void forget_threads(void) {
     started = 1, thread_number = 0, thread_count = 1, alone = 0;
-    atomic_store(&arrived, 0);
+    init_flag(&barrier), atomic_store(&arrived, 0); /* another thread may have been at a barrier */
     atomic_flag_clear(&pool_is_used);
 }
 

@@ -26,7 +26,7 @@ from charrnn_port.model.char_rnn import CELLS, CharRNN
 from charrnn_port.torch7.t7 import T7Error, Table, TorchObject, load, save
 
 RECORDED = sorted(path.stem for path in (RECORDINGS / "lua_checkpoints").glob("*.t7"))
-MUTATIONS = int(os.environ.get("T7_MUTATIONS", "200"))
+MUTATIONS = int(os.environ.get("T7_MUTATIONS", "100"))
 
 # What to_lua leaves out or replaces. The docstring of lua.py says why Torch7 does not need it.
 LEFT_OUT = frozenset([b"_debugLabel"])

@@ -141,15 +141,15 @@ def test_long_texts(cell, tmp_path):
 def test_top_k_top_p_and_extreme_temperatures(tmp_path):
     checkpoint = load_checkpoint(LUA / "lstm.t7")
     module = exported(LUA / "lstm.t7", tmp_path / "model.mjs")
-    for top_k in (1, 3, 1000):
-        (text,) = sampled(module, {"topK": top_k, "length": 300, "temperature": 1.3})
-        assert text == b"".join(sample_bytes(checkpoint, 300, top_k=top_k, temperature=1.3))
+    variants = [{"top_k": top_k, "temperature": 1.3} for top_k in (1, 3, 1000)]
     for top_p, top_k in ((0.9, 0), (0.5, 0), (0.01, 0), (0.8, 5), (1, 2)):
-        (text,) = sampled(module, {"topP": top_p, "topK": top_k, "length": 300, "temperature": 1.3})
-        assert text == b"".join(sample_bytes(checkpoint, 300, top_p=top_p, top_k=top_k, temperature=1.3))
+        variants.append({"top_p": top_p, "top_k": top_k, "temperature": 1.3})
     for temperature in (0.001, 1e-6, 100):  # exp overflows; all characters become equally likely
-        (text,) = sampled(module, {"length": 300, "temperature": temperature})
-        assert text == b"".join(sample_bytes(checkpoint, 300, temperature=temperature))
+        variants.append({"temperature": temperature})
+    names = {"top_p": "topP", "top_k": "topK", "temperature": "temperature"}  # of JavaScript
+    options = [{names[name]: value for name, value in each.items()} | {"length": 300} for each in variants]
+    for variant, text in zip(variants, sampled(module, *options), strict=True):
+        assert text == b"".join(sample_bytes(checkpoint, 300, **variant)), variant
 
 
 @NEEDS_NODE

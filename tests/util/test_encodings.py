@@ -26,7 +26,7 @@ TEXTS = {
 
 
 @pytest.fixture(
-    params=[1, 3, 1 << 20, *(pytest.param(size, marks=pytest.mark.long) for size in (2, 5, 64))],
+    params=[3, 1 << 20, *(pytest.param(size, marks=pytest.mark.long) for size in (1, 2, 5, 64))],
     ids=lambda size: f"chunk={size}",
 )
 def chunk(request, monkeypatch):

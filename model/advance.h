@@ -85,8 +85,9 @@ static inline int advance(const Network *network, Step *step, int64_t width, con
         if (batch->ids[b] < 0 || batch->ids[b] >= network->V)
             return 1;
     const Layer *layer = network->layers;
-    const int64_t weights = network->count * layer->n * layer->H;
-    const int worth_it = batch->B * weights * (int64_t)sizeof(real) > 1000000;
+    const int64_t matrices = 2 * network->count - 1; /* h2h of each layer, and i2h above the first */
+    const int64_t weights = (matrices * layer->n + network->V) * layer->H;
+    const int worth_it = batch->B * weights * (int64_t)sizeof(real) > 1500000;
     const Division most = division_of(layer, batch->B, worth_it ? threads_now() : 1);
     const int shared = most.rows * most.units > 1;
     const int64_t before = shared ? nanoseconds() : 0;

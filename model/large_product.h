@@ -94,14 +94,13 @@ static inline Matrix copied_tile(Matrix strip, real *copy, int64_t step, int64_t
     return (Matrix){copy + row * step + place * TILE_ROWS, rows, length, 1, TILE_ROWS};
 }
 
-/* Returns the strip of left that begins at row `top` and ends at `bottom` or earlier, in the columns of a block. It may
-   be empty. */
+/* Returns the strip of left that begins at row `top` and ends at `bottom` or earlier, in the columns of a block. */
 static inline Matrix strip_of(Matrix left, int64_t top, int64_t bottom, Block block) {
     return (Matrix){left.numbers + top * left.row_step + block.start * left.column_step,
                     min_int64(bottom - top, STRIP_ROWS), block.length, left.row_step, left.column_step};
 }
 
-/* Prefetches one of `pieces` parts of a strip into the cache while other numbers are computed. */
+/* Prefetches one of `pieces` parts of a strip, which may be empty, into the cache while others are computed. */
 static inline void prefetch(Matrix strip, int64_t piece, int64_t pieces) {
     const int along_rows = strip.column_step == 1;
     const int64_t lines = along_rows ? strip.rows : strip.columns, length = along_rows ? strip.columns : strip.rows;

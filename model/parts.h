@@ -86,7 +86,8 @@ static inline Division division_of(const Layer *layer, int64_t B, int64_t thread
     return (Division){min_int64(threads / units, B), units};
 }
 
-/* Returns one of several groups of columns. Each consists of whole panels (product.h), except for the last column's. */
+/* Returns one of several groups of columns. All consist of whole panels (product.h), except that the last one ends at
+   the last column. */
 static inline Range range_of(int64_t columns, int64_t group, int64_t groups) {
     const int64_t panels = panels_of(columns), to = panels * (group + 1) / groups * PANEL_WIDTH;
     return (Range){panels * group / groups * PANEL_WIDTH, min_int64(to, columns)};

@@ -17,7 +17,8 @@
 Shared modules: history.py reads a run from a log, a CSV file or a checkpoint; text_stream.py reads texts of any length
 in blocks; splits.py finds the pieces of a text in a run's splits; trained_on.py finds how much of a text a network was
 trained on; scoring.py computes predictions for each character; heat.py prints a text as a heatmap; printing.py prints
-tables and JSON; matches.py finds passages in a text; copied_page.py is the page of copied.py;
+tables and JSON; drawing.py draws figures without a window; machine.py describes the machine; matches.py finds passages
+in a text; whole_texts.py finds samples that are whole texts of a list; copied_page.py is the page of copied.py;
 search_space.py reads the space of search.py and draws from it.
 
 Only charrnn_port/__main__.py imports this package.

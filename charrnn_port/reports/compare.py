@@ -223,7 +223,7 @@ def first_difference(found: Comparison) -> int | None:
     """Return the first iteration with any difference in losses, norms, validation losses or parameters."""
     val_losses = [found.evaluated[place] for place in np.flatnonzero(found.val_losses.differences)]
     parameters = [i for i, same in found.parameters.items() if not same]
-    return found.first or min(val_losses + parameters, default=None)
+    return min([*([found.first] if found.first else []), *val_losses, *parameters], default=None)
 
 
 def misfits_of_bits(found: Comparison) -> list[Misfit]:
@@ -231,7 +231,7 @@ def misfits_of_bits(found: Comparison) -> list[Misfit]:
     begin = first_difference(found)
     if begin is None:
         return []
-    what = f"line {begin} differs" if found.first else f"the state after iteration {begin} differs"
+    what = f"line {begin} differs" if begin == found.first else f"the state after iteration {begin} differs"
     why = f"{what}, and compiled cells round alike on every machine: with the same program, text and number of"
     return [Misfit(begin, f"{why} processes they have the same bits")]
 

@@ -16,6 +16,7 @@ from charrnn_port.checkpoints import load_checkpoint, save_checkpoint
 from charrnn_port.reports.compare import (
     Comparison,
     Pairs,
+    first_difference,
     largest_by_rounding,
     largest_differences,
     last_digit,
@@ -117,6 +118,18 @@ def test_parameters_count(repeated, tmp_path):
         save_checkpoint(other, tmp_path / "same.t7.pt")
         assert verdict(tmp_path / "same.t7.pt", tmp_path / "other.t7.pt") == expected
         assert "iteration 285: not the same" in compare(tmp_path / "same.t7.pt", tmp_path / "other.t7.pt").stdout
+
+
+@pytest.mark.parametrize(("val_loss", "parameters", "line", "first"), [
+    (5, {7: False}, 9, 5), (6, {5: False, 7: False}, 9, 5), (9, {9: True}, 5, 5), (None, {7: False}, None, 7),
+    (None, {7: True}, None, None),
+])  # fmt: skip
+def test_the_first_difference_of_all_kinds(val_loss, parameters, line, first):
+    """It may be in a printed line, in a validation loss or in the parameters."""
+    same = paired(np.zeros(1), np.zeros(1), set())
+    val_losses = paired(np.zeros(1), np.ones(1), set()) if val_loss else same
+    found = Comparison(np.arange(1, 2), {"train_loss": same}, same, [val_loss], val_losses, parameters, line)
+    assert first_difference(found) == first
 
 
 def test_a_learning_rate_1e_12_away_looks_like_rounding(recorded, repeated):

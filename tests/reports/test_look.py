@@ -240,9 +240,11 @@ def test_characters_that_a_font_lacks(tmp_path):
         (["-o", "look.pdf"], 2, ["look.pdf", ".html", ".svg"]),
         (["-units", "3:0", "-o", "look.html"], 2, ["-units", "3:0", "1 to 2"]),
         (["-units", "2", "-o", "look.html"], 2, ["'2'", "2:131"]),
+        (["-units", "1:" + "1" * 5000, "-o", "look.html"], 2, ["2:131"]),  # more digits than int() reads
         (["-units", "1:1,1:2", "-o", "look.svg"], 2, ["one unit"]),
         (["-units", "1:1", "-part", "update", "-o", "look.svg"], 2, ["update", "forget"]),
         (["-units", "1:1", "-passage", "9-3", "-o", "look.svg"], 2, ["9-3"]),
+        (["-units", "1:1", "-passage", "0-" + "1" * 5000, "-o", "look.svg"], 2, ["0-640"]),
         (["-units", "1:1", "-passage", "500-600", "-o", "look.svg"], 2, ["500-600", "500 characters"]),
         (["-o", "missing/look.html"], 1, ["missing/look.html"]),
     ],

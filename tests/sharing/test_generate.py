@@ -108,6 +108,7 @@ def test_logit_bias(client):
         ({"x": 1}, "logit_bias: 'x' is not a token id of this model"),
         ({"100000": 1}, "logit_bias: '100000' is not a token id"),
         ({"-1": 1}, "logit_bias: '-1' is not a token id"),
+        ({"1" * 5000: 1}, "is not a token id"),  # more digits than int() reads
         ({"1": 101}, "logit_bias must be from -100 to 100, got 101"),
         ({"1": "a"}, "logit_bias must be from -100 to 100, got 'a'"),
         ({"1": True}, "logit_bias must be from -100 to 100, got True"),

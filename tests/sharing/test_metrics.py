@@ -48,8 +48,8 @@ def test_characters_requests_and_loads():
     metrics = Metrics()
     metrics.requests["/v1/completions", 200] += 2
     metrics.requests["/health", 200] += 1
-    metrics.ended("lstm", [text(7, 0.0), text(5, 0.0)])
-    metrics.ended("lstm", [text(3, 0.0)])
+    metrics.ended("lstm", [text(7, 0.0), text(5, 0.0)], False)
+    metrics.ended("lstm", [text(3, 0.0)], False)
     found = values(metrics, lstm=(2, 4), gru=(0, 1))
     assert found['charrnn_requests_total{path="/v1/completions",status="200"}'] == 2
     assert found['charrnn_requests_total{path="/health",status="200"}'] == 1
@@ -61,18 +61,17 @@ def test_characters_requests_and_loads():
 
 
 def test_a_client_that_is_gone_counts_once():
-    """Whatever the number of its texts that are not complete; one whose texts are complete does not count."""
+    """Whatever the number of its texts."""
     metrics = Metrics()
-    metrics.ended("lstm", [text(7, 0.0), text(5, 0.0, None), text(5, 0.0, None)])
-    metrics.ended("lstm", [text(7, 0.0)])
-    metrics.ended("lstm", [text(7, 0.0)])
+    metrics.ended("lstm", [text(7, 0.0), text(5, 0.0, None), text(5, 0.0, None)], True)
+    metrics.ended("lstm", [text(7, 0.0)], False)
     assert values(metrics)["charrnn_clients_gone_total"] == 1
 
 
 @pytest.mark.parametrize(("wait", "bound"), [(0.0, 0.001), (0.75, 1.0), (1.0, 1.0), (10.0, 10.0), (11.0, math.inf)])
 def test_a_bucket_counts_all_waits_up_to_its_bound(wait, bound):
     metrics = Metrics()
-    metrics.ended("lstm", [text(1, wait)])
+    metrics.ended("lstm", [text(1, wait)], False)
     found = values(metrics)
     for each in (*BUCKETS, math.inf):
         name = "+Inf" if each == math.inf else str(each)
@@ -82,7 +81,7 @@ def test_a_bucket_counts_all_waits_up_to_its_bound(wait, bound):
 def test_sum_and_count_of_waits():
     """A text whose client left before its first character has none."""
     metrics = Metrics()
-    metrics.ended("lstm", [text(1, 0.25), text(1, 20.0), text(0, None, None)])
+    metrics.ended("lstm", [text(1, 0.25), text(1, 20.0), text(0, None, None)], False)
     found = values(metrics)
     assert found["charrnn_first_character_seconds_sum"] == 20.25
     assert found["charrnn_first_character_seconds_count"] == 2
@@ -90,5 +89,5 @@ def test_sum_and_count_of_waits():
 
 def test_names_of_models_are_escaped():
     metrics = Metrics()
-    metrics.ended('a\\b"c\nd', [text(1, 0.0)])
+    metrics.ended('a\\b"c\nd', [text(1, 0.0)], False)
     assert r'charrnn_characters_total{model="a\\b\"c\nd"} 1' in metrics.text({}).splitlines()

@@ -352,12 +352,13 @@ def test_a_full_queue():
 
 
 def test_timeout():
-    """A text that takes too long ends with an error, streamed or not, and frees its place."""
+    """A text that takes too long ends with an error, streamed or not, and frees its place. Its client has not left."""
     with client_of(LSTM, timeout=0.05, max_length=10**6, streams=1) as client:
         assert client.post("/v1/completions", json={"max_tokens": 10**6}).status_code == 504
         *_, last = events(client, max_tokens=10**6)
         assert last["error"]["code"] == "timeout"
         wait_for(lambda: 'streams_in_progress{model="lstm"} 0' in client.get("/metrics").text)
+        assert "charrnn_clients_gone_total 0\n" in client.get("/metrics").text
 
 
 def test_unexpected_exceptions(client, monkeypatch, capsys):

@@ -19,6 +19,7 @@
     figure           draws one unit on one passage
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -167,10 +168,10 @@ def units_of(text: str, opt: dict) -> list[tuple[int, int]]:
     """
     found = []
     for each in filter(None, text.split(",")):
-        layer, colon, unit = each.partition(":")
-        if not (colon and layer.strip().isdecimal() and unit.strip().isdecimal()):
+        numbers = re.fullmatch(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*", each)
+        if not numbers:
             raise OptionError(f"-units: {each!r} is invalid: expected LAYER:UNIT, such as 2:131")
-        pair = int(layer), int(unit)
+        pair = int(numbers[1]), int(numbers[2])
         if not (1 <= pair[0] <= opt["num_layers"] and pair[1] < opt["rnn_size"]):
             raise OptionError(
                 f"-units: {each.strip()} is out of range: layers are 1 to {opt['num_layers']}, "

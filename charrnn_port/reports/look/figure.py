@@ -1,5 +1,6 @@
 """Draw a figure of one unit on one passage, for papers."""
 
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,12 +89,13 @@ def draw(
 
 def passage(text: str, count: int) -> tuple[int, int]:
     """Return the begin and end of -passage, clipped to `count`. Raises OptionError if it is invalid or out of range."""
-    begin, dash, end = text.partition("-")
-    if not (dash and begin.isdecimal() and end.isdecimal() and int(begin) < int(end)):
+    numbers = re.fullmatch(r"(\d{1,18})-(\d{1,18})", text)
+    begin, end = map(int, numbers.groups()) if numbers else (0, 0)
+    if begin >= end:
         raise OptionError(f"-passage: {text!r} is invalid: expected BEGIN-END, such as 0-640")
-    if int(begin) >= count:
+    if begin >= count:
         raise OptionError(f"-passage: {text} is out of range: only {count} characters were read")
-    return int(begin), min(int(end), count)
+    return begin, min(end, count)
 
 
 def laid_out(characters: list[str]) -> np.ndarray:

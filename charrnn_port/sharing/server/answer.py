@@ -39,8 +39,10 @@ class Answer:
 
     def leave(self) -> None:
         """Cancel the texts that are still in progress, and count the response in the metrics."""
+        ended_here = self._stopping or time.monotonic() >= self._deadline  # not by the client
+        gone = not ended_here and not all(text.finish_reason for text in self._texts)
         self._model.engine.cancel([text for text in self._texts if text.goes_on])
-        self._metrics.ended(self._model.id, self._texts)
+        self._metrics.ended(self._model.id, self._texts, gone)
 
     async def whole(self) -> dict:
         """Return the whole response. Raises RequestError as `_wait`, and where the engine failed."""

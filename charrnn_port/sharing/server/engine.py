@@ -40,7 +40,7 @@ class Engine:
         self._waiting.extend(streams)
 
     def cancel(self, streams: Sequence[Stream]) -> None:
-        """Cancel some texts: those in progress end before the next step, those that wait never start."""
+        """Cancel some texts: those in progress end with the next step, those that wait never start."""
         for stream in streams:
             stream.cancel()
             with suppress(ValueError):

@@ -20,10 +20,10 @@ class Metrics:
         self._waits = Counter()  # texts by bucket of the time to the first character
         self._waited = 0.0  # seconds to the first character, summed over texts
 
-    def ended(self, model: str, texts: Sequence[Text]) -> None:
-        """Count a response that has ended, because its texts are complete or the client disconnected."""
+    def ended(self, model: str, texts: Sequence[Text], gone: bool) -> None:
+        """Count a response that has ended; `gone` if it did because the client disconnected."""
         self.characters[model] += sum(text.sent for text in texts)
-        self.gone += not all(text.finish_reason for text in texts)
+        self.gone += gone
         for text in texts:
             if text.first is not None:
                 seconds = text.first - text.created

@@ -90,7 +90,7 @@ def bias_of(bias: object, vocab: Vocabulary) -> np.ndarray | None:
         raise RequestError("logit_bias must be an object with numbers by token id", "logit_bias")
     found = np.zeros(len(vocab))
     for id_, value in bias.items():
-        if not (id_.isascii() and id_.isdecimal() and int(id_) < len(vocab)):
+        if not (id_.isascii() and id_.isdecimal() and len(id_) < 10 and int(id_) < len(vocab)):
             raise RequestError(f"logit_bias: {shown(id_)} is not a token id of this model, see /tokenize", "logit_bias")
         if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST_BIAS <= value <= MOST_BIAS:
             raise RequestError(f"logit_bias must be from -{MOST_BIAS} to {MOST_BIAS}, got {shown(value)}", "logit_bias")

@@ -64,7 +64,7 @@ class Stream:
         return [self._tokens.popleft() for _ in range(len(self._tokens))]
 
     def cancel(self) -> None:
-        """Make the engine drop this text before its next step."""
+        """Make the engine drop this text after its next step."""
         self.goes_on = False
 
     def choose(self, scores: np.ndarray) -> None:

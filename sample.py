@@ -58,10 +58,10 @@ def main(options: SampleOptions) -> None:
         echo("missing seed text, using uniform probability over first character")
 
     def path_of(numbered: tuple[int, Iterator[bytes]]) -> str:
-        return options.output.replace("{seed}", str(numbered[0]))
+        return "" if options.output == "-" else options.output.replace("{seed}", str(numbered[0]))
 
     for path, texts in itertools.groupby(texts_of(model, options, prime), path_of):
-        with streams.output(path) as write:
+        with streams.output(path, options.primefile) as write:
             for seed, text in texts:
                 if not path:
                     echo("--------------------------" + (f" seed {seed}" if options.n > 1 else ""))

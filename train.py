@@ -52,7 +52,7 @@ def main(options: TrainOptions) -> None:
             claimed.enter_context(folder.claim(options))
         echo = print_line if not options.dry_run else lambda line: None
         training = prepare(options, given, saved, ours, echo, log)
-        if ours.rank == 0 and not (saved or options.dry_run):
+        if ours.rank == 0 and not options.dry_run:
             warning = folder.other_run(training.options, training.loader.digest, training.loader.vocab)
             if warning:
                 log(warning)

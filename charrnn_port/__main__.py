@@ -4,11 +4,12 @@ Each verb imports its code only when it is called, because torch takes seconds a
 """
 
 import difflib
+import os
 import sys
 from pathlib import Path
 
 import charrnn_port
-from charrnn_port.command_line import HELP, Program, fail, program
+from charrnn_port.command_line import HELP, Program, fail, print_line, program
 from charrnn_port.options import (
     BenchmarkOptions,
     CompareOptions,
@@ -27,6 +28,7 @@ from charrnn_port.options import (
     TraceOptions,
     VerifyOptions,
 )
+from charrnn_port.util.errors import UserError
 
 
 @program(InspectOptions, example="charrnn inspect lm_lstm_epoch30.00_1.3950.t7")
@@ -200,12 +202,16 @@ def main() -> None:
     known = verbs()
     if verb == "help" and arguments:
         verb, arguments = arguments[0], ["-help"]
+    if sys.stdout is None and verb not in ("train", "sample"):  # closed; click would discard the result in silence
+        sys.stdout = open(os.devnull)  # noqa: SIM115  opened for reading: writing to it raises an OSError
     if verb in known:
         known[verb](arguments, prog_name=f"{name} {verb}")
-    elif verb in ("help", *HELP):
-        print(overview(name, known))
-    elif verb in ("-version", "--version"):
-        print(f"charrnn_port {charrnn_port.__version__}")
+    elif verb in ("help", *HELP, "-version", "--version"):
+        text = f"charrnn_port {charrnn_port.__version__}" if "version" in verb else overview(name, known)
+        try:
+            print_line(text)
+        except UserError as error:
+            fail(str(error), 1)
     elif not verb:
         print(overview(name, known), file=sys.stderr)
         sys.exit(2)

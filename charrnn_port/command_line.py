@@ -12,6 +12,8 @@ import difflib
 import gc
 import os
 import re
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -81,6 +83,11 @@ def command_of(program: str) -> str:
     return path if path.endswith(f" {program}") else f"python {program}.py"
 
 
+def quoted(path: str | os.PathLike) -> str:
+    """Return a path as one word of a command line, in quotation marks if it needs them."""
+    return subprocess.list2cmdline([path]) if os.name == "nt" else shlex.quote(os.fspath(path))
+
+
 def fail(message: str, status: int) -> None:
     """Print one line to stderr and exit with this status."""
     click.echo(f"Error: {' '.join(message.split())}", err=True)
@@ -95,7 +102,7 @@ def print_line(line: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise UserError(f"stdout: {error.strerror}") from error
+        raise UserError(f"stdout: {error.strerror or error}") from error
 
 
 def log_line(line: str) -> None:

@@ -98,6 +98,11 @@ class ShortTextsLoader(MinibatchLoader):
             spans = dict(zip(SPLITS, [*found, Spans(starts[:0], steps[:0])], strict=False))
         else:
             spans = split(found[0], train_frac, val_frac, split_by)
+            if files and len(found[0].starts) == 1 and not len(spans["train"].starts):
+                raise UserError(
+                    f"there is only one text in {data_dir}, and the split leaves none for training: rename "
+                    f"{files[0].name} to input.txt, whose pieces are split"
+                )
 
         self.seq_length = min(seq_length, max(int(each.steps.max(initial=1)) for each in found))
         layouts = (lay_out(spans[name], batch_size, self.seq_length) for name in SPLITS)

@@ -8,6 +8,7 @@ Public names:
     save_checkpoint(checkpoint, path)       write a file of this port, of the original, or of safetensors (files.py)
     metadata(checkpoint)                    everything except parameters and training state, for JSON (named.py)
     is_checkpoint(path)                     whether a file begins as a checkpoint does
+    require_new_file(option, path, *inputs) raise UserError if writing would replace a checkpoint or a file that is read
     best_evaluation(val_losses)             the iteration with the lowest validation loss
     fingerprint(params)                     a hash of all parameters, to compare networks
     folder                                  a run's folder: file names, the latest checkpoint, deletion, its lock
@@ -18,7 +19,7 @@ values, fields.py checks their fields, archive.py reads files of torch.save, nam
 
 from charrnn_port.checkpoints import folder
 from charrnn_port.checkpoints.checkpoint import Checkpoint, best_evaluation, fingerprint
-from charrnn_port.checkpoints.files import is_checkpoint, save_checkpoint
+from charrnn_port.checkpoints.files import is_checkpoint, require_new_file, save_checkpoint
 from charrnn_port.checkpoints.folder import from_pretrained, load_checkpoint
 from charrnn_port.checkpoints.named import metadata
 
@@ -31,5 +32,6 @@ __all__ = [
     "is_checkpoint",
     "load_checkpoint",
     "metadata",
+    "require_new_file",
     "save_checkpoint",
 ]

@@ -120,6 +120,14 @@ def is_checkpoint(path: str | os.PathLike) -> bool:
         return False
 
 
+def require_new_file(option: str, path: str, *inputs: str) -> None:
+    """Raise UserError if writing `path` would replace a checkpoint, a folder or one of the files that are read."""
+    if is_checkpoint(path):
+        raise UserError(f"{option} {path}: cannot overwrite a checkpoint or a folder; name another file")
+    if any(os.path.exists(each) and os.path.exists(path) and os.path.samefile(each, path) for each in inputs):
+        raise UserError(f"{option} {path}: cannot overwrite a file that is read; name another one")
+
+
 def reason(error: Exception) -> str:
     """Return why writing failed, with the operating system's message if there is one."""
     for cause in (error, error.__context__):

@@ -91,7 +91,7 @@ class SampleOptions(Options):
         minimum=1,
     )
     output: str = option(
-        "", "write the text to this file instead of stdout; {seed} is replaced by the seed", "not in the original",
+        "", "write the text to this file instead of stdout, -; {seed} is replaced by the seed", "not in the original",
         "The write is atomic: the file is complete or absent. With {seed} each of -n texts has its own file.",
     )
     interactive: int = switch(

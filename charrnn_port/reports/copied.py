@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
+from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint, require_new_file
 from charrnn_port.command_line import log_line, log_written, print_line
 from charrnn_port.options import CopiedOptions, OptionError
 from charrnn_port.reports import copied_page
@@ -93,9 +93,8 @@ def copied(options: CopiedOptions) -> None:
         raise OptionError("-show and -json: use only one of them")
     if options.samples.count("-") > 1:
         raise UserError("stdin can only be read once: name - once")
-    if options.o and is_checkpoint(options.o):
-        raise UserError(f"-o {options.o}: cannot overwrite a checkpoint or a folder; name another file")
     if options.o:
+        require_new_file("-o", options.o, options.text, *options.samples)
         require_writable(options.o)
     checkpoint = load_checkpoint(options.model, log_line)
     text = training_text(checkpoint, options)

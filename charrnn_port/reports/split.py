@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from charrnn_port.checkpoints import load_checkpoint
+from charrnn_port.checkpoints import load_checkpoint, require_new_file
 from charrnn_port.command_line import log_line
 from charrnn_port.options import SplitOptions
 from charrnn_port.reports.splits import pieces_of_run, run_options, text_of_run
@@ -38,6 +38,7 @@ def split(options: SplitOptions) -> None:
         for name, pieces in splits.items():
             if size := sum(map(len, pieces)):
                 target = Path(options.o, f"{name}.txt")
+                require_new_file("-o", str(target), str(path))
                 parts = (encoded(text[piece.start + shift : piece.stop + shift]) for piece in pieces)
                 write_atomically(b"".join(parts), target)
                 log_line(f"{target}: {size} {checkpoint.vocab.unit} in {len(pieces)} pieces")

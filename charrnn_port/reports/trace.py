@@ -25,7 +25,7 @@ import h5py
 import numpy as np
 import torch
 
-from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
+from charrnn_port.checkpoints import Checkpoint, load_checkpoint, require_new_file
 from charrnn_port.command_line import log_line, log_written
 from charrnn_port.device import DTYPES
 from charrnn_port.model.char_rnn import CELLS, CharRNN
@@ -59,11 +59,10 @@ def trace(options: TraceOptions) -> None:
     """
     if not options.o:
         raise OptionError("-o: missing output file; name one, such as -o trace.h5")
-    if is_checkpoint(options.o):
-        raise UserError(f"-o {options.o}: cannot overwrite a checkpoint or a folder; name another file")
     checkpoint = load_checkpoint(options.checkpoint, log_line)
     columns = Columns(options, checkpoint)
     file = text_to_read(options.file, options.split, checkpoint, options.checkpoint)
+    require_new_file("-o", options.o, file)
     print_size(options, columns, file)
     network = checkpoint.build("plain", DTYPES[options.dtype])
     skip, cut = options.unknown == "skip", cut_of({options.checkpoint: checkpoint}, options.split)
@@ -227,6 +226,8 @@ def numbers(option: str, text: str, first: int, last: int) -> list[int]:
             low, high = int(begin), int(end if dash else begin)
         except ValueError:
             raise OptionError(f"{option}: {part!r} is invalid: expected a number or a range such as 0-9") from None
+        if low > high:
+            raise OptionError(f"{option}: {part} is invalid: write the smaller number first, {high}-{low}")
         if not first <= low <= high <= last:
             raise OptionError(f"{option}: {part} is out of range: expected numbers from {first} to {last}")
         found.update(range(low, high + 1))

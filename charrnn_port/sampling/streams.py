@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from charrnn_port.checkpoints import require_new_file
 from charrnn_port.options import SampleOptions
 from charrnn_port.util.errors import UserError
 from charrnn_port.util.files import atomic_write
@@ -35,16 +36,17 @@ def stdin(wanted_by: str) -> BinaryIO:
 
 
 @contextmanager
-def output(path: str) -> Iterator[Write]:
+def output(path: str, *inputs: str) -> Iterator[Write]:
     """Yield a function that writes bytes to a file by an atomic write, or to stdout if `path` is empty.
 
-    Raises UserError if the file cannot be written.
+    Raises UserError if the file cannot be written, is a checkpoint, or is one of the files that are read, `inputs`.
     """
     if not path:
         yield writer(sys.stdout)
         return
     if Path(path).exists() and not Path(path).is_file():
         raise UserError(f"-output {path}: exists and is not a regular file: use another name")
+    require_new_file("-output", path, *inputs)
     try:
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             yield file.write

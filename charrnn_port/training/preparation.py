@@ -1,5 +1,6 @@
 """Setup of a run before its first iteration: text, network, optimizer and random stream, as in train.lua."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -71,15 +72,21 @@ def resumed(
         of_run = replace(of_run, dtype=options.dtype)  # the user names the dtype that auto had chosen
     for each, about in described(TrainOptions):
         value, its_value = getattr(options, each.name), getattr(of_run, each.name)
+        shown = "none" if its_value == "" else its_value
         identity = about.resume_locked or (each.name == "max_epochs" and of_run.lr_schedule == "cosine")
         if each.name in given and identity and value != its_value:
             raise UserError(
-                f"-{each.name} {value} would change the run, which has {its_value}: omit the option, "
+                f"-{each.name} {value} would change the run, which has {shown}: omit the option, "
                 "or start a new run with -init_from"
             )
     if of_run.cell in ("compiled", "persistent"):  # this machine may lack the compiler or GPU of the first one
         of_run = replace(of_run, cell="auto")
-    return replace(of_run, **{name: getattr(options, name) for name in given}), saved
+    run = replace(of_run, **{name: getattr(options, name) for name in given})
+    if options.resume != "latest" and "checkpoint_dir" not in given:
+        here = options.resume if os.path.isdir(options.resume) else os.path.dirname(options.resume)
+        if os.path.realpath(here) != os.path.realpath(run.checkpoint_dir):
+            log(f"checkpoints go to {run.checkpoint_dir}, as before; to name another folder, use -checkpoint_dir")
+    return run, saved
 
 
 def prepare(

@@ -322,3 +322,20 @@ def test_characters_of_unicode():
 def test_from_python_a_stop_text_may_be_bytes():
     saved = charrnn_port.load_checkpoint(LSTM)
     assert b"".join(charrnn_port.sample_bytes(saved, 99, stop=b"oo")) == text("-length", 99, "-stop", "oo")[:-1]
+
+
+def test_what_is_read_is_not_overwritten(tmp_path):
+    """Neither the network nor the prime text."""
+    network, prime = tmp_path / "lstm.t7", tmp_path / "prime.txt"
+    network.write_bytes(LSTM.read_bytes())
+    prime.write_text("The ")
+    for path, words in ((network, "a checkpoint"), (prime, "a file that is read")):
+        result = run_sample(network, "-primefile", prime, *QUIET, "-length", 5, "-output", path)
+        assert_one_line_error(result, 1, f"-output {path}", f"cannot overwrite {words}")
+    assert (network.read_bytes(), prime.read_text()) == (LSTM.read_bytes(), "The ")
+
+
+def test_a_dash_is_stdout(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert text("-length", 20, "-output", "-") == text("-length", 20)
+    assert os.listdir(tmp_path) == []

@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import ROOT, run_train, without_notes
+from conftest import RECORDINGS, ROOT, run_train, without_notes
 from runs import EVERY, SMALL, TEXT, log_lines, saved
 
 import charrnn_port
@@ -77,3 +78,22 @@ def test_sample_needs_somewhere_to_write(start, tmp_path):
     assert run.returncode == 1
     assert run.stderr.startswith(b"Error: ")
     assert run.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["inspect", pytest.param("score", marks=pytest.mark.long)])
+def test_a_report_needs_stdout(verb, tmp_path):
+    """Its result is not lost in silence."""
+    (tmp_path / "text").write_bytes(TEXT[:100])
+    words = [sys.executable, "-m", "charrnn_port", verb, RECORDINGS / "lua_checkpoints/lstm.t7"]
+    words += [tmp_path / "text", "-unknown", "skip"] if verb == "score" else []
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *map(str, words)]
+    run = subprocess.run(closed, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1] == "Error: stdout: not writable"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_help_on_a_full_device():
+    command = ["sh", "-c", f"{sys.executable} -m charrnn_port -help >/dev/full"]
+    run = subprocess.run(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    assert (run.returncode, run.stderr) == (1, "Error: stdout: No space left on device\n")

@@ -100,6 +100,7 @@ def test_a_checkpoint_is_named_only_where_train_lua_names_it():
     assert end == "saving checkpoint to cv/a"
     assert go_on.startswith("interrupted; to go on: ")
     assert go_on.endswith(" -resume cv/a")
+    assert printed(Interrupted(10, None), Saved("my cv/a", 10))[-1].endswith(" -resume 'my cv/a'")  # to be pasted
     assert printed(Snapshot(10, None), *files) == printed(Finished(10, None), *files) == []
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -224,6 +225,20 @@ def test_the_same_text_in_another_folder_is_accepted(start, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path / "elsewhere")
     resumed = run_train("-resume", path, "-data_dir", "../moved/", "-checkpoint_dir", tmp_path / "rest")
     assert log_lines(resumed.stdout) == log_lines(whole.stdout)[100:]
+
+
+def test_a_folder_that_was_renamed(start, tmp_path, monkeypatch):
+    """A resumed run goes on in the folder of its options, and says so, also that another run is there."""
+    monkeypatch.chdir(tmp_path)
+    run_train(*start)
+    Path("cv").rename("old")
+    run_train(*start, "-seed", 5)
+    moved = run_train("-resume", "old", "-max_epochs", 4)
+    assert "checkpoints go to cv, as before; to name another folder, use -checkpoint_dir\n" in moved.stderr
+    assert "cv has checkpoints of another run" in moved.stderr
+    there = run_train("-resume", "old", "-max_epochs", 4, "-checkpoint_dir", "old")
+    assert there.exit_code == 0
+    assert "checkpoints" not in there.stderr
 
 
 @pytest.mark.parametrize("cell", [pytest.param("plain", marks=pytest.mark.long), "fused", "auto"])

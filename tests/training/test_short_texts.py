@@ -124,6 +124,15 @@ def test_each_file_is_a_text(tmp_path):
     assert run_train("-resume", "latest", "-checkpoint_dir", tmp_path / "cv", "-max_epochs", 4).exit_code == 0
 
 
+def test_a_folder_with_one_text(tmp_path):
+    """It is one text of many, or a long one with another name than input.txt, which the error names."""
+    (tmp_path / "book.txt").write_text("one long text " * 100)
+    words = [*SMALL, "-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv"]
+    assert_one_line_error(run_train(*words), 1, "only one text in", "rename book.txt to input.txt")
+    (tmp_path / "book.txt").rename(tmp_path / "input.txt")
+    assert run_train(*words).exit_code == 0
+
+
 def test_dry_run_and_samples(tmp_path):
     (tmp_path / "input.txt").write_text("\n".join(NAMES))
     words = [*SMALL, "-separator", r"\n", "-data_dir", tmp_path, "-checkpoint_dir", tmp_path / "cv"]

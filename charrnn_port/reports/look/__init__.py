@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn_port.checkpoints import Checkpoint, is_checkpoint, load_checkpoint
+from charrnn_port.checkpoints import Checkpoint, load_checkpoint, require_new_file
 from charrnn_port.command_line import log_line, log_written, print_line
 from charrnn_port.device import DTYPES
 from charrnn_port.options import LookOptions, OptionError
@@ -58,8 +58,7 @@ def look(options: LookOptions) -> None:
     target = Path(options.o)
     if target.suffix.lower() not in ENDINGS:
         raise OptionError(f"-o: {options.o!r} does not end in {', '.join(ENDINGS)}")
-    if is_checkpoint(options.o):
-        raise UserError(f"-o {options.o}: cannot overwrite a checkpoint or a folder; name another file")
+    require_new_file("-o", options.o)
     require_writable(target)
     drawing = target.suffix.lower() in figure.KINDS
     if drawing:
@@ -73,6 +72,7 @@ def look(options: LookOptions) -> None:
         run = over_training.chosen(options.checkpoint, options.checkpoints, checkpoint)
     wanted = units_of(options.units, checkpoint.opt)
     file = text_to_read(options.file, options.split, checkpoint, options.checkpoint)
+    require_new_file("-o", options.o, file)
     cut = cut_of({options.checkpoint: checkpoint}, options.split)
     checkpoints = {options.checkpoint: checkpoint}
     if options.other and not drawing:

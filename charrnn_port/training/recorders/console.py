@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 
-from charrnn_port.command_line import command_of
+from charrnn_port.command_line import command_of, quoted
 from charrnn_port.options import TrainOptions
 from charrnn_port.torch7.strfmt import lua_format
 from charrnn_port.training.events import (
@@ -53,7 +53,7 @@ def print_lines(events: Iterable[Event], echo: Callable[[str], None]) -> Iterato
             case Exploded():
                 echo("loss is exploding, aborting.")
             case Saved() if isinstance(last, Interrupted):
-                echo(f"interrupted; to go on: {command_of('train')} -resume {event.path}")
+                echo(f"interrupted; to go on: {command_of('train')} -resume {quoted(event.path)}")
         if not isinstance(event, Saving | Saved):
             last = event
         yield event

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from charrnn_port.checkpoints import best_evaluation
-from charrnn_port.command_line import command_of
+from charrnn_port.command_line import command_of, quoted
 from charrnn_port.options import TrainOptions
 from charrnn_port.training.events import Evaluated, Event, Finished, Sampled, Saved, Saving, Snapshot, Started, Stopped
 
@@ -29,7 +29,7 @@ def log_notes(events: Iterable[Event], log: Callable[[str], None]) -> Iterator[E
             case Sampled():
                 log(f"{f'-- after iteration {event.i} --':-<40}\n{event.text}\n{'':-<40}")
             case Stopped():
-                folder = "" if options.checkpoint_dir == "cv" else f" -checkpoint_dir {options.checkpoint_dir}"
+                folder = "" if options.checkpoint_dir == "cv" else f" -checkpoint_dir {quoted(options.checkpoint_dir)}"
                 log(
                     f"stopped after iteration {event.i} (early stopping): the best validation loss is "
                     f"{event.val_loss:.4f}, after iteration {event.best}; "
@@ -43,8 +43,8 @@ def log_notes(events: Iterable[Event], log: Callable[[str], None]) -> Iterator[E
 def how_to_go_on(options: TrainOptions, path: str) -> str:
     """Return the command that trains the network in a checkpoint further, after all iterations of its run."""
     if options.lr_schedule == "cosine":  # -resume refuses another -max_epochs, which would change all learning rates
-        return f"to train it further: {command_of('train')} -init_from {path}, a new run with its own schedule"
-    return f"to go on: {command_of('train')} -resume {path} with a larger -max_epochs"
+        return f"to train it further: {command_of('train')} -init_from {quoted(path)}, a new run with its own schedule"
+    return f"to go on: {command_of('train')} -resume {quoted(path)} with a larger -max_epochs"
 
 
 def validation(event: Evaluated) -> str:

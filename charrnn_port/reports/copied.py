@@ -93,11 +93,11 @@ def copied(options: CopiedOptions) -> None:
         raise OptionError("-show and -json: use only one of them")
     if options.samples.count("-") > 1:
         raise UserError("stdin can only be read once: name - once")
-    if options.o:
-        require_new_file("-o", options.o, options.text, *options.samples)
-        require_writable(options.o)
     checkpoint = load_checkpoint(options.model, log_line)
     text = training_text(checkpoint, options)
+    if options.o:
+        require_new_file("-o", options.o, text.name, *options.samples)
+        require_writable(options.o)
     samples = [Row("stdin" if path == "-" else path, [read_sample(path)]) for path in options.samples]
     rows = samples + [each for each in baselines(text, options.seed) if each.size]
     found = iter(longest_matches([piece for row in rows for piece in row.pieces], text.data, text.trained))

@@ -1,6 +1,7 @@
 """`charrnn split`: write the training, validation and test split of a run's text to files, for other programs."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from charrnn_port.checkpoints import load_checkpoint, require_new_file
@@ -32,13 +33,14 @@ def split(options: SplitOptions) -> None:
     splits = pieces_of_run(checkpoint, options.model, text)
     if not any(len(piece) for pieces in splits.values() for piece in pieces):
         raise UserError(f"{path} is shorter than a batch of the run: name the run's text after the checkpoint")
+    for name in splits:
+        require_new_file("-o", os.path.join(options.o, f"{name}.txt"), path)
     shift = 1 if checkpoint.separator else 0  # a short text with its end, instead of what is read before it
     try:
         Path(options.o).mkdir(parents=True, exist_ok=True)
         for name, pieces in splits.items():
             if size := sum(map(len, pieces)):
                 target = Path(options.o, f"{name}.txt")
-                require_new_file("-o", str(target), str(path))
                 parts = (encoded(text[piece.start + shift : piece.stop + shift]) for piece in pieces)
                 write_atomically(b"".join(parts), target)
                 log_line(f"{target}: {size} {checkpoint.vocab.unit} in {len(pieces)} pieces")

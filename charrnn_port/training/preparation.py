@@ -72,9 +72,9 @@ def resumed(
         of_run = replace(of_run, dtype=options.dtype)  # the user names the dtype that auto had chosen
     for each, about in described(TrainOptions):
         value, its_value = getattr(options, each.name), getattr(of_run, each.name)
-        shown = "none" if its_value == "" else its_value
         identity = about.resume_locked or (each.name == "max_epochs" and of_run.lr_schedule == "cosine")
         if each.name in given and identity and value != its_value:
+            shown = "none" if its_value == "" else its_value
             raise UserError(
                 f"-{each.name} {value} would change the run, which has {shown}: omit the option, "
                 "or start a new run with -init_from"

@@ -298,7 +298,8 @@ def test_errors_are_one_line(sample, text, tmp_path):
     assert_one_line_error(run(*good, "-least", 0), 2, "-least")
     assert_one_line_error(run(*good, "-o", tmp_path), 1, "-o", "cannot overwrite")
     assert_one_line_error(run(*good, "-o", tmp_path / "no/page.html"), 1, "cannot write")
-    assert_one_line_error(run(*good, "-o", sample), 1, "-o", "cannot overwrite a file that is read")
+    for read in (sample, text):
+        assert_one_line_error(run(*good, "-o", read), 1, "-o", "cannot overwrite a file that is read")
     assert_one_line_error(run(sample, sample), 1, "sample.txt")
 
 

@@ -258,6 +258,13 @@ def test_errors(tmp_path, monkeypatch, text, arguments, status, words):
     assert [path.name for path in tmp_path.iterdir()] == ["text"]
 
 
+def test_the_text_is_not_replaced_by_its_page(tmp_path):
+    page = tmp_path / "text.html"
+    page.write_bytes(PLAY[:500])
+    assert_one_line_error(look(LSTM, page, "-o", page), 1, "cannot overwrite a file that is read")
+    assert page.read_bytes() == PLAY[:500]
+
+
 @pytest.mark.parametrize("text", [b"", b"a"])
 def test_too_short_a_text(tmp_path, text):
     assert_one_line_error(look(LSTM, "-", "-o", tmp_path / "look.html", stdin=text), 1, "stdin", "two characters")

@@ -85,3 +85,12 @@ def test_errors(data, tmp_path, monkeypatch):
     assert_one_line_error(run("split", LUA, data / "input.txt", "-o", "short.txt"), 1, "short.txt")
     assert charrnn_port.load_checkpoint(LUA).opt["data_dir"] == "data/play"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "short.txt"]
+
+
+def test_the_text_is_not_replaced_by_its_own_part(data):
+    trained(data)
+    (data / "train.txt").write_bytes(PLAY.encode())
+    result = run("split", data / "cv", data / "train.txt", "-o", data)
+    assert result.exit_code == 1
+    assert "cannot overwrite a file that is read" in result.stderr
+    assert (data / "train.txt").read_text() == PLAY

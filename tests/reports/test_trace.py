@@ -204,6 +204,7 @@ def test_a_vocabulary_of_unicode_characters(tmp_path):
         (["-o", "t.h5", "-gates", "cell"], 2, ["-gates", "'cell'", "forget"]),
         (["-o", "nowhere/t.h5"], 1, ["nowhere/t.h5"]),
         (["-o", LUA / "gru.t7"], 1, ["gru.t7", "checkpoint"]),
+        (["-o", "./text"], 1, ["cannot overwrite a file that is read"]),
     ],
 )
 def test_errors(options, status, words, tmp_path, monkeypatch):

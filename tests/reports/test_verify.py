@@ -192,6 +192,8 @@ def test_invalid_options_are_an_error_before_the_first_check():
     result = run_verify("-cell", "compiled", "-json", ROOT / "no such folder" / "x")
     assert_one_line_error(result, 1, "no such folder")
     assert result.stdout == ""
+    result = run_verify("-cell", "compiled", "-json", RECORDINGS / "lua_checkpoints/lstm.t7")
+    assert_one_line_error(result, 1, "cannot overwrite a checkpoint")
 
 
 NAN_LINE = "51/285 (epoch 0.054), train_loss = nan, grad/param norm = nan"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from charrnn_port.checkpoints import require_new_file
 from charrnn_port.command_line import log_written
 from charrnn_port.options import BENCHMARKS, BenchmarkOptions
 from charrnn_port.reports.benchmark.evaluation import time_evaluation
@@ -36,6 +37,7 @@ __all__ = ["benchmark", "our_training", "parse_size", "random_text", "write_json
 def benchmark(options: BenchmarkOptions) -> None:
     """Print the selected tables, and write all times to the file in -json. Raises UserError for invalid -sizes."""
     if options.json:
+        require_new_file("-json", options.json)
         require_writable(options.json)
     if options.threads:
         torch.set_num_threads(options.threads)

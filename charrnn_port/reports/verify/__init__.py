@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import torch
 
+from charrnn_port.checkpoints import require_new_file
 from charrnn_port.command_line import log_written
 from charrnn_port.device import DTYPES, choose_device, choose_dtype
 from charrnn_port.model import BACKENDS, fastest_backend
@@ -60,6 +61,7 @@ class Step(NamedTuple):
 def verify(options: VerifyOptions) -> None:
     """Print the table, and write the results to the file in -json. Raises UserError if a promise does not hold."""
     if options.json:
+        require_new_file("-json", options.json)
         require_writable(options.json)
     device = choose_device(options.gpuid, False, print)
     dtype = choose_dtype(options.dtype, device)
